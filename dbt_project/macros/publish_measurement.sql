@@ -1,0 +1,19 @@
+{#- What measurement tells the readers: per run the lines, as one file each, and the two small marts whole.
+The files are temporary ones; `kundresa.warehouse` renames each over the one that is read. -#}
+{% macro publish_measurement(run_keys, target_dir) %}
+    {% for name in ['account_summary', 'campaign_performance'] %}
+        {% do run_query(copy_to_parquet(
+            'select * from ' ~ relation_of(publishable(name)),
+            target_dir ~ '/' ~ name ~ '/' ~ name ~ '.parquet'
+        )) %}
+    {% endfor %}
+    {% for run_key in run_keys %}
+        {% for name in ['deliveries', 'account_lines'] %}
+            {% do run_query(copy_to_parquet(
+                'select * from ' ~ relation_of(publishable(name)) ~ ' where run_key = ' ~ literal(run_key)
+                ~ ' order by profile_id, channel',
+                target_dir ~ '/' ~ name ~ '/' ~ run_key ~ '.parquet'
+            )) %}
+        {% endfor %}
+    {% endfor %}
+{% endmacro %}

@@ -1,0 +1,41 @@
+{#- One decided run as files, under target_dir, whose folders `decisions` and `batches` exist already:
+
+decisions/   all lines, in the order of profile_id, so that "everything about one person" opens one row
+             group of each run
+run.parquet  the run's line of decided_runs
+batches/     the `send` lines by channel and batch, in the order of message_id, each with the person's
+             profile as a struct -#}
+{% macro publish_run(run_key, target_dir) %}
+    {% set decisions = publishable('decisions') %}
+    {% set decided_runs = publishable('decided_runs') %}
+    {% set profiles = publishable('profiles') %}
+    {% set the_run = 'run_key = ' ~ literal(run_key) %}
+
+    {% set found = run_query('select count(*) from ' ~ relation_of(decided_runs) ~ ' where ' ~ the_run) %}
+    {% if found.columns[0].values()[0] != 1 %}
+        {{ exceptions.raise_compiler_error(
+            'run ' ~ run_key ~ ' is not decided: it was not among the open runs that were exported'
+        ) }}
+    {% endif %}
+
+    {% do run_query(copy_to_parquet(
+        'select * from ' ~ relation_of(decided_runs) ~ ' where ' ~ the_run, target_dir ~ '/run.parquet'
+    )) %}
+    {% do run_query(copy_to_parquet(
+        'select * from ' ~ relation_of(decisions) ~ ' where ' ~ the_run ~ ' order by profile_id, entity_id, channel',
+        target_dir ~ '/decisions/decisions.parquet'
+    )) %}
+    {% do copy_to_batches(
+        'select decisions.*, ' ~ struct_of('profiles', profiles.columns.keys() | list) ~ ' as profile'
+        ~ ' from ' ~ relation_of(decisions) ~ ' as decisions'
+        ~ ' left join ' ~ relation_of(profiles) ~ ' as profiles on decisions.profile_id = profiles.profile_id'
+        ~ ' where decisions.' ~ the_run ~ " and decisions.verdict = 'send'"
+        ~ ' order by decisions.channel, decisions.batch_number, decisions.message_id',
+        target_dir ~ '/batches'
+    ) %}
+{% endmacro %}
+
+{#- The node of a model of this project. -#}
+{% macro publishable(name) -%}
+    {{ return(graph.nodes['model.kundresa.' ~ name]) }}
+{%- endmacro %}

@@ -1,0 +1,46 @@
+-- One line per run that was decided, a run without candidates included: `decisions` cannot show those.
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        full_refresh=false,
+        on_schema_change='append_new_columns',
+    )
+}}
+
+with
+
+runs as (
+    select * from {{ ref('stg_operations__runs') }}
+    {% if is_incremental() %}
+        where run_key not in (select this.run_key from {{ this }} as this)
+    {% endif %}
+),
+
+counts as (
+    select
+        run_key,
+        count(*) as lines_count,
+        sum(case when verdict = 'send' then 1 else 0 end) as send_count,
+        -- Of an earlier pass, if this one follows a crash between the two models.
+        min(decided_at) as decided_at
+    from {{ ref('decisions') }}
+    where run_key in (select runs.run_key from runs)
+    group by run_key
+),
+
+final as (
+    select
+        cast(runs.run_key as varchar) as run_key,
+        cast(runs.campaign as varchar) as campaign,
+        cast(runs.topic as varchar) as topic,
+        cast(coalesce(counts.lines_count, 0) as bigint) as lines_count,
+        cast(coalesce(counts.send_count, 0) as bigint) as send_count,
+        cast(runs.logical_at as timestamp) as logical_at,
+        cast(coalesce(counts.decided_at, runs.decided_at) as timestamp) as decided_at,
+        cast(runs.valid_until as timestamp) as valid_until
+    from runs
+    left join counts on runs.run_key = counts.run_key
+)
+
+select * from final

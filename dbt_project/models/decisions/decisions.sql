@@ -1,0 +1,57 @@
+-- The record. A run that has lines here keeps them: they are appended once and never replaced, so that
+-- deciding again, after a crash or on purpose, changes nothing. (`delete+insert` by key was rejected: a
+-- person who has left the segment since would keep a line that a second pass does not make.)
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        full_refresh=false,
+        on_schema_change='append_new_columns',
+    )
+}}
+
+with
+
+lines as (
+    select * from {{ ref('int_decisions__lines') }}
+),
+
+{% if is_incremental() %}
+    recorded as (
+        -- Only the open runs' part of the history is looked at.
+        select distinct run_key
+        from {{ this }}
+        where run_key in (select distinct lines.run_key from lines)
+    ),
+{% endif %}
+
+final as (
+    select
+        cast(message_id as varchar) as message_id,
+        cast(run_key as varchar) as run_key,
+        cast(campaign as varchar) as campaign,
+        cast(profile_id as varchar) as profile_id,
+        cast(entity_id as varchar) as entity_id,
+        cast(channel as varchar) as channel,
+        cast(verdict as varchar) as verdict,
+        cast(reason as varchar) as reason,
+        cast(failed_rules as varchar) as failed_rules,
+        cast(address as varchar) as address,
+        cast(language as varchar) as language,
+        cast(time_zone as varchar) as time_zone,
+        cast(variant as varchar) as variant,
+        cast(consent_status as varchar) as consent_status,
+        cast(suppression_reason as varchar) as suppression_reason,
+        cast(excluded_by_segment as varchar) as excluded_by_segment,
+        cast(holdout_bucket as integer) as holdout_bucket,
+        cast(variant_bucket as integer) as variant_bucket,
+        cast(batch_number as integer) as batch_number,
+        cast(decided_at as timestamp) as decided_at,
+        cast(decided_at as timestamp) as send_at
+    from lines
+    {% if is_incremental() %}
+        where run_key not in (select recorded.run_key from recorded)
+    {% endif %}
+)
+
+select * from final

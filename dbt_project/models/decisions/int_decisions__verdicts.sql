@@ -1,0 +1,42 @@
+-- The rules in their order, and the verdict. The order of the cases below is the order of the rules in
+-- kundresa.spec.vocabulary.DecisionReason, and a test compares the two.
+with
+
+lines as (
+    select * from {{ ref('int_decisions__choice') }}
+),
+
+ruled as (
+    select
+        lines.*,
+        {{ message_id(
+            'lines.run_key', 'lines.profile_id', 'lines.entity_id', 'lines.channel', 'campaign'
+        ) }} as message_id,
+        concat_ws(
+            ',',
+            case when lines.excluded_by_segment is not null then 'in_excluded_segment' end,
+            case when not lines.has_address then 'contact_point_missing' end,
+            case when lines.has_address and not lines.is_address_valid then 'address_invalid' end,
+            case when lines.suppression_reason is not null then 'suppressed' end,
+            case when lines.consent_status = 'no' then 'consent_denied' end,
+            case when lines.consent_status = 'unknown' then 'consent_unknown' end,
+            case when lines.is_duplicate_address then 'duplicate_address' end,
+            case when lines.is_another_channel_chosen then 'another_channel_chosen' end,
+            case when lines.is_held_out then 'holdout' end
+        ) as failed_rules
+    from lines
+),
+
+final as (
+    select
+        *,
+        nullif({{ dbt.split_part('failed_rules', "','", 1) }}, '') as reason,
+        case
+            when failed_rules = '' then 'send'
+            when failed_rules = 'holdout' then 'holdout'
+            else 'exclude'
+        end as verdict
+    from ruled
+)
+
+select * from final

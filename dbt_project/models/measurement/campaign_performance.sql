@@ -1,0 +1,56 @@
+{{ config(materialized='table') }}
+
+with
+
+run_counts as (
+    select * from {{ ref('int_measurement__run_counts') }}
+),
+
+decided_runs as (
+    select * from {{ ref('decided_runs') }}
+),
+
+counted as (
+    select
+        run_key,
+        campaign,
+        channel,
+        variant,
+        sum(lines_count) as considered_count,
+        sum(case when outcome = 'sent' then lines_count else 0 end) as sent_count,
+        sum(case when outcome = 'holdout' then lines_count else 0 end) as holdout_count,
+        sum(case when outcome = 'excluded' then lines_count else 0 end) as excluded_count,
+        sum(case when outcome = 'failed' then lines_count else 0 end) as failed_count,
+        sum(case when outcome = 'withheld' then lines_count else 0 end) as withheld_count,
+        sum(case when outcome = 'unknown' then lines_count else 0 end) as unknown_count,
+        sum(case when outcome = 'pending' then lines_count else 0 end) as pending_count
+    from run_counts
+    group by
+        run_key,
+        campaign,
+        channel,
+        variant
+),
+
+final as (
+    select
+        cast(counted.campaign as varchar) as campaign,
+        cast(counted.run_key as varchar) as run_key,
+        cast(counted.channel as varchar) as channel,
+        cast(counted.variant as varchar) as variant,
+        cast(counted.considered_count as bigint) as considered_count,
+        cast(counted.sent_count as bigint) as sent_count,
+        cast(counted.holdout_count as bigint) as holdout_count,
+        cast(counted.excluded_count as bigint) as excluded_count,
+        cast(counted.failed_count as bigint) as failed_count,
+        cast(counted.withheld_count as bigint) as withheld_count,
+        cast(counted.unknown_count as bigint) as unknown_count,
+        cast(counted.pending_count as bigint) as pending_count,
+        cast(100.0 * counted.sent_count / counted.considered_count as double) as sent_percent,
+        cast(decided_runs.logical_at as timestamp) as logical_at,
+        cast(decided_runs.decided_at as timestamp) as decided_at
+    from counted
+    inner join decided_runs on counted.run_key = decided_runs.run_key
+)
+
+select * from final

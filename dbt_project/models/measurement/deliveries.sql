@@ -1,0 +1,70 @@
+-- What became of each message, run by run. The source has one file per run, and its latest state wins: a
+-- run is replaced as a whole when the file's instant is another than the recorded one (not only later: a
+-- clock that was set back must not hide news). A run whose file is gone by retention stays as it is.
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='run_key',
+        full_refresh=false,
+        on_schema_change='append_new_columns',
+    )
+}}
+
+with
+
+ledger as (
+    select * from {{ ref('stg_operations__ledger') }}
+),
+
+{% if is_incremental() %}
+    exported as (
+        select
+            run_key,
+            max(exported_at) as exported_at
+        from ledger
+        group by run_key
+    ),
+
+    recorded as (
+        select
+            run_key,
+            max(exported_at) as exported_at
+        from {{ this }}
+        where run_key in (select exported.run_key from exported)
+        group by run_key
+    ),
+
+    news as (
+        select exported.run_key
+        from exported
+        left join recorded on exported.run_key = recorded.run_key
+        where
+            recorded.exported_at is null
+            or recorded.exported_at != exported.exported_at
+    ),
+{% endif %}
+
+final as (
+    select
+        cast(message_id as varchar) as message_id,
+        cast(run_key as varchar) as run_key,
+        cast(campaign as varchar) as campaign,
+        cast(profile_id as varchar) as profile_id,
+        cast(channel as varchar) as channel,
+        cast(message_state as varchar) as message_state,
+        cast(delivery_reason as varchar) as delivery_reason,
+        cast(provider_id as varchar) as provider_id,
+        cast(code as varchar) as code,
+        cast(batch_number as integer) as batch_number,
+        cast(attempts_count as integer) as attempts_count,
+        cast(first_claimed_at as timestamp) as first_claimed_at,
+        cast(settled_at as timestamp) as settled_at,
+        cast(exported_at as timestamp) as exported_at
+    from ledger
+    {% if is_incremental() %}
+        where run_key in (select news.run_key from news)
+    {% endif %}
+)
+
+select * from final

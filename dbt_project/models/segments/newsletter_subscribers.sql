@@ -1,0 +1,8 @@
+{{ config(tags=['segment']) }}
+
+select profile_id
+from {{ ref('consents') }}
+where
+    channel = 'email'
+    and topic = 'newsletter'
+    and status = 'yes'

@@ -1,0 +1,16 @@
+with
+
+source as (
+    select * from {{ source('operations', 'run_variants') }}
+),
+
+final as (
+    select
+        cast(run_key as varchar) as run_key,
+        cast(variant as varchar) as variant,
+        cast(bucket_from as integer) as bucket_from,
+        cast(bucket_to as integer) as bucket_to
+    from source
+)
+
+select * from final

@@ -1,0 +1,24 @@
+with
+
+source as (
+    select * from {{ source('operations', 'runs') }}
+),
+
+final as (
+    select
+        cast(run_key as varchar) as run_key,
+        cast(campaign as varchar) as campaign,
+        cast(topic as varchar) as topic,
+        cast(channel_choice as varchar) as channel_choice,
+        cast(holdout_salt as varchar) as holdout_salt,
+        nullif(cast(variant_salt as varchar), '') as variant_salt,
+        cast(priority as integer) as priority,
+        cast(holdout_percent as double) as holdout_percent,
+        cast(batch_size as integer) as batch_size,
+        cast(logical_at as timestamp) as logical_at,
+        cast(decided_at as timestamp) as decided_at,
+        cast(valid_until as timestamp) as valid_until
+    from source
+)
+
+select * from final

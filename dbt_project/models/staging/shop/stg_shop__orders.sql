@@ -1,0 +1,20 @@
+with
+
+source as (
+    select * from {{ read_source(source('shop', 'orders')) }}
+),
+
+final as (
+    select
+        cast(order_id as varchar) as order_id,
+        cast(account_id as varchar) as account_id,
+        cast(crm_id as varchar) as crm_id,
+        cast(email as varchar) as email,
+        cast(status as varchar) as order_status,
+        cast(currency as varchar) as currency,
+        cast(total_amount as decimal(18, 2)) as total_amount,
+        cast(ordered_at as timestamp) as ordered_at
+    from source
+)
+
+select * from final

@@ -1,0 +1,191 @@
+"""Sender accounts: where a channel connects and as whom. Secrets come from Airflow connections,
+never from YAML."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from types import MappingProxyType
+from typing import Any, Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+Security = Literal["none", "starttls", "tls"]
+
+VARIABLE_PREFIX = "AIRFLOW_CONN_KUNDRESA_"
+DEFAULT_TIMEOUT = 30.0
+"""Seconds without an answer until the connection counts as lost. RFC 5321 4.5.3.2 would wait up to ten
+minutes; a batch's lease would not, and an answer later than this is rarer than a dead peer. Raise it
+(``?timeout=120``) for a relay that scans a message before it answers: what it accepts after the
+timeout is ``unknown``."""
+
+_SMTP_KINDS = {"smtp": None, "smtps": "tls", "email": None}
+_HTTP_KINDS = {"http": "none", "https": "tls"}
+
+
+class AccountError(Exception):
+    """The account cannot be used as it is set up; a person must mend it, retrying does not help.
+
+    When a ``send`` raises it, every message that has no receipt yet was certainly not sent. The message
+    names account, host and user, never the password.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One sender account, as its Airflow connection says it."""
+
+    name: str
+    kind: Literal["smtp", "http"]
+    host: str
+    port: int
+    user: str = ""
+    password: str = field(default="", repr=False)
+    security: Security = "starttls"
+    """``starttls`` and ``tls`` verify the server's certificate and name."""
+    path: str = ""
+    """HTTP only: where messages are posted, with its leading slash; empty for the gateway's usual path."""
+    extra: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """``timeout`` (seconds), ``ca_file`` (PEM of a private authority), ``helo`` (the name given in EHLO),
+    ``feedback_id`` (the sender's part of Feedback-ID), ``proxy`` (HTTP), ``idempotent`` (HTTP: ``true``
+    when the gateway honours Idempotency-Key)."""
+
+    @property
+    def timeout(self) -> float:
+        return float(self.extra.get("timeout", DEFAULT_TIMEOUT))
+
+    @property
+    def place(self) -> str:
+        """For error messages: account, host, port and user."""
+        user = f" as {self.user}" if self.user else ""
+        return f"account {self.name} ({self.host}:{self.port}{user})"
+
+
+def resolve_account(name: str, environ: Mapping[str, str] | None = None) -> Account:
+    """The account ``name`` from the environment: ``AIRFLOW_CONN_KUNDRESA_<NAME>``, as URI or JSON.
+
+    Raises:
+        AccountError: when there is none, or it is not usable.
+    """
+    env = os.environ if environ is None else environ
+    variable = f"{VARIABLE_PREFIX}{name.upper()}"
+    text = env.get(variable, "").strip()
+    if not text:
+        raise AccountError(
+            f"account {name} is not set up: there is no {variable}. It takes a connection such as "
+            "smtp://user:password@mail.example:587 or https://user:password@gateway.example/messages"
+        )
+    return account_from_uri(text, name=name)
+
+
+def account_from_uri(text: str, *, name: str = "unnamed") -> Account:
+    """An account from an Airflow connection, in its URI or JSON form.
+
+    ``smtp://user:password@host:587/?security=starttls&timeout=30``; ``security`` is ``starttls``
+    (default), ``tls`` (default on port 465) or ``none``. ``https://user:password@host/path`` for a
+    gateway. User and password are percent-encoded. Extras may also stand in Airflow's ``__extra__``.
+
+    Raises:
+        AccountError: for another kind, a missing host, a port or timeout that is no number, or a
+            password that would travel unencrypted to another machine.
+    """
+    try:
+        raw = _from_json(text) if text.lstrip().startswith("{") else _from_uri(text)
+    except (ValueError, TypeError) as error:
+        # The text holds a password, and the parser's message may quote it.
+        raise AccountError(
+            f"account {name} is not a connection URI or JSON ({type(error).__name__})"
+        ) from None
+    kind = str(raw["kind"]).replace("_", "-")
+    if kind in _SMTP_KINDS:
+        return _smtp(name, kind, raw)
+    if kind in _HTTP_KINDS:
+        return _http(name, kind, raw)
+    raise AccountError(f"account {name} is of kind {kind}; expected smtp, http or https")
+
+
+def _smtp(name: str, kind: str, raw: Mapping[str, Any]) -> Account:
+    port = raw["port"]
+    security = raw["extra"].get("security") or _SMTP_KINDS[kind] or ("tls" if port == 465 else "starttls")
+    return _checked(name, "smtp", port or (465 if security == "tls" else 587), security, raw)
+
+
+def _http(name: str, kind: str, raw: Mapping[str, Any]) -> Account:
+    # Airflow's HTTP connections name the protocol in `schema`; a URI of its own has it as the kind.
+    security = "tls" if raw["path"].strip("/") == "https" else _HTTP_KINDS[kind]
+    path = raw["extra"].get("path") or raw["path"]
+    if path.strip("/") in ("http", "https"):
+        path = ""
+    raw = {**raw, "path": f"/{path.lstrip('/')}" if path.strip("/") else ""}
+    return _checked(name, "http", raw["port"] or (443 if security == "tls" else 80), security, raw)
+
+
+def _checked(
+    name: str, kind: Literal["smtp", "http"], port: int, security: Any, raw: Mapping[str, Any]
+) -> Account:
+    if not raw["host"]:
+        raise AccountError(f"account {name} has no host")
+    if security not in ("none", "starttls", "tls"):
+        raise AccountError(f"account {name}: security is {security}; expected none, starttls or tls")
+    account = Account(
+        name=name,
+        kind=kind,
+        host=raw["host"],
+        port=port,
+        user=raw["user"],
+        password=raw["password"],
+        security=security,
+        path=raw["path"],
+        extra=MappingProxyType({key: str(value) for key, value in raw["extra"].items()}),
+    )
+    try:
+        positive = account.timeout > 0
+    except ValueError:
+        positive = False
+    if not positive:
+        raise AccountError(f"account {name}: timeout takes seconds above 0")
+    if account.password and security == "none" and not _is_loopback(account.host):
+        raise AccountError(
+            f"{account.place} would send its password unencrypted; use security=starttls or tls, or https"
+        )
+    return account
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _from_uri(text: str) -> dict[str, Any]:
+    parts = urlsplit(text)
+    extra: dict[str, Any] = dict(parse_qsl(parts.query))
+    nested = extra.pop("__extra__", None)
+    if nested:
+        extra.update(json.loads(nested))
+    return {
+        "kind": parts.scheme,
+        "host": unquote(parts.hostname or ""),
+        "port": parts.port or 0,
+        "user": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "path": unquote(parts.path),
+        "extra": extra,
+    }
+
+
+def _from_json(text: str) -> dict[str, Any]:
+    values = json.loads(text)
+    extra = values.get("extra") or {}
+    return {
+        "kind": values.get("conn_type") or "",
+        "host": values.get("host") or "",
+        "port": int(values.get("port") or 0),
+        "user": values.get("login") or "",
+        "password": values.get("password") or "",
+        "path": values.get("schema") or "",
+        "extra": json.loads(extra) if isinstance(extra, str) else dict(extra),
+    }

@@ -1,0 +1,173 @@
+"""Commands that do what the DAGs do, without Airflow."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from kundresa import settings as configuration
+from kundresa.cli.output import Exit, account_rows, err, out, print_json, progress, table
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+def parse_instant(text: str | None) -> datetime | None:
+    """An ISO 8601 date or time; without a zone it is UTC.
+
+    Raises:
+        typer.BadParameter: for anything else.
+    """
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no ISO 8601 date or time, for example 2026-11-23T09:00"
+        ) from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def build(
+    as_of: Annotated[str | None, typer.Option(help="Build as of this UTC instant (default: now).")] = None,
+    json: Json = False,
+) -> None:
+    """Check the sources, build the warehouse, check the marts, publish them: what the warehouse DAG does.
+
+    Example: [bold]kundresa build[/bold]
+    """
+    from kundresa.runs import stages
+
+    settings = configuration.load()
+    with progress(quiet=json) as bars:
+        task = bars.add_task("warehouse", total=4)
+
+        def step(name: str) -> None:
+            bars.update(task, description=name)
+
+        step("checking sources")
+        stages.check_sources(settings)
+        bars.advance(task)
+        build_id = stages.build_warehouse(settings, as_of=parse_instant(as_of), progress=step)
+        bars.advance(task)
+        step("checking marts")
+        stages.check_marts(settings, build_id)
+        bars.advance(task)
+        stages.promote(settings, build_id)
+        bars.update(task, completed=4, description="published")
+    if json:
+        print_json({"build_id": build_id})
+    else:
+        out.print(f"Published build {build_id} in {settings.published / 'builds' / build_id}")
+
+
+def run(
+    campaign: Annotated[str, typer.Argument(help="Folder name under dags/campaigns.")],
+    logical_date: Annotated[
+        str | None,
+        typer.Option(help="The date the run is for, ISO 8601 (default: now). The same date is the same run."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run a campaign here and now, stage by stage, through the sender accounts in the environment.
+
+    Running it again with the same date sends nothing twice.
+
+    Example: [bold]kundresa run winback --logical-date 2026-11-23T09:00[/bold]
+    """
+    from kundresa.channels import resolve_account
+    from kundresa.runs import stages
+    from kundresa.spec.vocabulary import Trigger
+
+    settings = configuration.load()
+    logical_at = parse_instant(logical_date) or datetime.now(tz=UTC).replace(microsecond=0)
+    owner = f"command line {os.getpid()} {uuid.uuid4().hex[:8]}"
+    later: datetime | None = None
+    with progress(quiet=json) as bars:
+        task = bars.add_task("open", total=None)
+        opened = stages.open_run(settings, campaign, logical_at, Trigger.COMMAND_LINE)
+        bars.update(task, description="decide")
+        stages.decide_run(
+            settings, opened.run_key, progress=lambda line: bars.update(task, description=f"decide: {line}")
+        )
+        bars.update(task, description="check")
+        stages.check_run(settings, opened.run_key)
+        bars.remove_task(task)
+        for part in stages.run_channels(settings, opened.run_key):
+            sizes = stages.plan_batches(settings, opened.run_key, part.kind)
+            account = resolve_account(part.account, os.environ)
+            task = bars.add_task(f"deliver {part.kind}", total=sum(sizes.values()))
+            for number in sizes:
+                result = stages.deliver(
+                    settings,
+                    opened.run_key,
+                    part.kind,
+                    number,
+                    owner=owner,
+                    account=account,
+                    progress=lambda count, task=task: bars.advance(task, count),  # type: ignore[misc]
+                )
+                if result.retry_at is not None:
+                    later = min(later or result.retry_at, result.retry_at)
+        task = bars.add_task("record", total=None)
+        stages.record_run(settings, opened.run_key)
+        if later is None:
+            bars.update(task, description="reconcile")
+            stages.reconcile_run(settings, opened.run_key)
+        bars.remove_task(task)
+    if later is not None:
+        err.print(
+            f"{opened.run_key}: some messages were deferred; run the same again after {later:%H:%M:%S}Z"
+        )
+        raise typer.Exit(Exit.BUSY)
+    report = stages.report_run(settings, opened.run_key)
+    if json:
+        print_json(report)
+        return
+    out.print(opened.message)
+    table(f"Account of {opened.run_key}", ("channel", "", "people"), account_rows(report), right=("people",))
+
+
+def cancel(
+    run_key: Annotated[str, typer.Argument(help="As `kundresa status` shows it.")],
+    reason: Annotated[str, typer.Option(help="One line for the account.")] = "cancelled on the command line",
+) -> None:
+    """Stop a run for good: messages that have not left are withheld, within one window.
+
+    Example: [bold]kundresa cancel winback--20261123T090000Z --reason "wrong voucher"[/bold]
+    """
+    from kundresa.runs import stages
+
+    settings = configuration.load()
+    stages.cancel_run(settings, run_key, reason)
+    out.print(f"{run_key} is cancelled; record and reconcile show what had left before")
+
+
+def maintain(json: Json = False) -> None:
+    """Apply the retention settings and close runs whose validity is over: what the maintenance DAG does.
+
+    Example: [bold]kundresa maintain[/bold]
+    """
+    from kundresa.runs import stages
+
+    settings = configuration.load()
+    removed = stages.apply_retention(settings, datetime.now(tz=UTC))
+    if json:
+        print_json(removed)
+    else:
+        table("Maintenance", ("what", "count"), list(removed.items()), right=("count",))
+
+
+def migrate() -> None:
+    """Create the operational store's tables, or bring them up to date. Safe to repeat.
+
+    Example: [bold]kundresa migrate[/bold]
+    """
+    from kundresa.store import open_store
+
+    with open_store(configuration.load().store_url):
+        out.print("The operational store is up to date")

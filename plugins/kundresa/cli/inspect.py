@@ -1,0 +1,128 @@
+"""Commands that answer questions about runs and people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from kundresa import settings as configuration
+from kundresa.cli.output import Exit, account_rows, err, out, print_json, table
+from kundresa.spec.vocabulary import RunState
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+def status(
+    campaign: Annotated[str | None, typer.Option(help="Only this campaign.")] = None,
+    state: Annotated[RunState | None, typer.Option(help="Only runs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    json: Json = False,
+) -> None:
+    """List runs, newest first, with what has become of their messages so far.
+
+    Example: [bold]kundresa status --campaign winback[/bold]
+    """
+    from kundresa.store import open_store
+
+    with open_store(configuration.load().store_url) as store:
+        runs = [
+            (run, store.ledger.counts(run.run_key))
+            for run in store.runs.list(campaign=campaign, state=state, limit=limit)
+        ]
+    documents = [
+        {
+            "run_key": run.run_key,
+            "campaign": run.campaign,
+            "logical_at": run.logical_at,
+            "trigger": run.trigger,
+            "state": run.state,
+            "close_reason": run.close_reason,
+            "close_detail": run.close_detail,
+            "messages": [asdict(count) for count in counts],
+        }
+        for run, counts in runs
+    ]
+    if json:
+        print_json(documents)
+        return
+    rows = [
+        (
+            run.run_key,
+            run.state,
+            run.close_reason,
+            ", ".join(f"{count.messages:,} {count.channel} {count.state}" for count in counts),
+        )
+        for run, counts in runs
+    ]
+    table("Runs", ("run", "state", "closed as", "messages"), rows)
+
+
+def account(
+    run_key: Annotated[str, typer.Argument(metavar="RUN", help="As `kundresa status` shows it.")],
+    json: Json = False,
+) -> None:
+    """Show a run's account: considered = sent + each reason, per channel. Exit code 1 if it does not add up.
+
+    Example: [bold]kundresa account winback--20261123T090000Z --json[/bold]
+    """
+    from kundresa.runs.accounting import read_account
+
+    report = read_account(configuration.load(), run_key)
+    if report is None:
+        err.print(f"{run_key} has not been reconciled yet; `kundresa status` shows where it stands")
+        raise typer.Exit(Exit.BUSY)
+    adds_up = all(part["adds_up"] for part in report["channels"].values())
+    if json:
+        print_json(report)
+    else:
+        closed = f"{report['state']} ({report['close_reason']})"
+        table(
+            f"Account of {run_key}, {closed}",
+            ("channel", "", "people"),
+            account_rows(report),
+            right=("people",),
+        )
+        people = report["people"]
+        out.print(
+            f"{people['considered']:,} people considered, {people['reached']:,} reached on some channel"
+        )
+    if not adds_up:
+        raise typer.Exit(Exit.PROBLEMS)
+
+
+def explain(
+    person: Annotated[
+        str, typer.Argument(help="Profile id, email address, phone number, CRM or account id.")
+    ],
+    campaign: Annotated[str | None, typer.Argument(help="Only this campaign.")] = None,
+    json: Json = False,
+) -> None:
+    """Say why this person did or did not get a campaign, rule by rule.
+
+    Example: [bold]kundresa explain anna@example.com spring_sale[/bold]
+    """
+    from kundresa.runs.explaining import explain as explain_person
+
+    explained = explain_person(configuration.load(), person, campaign)
+    if json:
+        print_json([asdict(each) for each in explained])
+        return
+    if not explained:
+        out.print(f"No run has considered {person}" + (f" for {campaign}" if campaign else ""))
+    for each in explained:
+        title = f"{each.run_key} · {each.channel}: {each.outcome}" + (
+            f", {each.reason}" if each.reason else ""
+        )
+        rows: list[tuple[object, ...]] = [
+            (rule.rule, "pass" if rule.passed else "FAIL", rule.value) for rule in each.rules
+        ]
+        if each.variant:
+            rows.append(("variant", each.variant, ""))
+        if each.delivery:
+            line = each.delivery
+            rows.append(
+                ("delivery", line["state"], line["provider_id"] or line["detail"] or line["code"] or "")
+            )
+        table(title, ("rule", "result", "what it looked at"), rows)

@@ -1,0 +1,112 @@
+"""``kundresa``: checks, plans and runs campaigns, and answers why someone did or did not get one.
+
+Every command reads its place from the environment (``KUNDRESA_HOME``, ``KUNDRESA_STORE_URL`` …). With
+``--json`` it prints one JSON document. Exit codes: 0 done, 1 done and found a problem, 2 wrong usage,
+3 no such campaign, run or person, 4 something it needs is missing, 5 busy or to be continued later.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+import typer
+
+from kundresa import __version__
+from kundresa.cli.output import Exit, err
+
+app = typer.Typer(
+    name="kundresa",
+    help=__doc__,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+COMMANDS = {
+    "check": "kundresa.cli.check",
+    "plan": "kundresa.cli.plan",
+    "build": "kundresa.cli.execute",
+    "run": "kundresa.cli.execute",
+    "cancel": "kundresa.cli.execute",
+    "maintain": "kundresa.cli.execute",
+    "migrate": "kundresa.cli.execute",
+    "status": "kundresa.cli.inspect",
+    "account": "kundresa.cli.inspect",
+    "explain": "kundresa.cli.inspect",
+    "opt-out": "kundresa.cli.protect",
+    "suppress": "kundresa.cli.protect",
+    "sample": "kundresa.cli.local",
+    "sandbox": "kundresa.cli.local",
+}
+"""Command → the module that holds it, a function of that name (``opt-out`` is ``opt_out``)."""
+
+NOT_FOUND = ("RunNotFound", "CampaignNotFound", "PersonNotFound", "NothingPublished")
+ENVIRONMENT = (
+    "SettingsError",
+    "AccountError",
+    "OperationalError",
+    "StoreOutOfDate",
+    "StoreUnavailable",
+    "OSError",
+    "ConnectError",
+)
+BUSY = ("BatchBusy", "RunNotFinished", "Timeout")
+PROBLEMS = (
+    "SpecError",
+    "GateFailed",
+    "DbtFailed",
+    "AccountDoesNotAddUp",
+    "RunNotChecked",
+    "IllegalTransition",
+    "ValueError",
+)
+"""Errors that a command explains in one line instead of a stack trace, by class name, so that no room has to
+be imported to print one. Anything else is a defect and shows its trace."""
+
+
+def _register() -> None:
+    for name, module in COMMANDS.items():
+        function: Callable[..., None] = getattr(import_module(module), name.replace("-", "_"))
+        app.command(name)(function)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def exit_code(error: BaseException) -> Exit | None:
+    """The exit code of an error that is explained, or None for a defect."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    for code, known in (
+        (Exit.NOT_FOUND, NOT_FOUND),
+        (Exit.BUSY, BUSY),
+        (Exit.PROBLEMS, PROBLEMS),
+        (Exit.ENVIRONMENT, ENVIRONMENT),
+    ):
+        if names & set(known):
+            return code
+    return None
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    _register()
+    try:
+        app()
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        err.print(f"[red]{type(error).__name__}[/red]", end=": ")
+        err.print(str(error), markup=False, highlight=False)
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

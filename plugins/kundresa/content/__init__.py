@@ -1,0 +1,23 @@
+"""From templates and a profile to the message a person gets: rendering, checking, signed links."""
+
+from kundresa.content.check import TemplateProblem, check_templates
+from kundresa.content.columns import template_columns
+from kundresa.content.errors import RenderError, TemplateError
+from kundresa.content.files import TemplateFile, template_files
+from kundresa.content.render import Renderer, compile_templates
+from kundresa.content.tokens import Links, Token, TokenError
+
+__all__ = [
+    "Links",
+    "RenderError",
+    "Renderer",
+    "TemplateError",
+    "TemplateFile",
+    "TemplateProblem",
+    "Token",
+    "TokenError",
+    "check_templates",
+    "compile_templates",
+    "template_columns",
+    "template_files",
+]

@@ -1,0 +1,145 @@
+"""A campaign's templates, compiled once, and written out person by person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+from jinja2 import Template, TemplateNotFound, TemplateSyntaxError
+from jinja2.exceptions import SecurityError, UndefinedError
+from markupsafe import escape
+
+from kundresa.content.check import check_files_present
+from kundresa.content.environment import Profile, build_environment
+from kundresa.content.errors import RenderError, TemplateError
+from kundresa.content.files import PARTS, SUFFIX
+from kundresa.content.filters import TemplateValueError
+from kundresa.content.text import body_text, subject_line
+from kundresa.content.tokens import Links, Token
+from kundresa.spec.campaign import Campaign
+from kundresa.spec.messages import Content, EmailContent, SmsContent
+
+MAX_PART = 2_000_000
+"""Characters of one rendered part. Ten times the largest newsletter seen; what is above is a loop
+that got away."""
+
+
+class Renderer:
+    """Writes the messages of one campaign. Same row, same message, on any machine and at any time."""
+
+    def __init__(self, campaign: Campaign, templates: Mapping[str, Template], links: Links) -> None:
+        self._campaign = campaign
+        self._templates = templates
+        self._links = links
+        self._about = {"name": campaign.name, "description": campaign.description}
+        self._writers: dict[str, Callable[[str, dict[str, Any], str], Content]] = {
+            "email": self._email,
+            "sms": self._sms,
+        }
+
+    def render(self, row: Mapping[str, Any]) -> Content:
+        """The message of one ``send`` decision.
+
+        Args:
+            row: ``message_id``, ``profile_id``, ``channel``, ``variant`` (None without an experiment)
+                and ``profile``: the contracted columns of the person, None where there is no value.
+
+        Raises:
+            RenderError: when this person's message cannot be written; nothing of the profile is in it.
+        """
+        channel, variant = row["channel"], row["variant"]
+        try:
+            stem = self._campaign.template_stem(channel, variant)
+        except KeyError as error:
+            raise RenderError(f"campaign {self._campaign.name} has no channel or variant {error}") from None
+        url = self._links.unsubscribe_url(
+            Token(row["message_id"], row["profile_id"], channel, self._campaign.topic)
+        )
+        names = {
+            "profile": Profile(row["profile"]),
+            "campaign": self._about,
+            "unsubscribe_url": url,
+            "message_id": row["message_id"],
+        }
+        if variant is not None:
+            names["variant"] = variant
+        return self._writers[channel](stem, names, url)
+
+    def _email(self, stem: str, names: dict[str, Any], url: str) -> Content:
+        subject, html, text = (self._part(f"{stem}.{part}{SUFFIX}", names) for part in PARTS["email"])
+        line = subject_line(subject)
+        if not line:
+            raise RenderError(f"{stem}.subject{SUFFIX}: the subject is empty for this person")
+        # Checked here as well as before the run: the link may stand in a branch that was not taken.
+        if str(escape(url)) not in html or url not in text:
+            raise RenderError(f"{stem}: a part came out without its unsubscribe link")
+        return EmailContent(subject=line, html=body_text(html), text=body_text(text), unsubscribe_url=url)
+
+    def _sms(self, stem: str, names: dict[str, Any], _url: str) -> Content:
+        text = body_text(self._part(f"{stem}.txt{SUFFIX}", names)).strip()
+        if not text:
+            raise RenderError(f"{stem}.txt{SUFFIX}: the text is empty for this person")
+        return SmsContent(text=text)
+
+    def _part(self, name: str, names: dict[str, Any]) -> str:
+        try:
+            return _bounded(self._templates[name], names)
+        except RenderError:
+            raise
+        # A template can raise anything; whatever it is becomes this person's line in the account.
+        except Exception as error:
+            raise RenderError(_explain(error, name)) from None
+
+
+def _bounded(template: Template, names: dict[str, Any]) -> str:
+    chunks, length = [], 0
+    for chunk in template.generate(names):
+        length += len(chunk)
+        if length > MAX_PART:
+            raise RenderError(f"{template.name}: longer than {MAX_PART} characters")
+        chunks.append(chunk)
+    return "".join(chunks)
+
+
+def _explain(error: Exception, name: str) -> str:
+    """One line on an error inside a template. Jinja's own messages and ours name columns and filters;
+    those of Python may quote a value, so only their kind is told."""
+    where = _place(error.__traceback__, name)
+    if isinstance(error, UndefinedError | SecurityError | TemplateValueError):
+        return f"{where}: {error}"
+    if isinstance(error, TemplateNotFound):
+        return f"{where}: there is no template {error.name}"
+    return f"{where}: {type(error).__name__} while rendering"
+
+
+def _place(trace: TracebackType | None, name: str) -> str:
+    """The innermost template file and line: Jinja maps its compiled code back to them."""
+    place = name
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.endswith(SUFFIX):
+            place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
+
+
+def compile_templates(campaign: Campaign, templates: Mapping[str, str], *, links: Links) -> Renderer:
+    """Compiles the frozen templates of a run.
+
+    Args:
+        templates: text by file name, as ``spec.loading.load_sources`` reads them and the run freezes them.
+
+    Raises:
+        TemplateError: when a file is missing or has a syntax error, with file and line.
+    """
+    problems = check_files_present(campaign, templates)
+    if problems:
+        raise TemplateError("; ".join(str(problem) for problem in problems))
+    environment = build_environment(templates)
+    compiled = {}
+    for name in sorted(templates):
+        try:
+            compiled[name] = environment.get_template(name)
+        except TemplateSyntaxError as error:
+            raise TemplateError(f"{error.filename or name}:{error.lineno}: {error.message}") from None
+    return Renderer(campaign, compiled, links)

@@ -1,0 +1,47 @@
+"""What a delivery is told, and what it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from kundresa.spec.vocabulary import DeliveryPolicy, MessageState
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch and the rules of its run."""
+
+    run_key: str
+    channel: str
+    number: int
+    """From 1."""
+    topic: str
+    policy: DeliveryPolicy
+    window: int
+    """Messages claimed at once."""
+    decided_at: datetime
+    valid_until: datetime
+    """The last instant at which a message may leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """How a batch stands after a delivery."""
+
+    counts: Mapping[MessageState, int]
+    """All its messages by state."""
+    newly_accepted: int
+    """Accepted by this call."""
+    already_settled: int
+    """Had come to their end before this call, which did nothing about them."""
+    retry_at: datetime | None
+    """When to deliver the batch again, because messages of it wait. None: it is finished."""
+
+
+class SenderContractError(Exception):
+    """A sender gave no receipt for a message that it was given, two, or one for another message.
+
+    What it left open is in the ledger as unknown. A defect of the channel, not of the messages.
+    """

@@ -1,0 +1,286 @@
+"""Delivering one batch by the ledger protocol: claim a window, send it, settle it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from kundresa.content.errors import RenderError
+from kundresa.delivery.batch import Batch, BatchResult
+from kundresa.delivery.guard import StoreGuard
+from kundresa.delivery.handover import Handover, hand_over
+from kundresa.delivery.protocols import Books, Guard, Renderer, Row, Sender
+from kundresa.delivery.retries import schedule
+from kundresa.delivery.stopping import Stop, stop_on_signals
+from kundresa.delivery.withhold import WITHHELD_BY, candidate, leased, windows, withhold_rows
+from kundresa.spec.messages import Message, Receipt
+from kundresa.spec.vocabulary import DeliveryPolicy, DeliveryReason, MessageState
+from kundresa.store.errors import BatchIncomplete, LeaseLost, RunClosed
+from kundresa.store.records import Lease, Standing, Untried
+
+log = logging.getLogger(__name__)
+
+
+def deliver_batch(
+    books: Books,
+    batch: Batch,
+    *,
+    rows: Callable[[], Iterable[Row]],
+    renderer: Renderer,
+    open_sender: Callable[[], Sender],
+    owner: str,
+    lease: timedelta,
+    clock: Callable[[], datetime],
+    guard: Guard | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> BatchResult:
+    """Deliver what is left of a batch. Delivering it again sends nothing.
+
+    ``rows`` is called at most once, and its rows are read in windows; they may come in any order, but
+    all must come. ``open_sender`` is called once there is something to send. ``lease`` is how long
+    the batch stays reserved after a sign of life. ``progress`` is told how many rows were dealt with,
+    window by window. ``guard`` defaults to the opt-outs and suppressions of ``books``.
+
+    A run that was closed as cancelled, failed at its gate or expired sends nothing more: the rest is
+    withheld with that reason. So is, with ``run_expired``, what was never tried when the validity ended.
+
+    Raises:
+        BatchNotFound, RunNotFound: when it was never registered.
+        RunNotChecked: before the quality gate has passed.
+        BatchBusy: another worker holds the batch.
+        LeaseLost: this one was so slow that another got the batch.
+        BatchIncomplete: ``rows`` gave fewer or more than were registered; what it gave is settled.
+        AccountError: the account refuses us. What was not handed over can be delivered at once again.
+        StoreUnavailable: the ledger cannot be written. Sent in this window: unknown, at most.
+        SenderContractError: the channel is defective.
+        Stopped: on SIGTERM or SIGINT, after settling what had left.
+    """
+    record = books.batches.get(batch.run_key, batch.channel, batch.number)
+    if record.finished_at is not None:
+        _tell(progress, record.size)
+        tally = books.ledger.tally(batch.run_key, batch.channel, batch.number)
+        return BatchResult(tally.counts, newly_accepted=0, already_settled=record.size, retry_at=None)
+    reserved = leased(
+        books, batch.run_key, batch.channel, batch.number, owner=owner, seconds=lease, clock=clock
+    )
+    with stop_on_signals() as stop, reserved as held:
+        look = guard or StoreGuard(
+            books.opt_outs,
+            books.suppressions,
+            channel=batch.channel,
+            topic=batch.topic,
+            decided_at=batch.decided_at,
+        )
+        with _Senders(open_sender) as senders:
+            delivery = _Delivery(
+                books,
+                batch,
+                held,
+                guard=look,
+                renderer=renderer,
+                senders=senders,
+                clock=clock,
+                stop=stop,
+            )
+            delivery.run(rows(), lambda count: _tell(progress, count))
+        return delivery.end()
+
+
+class _Senders:
+    """The one sender, opened when first needed."""
+
+    def __init__(self, open_sender: Callable[[], Sender]) -> None:
+        self._open = open_sender
+        self._sender: Sender | None = None
+
+    def get(self) -> Sender:
+        if self._sender is None:
+            self._sender = self._open()
+        return self._sender
+
+    def __enter__(self) -> _Senders:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._sender is None:
+            return
+        try:
+            self._sender.close()
+        # Every message has its receipt by now; a peer that hangs up badly changes none of them.
+        except Exception as error:
+            log.warning("closing the sender: %s", type(error).__name__)
+
+
+class _Delivery:
+    """One call of ``deliver_batch``: the loop over windows and its counters."""
+
+    def __init__(
+        self,
+        books: Books,
+        batch: Batch,
+        lease: Lease,
+        *,
+        guard: Guard,
+        renderer: Renderer,
+        senders: _Senders,
+        clock: Callable[[], datetime],
+        stop: Stop,
+    ) -> None:
+        self._ledger = books.ledger
+        self._batches = books.batches
+        self._batch = batch
+        self._lease = lease
+        self._guard = guard
+        self._renderer = renderer
+        self._senders = senders
+        self._clock = clock
+        self._stop = stop
+        self._resend = batch.policy is DeliveryPolicy.AT_LEAST_ONCE
+        self._renewed_at = clock()
+        self._closed: RunClosed | None = None
+        self._newly_accepted = 0
+        self._already_settled = 0
+
+    def run(self, rows: Iterable[Row], progress: Callable[[int], None]) -> None:
+        """All rows, window by window."""
+        standing = self._ledger.standing(self._lease)
+        self._closed = self._ask()
+        for offered in windows(rows, self._batch.window, self._lease.size):
+            self._stop.check()
+            window = [row for row in offered if self._is_due(standing.get(row["message_id"]))]
+            if window and (self._over() or not self._window(window)):
+                reason = self._why_over()
+                withhold_rows(self._ledger, self._lease, window, standing, reason, now=self._clock())
+            progress(len(offered))
+
+    def end(self) -> BatchResult:
+        """Finish the batch, or give it back until the earliest retry."""
+        tally = self._ledger.tally(self._batch.run_key, self._batch.channel, self._batch.number)
+        waits = tally.counts.get(MessageState.DEFERRED, 0) > 0
+        # Unknown messages have a time for a retry only under at_least_once, and no use for it later.
+        retry_at = tally.retry_at if waits or not self._over() else None
+        if retry_at is None:
+            self._batches.finish(self._lease, at=self._clock())
+        else:
+            self._require_all_lines(sum(tally.counts.values()))
+        return BatchResult(tally.counts, self._newly_accepted, self._already_settled, retry_at)
+
+    def _require_all_lines(self, lines: int) -> None:
+        if lines != self._lease.size:
+            raise BatchIncomplete(
+                f"{self._lease}: {self._lease.size} messages were registered, {lines} have a ledger line"
+            )
+
+    def _ask(self) -> RunClosed | None:
+        """Whether the run may send; RunNotChecked is raised on."""
+        try:
+            self._ledger.require_deliverable(self._batch.run_key)
+        except RunClosed as closed:
+            return closed
+        return None
+
+    def _over(self) -> bool:
+        """Whether nothing more may leave."""
+        return self._closed is not None or self._clock() > self._batch.valid_until
+
+    def _why_over(self) -> DeliveryReason:
+        if self._closed is None:
+            return DeliveryReason.RUN_EXPIRED
+        if self._closed.reason not in WITHHELD_BY:
+            raise self._closed  # completed, and yet a message is left: a line of the account is missing
+        return WITHHELD_BY[self._closed.reason]
+
+    def _is_due(self, standing: Standing | None) -> bool:
+        """Whether something is to be done about a row. Counts those that have come to their end."""
+        if standing is None:
+            return True
+        over = self._over()
+        waits = standing.retry_at is not None and standing.retry_at > self._clock()
+        if standing.state is MessageState.DEFERRED:
+            return over or not waits
+        if standing.state is MessageState.UNKNOWN and self._resend and not over:
+            return not waits
+        self._already_settled += 1
+        return False
+
+    def _window(self, rows: Sequence[Row]) -> bool:
+        """Claim, send and settle one window. False, and nothing done, when it finds the run closed."""
+        messages, untried = self._write(rows)
+        if messages:
+            self._senders.get()  # before the claim: an account that cannot be used claims nothing
+        asked = {each.message_id for each in messages}
+        candidates = [candidate(row) for row in rows if row["message_id"] in asked]
+        now = self._clock()
+        try:
+            attempts = self._ledger.claim(
+                self._lease, candidates, now=now, resend_unknown=self._resend, untried=untried
+            )
+        except RunClosed as closed:
+            self._closed = closed
+            return False
+        self._renewed_at = now
+        self._already_settled += len(messages) - len(attempts)
+        claimed = [each for each in messages if each.message_id in attempts]
+        if claimed:
+            self._send(claimed, attempts)
+        return True
+
+    def _write(self, rows: Sequence[Row]) -> tuple[list[Message], list[Untried]]:
+        """Render, then look who said no: the look is the last thing before the claim."""
+        messages, untried = [], []
+        for row in rows:
+            try:
+                content = self._renderer.render(row)
+            except RenderError as error:
+                receipt = Receipt(
+                    row["message_id"], MessageState.FAILED, DeliveryReason.RENDER_FAILED, detail=str(error)
+                )
+                untried.append(Untried(candidate(row), receipt))
+            else:
+                messages.append((row, Message(row["message_id"], row["address"], content)))
+        held = self._guard.held([row for row, _ in messages]) if messages else {}
+        for row, message in messages:
+            if message.message_id in held:
+                receipt = Receipt(message.message_id, MessageState.WITHHELD, held[message.message_id])
+                untried.append(Untried(candidate(row), receipt))
+        return [message for _, message in messages if message.message_id not in held], untried
+
+    def _send(self, messages: Sequence[Message], attempts: Mapping[str, int]) -> None:
+        handed = hand_over(
+            self._senders.get(), messages, after_each=self._keep, during=self._stop.interruptible()
+        )
+        if isinstance(handed.error, LeaseLost):
+            # Whoever has the batch now has settled this window as unknown.
+            raise handed.error
+        now = self._clock()
+        receipts = [self._scheduled(each, handed, attempts[each.message_id], now) for each in handed.receipts]
+        try:
+            self._ledger.settle(self._lease, receipts, now=now)
+        except Exception as failure:
+            if handed.error is not None:
+                raise failure from handed.error
+            raise
+        self._newly_accepted += sum(each.state is MessageState.ACCEPTED for each in receipts)
+        if handed.error is not None:
+            raise handed.error
+
+    def _scheduled(self, receipt: Receipt, handed: Handover, attempt: int, now: datetime) -> Receipt:
+        if receipt.message_id in handed.untouched:
+            receipt, attempt = replace(receipt, retry_at=now), 1
+        return schedule(
+            receipt, attempt, now=now, valid_until=self._batch.valid_until, policy=self._batch.policy
+        )
+
+    def _keep(self) -> None:
+        """Renew the lease while a slow window is sent; every claim and settle renews it too."""
+        now = self._clock()
+        if now - self._renewed_at >= timedelta(seconds=self._lease.seconds / 3):
+            self._batches.renew(self._lease, now=now)
+            self._renewed_at = now
+
+
+def _tell(progress: Callable[[int], None] | None, count: int) -> None:
+    if progress is not None:
+        progress(count)

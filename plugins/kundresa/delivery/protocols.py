@@ -1,0 +1,133 @@
+"""What delivery needs of others. Channels, content and the store implement it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from kundresa.spec.messages import Content, Message, Receipt
+from kundresa.spec.vocabulary import DeliveryReason
+from kundresa.store.records import BatchRecord, BatchTally, Candidate, Lease, OptOutHits, Standing, Untried
+
+Row = Mapping[str, Any]
+"""One ``send`` decision: ``message_id``, ``profile_id``, ``channel``, ``address``, ``variant`` (None without
+an experiment) and ``profile``, a mapping of the contracted columns."""
+
+
+class Sender(Protocol):
+    """One worker's way out through one account. Used by one thread."""
+
+    def send(self, window: Sequence[Message]) -> Iterable[Receipt]:
+        """Hand the messages over; give one receipt for each, in any order, as soon as it is known.
+
+        A message is handed over only after it was taken from ``window`` by iterating, indexing or
+        slicing: what was never taken counts as never sent. A message whose fate is not known gets a
+        receipt with the state ``unknown``.
+
+        Raises:
+            AccountError: the account cannot be used. Messages without a receipt were not handed over.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the connection."""
+        ...
+
+
+class Renderer(Protocol):
+    """Writes a person's message."""
+
+    def render(self, row: Row, /) -> Content:
+        """The message of one decision.
+
+        Raises:
+            RenderError: when it cannot be written; the others go on.
+        """
+        ...
+
+
+class Guard(Protocol):
+    """Knows who said no since the decision."""
+
+    def held(self, rows: Sequence[Row]) -> Mapping[str, DeliveryReason]:
+        """Of these, the messages that must not leave any more: message_id → reason."""
+        ...
+
+
+class BatchBook(Protocol):
+    """Leases: see ``store.batches.Batches``."""
+
+    def get(self, run_key: str, channel: str, batch_number: int) -> BatchRecord: ...
+
+    def lease(
+        self, run_key: str, channel: str, batch_number: int, *, owner: str, seconds: float, now: datetime
+    ) -> Lease: ...
+
+    def renew(self, lease: Lease, *, now: datetime) -> None: ...
+
+    def release(self, lease: Lease) -> bool: ...
+
+    def finish(self, lease: Lease, *, at: datetime) -> None: ...
+
+
+class LedgerBook(Protocol):
+    """The ledger: see ``store.ledger.Ledger``."""
+
+    def require_deliverable(self, run_key: str) -> None: ...
+
+    def recover(self, lease: Lease, *, now: datetime) -> int: ...
+
+    def standing(self, lease: Lease) -> Mapping[str, Standing]: ...
+
+    def claim(
+        self,
+        lease: Lease,
+        candidates: Sequence[Candidate],
+        *,
+        now: datetime,
+        resend_unknown: bool = False,
+        untried: Sequence[Untried] = (),
+    ) -> Mapping[str, int]: ...
+
+    def settle(self, lease: Lease, receipts: Sequence[Receipt], *, now: datetime) -> None: ...
+
+    def settle_untried(self, lease: Lease, untried: Sequence[Untried], *, now: datetime) -> int: ...
+
+    def tally(self, run_key: str, channel: str, batch_number: int) -> BatchTally: ...
+
+
+class OptOutBook(Protocol):
+    """Opt-outs: see ``store.opt_outs.OptOuts``."""
+
+    def since(
+        self,
+        since: datetime,
+        *,
+        channel: str,
+        topic: str,
+        profile_ids: Sequence[str],
+        addresses: Sequence[str],
+    ) -> OptOutHits: ...
+
+
+class SuppressionBook(Protocol):
+    """Suppressions: see ``store.suppressions.Suppressions``."""
+
+    def active(self, *, channel: str, addresses: Sequence[str]) -> Mapping[str, str]: ...
+
+
+class Books(Protocol):
+    """The operational store, as far as delivery reads and writes it."""
+
+    @property
+    def batches(self) -> BatchBook: ...
+
+    @property
+    def ledger(self) -> LedgerBook: ...
+
+    @property
+    def opt_outs(self) -> OptOutBook: ...
+
+    @property
+    def suppressions(self) -> SuppressionBook: ...

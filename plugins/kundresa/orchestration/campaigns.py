@@ -1,0 +1,63 @@
+"""From the folders of ``dags/campaigns`` to their DAGs, none of which can spoil another's."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+
+from airflow.sdk import DAG, get_parsing_context
+
+from kundresa.orchestration.campaign_dag import PREFIX, build_campaign_dag, build_quarantine_dag
+from kundresa.settings import Settings
+from kundresa.spec.fields import NAME_PATTERN
+from kundresa.spec.loading import campaign_names, load_campaign
+from kundresa.spec.problems import SpecError
+
+log = logging.getLogger(__name__)
+
+
+def campaign_dags(settings: Settings) -> dict[str, DAG]:
+    """Every campaign's DAG by its id, in the order of the ids.
+
+    Where Airflow parses for the sake of one DAG (a task's start), only that one's folder is opened, so
+    that the start costs the same at ten campaigns and at a thousand.
+    """
+    wanted = get_parsing_context().dag_id
+    dags = {}
+    for folder in folders(settings, wanted):
+        dag = load_dag(settings, folder)
+        dags[dag.dag_id] = dag
+    return dags
+
+
+def folders(settings: Settings, wanted: str | None) -> list[str]:
+    """The names of the folders to open: of all campaigns, or only of the one whose DAG is wanted."""
+    if wanted is None:
+        return campaign_names(settings.campaigns)
+    if not wanted.startswith(PREFIX):
+        return []
+    name = wanted.removeprefix(PREFIX)
+    if re.fullmatch(NAME_PATTERN, name) and (settings.campaigns / name).is_dir():
+        return [name]
+    # A quarantined folder with a name that is no campaign's; rare, so the listing may cost.
+    return [each for each in campaign_names(settings.campaigns) if dag_id_of(each) == wanted]
+
+
+def load_dag(settings: Settings, folder: str) -> DAG:
+    """The DAG of one folder: the campaign's, or its quarantine."""
+    try:
+        campaign = load_campaign(settings.campaigns / folder, relative_to=settings.project)
+    except SpecError as error:
+        log.warning("%s is in quarantine: %s", folder, error)
+        return build_quarantine_dag(dag_id_of(folder), folder, error)
+    return build_campaign_dag(campaign, settings)
+
+
+def dag_id_of(folder: str) -> str:
+    """The id of a folder's DAG. One whose name cannot be an id keeps what can, and a digest, so that
+    two such folders stay two and neither takes the id of a valid one."""
+    if re.fullmatch(NAME_PATTERN, folder):
+        return PREFIX + folder
+    digest = hashlib.sha256(folder.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{PREFIX}{re.sub(r'[^a-zA-Z0-9_.-]', '_', folder)[:100]}.{digest}"

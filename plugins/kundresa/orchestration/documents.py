@@ -1,0 +1,101 @@
+"""The page that a campaign's DAG shows in Airflow's UI: what its owner wrote, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kundresa.spec.campaign import Campaign, CronSchedule
+from kundresa.spec.fields import format_duration
+from kundresa.spec.problems import SpecError
+
+PROMISE = (
+    "Clearing a task, re-running or backfilling sends nobody anything twice. "
+    "The account of every run: [Campaigns](/plugin/kundresa)."
+)
+
+
+def campaign_document(campaign: Campaign) -> str:
+    """Markdown for ``doc_md``."""
+    rows = [
+        ("Owner", plain(campaign.owner)),
+        ("Schedule", schedule_words(campaign)),
+        ("Audience", _audience(campaign)),
+        ("Topic", f"`{campaign.topic}` (consent is per channel and topic)"),
+        ("Channels", _channels(campaign)),
+        ("Holdout", f"{campaign.holdout.percent:g} %" if campaign.holdout.percent else "none"),
+        *_experiment(campaign),
+        ("Sends", f"{campaign.quality.rows.min:,} to {campaign.quality.rows.max:,} messages, or nothing"),
+        ("Invalid addresses", f"at most {campaign.quality.max_invalid_address_percent:g} %, or nothing"),
+        ("Valid for", f"{format_duration(campaign.delivery.valid_for)} from the logical date"),
+        ("After a crash", _policy(campaign)),
+    ]
+    table = "\n".join(f"| **{name}** | {text} |" for name, text in rows)
+    return "\n\n".join(
+        [
+            plain(campaign.description),
+            f"| | |\n|---|---|\n{table}",
+            PROMISE,
+        ]
+    )
+
+
+def quarantine_document(folder: str, error: SpecError) -> str:
+    """Markdown for the DAG that stands in for a campaign whose spec is not valid."""
+    problems = "\n".join(f"* {plain(str(problem))}" for problem in error.problems)
+    title = f"**{plain(folder)} is in quarantine: its spec is not valid, and nothing is sent.**"
+    advice = (
+        "Mend the file, then check it with `kundresa check`. "
+        "This DAG becomes the campaign's at the next parse."
+    )
+    return f"{title}\n\n{problems}\n\n{advice}"
+
+
+def schedule_words(campaign: Campaign) -> str:
+    """``0 9 * * 2, Europe/Stockholm``; ``when new segments are published``; ``by hand``."""
+    if isinstance(campaign.schedule, CronSchedule):
+        return f"`{campaign.schedule.cron}`, {campaign.schedule.time_zone}"
+    return "by hand" if campaign.schedule == "manual" else "when new segments are published"
+
+
+def plain(text: str) -> str:
+    """A person's text inside our Markdown: it cannot open a tag, a link, a table cell or a heading."""
+    escaped = "".join(f"\\{char}" if char in r"\`*_{}[]()#+!|~" else char for char in text)
+    return escaped.replace("<", "&lt;").replace(">", "&gt;").replace("\n", "<br>")
+
+
+def _audience(campaign: Campaign) -> str:
+    text = f"everybody in {_words(campaign.audience.include)}"
+    if campaign.audience.exclude:
+        text += f", but nobody in {_words(campaign.audience.exclude)}"
+    return text
+
+
+def _channels(campaign: Campaign) -> str:
+    each = "; ".join(
+        f"{channel.kind} from {plain(channel.sender)} by account `{channel.account}`"
+        for channel in campaign.channels
+    )
+    if len(campaign.channels) == 1:
+        return each
+    choice = "the first possible one for each person"
+    return f"{each} ({choice if campaign.channel_choice == 'first_possible' else 'all that are possible'})"
+
+
+def _experiment(campaign: Campaign) -> list[tuple[str, str]]:
+    if campaign.experiment is None:
+        return []
+    total = sum(variant.weight for variant in campaign.experiment.variants)
+    arms = ", ".join(
+        f"`{variant.name}` {100 * variant.weight / total:.3g} %" for variant in campaign.experiment.variants
+    )
+    return [("Experiment", f"`{campaign.experiment.name}`: {arms}")]
+
+
+def _policy(campaign: Campaign) -> str:
+    if campaign.delivery.policy == "at_most_once":
+        return "a message whose outcome is unknown is not sent again (nobody gets it twice)"
+    return "a message whose outcome is unknown is sent again (nobody misses it)"
+
+
+def _words(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,1 @@
+"""The *Campaigns* pages inside Airflow's UI: accounts and Data Docs."""

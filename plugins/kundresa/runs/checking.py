@@ -1,0 +1,103 @@
+"""Checking campaigns without running them: spec, templates, segments and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kundresa import content, warehouse
+from kundresa.settings import Settings
+from kundresa.spec.campaign import Campaign
+from kundresa.spec.loading import campaign_names, load_campaign, load_sources
+from kundresa.spec.problems import SpecError, SpecProblem
+from kundresa.spec.references import check_references
+
+
+class CampaignNotFound(Exception):
+    """There is no folder of that name under ``dags/campaigns``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One campaign and what is wrong with it."""
+
+    campaign: str
+    problems: tuple[SpecProblem, ...]
+
+
+def check_campaigns(settings: Settings, names: Sequence[str] = ()) -> list[Checked]:
+    """Hold campaigns (all when none is named) against the dbt manifest and the profile contract.
+
+    Nothing is run and no warehouse is opened; the manifest is parsed anew when the models have changed.
+
+    Raises:
+        CampaignNotFound: naming the nearest one.
+        DbtFailed: when the dbt project itself does not parse.
+    """
+    for name in names:
+        require_campaign(settings, name)
+    known = _known(settings)
+    return [_check(settings, name, known)[0] for name in names or campaign_names(settings.campaigns)]
+
+
+def load_checked(settings: Settings, name: str) -> tuple[Campaign, dict[str, str]]:
+    """One campaign and its templates, when nothing is wrong with them.
+
+    Raises:
+        CampaignNotFound: naming those that are there.
+        SpecError: with every problem.
+        DbtFailed: when the dbt project itself does not parse.
+    """
+    require_campaign(settings, name)
+    checked, loaded = _check(settings, name, _known(settings))
+    if checked.problems or loaded is None:
+        raise SpecError(checked.problems)
+    return loaded
+
+
+def require_campaign(settings: Settings, name: str) -> None:
+    """Nothing, when the campaign's folder is there.
+
+    Raises:
+        CampaignNotFound: naming those that are.
+    """
+    known = campaign_names(settings.campaigns)
+    if name not in known:
+        there = ", ".join(known) or "none"
+        raise CampaignNotFound(f"no campaign {name!r} in {settings.campaigns}; there are: {there}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a campaign may refer to."""
+
+    segments: Collection[str]
+    columns: Collection[str]
+
+
+def _known(settings: Settings) -> _Known:
+    manifest = warehouse.load_manifest(settings)
+    return _Known(manifest.segments(), manifest.columns("profiles"))
+
+
+def _check(
+    settings: Settings, name: str, known: _Known
+) -> tuple[Checked, tuple[Campaign, dict[str, str]] | None]:
+    folder = settings.campaigns / name
+    root = settings.project
+    try:
+        campaign = load_campaign(folder, relative_to=root)
+        templates = load_sources(folder, relative_to=root)
+    except SpecError as error:
+        return Checked(name, error.problems), None
+    problems = list(check_references(campaign, folder, segments=known.segments, relative_to=root))
+    problems.extend(
+        SpecProblem(file=_shown(settings, folder / each.file), line=each.line or 1, message=each.message)
+        for each in content.check_templates(campaign, templates, known.columns)
+    )
+    return Checked(name, tuple(problems)), (campaign, templates)
+
+
+def _shown(settings: Settings, file: Path) -> str:
+    return str(file.relative_to(settings.project) if file.is_relative_to(settings.project) else file)

@@ -1,0 +1,145 @@
+"""Delivering a run's batches: the wiring of a batch's rows, its renderer, its sender and the ledger."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from kundresa import delivery, warehouse
+from kundresa.channels import Account, open_sender
+from kundresa.content import Links, compile_templates
+from kundresa.runs.opening import Clock, utc_now
+from kundresa.settings import Settings
+from kundresa.spec.campaign import Campaign, Channel
+from kundresa.spec.frozen import thaw
+from kundresa.spec.vocabulary import DeliveryReason, RunState
+from kundresa.store import Run, RunNotChecked, Store, open_store
+
+
+def plan_batches(settings: Settings, run_key: str, channel: str) -> dict[int, int]:
+    """The run's batches on one channel: batch number → messages. Empty when nothing was decided.
+
+    Raises:
+        RunNotFound: for a key that was never opened.
+    """
+    with open_store(settings.store_url) as store:
+        run = store.runs.require(run_key)
+        if run.decided_at is None:
+            return {}
+        sizes = warehouse.batch_sizes(settings, run_key, channel)
+        for number, size in sizes.items():
+            store.batches.register(run_key, channel, number, size)
+        return sizes
+
+
+def deliver(
+    settings: Settings,
+    run_key: str,
+    channel: str,
+    batch_number: int,
+    *,
+    owner: str,
+    account: Account,
+    clock: Clock = utc_now,
+    progress: Callable[[int], None] | None = None,
+) -> delivery.BatchResult:
+    """Deliver one batch, or what is left of it. Delivering it again sends nothing.
+
+    ``owner`` names this attempt; two workers never share one. ``progress`` is told how many messages
+    were settled in each window.
+
+    Raises:
+        RunNotChecked: before the quality gate has passed.
+        BatchBusy: another worker holds the batch.
+        AccountError: the sender account refuses us; nothing of the window in hand was sent.
+    """
+    with open_store(settings.store_url) as store:
+        run = store.runs.require(run_key)
+        if run.decided_at is None:
+            raise RunNotChecked(run_key, run.state)
+        spec, templates = thaw(run.spec_json)
+        part = channel_of(spec, channel)
+        renderer = compile_templates(spec, templates, links=Links.from_settings(settings))
+        return delivery.deliver_batch(
+            store,
+            delivery.Batch(
+                run_key=run_key,
+                channel=channel,
+                number=batch_number,
+                topic=spec.topic,
+                policy=spec.delivery.policy,
+                window=spec.delivery.window,
+                decided_at=run.decided_at,
+                valid_until=run.valid_until,
+            ),
+            rows=partial(_rows, settings, run_key, channel, batch_number),
+            renderer=renderer,
+            open_sender=lambda: open_sender(part, account, clock, run_key=run_key),
+            owner=owner,
+            lease=timedelta(seconds=settings.lease_seconds),
+            clock=clock,
+            progress=progress,
+        )
+
+
+def withhold_closed(settings: Settings, store: Store, run: Run, *, clock: Clock) -> int:
+    """Settle as withheld whatever a closed run has not sent; the reason is the run's own.
+
+    Returns how many messages were withheld now.
+    """
+    reason = delivery.WITHHELD_BY.get(run.close_reason) if run.close_reason else None
+    if run.state is not RunState.CLOSED or reason is None or run.decided_at is None:
+        return 0
+    return _withhold(settings, store, run, reason, clock=clock)
+
+
+def settle_overdue(settings: Settings, run_key: str, *, clock: Clock) -> int:
+    """Settle what a decided run has not sent by the end of its validity.
+
+    Returns how many messages were settled now.
+
+    Raises:
+        BatchBusy: a worker is still in its last window.
+    """
+    with open_store(settings.store_url) as store:
+        run = store.runs.require(run_key)
+        if clock() <= run.valid_until or run.decided_at is None:
+            return 0
+        return _withhold(settings, store, run, DeliveryReason.RUN_EXPIRED, clock=clock)
+
+
+def _withhold(settings: Settings, store: Store, run: Run, reason: DeliveryReason, *, clock: Clock) -> int:
+    spec, _ = thaw(run.spec_json)
+    withheld = 0
+    for part in spec.channels:
+        for number, size in warehouse.batch_sizes(settings, run.run_key, part.kind).items():
+            store.batches.register(run.run_key, part.kind, number, size)
+            withheld += delivery.withhold_batch(
+                store,
+                run.run_key,
+                part.kind,
+                number,
+                rows=partial(_rows, settings, run.run_key, part.kind, number),
+                reason=reason,
+                owner=f"withhold {uuid.uuid4().hex[:8]}",
+                lease=timedelta(seconds=settings.lease_seconds),
+                clock=clock,
+            )
+    return withheld
+
+
+def channel_of(spec: Campaign, kind: str) -> Channel:
+    """The campaign's channel of this kind.
+
+    Raises:
+        KeyError: when it has none.
+    """
+    return {channel.kind: channel for channel in spec.channels}[kind]  # type: ignore[index]
+
+
+def _rows(settings: Settings, run_key: str, channel: str, number: int) -> Iterator[Mapping[str, Any]]:
+    for chunk in warehouse.read_batch(settings, run_key, channel, number):
+        yield from chunk

@@ -1,0 +1,111 @@
+"""Why one person did or did not get something, rule by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kundresa import warehouse
+from kundresa.settings import Settings
+from kundresa.spec.frozen import thaw
+from kundresa.spec.vocabulary import DecisionReason, Verdict
+from kundresa.store import LedgerLine, Run, open_store
+
+
+class PersonNotFound(Exception):
+    """No profile has this id or identifier."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleResult:
+    """One rule, in the order in which the rules count. ``value`` is what it looked at."""
+
+    rule: str
+    passed: bool
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One line of the account: what was decided about a person on one channel, and what became of it."""
+
+    run_key: str
+    campaign: str
+    channel: str
+    outcome: str
+    reason: str | None
+    variant: str | None
+    rules: tuple[RuleResult, ...]
+    delivery: dict[str, Any] | None
+
+
+def explain(settings: Settings, person: str, campaign: str | None = None) -> list[Explanation]:
+    """Every decision about a person, newest run first.
+
+    ``person`` is a ``profile_id``, or an identifier: email, phone, CRM id, account id.
+
+    Raises:
+        PersonNotFound: when nobody, or more than one profile, answers to it.
+        NothingPublished: before the first build.
+    """
+    profiles = warehouse.find_profiles(settings, person)
+    if len(profiles) != 1:
+        which = f"{len(profiles)} profiles: {', '.join(sorted(profiles)[:5])}" if profiles else "nobody"
+        raise PersonNotFound(f"{person!r} is {which}")
+    decisions = warehouse.person_decisions(settings, profiles[0], campaign)
+    with open_store(settings.store_url) as store:
+        lines = store.ledger.lines([decision["message_id"] for decision in decisions])
+        runs = {key: store.runs.require(key) for key in {decision["run_key"] for decision in decisions}}
+    explained = [
+        _explain(decision, runs[decision["run_key"]], lines.get(decision["message_id"]))
+        for decision in decisions
+    ]
+    return sorted(explained, key=lambda each: (each.run_key, each.channel), reverse=True)
+
+
+def _explain(decision: Mapping[str, Any], run: Run, line: LedgerLine | None) -> Explanation:
+    outcome, reason = decision["verdict"], decision["reason"]
+    if decision["verdict"] == Verdict.SEND:
+        outcome = str(line.state) if line else "pending"
+        reason = line.reason if line else None
+    return Explanation(
+        run_key=run.run_key,
+        campaign=run.campaign,
+        channel=decision["channel"],
+        outcome=outcome,
+        reason=reason,
+        variant=decision["variant"],
+        rules=tuple(_rules(decision, run)),
+        delivery=line.as_dict() if line else None,
+    )
+
+
+def _rules(decision: Mapping[str, Any], run: Run) -> list[RuleResult]:
+    failed = set(filter(None, decision["failed_rules"].split(",")))
+    values = _values(decision, run)
+    return [RuleResult(rule.value, rule.value not in failed, values[rule]) for rule in DecisionReason]
+
+
+def _values(decision: Mapping[str, Any], run: Run) -> dict[DecisionReason, str]:
+    """What each rule looked at, in words."""
+    spec, _ = thaw(run.spec_json)
+    channel, address = decision["channel"], decision["address"]
+    channels = ", ".join(each.kind for each in spec.channels)
+    consent = f"consent for {channel} × {spec.topic}: {decision['consent_status']}"
+    holdout = (
+        f"bucket {decision['holdout_bucket']} of 10,000, held out below {round(spec.holdout.percent * 100)}"
+    )
+    return {
+        DecisionReason.IN_EXCLUDED_SEGMENT: f"in {decision['excluded_by_segment']}"
+        if decision["excluded_by_segment"]
+        else f"in none of {', '.join(spec.audience.exclude) or '(no segment is excluded)'}",
+        DecisionReason.CONTACT_POINT_MISSING: f"{channel} address {'known' if address else 'missing'}",
+        DecisionReason.ADDRESS_INVALID: address or "no address",
+        DecisionReason.SUPPRESSED: decision["suppression_reason"] or "not suppressed",
+        DecisionReason.CONSENT_DENIED: consent,
+        DecisionReason.CONSENT_UNKNOWN: consent,
+        DecisionReason.DUPLICATE_ADDRESS: "one message per address",
+        DecisionReason.ANOTHER_CHANNEL_CHOSEN: f"{spec.channel_choice.value} of {channels}",
+        DecisionReason.HOLDOUT: holdout,
+    }

@@ -1,0 +1,70 @@
+"""Ending the runs that nobody finished, and removing what has been kept long enough."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from kundresa import quality, warehouse
+from kundresa.runs.accounting import AccountDoesNotAddUp, RunNotFinished, reconcile_run, record_run
+from kundresa.runs.delivering import settle_overdue
+from kundresa.settings import Settings
+from kundresa.spec.vocabulary import CloseReason, RunState
+from kundresa.store import BatchBusy, Run, open_store
+
+log = logging.getLogger(__name__)
+
+
+def cancel_run(settings: Settings, run_key: str, reason: str, now: datetime) -> Run:
+    """Close a run for good; a delivery under way stops within one window and withholds the rest.
+
+    Raises:
+        RunNotFound: for a key that was never opened.
+        IllegalTransition: when it is closed already for another reason.
+    """
+    with open_store(settings.store_url) as store:
+        return store.runs.close(run_key, CloseReason.CANCELLED, detail=reason, at=now)
+
+
+def apply_retention(settings: Settings, now: datetime) -> dict[str, int]:
+    """Close overdue runs, then remove what is older than the retention settings.
+
+    Returns counts by what was done. Messages, decisions and runs are the account and are never removed here.
+    """
+    done = close_overdue(settings, now)
+    before = now - timedelta(days=settings.retention_days)
+    with open_store(settings.store_url) as store:
+        done["attempts removed"] = store.retention.apply(before)
+    done["builds removed"] = warehouse.prune_builds(settings, settings.published_builds)
+    done["exports removed"] = warehouse.prune_exports(settings, before)
+    done["validation results removed"] = quality.prune_data_docs(settings, before)
+    return done
+
+
+def close_overdue(settings: Settings, now: datetime) -> dict[str, int]:
+    """End the runs whose validity is over: undecided ones expire, decided ones get their account.
+
+    What had not left is withheld as ``run_expired``. A run that still cannot be reconciled is counted as
+    stuck and left as it is; its own DAG run shows why.
+    """
+    done = {"runs expired": 0, "runs completed": 0, "runs stuck": 0}
+    with open_store(settings.store_url) as store:
+        unfinished = [run for run in store.runs.unfinished() if now > run.valid_until]
+        for run in unfinished:
+            if run.state is RunState.CHECKED:
+                continue
+            # A gate that has not said yes by now will not: what was decided is withheld.
+            late = f"its validity ended while it was {run.state}"
+            store.runs.close(run.run_key, CloseReason.EXPIRED, detail=late, at=now)
+            done["runs expired"] += 1
+    for run in unfinished:
+        try:
+            settle_overdue(settings, run.run_key, clock=lambda: now)
+            record_run(settings, run.run_key, clock=lambda: now)
+            reconcile_run(settings, run.run_key, clock=lambda: now)
+        except (AccountDoesNotAddUp, RunNotFinished, BatchBusy) as error:
+            log.warning("%s is overdue and cannot be closed: %s", run.run_key, error)
+            done["runs stuck"] += 1
+        else:
+            done["runs completed"] += run.state is RunState.CHECKED
+    return done

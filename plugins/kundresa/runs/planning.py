@@ -1,0 +1,144 @@
+"""What a campaign would do now: nothing is sent, nothing is recorded."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kundresa import warehouse
+from kundresa.content import Links, Renderer, RenderError, compile_templates
+from kundresa.runs.checking import require_campaign
+from kundresa.runs.deciding import open_run_row
+from kundresa.runs.opening import new_run
+from kundresa.settings import Settings
+from kundresa.spec.campaign import Campaign
+from kundresa.spec.frozen import thaw
+from kundresa.spec.messages import EmailContent
+from kundresa.spec.vocabulary import Trigger, Verdict
+from kundresa.store import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One message as it would be written. The address is masked."""
+
+    channel: str
+    variant: str | None
+    address: str
+    subject: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``counts`` has one entry per channel, verdict, reason and variant."""
+
+    campaign: str
+    planned_at: datetime
+    counts: tuple[warehouse.DecisionCount, ...]
+    samples: tuple[Sample, ...]
+    warnings: tuple[str, ...]
+
+
+def plan_campaign(
+    settings: Settings,
+    campaign: str,
+    *,
+    now: datetime,
+    samples: int = 2,
+    progress: Callable[[str], None] | None = None,
+) -> Plan:
+    """Decide a campaign as of now on the published marts, in a scratch warehouse that is thrown away.
+
+    Raises:
+        CampaignNotFound, SpecError: when the campaign is not there or not valid.
+        NothingPublished: before the first build.
+        DbtFailed: when a decision model fails.
+    """
+    require_campaign(settings, campaign)
+    run = new_run(
+        settings,
+        campaign,
+        key=f"{campaign}--plan",
+        logical_at=now.astimezone(UTC),
+        trigger=Trigger.COMMAND_LINE,
+        now=now,
+    )
+    spec, templates = thaw(run.spec_json)
+    with (
+        tempfile.TemporaryDirectory(prefix="kundresa-plan-") as folder,
+        open_store(settings.store_url) as store,
+        warehouse.plan_decisions(
+            settings,
+            [open_run_row(run, spec, now)],
+            opt_outs=store.opt_outs.rows(),
+            suppressions=store.suppressions.rows(),
+            scratch=Path(folder),
+            progress=progress,
+        ) as planned,
+    ):
+        counts = tuple(planned.counts())
+        written = _samples(_plan_renderer(settings, spec, templates), spec, planned, samples)
+    return Plan(campaign, now, counts, tuple(written), tuple(_warnings(spec, counts)))
+
+
+def _plan_renderer(settings: Settings, spec: Campaign, templates: Mapping[str, str]) -> Renderer:
+    """A plan's links lead nowhere: they are signed with a secret that nothing accepts."""
+    return compile_templates(spec, templates, links=Links(settings.public_url, "a plan, not valid"))
+
+
+def _samples(
+    renderer: Renderer, spec: Campaign, planned: warehouse.PlannedDecisions, each: int
+) -> list[Sample]:
+    written = []
+    for part in spec.channels:
+        for row in planned.sample_rows(part.kind, each):
+            try:
+                rendered = renderer.render(row)
+            except RenderError as error:
+                subject, text = None, f"cannot be written: {error}"
+            else:
+                subject = rendered.subject if isinstance(rendered, EmailContent) else None
+                text = rendered.text
+            written.append(Sample(part.kind, row["variant"], masked(row["address"]), subject, text))
+    return written
+
+
+def masked(address: str) -> str:
+    """First character and domain or last two digits, enough to recognise, not enough to use."""
+    local, at, domain = address.partition("@")
+    return f"{local[:1]}…@{domain}" if at else f"{address[:3]}…{address[-2:]}"
+
+
+def _warnings(spec: Campaign, counts: tuple[warehouse.DecisionCount, ...]) -> list[str]:
+    send = sum(count.lines for count in counts if count.verdict == Verdict.SEND)
+    bounds = spec.quality.rows
+    warnings = []
+    if not counts:
+        warnings.append("nobody is in the audience")
+    if not bounds.min <= send <= bounds.max:
+        allowed = f"{bounds.min:,} to {bounds.max:,}"
+        warnings.append(f"{send:,} messages are outside quality.rows ({allowed}): the gate would stop it")
+    return warnings
+
+
+def counts_by_channel(counts: tuple[warehouse.DecisionCount, ...]) -> dict[str, dict[str, Any]]:
+    """Per channel: considered, send (by variant) and each reason."""
+    channels: dict[str, dict[str, Any]] = {}
+    for count in counts:
+        part = channels.setdefault(
+            count.channel, {"considered": 0, "send": 0, "variants": {}, "not_sent": {}}
+        )
+        part["considered"] += count.lines
+        if count.verdict == Verdict.SEND:
+            part["send"] += count.lines
+            if count.variant:
+                part["variants"][count.variant] = part["variants"].get(count.variant, 0) + count.lines
+        else:
+            reason = count.reason or "reason_missing"
+            part["not_sent"][reason] = part["not_sent"].get(reason, 0) + count.lines
+    return channels

@@ -1,0 +1,22 @@
+"""Misbehaviour on demand, for tests. Only by argument: a sandbox that a person starts behaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What goes wrong at every ``every``-th transaction, counted per protocol over the sandbox's life."""
+
+    smtp_every: int = 0
+    """0 is never."""
+    smtp_stage: Literal["rcpt", "data"] = "data"
+    smtp_reply: str = "451 4.7.1 Try again later"
+    smtp_drop: Literal["no", "unstored", "stored"] = "no"
+    """At the end of DATA, close the connection without an answer; ``stored`` keeps the message first."""
+    http_every: int = 0
+    http_status: int = 503
+    http_retry_after: str = ""
+    """Value of the Retry-After header; empty sends none."""

@@ -1,0 +1,275 @@
+"""A campaign as its owner writes it in ``dags/campaigns/<name>/campaign.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from kundresa.spec.fields import (
+    DEFAULT_VALIDITY,
+    MAX_VALIDITY,
+    NAME_PATTERN,
+    Cron,
+    HoldoutPercent,
+    Line,
+    Mailbox,
+    Name,
+    Names,
+    OneOrMoreNames,
+    Percent,
+    PositivePercent,
+    SmsSender,
+    Text,
+    TimeZone,
+    Validity,
+    Whole,
+    first_repeated,
+    format_duration,
+    misplaced,
+)
+from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy
+
+__all__ = [
+    "MAX_VALIDITY",
+    "NAME_PATTERN",
+    "AssetSchedule",
+    "Audience",
+    "Campaign",
+    "Channel",
+    "CronSchedule",
+    "Delivery",
+    "EmailChannel",
+    "Experiment",
+    "Holdout",
+    "Quality",
+    "RowBounds",
+    "Schedule",
+    "SmsChannel",
+    "Spec",
+    "Variant",
+]
+
+
+class Spec(BaseModel):
+    """What all parts of a spec share: frozen, and a key that is not known is an error."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        str_strip_whitespace=True,
+        use_attribute_docstrings=True,  # editors show them
+    )
+
+
+class CronSchedule(Spec):
+    """Runs at fixed times."""
+
+    cron: Cron
+    """Five fields: minute, hour, day, month, weekday."""
+    time_zone: TimeZone = "UTC"
+    """The IANA time zone that the cron fields are in."""
+
+
+class AssetSchedule(Spec):
+    """Runs whenever new segments have been published."""
+
+    on: Literal["segments"]
+    """What starts a run."""
+
+
+def _schedule_kind(value: object) -> str | None:
+    """The arm of :data:`Schedule`; None for none, and for a mapping that could be two."""
+    if isinstance(value, Mapping) and ("cron" in value) != ("on" in value):
+        return "cron" if "cron" in value else "asset"
+    if isinstance(value, CronSchedule | AssetSchedule):
+        return "cron" if isinstance(value, CronSchedule) else "asset"
+    return "manual" if value == "manual" else None
+
+
+Schedule = Annotated[
+    Annotated[CronSchedule, Tag("cron")]
+    | Annotated[AssetSchedule, Tag("asset")]
+    | Annotated[Literal["manual"], Tag("manual")],
+    Discriminator(
+        _schedule_kind,
+        custom_error_type="schedule_kind",
+        custom_error_message="expected 'manual', a mapping with 'cron', or a mapping with 'on'",
+    ),
+]
+
+
+class Audience(Spec):
+    """Whom the campaign considers: everyone in any ``include`` segment. Those in an ``exclude``
+    segment stay in the account, with that reason."""
+
+    include: OneOrMoreNames
+    """Segments whose people are considered: the name of a dbt model tagged ``segment``."""
+    exclude: Names = ()
+    """Segments whose people get nothing, and have that as their reason."""
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> Audience:
+        for position, name in enumerate(self.exclude):
+            if name in self.include:
+                raise misplaced(("exclude", position), f"segment '{name}' is both included and excluded")
+        return self
+
+
+class EmailChannel(Spec):
+    """Email, by SMTP."""
+
+    kind: Literal["email"]
+    template: Name
+    """Stem of three templates beside the spec: ``<stem>.subject.j2``, ``<stem>.html.j2``,
+    ``<stem>.txt.j2``."""
+    account: Name
+    """Sender account: the Airflow connection ``kundresa_<account>``."""
+    sender: Mailbox
+    """The From header."""
+    reply_to: Mailbox | None = None
+    """The Reply-To header."""
+
+
+class SmsChannel(Spec):
+    """Text message, by an HTTP gateway."""
+
+    kind: Literal["sms"]
+    template: Name
+    """Stem of one template beside the spec: ``<stem>.txt.j2``."""
+    account: Name
+    """Sender account: the Airflow connection ``kundresa_<account>``."""
+    sender: SmsSender
+    """An E.164 number or an alphanumeric sender of at most 11 characters."""
+
+
+Channel = Annotated[EmailChannel | SmsChannel, Field(discriminator="kind")]
+
+
+def _one_per_kind(channels: tuple[EmailChannel | SmsChannel, ...]) -> tuple[EmailChannel | SmsChannel, ...]:
+    repeated = first_repeated([channel.kind for channel in channels])
+    if repeated:
+        raise misplaced((repeated[0], "kind"), f"there is a channel of kind '{repeated[1]}' already")
+    return channels
+
+
+class Holdout(Spec):
+    """A share that gets nothing, so that the campaign's effect can be measured."""
+
+    percent: HoldoutPercent
+    """Of the people who could be reached; at most two decimals."""
+
+
+class Variant(Spec):
+    """One arm of an experiment."""
+
+    name: Name
+    weight: Annotated[Whole, Field(ge=1, le=1000)] = 1
+    """Its share is its weight among the weights of all variants."""
+    templates: dict[Literal["email", "sms"], Name] = {}
+    """Stems that replace the channels' own for this arm."""
+
+
+def _distinct(variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+    repeated = first_repeated([variant.name for variant in variants])
+    if repeated:
+        raise misplaced((repeated[0], "name"), f"there is a variant '{repeated[1]}' already")
+    return variants
+
+
+class Experiment(Spec):
+    """Variants, split by a salted hash of the person."""
+
+    name: Name
+    """Part of the hash: a new name shuffles people anew."""
+    variants: Annotated[tuple[Variant, ...], Field(min_length=2, max_length=20), AfterValidator(_distinct)]
+
+
+class RowBounds(Spec):
+    """How many messages a run may send, over all channels. Outside, nothing is sent."""
+
+    min: Annotated[Whole, Field(ge=0, le=1_000_000_000)]
+    max: Annotated[Whole, Field(ge=1, le=1_000_000_000)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> RowBounds:
+        if self.min > self.max:
+            raise misplaced(("min",), f"min {self.min} is above max {self.max}")
+        return self
+
+
+class Quality(Spec):
+    """What must hold before anything is sent."""
+
+    rows: RowBounds
+    max_invalid_address_percent: Percent = 10
+    """Of those considered with an address. Above: blocking."""
+    max_change_percent: PositivePercent = 50
+    """Against the send count of the campaign's previous run. Above: advisory."""
+
+
+class Delivery(Spec):
+    """How messages leave."""
+
+    policy: DeliveryPolicy = DeliveryPolicy.AT_MOST_ONCE
+    """What happens to a message whose outcome a crash has hidden: it stays unknown, or is sent again."""
+    valid_for: Annotated[
+        Validity, Field(json_schema_extra={"default": format_duration(DEFAULT_VALIDITY)})
+    ] = DEFAULT_VALIDITY
+    """From the logical date: 10m to 14d. A run that starts later is closed, a message still waiting is
+    withheld."""
+    batch_size: Annotated[Whole, Field(ge=1, le=100_000)] = 5_000
+    """Messages per delivery task."""
+    window: Annotated[Whole, Field(ge=1, le=1_000)] = 100
+    """Messages claimed at once: the most that one crash can leave unknown per worker."""
+
+
+class Campaign(Spec):
+    """One campaign. Its name is its folder's."""
+
+    name: Name
+    owner: Line
+    """Who answers for it: a team or an address."""
+    description: Text
+    """What it is for; shown in Airflow."""
+    schedule: Schedule
+    """When it runs."""
+    audience: Audience
+    topic: Name
+    """What it is about; consent is per channel and topic."""
+    priority: Annotated[Whole, Field(ge=0, le=100)] = 50
+    """The higher goes first where campaigns compete."""
+    channels: Annotated[tuple[Channel, ...], Field(min_length=1), AfterValidator(_one_per_kind)]
+    """In order of preference."""
+    channel_choice: ChannelChoice = ChannelChoice.FIRST_POSSIBLE
+    """Which of the channels reach one person."""
+    holdout: Holdout = Holdout(percent=0)
+    experiment: Experiment | None = None
+    quality: Quality
+    delivery: Delivery = Delivery()
+
+    @model_validator(mode="after")
+    def _templates_have_channels(self) -> Campaign:
+        kinds = {channel.kind for channel in self.channels}
+        for position, variant in enumerate(self.experiment.variants if self.experiment else ()):
+            unused = sorted(set(variant.templates) - kinds)
+            if unused:
+                at = ("experiment", "variants", position, "templates", unused[0])
+                raise misplaced(at, f"a template for '{unused[0]}', which is no channel of this campaign")
+        return self
+
+    def template_stem(self, channel: str, variant: str | None) -> str:
+        """The stem that a person of this variant gets on this channel.
+
+        Raises:
+            KeyError: for a channel or a variant that the campaign does not have.
+        """
+        stems: dict[str, str] = {each.kind: each.template for each in self.channels}
+        stem = stems[channel]
+        if variant is None or self.experiment is None:
+            return stem
+        arms = {each.name: each for each in self.experiment.variants}
+        replaced: Mapping[str, str] = {str(kind): name for kind, name in arms[variant].templates.items()}
+        return replaced.get(channel, stem)

@@ -1,0 +1,34 @@
+"""Keys that are derived, never drawn: the same run and the same message have the same key after any
+retry, on any machine."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+
+SINGLE_STEP = "campaign"
+"""The step of a campaign's only message; a journey names its own."""
+
+
+def run_key(campaign: str, logical_at: datetime) -> str:
+    """``<campaign>--<UTC instant>``, safe in a file name: ``winback--20261123T090000Z``.
+
+    Microseconds show when there are any, so that two manual runs of one second stay two runs.
+
+    Raises:
+        ValueError: when ``logical_at`` has no time zone; a naive time would key by the machine's.
+    """
+    if logical_at.tzinfo is None:
+        raise ValueError(f"logical_at {logical_at!r} has no time zone")
+    instant = logical_at.astimezone(UTC)
+    fraction = f".{instant.microsecond:06d}" if instant.microsecond else ""
+    return f"{campaign}--{instant:%Y%m%dT%H%M%S}{fraction}Z"
+
+
+def message_id(run_key: str, profile_id: str, entity_id: str, channel: str, step: str) -> str:
+    """32 hex digits: MD5 over the parts joined by ``|``, as ``decisions.sql`` computes it too.
+
+    MD5 names, it does not protect: the links in a message are signed separately.
+    """
+    text = "|".join((run_key, profile_id, entity_id, channel, step))
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,133 @@
+"""Reading a campaign's folder: the spec, and the text of its templates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from kundresa.spec.campaign import Campaign
+from kundresa.spec.explain import explain
+from kundresa.spec.problems import SpecError, SpecProblem, shown
+from kundresa.spec.yaml_source import MAX_BYTES as MAX_SPEC_BYTES
+from kundresa.spec.yaml_source import SpecSource, decode, parse_yaml
+
+SPEC_FILE = "campaign.yaml"
+MISNAMED_SPEC_FILE = "campaign.yml"
+TEMPLATE_SUFFIX = ".j2"
+MAX_TEMPLATE_BYTES = 512 * 1024
+"""Mail clients cut a message at about 100 KiB; five times that is a file that got here by mistake."""
+
+
+def campaign_names(root: Path) -> list[str]:
+    """The folders of ``root`` that hold a campaign spec, sorted.
+
+    One with ``campaign.yml`` is listed too: loading it says what to rename. Left out, the campaign
+    would silently never run.
+
+    Raises:
+        SpecError: when ``root`` is no folder; an empty list would look like "all are fine".
+    """
+    try:
+        folders = [each for each in root.iterdir() if each.is_dir()]
+    except OSError as error:
+        raise SpecError([_unreadable(_shown_path(root, None), error)]) from None
+    return sorted(each.name for each in folders if _has_spec(each))
+
+
+def load_campaign(folder: Path, *, relative_to: Path | None = None) -> Campaign:
+    """The campaign of a folder; the folder's name is its name.
+
+    Args:
+        relative_to: names files in problems from here (usually the checkout), when they are below it.
+
+    Raises:
+        SpecError: with everything that is wrong. Nothing else is raised, whatever the file holds.
+    """
+    source = read_source(folder, relative_to=relative_to)
+    data = dict(source.data)
+    problems = list(source.problems)
+    if "name" in data:
+        # Not an unknown key: pydantic knows it. The folder rules, or two names could disagree.
+        message = f"a campaign's name is its folder's ({shown(folder.name)}); remove this key"
+        problems.append(source.problem(("name",), message, at_key=True))
+    try:
+        campaign = Campaign.model_validate({**data, "name": folder.name})
+    except ValidationError as error:
+        found = explain(error, Campaign, source, derived=("name",))
+        problems += [_about_folder(each, folder.name) if each.key == "name" else each for each in found]
+    if problems:
+        raise SpecError(problems)
+    return campaign
+
+
+def read_source(folder: Path, *, relative_to: Path | None = None) -> SpecSource:
+    """A campaign's file as YAML only, with the places of its keys and values, to point at them.
+
+    Raises:
+        SpecError: when it is not even that.
+    """
+    file = folder / SPEC_FILE
+    return parse_yaml(_read(file, relative_to, MAX_SPEC_BYTES), _shown_path(file, relative_to))
+
+
+def load_sources(folder: Path, *, relative_to: Path | None = None) -> dict[str, str]:
+    """The text of every template beside the spec, by file name, sorted, with ``\\n`` line ends.
+
+    Raises:
+        SpecError: for each one that cannot be read, is not UTF-8 or is larger than 512 KiB.
+    """
+    sources: dict[str, str] = {}
+    problems: list[SpecProblem] = []
+    for name in sorted(_template_names(folder, relative_to)):
+        file = folder / name
+        try:
+            content = _read(file, relative_to, MAX_TEMPLATE_BYTES)
+            sources[name] = decode(content, _shown_path(file, relative_to), MAX_TEMPLATE_BYTES)
+        except SpecError as error:
+            problems += error.problems
+    if problems:
+        raise SpecError(problems)
+    return sources
+
+
+def _template_names(folder: Path, relative_to: Path | None) -> list[str]:
+    try:
+        return [each.name for each in folder.iterdir() if each.name.endswith(TEMPLATE_SUFFIX)]
+    except OSError as error:
+        raise SpecError([_unreadable(_shown_path(folder, relative_to), error)]) from None
+
+
+def _has_spec(folder: Path) -> bool:
+    return (folder / SPEC_FILE).exists() or (folder / MISNAMED_SPEC_FILE).exists()
+
+
+def _read(file: Path, relative_to: Path | None, max_bytes: int) -> bytes:
+    """At most one byte more than allowed: enough to be refused, whatever the size of the file."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(max_bytes + 1)
+    except OSError as error:
+        name = _shown_path(file, relative_to)
+        if file.name == SPEC_FILE and file.with_name(MISNAMED_SPEC_FILE).exists():
+            misnamed = str(Path(name).with_name(MISNAMED_SPEC_FILE))
+            message = f"rename this file to {SPEC_FILE}"
+            raise SpecError([SpecProblem(file=misnamed, message=message)]) from None
+        raise SpecError([_unreadable(name, error)]) from None
+
+
+def _unreadable(file: str, error: OSError) -> SpecProblem:
+    return SpecProblem(file=file, message=f"cannot be read: {error.strerror or type(error).__name__}")
+
+
+def _shown_path(file: Path, relative_to: Path | None) -> str:
+    if relative_to is not None and file.is_relative_to(relative_to):
+        file = file.relative_to(relative_to)
+    # A file name is bytes; one that is not UTF-8 must not break the terminal that shows it.
+    return str(file).encode(errors="backslashreplace").decode()
+
+
+def _about_folder(problem: SpecProblem, name: str) -> SpecProblem:
+    expected = problem.message.partition(";")[0]
+    message = f"the folder's name is the campaign's: {expected}; found {shown(name)}"
+    return SpecProblem(file=problem.file, message=message)

@@ -1,0 +1,56 @@
+"""A message as it passes between rooms: written by ``content``, sent by ``channels``, settled by
+``delivery``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from kundresa.spec.vocabulary import DeliveryReason, MessageState
+
+
+@dataclass(frozen=True, slots=True)
+class EmailContent:
+    """A rendered email, before it is MIME. ``subject`` is one line without control characters."""
+
+    subject: str
+    html: str
+    text: str
+    unsubscribe_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class SmsContent:
+    """A rendered text message."""
+
+    text: str
+
+
+Content = EmailContent | SmsContent
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message, ready to leave. ``address`` is the recipient's, already normalised."""
+
+    message_id: str
+    address: str
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one message in one attempt.
+
+    ``state`` is one of accepted, failed, deferred, withheld or unknown. ``reason`` is None exactly
+    when it was accepted. ``code`` is the provider's own (``550 5.1.1``, ``HTTP 429``), ``detail`` one
+    line of at most 500 characters with no address in it. ``retry_at`` is set when deferred.
+    """
+
+    message_id: str
+    state: MessageState
+    reason: DeliveryReason | None = None
+    provider_id: str | None = None
+    code: str | None = None
+    detail: str | None = None
+    retry_at: datetime | None = None

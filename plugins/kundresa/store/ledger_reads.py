@@ -1,0 +1,150 @@
+"""What the ledger is asked: where messages stand, how many, and all of them for the export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, tuple_
+
+from kundresa.spec.vocabulary import DeliveryReason, MessageState
+from kundresa.store.engine import Database
+from kundresa.store.records import BatchTally, Lease, LedgerCount, LedgerLine, Pending, Standing
+from kundresa.store.tables import attempts, batches, messages
+
+EXPORTED = (
+    "message_id",
+    "run_key",
+    "channel",
+    "batch_number",
+    "profile_id",
+    "state",
+    "reason",
+    "provider_id",
+    "code",
+    "attempts",
+    "first_claimed_at",
+    "settled_at",
+)
+"""What ``rows`` gives of each message."""
+
+
+class LedgerReads:
+    """Questions to ``messages`` that change nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def standing(self, lease: Lease) -> dict[str, Standing]:
+        """Where every message of the batch stands that has a line: message_id → standing.
+
+        One query, so that a resumed batch passes over what is done at the cost of a look-up each. At
+        most ``lease.size`` entries of ~0.3 KB.
+        """
+        columns = (messages.c.message_id, messages.c.state, messages.c.attempts, messages.c.retry_at)
+        with self._database.read() as connection:
+            return {
+                row.message_id: Standing(MessageState(row.state), row.attempts, row.retry_at)
+                for row in connection.execute(select(*columns).where(in_batch(lease)))
+            }
+
+    def tally(self, run_key: str, channel: str, batch_number: int) -> BatchTally:
+        """How the messages of one batch stand. ``retry_at`` is the earliest of any that has one."""
+        with self._database.read() as connection:
+            return _tally(connection, _of(run_key, channel, batch_number))
+
+    def counts(self, run_key: str) -> list[LedgerCount]:
+        """Messages of a run by channel, state and reason, in that order."""
+        by = (messages.c.channel, messages.c.state, messages.c.reason)
+        query = select(*by, func.count().label("messages")).where(messages.c.run_key == run_key)
+        with self._database.read() as connection:
+            lines = connection.execute(query.group_by(*by).order_by(*by)).all()
+        return [
+            LedgerCount(
+                channel=line.channel,
+                state=MessageState(line.state),
+                reason=DeliveryReason(line.reason) if line.reason else None,
+                messages=line.messages,
+            )
+            for line in lines
+        ]
+
+    def pending(self, run_key: str) -> Pending:
+        """What of the run's registered batches has not come to its end."""
+        registered = select(func.coalesce(func.sum(batches.c.size), 0)).where(batches.c.run_key == run_key)
+        with self._database.read() as connection:
+            tally = _tally(connection, messages.c.run_key == run_key)
+            size = int(connection.execute(registered).scalar_one())
+        return Pending(
+            unclaimed=size - sum(tally.counts.values()),
+            claimed=tally.counts.get(MessageState.CLAIMED, 0),
+            deferred=tally.counts.get(MessageState.DEFERRED, 0),
+            retry_at=tally.retry_at,
+        )
+
+    def rows(self, run_key: str, chunk: int = 5_000) -> Iterator[list[dict[str, Any]]]:
+        """All lines of a run, in chunks of at most ``chunk`` dicts with the keys of ``EXPORTED``.
+
+        Each chunk is a query of its own that starts after the last key of the one before, so memory
+        does not grow with the run and no transaction stays open meanwhile. A line that is settled in
+        between comes once, before or after.
+        """
+        position = (messages.c.channel, messages.c.batch_number, messages.c.message_id)
+        query = (
+            select(*(messages.c[name] for name in EXPORTED))
+            .where(messages.c.run_key == run_key)
+            .order_by(*position)
+            .limit(chunk)
+        )
+        page: Select[Any] = query
+        while True:
+            with self._database.read() as connection:
+                lines = [dict(row._mapping) for row in connection.execute(page)]
+            if lines:
+                yield lines
+            if len(lines) < chunk:
+                return
+            last = lines[-1]
+            after = (last["channel"], last["batch_number"], last["message_id"])
+            page = query.where(tuple_(*position) > after)
+
+    def lines(self, message_ids: Sequence[str]) -> dict[str, LedgerLine]:
+        """Of these messages (at most a few thousand), those that have a line: message_id → line."""
+        columns = [messages.c[each.name] for each in fields(LedgerLine)]
+        query = select(*columns).where(messages.c.message_id.in_(message_ids))
+        with self._database.read() as connection:
+            found = [dict(row._mapping) for row in connection.execute(query)]
+        for line in found:
+            line["state"] = MessageState(line["state"])
+            line["reason"] = DeliveryReason(line["reason"]) if line["reason"] else None
+        return {line["message_id"]: LedgerLine(**line) for line in found}
+
+    def attempts_of(self, message_id: str) -> list[dict[str, Any]]:
+        """The attempts of one message that came to an end, the first one first, as plain dicts."""
+        query = select(attempts).where(attempts.c.message_id == message_id).order_by(attempts.c.attempt)
+        with self._database.read() as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def in_batch(lease: Lease) -> ColumnElement[bool]:
+    """The messages of a leased batch."""
+    return _of(lease.run_key, lease.channel, lease.batch_number)
+
+
+def _of(run_key: str, channel: str, batch_number: int) -> ColumnElement[bool]:
+    return and_(
+        messages.c.run_key == run_key,
+        messages.c.channel == channel,
+        messages.c.batch_number == batch_number,
+    )
+
+
+def _tally(connection: Connection, which: ColumnElement[bool]) -> BatchTally:
+    count, retry_at = func.count().label("messages"), func.min(messages.c.retry_at).label("retry_at")
+    query = select(messages.c.state, count, retry_at).where(which).group_by(messages.c.state)
+    lines = connection.execute(query).all()
+    return BatchTally(
+        counts={MessageState(line.state): line.messages for line in lines},
+        retry_at=min((line.retry_at for line in lines if line.retry_at), default=None),
+    )

@@ -1,0 +1,104 @@
+"""Opt-outs: a no that holds from the moment it is recorded, before any build has seen it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, or_, select
+
+from kundresa.store.engine import Database
+from kundresa.store.records import OptOut, OptOutHits
+from kundresa.store.tables import opt_outs
+
+EVERY_TOPIC = "*"
+
+
+class OptOuts:
+    """The table ``opt_outs``. Rows are only added: a later yes is a consent in the warehouse, which
+    compares the times."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(
+        self,
+        *,
+        channel: str,
+        address: str,
+        topic: str = EVERY_TOPIC,
+        source: str,
+        recorded_at: datetime,
+        profile_id: str | None = None,
+    ) -> int:
+        """Record a no; durable when this returns. ``address`` is normalised, as contact points are.
+
+        Returns the row's id.
+        """
+        row = {
+            "profile_id": profile_id,
+            "channel": channel,
+            "address": address,
+            "topic": topic,
+            "source": source,
+            "recorded_at": recorded_at,
+        }
+        with self._database.write() as connection:
+            return int(
+                connection.execute(insert(opt_outs).returning(opt_outs.c.opt_out_id), row).scalar_one()
+            )
+
+    def since(
+        self,
+        since: datetime,
+        *,
+        channel: str,
+        topic: str,
+        profile_ids: Sequence[str],
+        addresses: Sequence[str],
+    ) -> OptOutHits:
+        """Who of these people said no to this topic, or all, on this channel at ``since`` or later.
+
+        A person matches by profile or by address: the row may come from a merged profile, or from a
+        link that knew no profile. One query for at most a few thousand people.
+        """
+        query = select(opt_outs.c.profile_id, opt_outs.c.address).where(
+            opt_outs.c.recorded_at >= since,
+            opt_outs.c.channel == channel,
+            opt_outs.c.topic.in_((topic, EVERY_TOPIC)),
+            or_(opt_outs.c.profile_id.in_(profile_ids), opt_outs.c.address.in_(addresses)),
+        )
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        return OptOutHits(
+            profile_ids=frozenset(row.profile_id for row in found if row.profile_id is not None),
+            addresses=frozenset(row.address for row in found),
+        )
+
+    def rows(self, chunk: int = 5_000) -> Iterator[dict[str, Any]]:
+        """All opt-outs as dicts with the fields of ``OptOut``, by id; read in pages."""
+        last = 0
+        while True:
+            query = (
+                select(opt_outs)
+                .where(opt_outs.c.opt_out_id > last)
+                .order_by(opt_outs.c.opt_out_id)
+                .limit(chunk)
+            )
+            with self._database.read() as connection:
+                page = [dict(row._mapping) for row in connection.execute(query)]
+            yield from page
+            if len(page) < chunk:
+                return
+            last = page[-1]["opt_out_id"]
+
+    def of(self, *, profile_id: str, addresses: Sequence[str] = ()) -> list[OptOut]:
+        """Everything one person said no to, the latest first; to explain a decision."""
+        query = (
+            select(opt_outs)
+            .where(or_(opt_outs.c.profile_id == profile_id, opt_outs.c.address.in_(addresses)))
+            .order_by(opt_outs.c.recorded_at.desc(), opt_outs.c.opt_out_id.desc())
+        )
+        with self._database.read() as connection:
+            return [OptOut(**row._mapping) for row in connection.execute(query)]

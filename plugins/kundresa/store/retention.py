@@ -1,0 +1,60 @@
+"""Retention: what may be forgotten, removed a little at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import delete, select, tuple_
+
+from kundresa.store.engine import Database
+from kundresa.store.tables import attempts
+
+CHUNK = 1_000
+"""Rows per transaction: ~10 ms of SQLite's one write lock, so that deliveries go on beside it."""
+
+
+class Retention:
+    """Removes what is old and not part of the account.
+
+    Removed: attempts that ended before the given time. They are the only table that grows by more than
+    one row per message.
+
+    Kept: ``messages`` (the account: one line each, with the last attempt's code and detail), ``runs``
+    and ``batches`` (few), ``opt_outs`` and ``suppressions`` (a no has no age).
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def apply(
+        self,
+        before: datetime,
+        *,
+        chunk: int = CHUNK,
+        progress: Callable[[int], None] | None = None,
+    ) -> int:
+        """Remove what ended before ``before``, in transactions of at most ``chunk`` rows.
+
+        Returns how many rows went. Interrupted, it has removed some; run it again. ``progress`` is told
+        the rows of each chunk.
+
+        Raises:
+            StoreUnavailable: when the database is locked for too long.
+        """
+        key = tuple_(attempts.c.message_id, attempts.c.attempt)
+        old = (
+            select(attempts.c.message_id, attempts.c.attempt)
+            .where(attempts.c.settled_at < before)
+            .order_by(attempts.c.settled_at)
+            .limit(chunk)
+        )
+        total = 0
+        while True:
+            with self._database.write() as connection:
+                removed = connection.execute(delete(attempts).where(key.in_(old))).rowcount
+            total += removed
+            if progress is not None and removed:
+                progress(removed)
+            if removed < chunk:
+                return total

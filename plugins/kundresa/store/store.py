@@ -1,0 +1,68 @@
+"""The operational store as one object: its repositories over one database."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from kundresa.store.batches import Batches
+from kundresa.store.engine import BUSY_SECONDS, Database
+from kundresa.store.ledger import Ledger
+from kundresa.store.migrate import migrate as migrate_tables
+from kundresa.store.migrate import require_current
+from kundresa.store.opt_outs import OptOuts
+from kundresa.store.retention import Retention
+from kundresa.store.runs import Runs
+from kundresa.store.suppressions import Suppressions
+
+
+class Store:
+    """One open store. Use it as a context manager, and open one per process: connections do not
+    survive a fork."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.runs = Runs(database)
+        self.batches = Batches(database)
+        self.ledger = Ledger(database)
+        self.opt_outs = OptOuts(database)
+        self.suppressions = Suppressions(database)
+        self.retention = Retention(database)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_store(url: str, *, migrate: bool = True, busy_seconds: float = BUSY_SECONDS) -> Store:
+    """Open the operational store at an SQLAlchemy URL (``sqlite:////path/file`` or ``postgresql://…``).
+
+    With ``migrate`` its tables are created or brought up to date first; without, they must be already.
+    ``busy_seconds`` is how long a write waits for another writer.
+
+    Raises:
+        StoreError: for a URL of another kind.
+        StoreOutOfDate: without ``migrate``, when the tables are older; in both cases when they are newer.
+        StoreUnavailable: when the database does not answer.
+    """
+    database = Database(url, busy_seconds=busy_seconds)
+    try:
+        if migrate:
+            migrate_tables(database)
+        else:
+            require_current(database)
+    except BaseException:
+        database.close()
+        raise
+    return Store(database)

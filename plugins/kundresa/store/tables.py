@@ -1,0 +1,168 @@
+"""The tables of the operational store. A change here needs a migration in ``migrations/versions``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant: aware in, aware in UTC out, on both engines.
+
+    PostgreSQL keeps it as ``timestamptz``; SQLite as text in UTC that sorts by time.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone; the store takes instants only")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002  # SQLAlchemy's signature
+    ) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_key", String, primary_key=True),
+    Column("campaign", String, nullable=False),
+    Column("logical_at", UtcDateTime, nullable=False),
+    Column("trigger", String, nullable=False),
+    Column("state", String, nullable=False, index=True),
+    Column("spec_json", Text, nullable=False),
+    Column("spec_hash", String, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("valid_until", UtcDateTime, nullable=False),
+    Column("decided_at", UtcDateTime),
+    Column("closed_at", UtcDateTime),
+    Column("close_reason", String),
+    Column("close_detail", Text),
+    Column("account_json", Text),
+    Index(None, "campaign", "logical_at"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("run_key", String, ForeignKey("runs.run_key"), primary_key=True),
+    Column("channel", String, primary_key=True),
+    Column("batch_number", Integer, primary_key=True, autoincrement=False),
+    Column("size", Integer, nullable=False),
+    Column("owner", String),
+    Column("fence", Integer, nullable=False),
+    Column("lease_expires_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+)
+
+# The ledger. No foreign key to batches: every write of it has checked its batch's lease in the same
+# transaction, and a key would look the batch up once more for each of millions of rows.
+# Without a rowid, SQLite keeps the row in the key's own tree: one tree less to write.
+messages = Table(
+    "messages",
+    metadata,
+    Column("message_id", String, primary_key=True),
+    Column("run_key", String, nullable=False),
+    Column("channel", String, nullable=False),
+    Column("batch_number", Integer, nullable=False),
+    Column("profile_id", String, nullable=False),
+    Column("variant", String),
+    Column("state", String, nullable=False),
+    Column("reason", String),
+    Column("provider_id", String),
+    Column("code", String),
+    Column("detail", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("claimed_by", String),
+    Column("fence", Integer),
+    Column("first_claimed_at", UtcDateTime),
+    Column("claimed_at", UtcDateTime),
+    Column("settled_at", UtcDateTime),
+    Column("retry_at", UtcDateTime),
+    # One index serves a batch's resume, a run's counts and its export in pages.
+    Index(None, "run_key", "channel", "batch_number", "message_id"),
+    sqlite_with_rowid=False,
+)
+
+# One row per attempt that came to an end; the attempt under way is in messages. Written once, never
+# changed, so that a settle is one update and one insert.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("message_id", String, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("claimed_by", String, nullable=False),
+    Column("claimed_at", UtcDateTime, nullable=False),
+    Column("settled_at", UtcDateTime, nullable=False, index=True),
+    Column("state", String, nullable=False),
+    Column("code", String),
+    Column("detail", Text),
+    sqlite_with_rowid=False,
+)
+
+opt_outs = Table(
+    "opt_outs",
+    metadata,
+    Column("opt_out_id", Integer, primary_key=True),
+    Column("profile_id", String),
+    Column("channel", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("topic", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False, index=True),
+)
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("suppression_id", Integer, primary_key=True),
+    Column("channel", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Column("lifted_at", UtcDateTime),
+    # One active suppression per address; lifted ones stay as history.
+    Index(
+        "uq_suppressions_active",
+        "channel",
+        "address",
+        unique=True,
+        sqlite_where=text("lifted_at IS NULL"),
+        postgresql_where=text("lifted_at IS NULL"),
+    ),
+)

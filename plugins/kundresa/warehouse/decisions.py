@@ -1,0 +1,120 @@
+"""Deciding runs, once, and publishing what was decided."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kundresa.settings import Settings
+from kundresa.warehouse.build import current_build
+from kundresa.warehouse.dbt import Command, Dbt, DbtResult, Progress
+from kundresa.warehouse.exports import ensure_exports, open_run_keys
+from kundresa.warehouse.files import partial_folder
+from kundresa.warehouse.published import run_folder
+from kundresa.warehouse.workspace import decide_workspace
+
+# The tests of the open runs' lines stand before the record; those of the whole history are left out,
+# so that deciding costs what the open runs cost (see models/decisions/_decisions__models.yml).
+_DECIDE = (
+    *("build", "--select", "tag:decide"),
+    *("--exclude", "tag:whole_history"),
+    *("--exclude-resource-type", "unit_test"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedRun:
+    """A published run. ``decided_at`` is the instant that its lines were decided for, which is an
+    earlier one than asked for when a crash came between deciding and publishing."""
+
+    run_key: str
+    decided_at: datetime
+    lines_count: int
+    send_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecideResult:
+    """The runs that were asked for; ``dbt`` is None when all were published before."""
+
+    runs: tuple[DecidedRun, ...]
+    dbt: DbtResult | None
+
+
+def decide(settings: Settings, run_keys: Iterable[str], *, progress: Progress | None = None) -> DecideResult:
+    """Decide all exported runs together, on the marts that are published now, and publish each in one
+    rename. What was decided before stays as it is; what was decided but not published, is published.
+
+    Raises:
+        DbtFailed: when a model, or a test of the new lines, failed; the record is untouched then. Also
+            for a run that was neither exported nor decided.
+        NothingPublished: before the first build.
+    """
+    wanted = tuple(dict.fromkeys(run_keys))
+    result = None
+    dbt = Dbt(decide_workspace(settings))
+    if any(not is_published(settings, key) for key in wanted):
+        ensure_exports(settings)
+        with dbt.locked(progress), partial_folder(settings, "decisions") as folder:
+            due = _unpublished(settings, (*wanted, *open_run_keys(settings)))
+            if due:
+                build = current_build(settings)
+                commands = [use_published(build.path), _DECIDE, *_publications(due, folder)]
+                result = dbt.invoke(commands, progress=progress)
+                for key in due:
+                    _publish(settings, key, folder / key)
+    return DecideResult(tuple(read_run(settings, key) for key in wanted), result)
+
+
+def check_history(settings: Settings, *, progress: Progress | None = None) -> DbtResult:
+    """Test every line that was ever decided or delivered; as slow as the history is long.
+
+    Raises:
+        DbtFailed: naming the tests.
+    """
+    command = ("test", "--select", "tag:whole_history", "--exclude-resource-type", "unit_test")
+    return Dbt(decide_workspace(settings)).invoke([command], progress=progress)
+
+
+def is_published(settings: Settings, run_key: str) -> bool:
+    """Whether the run's decisions can be read."""
+    return (run_folder(settings, run_key) / "decisions").is_dir()
+
+
+def read_run(settings: Settings, run_key: str) -> DecidedRun:
+    """The published run's own line."""
+    import pyarrow.parquet as pq
+
+    row = pq.read_table(run_folder(settings, run_key) / "run.parquet").to_pylist()[0]
+    decided_at = row["decided_at"].replace(tzinfo=UTC)
+    return DecidedRun(row["run_key"], decided_at, row["lines_count"], row["send_count"])
+
+
+def use_published(build: Path) -> Command:
+    """The command that lets a publication stand for the marts of the workspace."""
+    return ("run-operation", "use_published", "--args", json.dumps({"build_dir": str(build)}))
+
+
+def publish_run(run_key: str, folder: Path) -> Command:
+    """The command that writes one run's files into a folder, which is made here."""
+    for part in ("decisions", "batches"):
+        (folder / part).mkdir(parents=True)
+    arguments = {"run_key": run_key, "target_dir": str(folder)}
+    return ("run-operation", "publish_run", "--args", json.dumps(arguments))
+
+
+def _unpublished(settings: Settings, run_keys: Sequence[str]) -> list[str]:
+    return [key for key in dict.fromkeys(run_keys) if not is_published(settings, key)]
+
+
+def _publications(run_keys: Sequence[str], folder: Path) -> list[Command]:
+    return [publish_run(key, folder / key) for key in run_keys]
+
+
+def _publish(settings: Settings, run_key: str, folder: Path) -> None:
+    target = run_folder(settings, run_key)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(target)

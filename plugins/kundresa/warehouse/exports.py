@@ -1,0 +1,174 @@
+"""What the operational store tells the warehouse: rows → Parquet, the dbt sources ``operations``.
+
+Each file is replaced in one rename. Rows are streamed: memory holds one chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from kundresa.settings import Settings
+from kundresa.warehouse.files import replacing
+from kundresa.warehouse.schemas import EXPORTS, Columns, arrow_schema
+
+CHUNK_ROWS = 20_000
+"""Rows in memory, and in a row group: about 10 MB as Python objects. Below ~5,000 files grow by their
+footers; above ~100,000 memory shows."""
+
+_NO_LEDGER = "_none"
+"""The ledger's file without rows: a glob that matches nothing is an error to DuckDB."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """One run as the decision models read it.
+
+    Instants are aware. ``decided_at`` is the instant that the decisions are made for. ``variant_salt``
+    is empty without an experiment; ``variants`` are (name, first bucket, end of the range) and cover
+    0 to 10000. ``channels`` are in the campaign's order.
+    """
+
+    run_key: str
+    campaign: str
+    logical_at: datetime
+    decided_at: datetime
+    valid_until: datetime
+    topic: str
+    priority: int
+    channel_choice: str
+    holdout_percent: float
+    holdout_salt: str
+    variant_salt: str
+    batch_size: int
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    channels: tuple[str, ...]
+    variants: Sequence[tuple[str, int, int]] = ()
+
+
+def ensure_exports(settings: Settings) -> None:
+    """Create the files that are missing, without rows, so that every model can be built."""
+    for name, columns in EXPORTS.items():
+        path = _path(settings, _NO_LEDGER if name == "ledger" else name, ledger=name == "ledger")
+        if not path.exists():
+            _write(path, columns, ())
+
+
+def export_open_runs(settings: Settings, runs: Iterable[OpenRun]) -> None:
+    """Write the runs to be decided, in place of those written before.
+
+    A run that is published already is left out: it was decided, and a run that had no candidates then
+    must not find some now.
+    """
+    undecided = [
+        run for run in runs if not (settings.published / "runs" / run.run_key / "decisions").exists()
+    ]
+    segments = [
+        {"run_key": run.run_key, "role": role, "segment": segment}
+        for run in undecided
+        for role, names in (("include", run.include), ("exclude", run.exclude))
+        for segment in names
+    ]
+    channels = [
+        {"run_key": run.run_key, "channel": str(channel), "position": position}
+        for run in undecided
+        for position, channel in enumerate(run.channels)
+    ]
+    variants = [
+        {"run_key": run.run_key, "variant": name, "bucket_from": start, "bucket_to": end}
+        for run in undecided
+        for name, start, end in run.variants
+    ]
+    plain = [{name: getattr(run, name) for name in EXPORTS["runs"]} for run in undecided]
+    for name, rows in (
+        ("run_segments", segments),
+        ("run_channels", channels),
+        ("run_variants", variants),
+        # Last: a run is open to the models when it is here.
+        ("runs", plain),
+    ):
+        _write(_path(settings, name), EXPORTS[name], rows)
+
+
+def export_opt_outs(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write all opt-outs; returns how many."""
+    return _write(_path(settings, "opt_outs"), EXPORTS["opt_outs"], rows)
+
+
+def export_suppressions(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write the active suppressions; returns how many."""
+    return _write(_path(settings, "suppressions"), EXPORTS["suppressions"], rows)
+
+
+def export_ledger(settings: Settings, run_key: str, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write one run's ledger as it stands now, in place of what was written before; returns how many
+    lines. All rows carry the same ``exported_at``.
+    """
+    return _write(ledger_path(settings, run_key), EXPORTS["ledger"], rows)
+
+
+def ledger_path(settings: Settings, run_key: str) -> Path:
+    """Where the run's ledger is exported to."""
+    return _path(settings, run_key, ledger=True)
+
+
+def ledger_exports(settings: Settings) -> list[tuple[str, Path]]:
+    """(run key, file) of every exported ledger."""
+    folder = settings.exports / "ledger"
+    return sorted((path.stem, path) for path in folder.glob("*.parquet") if path.stem != _NO_LEDGER)
+
+
+def open_run_keys(settings: Settings) -> list[str]:
+    """The runs that were exported to be decided."""
+    import pyarrow.parquet as pq
+
+    path = _path(settings, "runs")
+    if not path.exists():
+        return []
+    keys: list[str] = pq.read_table(path, columns=["run_key"]).column("run_key").to_pylist()
+    return keys
+
+
+def _path(settings: Settings, name: str, *, ledger: bool = False) -> Path:
+    folder = settings.exports / "ledger" if ledger else settings.exports
+    # Not with_suffix: a run key with microseconds has a dot of its own.
+    return folder / f"{name}.parquet"
+
+
+def _write(path: Path, columns: Columns, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Stream rows into a Parquet file; keys beyond the columns are left out.
+
+    Raises:
+        KeyError: when a row lacks a column.
+        ValueError: for an instant without a time zone.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = arrow_schema(columns)
+    instants = {name for name, data_type in columns.items() if data_type == "timestamp"}
+    pending = iter(rows)
+    count = 0
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        while chunk := list(islice(pending, CHUNK_ROWS)):
+            arrays = [pa.array(_values(chunk, field.name, instants), type=field.type) for field in schema]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+            count += len(chunk)
+    return count
+
+
+def _values(chunk: Sequence[Mapping[str, Any]], name: str, instants: set[str]) -> list[Any]:
+    if name not in instants:
+        return [row[name] for row in chunk]
+    return [None if row[name] is None else _utc(row[name]) for row in chunk]
+
+
+def _utc(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise ValueError(f"{instant!r} has no time zone; the exports take instants only")
+    return instant.astimezone(UTC).replace(tzinfo=None)

@@ -1,0 +1,49 @@
+"""Writing files that others read meanwhile: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kundresa.settings import Settings
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not `.parquet` at the end: a half-written file must not match the glob of a source.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a small file; on disk when this returns, so that a pointer survives a power cut."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def partial_folder(settings: Settings, purpose: str) -> Iterator[Path]:
+    """A folder on the file system of ``published`` in which a publication is put together.
+
+    Whoever holds the workspace's lock is alone with its purpose: what an earlier process left there
+    when it was killed is removed first.
+    """
+    folder = settings.published / ".partial" / purpose
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,183 @@
+"""What the dbt project declares: segments, contracted columns, source tables. Parsed, never run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kundresa.settings import Settings
+from kundresa.warehouse.dbt import Dbt, Progress
+from kundresa.warehouse.files import write_text
+from kundresa.warehouse.workspace import Workspace, parse_workspace
+
+_PARSED = {".sql", ".yml", ".yaml", ".md", ".csv"}
+_GENERATED = {"target", "logs", "dbt_packages"}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTable:
+    """A table that the brand loads. ``columns`` maps name → DuckDB type, in the file's order."""
+
+    name: str
+    columns: Mapping[str, str]
+    primary_key: str
+    path: Path
+
+
+class UnknownModel(KeyError):
+    """The dbt project has no such model or source."""
+
+
+class Manifest:
+    """dbt's ``manifest.json``, as far as other rooms need it."""
+
+    def __init__(self, document: Mapping[str, Any], raw: Path) -> None:
+        self._document = document
+        self._raw = raw
+
+    def segments(self) -> dict[str, str]:
+        """Name → description of every segment, by name: the models with the tag ``segment``."""
+        found = {
+            node["name"]: node["description"]
+            for node in self._document["nodes"].values()
+            if node["resource_type"] == "model" and "segment" in node["tags"]
+        }
+        return dict(sorted(found.items()))
+
+    def columns(self, model: str) -> dict[str, str]:
+        """Name → data type of a model's declared columns, in their order.
+
+        Raises:
+            UnknownModel: when the project has no such model.
+        """
+        return {name: column["data_type"] for name, column in self._model(model)["columns"].items()}
+
+    def accepted_values(self, model: str, column: str) -> list[str]:
+        """The values that the model's tests accept in a column; empty when none says.
+
+        Raises:
+            UnknownModel: when the project has no such model.
+        """
+        unique_id = self._model(model)["unique_id"]
+        for node in self._document["nodes"].values():
+            if node.get("attached_node") == unique_id and node.get("column_name") == column:
+                test = node["test_metadata"]
+                if test["name"] == "accepted_values":
+                    return list(test["kwargs"]["values"])
+        return []
+
+    def descriptions(self, model: str) -> dict[str, str]:
+        """Name → description of a model's declared columns.
+
+        Raises:
+            UnknownModel: when the project has no such model.
+        """
+        return {name: column["description"] for name, column in self._model(model)["columns"].items()}
+
+    def exposure_models(self, name: str) -> set[str]:
+        """The names of the models that an exposure depends on."""
+        return {
+            model.rsplit(".", 1)[-1]
+            for each in self._document["exposures"].values()
+            if each["name"] == name
+            for model in each["depends_on"]["nodes"]
+        }
+
+    def exposures(self) -> list[str]:
+        """The names of the exposures, which are the campaigns."""
+        return sorted(each["name"] for each in self._document["exposures"].values())
+
+    def source_tables(self, source: str) -> dict[str, SourceTable]:
+        """Name → table of a source that is read from files, by name.
+
+        Raises:
+            UnknownModel: when the project has no such source.
+        """
+        tables = {
+            node["name"]: SourceTable(
+                name=node["name"],
+                columns={name: column["data_type"] for name, column in node["columns"].items()},
+                primary_key=_meta(node).get("primary_key", ""),
+                path=self._raw / f"{node['name']}.csv",
+            )
+            for node in self._document["sources"].values()
+            if node["source_name"] == source
+        }
+        if not tables:
+            raise UnknownModel(f"the dbt project has no source {source!r}")
+        return dict(sorted(tables.items()))
+
+    def source_columns(self, source: str) -> dict[str, dict[str, str]]:
+        """Table → column → data type of any source."""
+        tables = [node for node in self._document["sources"].values() if node["source_name"] == source]
+        return {
+            node["name"]: {name: column["data_type"] for name, column in node["columns"].items()}
+            for node in tables
+        }
+
+    def _model(self, name: str) -> Mapping[str, Any]:
+        for node in self._document["nodes"].values():
+            if node["resource_type"] == "model" and node["name"] == name:
+                found: Mapping[str, Any] = node
+                return found
+        raise UnknownModel(f"the dbt project has no model {name!r}")
+
+
+def load_manifest(settings: Settings, *, progress: Progress | None = None) -> Manifest:
+    """The manifest of the dbt project as it is now; parsed anew when any of its files has changed.
+
+    Raises:
+        DbtFailed: when the project does not parse.
+    """
+    workspace = parse_workspace(settings)
+    dbt = Dbt(workspace)
+    if _is_stale(workspace):
+        with dbt.locked(progress):
+            if _is_stale(workspace):  # another process may have parsed while we waited
+                before = fingerprint(workspace.project)
+                if progress:
+                    progress("parsing the dbt project")
+                dbt.invoke([], progress=progress)
+                write_text(_fingerprint_file(workspace), before)
+    document = json.loads(_manifest_file(workspace).read_text(encoding="utf-8"))
+    return Manifest(document, settings.raw)
+
+
+def fingerprint(project: Path) -> str:
+    """A hash over the names and contents of all files that dbt parses."""
+    digest = hashlib.sha256()
+    for path in sorted(_sources(project)):
+        digest.update(str(path.relative_to(project)).encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _sources(project: Path) -> Iterator[Path]:
+    for path in project.rglob("*"):
+        if path.suffix in _PARSED and not _GENERATED.intersection(path.relative_to(project).parts):
+            yield path
+
+
+def _is_stale(workspace: Workspace) -> bool:
+    try:
+        parsed = _fingerprint_file(workspace).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return True
+    return parsed != fingerprint(workspace.project) or not _manifest_file(workspace).exists()
+
+
+def _manifest_file(workspace: Workspace) -> Path:
+    return workspace.artifacts / "manifest.json"
+
+
+def _fingerprint_file(workspace: Workspace) -> Path:
+    return workspace.artifacts / "manifest.fingerprint"
+
+
+def _meta(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = node.get("config", {}).get("meta") or node.get("meta") or {}
+    return found

@@ -1,0 +1,80 @@
+"""Deciding without recording: the same models in a warehouse that is thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kundresa.settings import Settings
+from kundresa.warehouse.build import current_build
+from kundresa.warehouse.dbt import Dbt, Progress
+from kundresa.warehouse.decisions import publish_run, use_published
+from kundresa.warehouse.exports import (
+    OpenRun,
+    ensure_exports,
+    export_open_runs,
+    export_opt_outs,
+    export_suppressions,
+)
+from kundresa.warehouse.published import DecisionCount, batch_numbers, decision_counts, read_batch, run_folder
+from kundresa.warehouse.workspace import scratch_workspace
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDecisions:
+    """What the runs would be. Readable until the scratch folder is gone; ``settings`` are those of the
+    scratch, for any other reader of published runs."""
+
+    settings: Settings
+    run_keys: tuple[str, ...]
+
+    def counts(self) -> list[DecisionCount]:
+        """Lines by channel, verdict, reason and variant, over all planned runs."""
+        return [count for key in self.run_keys for count in decision_counts(self.settings, key)]
+
+    def sample_rows(self, channel: str, limit: int) -> list[dict[str, Any]]:
+        """Up to ``limit`` of each run's messages on a channel, as delivery would read them."""
+        rows: list[dict[str, Any]] = []
+        for key in self.run_keys:
+            if batch_numbers(self.settings, key, channel) and limit > 0:
+                rows.extend(next(read_batch(self.settings, key, channel, 1, chunk_rows=limit)))
+        return rows
+
+
+@contextmanager
+def plan_decisions(
+    settings: Settings,
+    runs: Sequence[OpenRun],
+    *,
+    opt_outs: Iterable[Mapping[str, Any]] = (),
+    suppressions: Iterable[Mapping[str, Any]] = (),
+    scratch: Path,
+    progress: Progress | None = None,
+) -> Iterator[PlannedDecisions]:
+    """Decide runs on the marts that are published now, as if they were open now.
+
+    Nothing outside ``scratch`` is written or locked: it works while a build or a decision is running.
+
+    Raises:
+        DbtFailed: when a model failed.
+        NothingPublished: before the first build.
+    """
+    build = current_build(settings)
+    inside = replace(settings, home=scratch)
+    ensure_exports(inside)
+    export_open_runs(inside, runs)
+    export_opt_outs(inside, opt_outs)
+    export_suppressions(inside, suppressions)
+    keys = tuple(run.run_key for run in runs)
+    Dbt(scratch_workspace(settings, scratch)).invoke(
+        [
+            use_published(build.path),
+            ("run", "--select", "tag:decide"),
+            *(publish_run(key, run_folder(inside, key)) for key in keys),
+        ],
+        progress=progress,
+    )
+    yield PlannedDecisions(inside, keys)

@@ -1,0 +1,173 @@
+"""Reading what is published about runs: Parquet, without dbt, without a lock, in flat memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kundresa.settings import Settings
+from kundresa.warehouse.errors import RunNotPublished
+
+_NUMBER = re.compile(r"batch_number=(\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionCount:
+    """How many lines of a run have this channel, verdict, reason and variant."""
+
+    channel: str
+    verdict: str
+    reason: str | None
+    variant: str | None
+    lines: int
+
+
+def run_folder(settings: Settings, run_key: str) -> Path:
+    """Where the run is published, or would be.
+
+    Raises:
+        ValueError: for a key that is no file name.
+    """
+    if run_key in ("", ".", "..") or "/" in run_key or "\\" in run_key:
+        raise ValueError(f"{run_key!r} is no run key")
+    return settings.published / "runs" / run_key
+
+
+def decisions_folder(settings: Settings, run_key: str) -> Path:
+    """The folder of the run's decisions.
+
+    Raises:
+        RunNotPublished: when it was never decided.
+    """
+    folder = run_folder(settings, run_key) / "decisions"
+    if not folder.is_dir():
+        raise RunNotPublished(f"run {run_key!r} has no published decisions in {settings.published}")
+    return folder
+
+
+def batch_numbers(settings: Settings, run_key: str, channel: str) -> list[int]:
+    """The run's batches on a channel, from 1; empty when nothing is to be sent there.
+
+    Raises:
+        RunNotPublished: when it was never decided.
+    """
+    return sorted(_batches(settings, run_key, channel))
+
+
+def batch_sizes(settings: Settings, run_key: str, channel: str) -> dict[int, int]:
+    """Batch number → messages, by number, from the files' footers.
+
+    Raises:
+        RunNotPublished: when it was never decided.
+    """
+    batches = _batches(settings, run_key, channel)
+    return {number: sum(_rows(file) for file in _files(batches[number])) for number in sorted(batches)}
+
+
+def read_batch(
+    settings: Settings,
+    run_key: str,
+    channel: str,
+    number: int,
+    *,
+    start_row: int = 0,
+    chunk_rows: int = 1_000,
+) -> Iterator[list[dict[str, Any]]]:
+    """The messages of one batch in lists of at most ``chunk_rows``, always in the same order.
+
+    Each is a decision plus ``profile``, a dict of the contracted profile columns. Instants are aware.
+
+    Args:
+        start_row: how many messages to leave out from the start; row groups before it are not read.
+
+    Raises:
+        RunNotPublished: when the run was never decided.
+        KeyError: when it has no such batch.
+    """
+    batches = _batches(settings, run_key, channel)
+    if number not in batches:
+        raise KeyError(f"run {run_key} has no batch {number} on {channel}")
+    skip = start_row
+    for file in _files(batches[number]):
+        yield from _read(file, skip, chunk_rows)
+        skip = max(skip - _rows(file), 0)
+
+
+def decision_counts(settings: Settings, run_key: str) -> list[DecisionCount]:
+    """Lines by channel, verdict, reason and variant, in that order.
+
+    Raises:
+        RunNotPublished: when the run was never decided.
+    """
+    import pyarrow.parquet as pq
+
+    keys = ["channel", "verdict", "reason", "variant"]
+    files = _files(decisions_folder(settings, run_key))
+    table = pq.read_table(files, columns=keys, partitioning=None)
+    counted = table.group_by(keys).aggregate([([], "count_all")])
+    counts = [
+        DecisionCount(row["channel"], row["verdict"], row["reason"], row["variant"], row["count_all"])
+        for row in counted.to_pylist()
+    ]
+    return sorted(
+        counts, key=lambda each: (each.channel, each.verdict, each.reason or "", each.variant or "")
+    )
+
+
+def _batches(settings: Settings, run_key: str, channel: str) -> dict[int, Path]:
+    decisions_folder(settings, run_key)
+    folder = run_folder(settings, run_key) / "batches" / f"channel={channel}"
+    found = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        match = _NUMBER.search(path.name)
+        if match:
+            found[int(match[1])] = path
+    return found
+
+
+def _files(folder: Path) -> list[Path]:
+    """In the order in which they were written: data_2 before data_10."""
+    return sorted(folder.glob("*.parquet"), key=lambda path: (len(path.name), path.name))
+
+
+def _rows(file: Path) -> int:
+    import pyarrow.parquet as pq
+
+    rows: int = pq.read_metadata(file).num_rows
+    return rows
+
+
+def _read(file: Path, skip: int, chunk_rows: int) -> Iterator[list[dict[str, Any]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as parquet:
+        groups: list[int] = []
+        for group in range(parquet.num_row_groups):
+            size = parquet.metadata.row_group(group).num_rows
+            if skip >= size and not groups:
+                skip -= size
+            else:
+                groups.append(group)
+        for batch in parquet.iter_batches(batch_size=chunk_rows, row_groups=groups) if groups else ():
+            rows = batch.slice(min(skip, batch.num_rows))
+            skip -= batch.num_rows - rows.num_rows
+            if rows.num_rows:
+                table = pa.Table.from_batches([rows])
+                yield table.cast(_aware(table.schema)).to_pylist()
+
+
+def _aware(schema: Any) -> Any:
+    """The same schema, with timestamps that say that they are UTC."""
+    import pyarrow as pa
+
+    fields = [
+        field.with_type(pa.timestamp(field.type.unit, tz="UTC"))
+        if pa.types.is_timestamp(field.type)
+        else field
+        for field in schema
+    ]
+    return pa.schema(fields)

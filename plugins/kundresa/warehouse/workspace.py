@@ -1,0 +1,100 @@
+"""Where one dbt invocation works: its database, its inputs, its artifacts and the lock that guards them.
+
+Building, deciding, planning and parsing each have a workspace of their own, so that none waits for
+another: a campaign is decided while a build is running, on the marts that were published last.
+See ``ADR-001-deciding-on-published-marts.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kundresa.settings import Settings
+
+_DATABASE = "warehouse.duckdb"
+"""DuckDB names a database after its file, and dbt writes that name into views: all are called alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Paths of one kind of invocation. ``name`` is what a waiting process is told about."""
+
+    name: str
+    project: Path
+    target: str
+    database: Path
+    raw: Path
+    exports: Path
+    artifacts: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever works here, from before dbt starts until after it has published."""
+        return self.database.with_suffix(".lock")
+
+    @property
+    def logs(self) -> Path:
+        """dbt's own log; dbt rotates it at 10 MB and keeps five."""
+        return self.artifacts / "logs"
+
+    def environment(self) -> Mapping[str, str]:
+        """The variables that ``dbt_project`` and dbt itself read."""
+        return {
+            "KUNDRESA_RAW": str(self.raw),
+            "KUNDRESA_EXPORTS": str(self.exports),
+            "KUNDRESA_WAREHOUSE_PATH": str(self.database),
+            "KUNDRESA_DBT_TARGET": self.target,
+            "DBT_PROJECT_DIR": str(self.project),
+            "DBT_PROFILES_DIR": str(self.project),
+            "DBT_TARGET_PATH": str(self.artifacts),
+            "DBT_LOG_PATH": str(self.logs),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "DO_NOT_TRACK": "1",
+            "DBT_VERSION_CHECK": "false",
+            "DBT_USE_COLORS": "false",
+            "DBT_QUIET": "true",
+        }
+
+
+def build_workspace(settings: Settings) -> Workspace:
+    """Where the marts are built."""
+    return _workspace(settings, "warehouse build", settings.warehouse_path, settings.dbt_artifacts)
+
+
+def decide_workspace(settings: Settings) -> Workspace:
+    """Where runs are decided and recorded: the home of ``decisions`` and ``deliveries``."""
+    database = settings.home / "decisions" / _DATABASE
+    return _workspace(settings, "decisions", database, settings.dbt_artifacts / "decisions")
+
+
+def parse_workspace(settings: Settings) -> Workspace:
+    """Where the manifest is parsed; its database is never opened."""
+    artifacts = settings.dbt_artifacts / "parse"
+    return _workspace(settings, "dbt parse", artifacts / _DATABASE, artifacts)
+
+
+def scratch_workspace(settings: Settings, folder: Path) -> Workspace:
+    """A warehouse that is thrown away with its folder."""
+    return Workspace(
+        name="plan",
+        project=settings.dbt_project,
+        target=settings.dbt_target,
+        database=folder / _DATABASE,
+        raw=settings.raw,
+        exports=folder / "exports",
+        artifacts=folder / "dbt",
+    )
+
+
+def _workspace(settings: Settings, name: str, database: Path, artifacts: Path) -> Workspace:
+    return Workspace(
+        name=name,
+        project=settings.dbt_project,
+        target=settings.dbt_target,
+        database=database,
+        raw=settings.raw,
+        exports=settings.exports,
+        artifacts=artifacts,
+    )

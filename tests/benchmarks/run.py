@@ -1,0 +1,62 @@
+"""The one runner of all benchmarks: ``make bench`` or ``make bench ONLY=name``.
+
+Each benchmark is a module beside this file with a function ``measure(report, options)``. It runs in a
+process of its own, so that its peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BUILD = HERE.parents[1] / "build"
+
+
+def names() -> list[str]:
+    """The benchmarks there are, by file name."""
+    return sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
+
+
+def run_one(name: str, people: int | None) -> None:
+    """Run one benchmark in this process and append what it measured."""
+    sys.path.insert(0, str(HERE))
+    from report import Report
+
+    spec = importlib.util.spec_from_file_location(f"bench_{name}", HERE / f"bench_{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    report = Report(name, BUILD / "bench.jsonl")
+    module.measure(report, people=people)
+    report.finish()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=names(), help="run one benchmark")
+    parser.add_argument("--people", type=int, help="size, where a benchmark has one")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.inside:
+        run_one(options.only, options.people)
+        return 0
+    failed = []
+    for name in [options.only] if options.only else names():
+        command = [sys.executable, str(Path(__file__)), "--inside", "--only", name]
+        if options.people:
+            command += ["--people", str(options.people)]
+        print(f"\n== {name}", flush=True)
+        if subprocess.run(command, check=False).returncode:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

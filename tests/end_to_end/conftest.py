@@ -1,0 +1,143 @@
+"""A sample shop whose warehouse is built once; each test works on a copy, with a sandbox of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kundresa import settings as configuration
+from kundresa.sample import generate
+from kundresa.sandbox import Sandbox, received
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PEOPLE = 700
+
+
+@dataclass
+class Shop:
+    """One installation: a project of its own, a home of its own, a sandbox that receives."""
+
+    project: Path
+    home: Path
+    sandbox: Sandbox
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return (
+            os.environ
+            | {
+                "KUNDRESA_PROJECT": str(self.project),
+                "KUNDRESA_HOME": str(self.home),
+                "KUNDRESA_SECRET": "end-to-end",
+                "KUNDRESA_LEASE_SECONDS": "3",
+                "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": self.sandbox.smtp_uri,
+                "AIRFLOW_CONN_KUNDRESA_TEXTS": self.sandbox.sms_uri,
+            }
+            | self.extra
+        )
+
+    @property
+    def settings(self) -> configuration.Settings:
+        return configuration.load(self.environ)
+
+    def kundresa(
+        self, *words: str, code: int | None = 0, timeout: float = 240
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command; fails when the exit code is another than ``code`` (None takes any)."""
+        done = subprocess.run(
+            [sys.executable, "-m", "kundresa.cli.main", *words],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert code is None or done.returncode == code, (
+            f"kundresa {' '.join(words)} → {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
+        return done
+
+    def json(self, *words: str, code: int | None = 0) -> Any:
+        return json.loads(self.kundresa(*words, "--json", code=code).stdout)
+
+    def run(self, campaign: str, *, code: int | None = 0, logical_date: str | None = None) -> Any:
+        """The account of a finished run."""
+        moment = logical_date or self.logical_date
+        done = self.kundresa("run", campaign, "--logical-date", moment, "--json", code=code)
+        return json.loads(done.stdout) if done.returncode == 0 else done
+
+    @property
+    def logical_date(self) -> str:
+        return self.extra["LOGICAL_DATE"]
+
+    def change(
+        self, campaign: str, changes: Mapping[str, Any], templates: Mapping[str, str] | None = None
+    ) -> None:
+        """Edit a campaign of this shop's own project."""
+        folder = self.project / "dags" / "campaigns" / campaign
+        text = (folder / "campaign.yaml").read_text()
+        spec = yaml.safe_load(re.sub(r"\bon:", '"on":', text))  # YAML 1.1 reads `on` as a boolean
+        for key, value in changes.items():
+            if value is None:
+                spec.pop(key, None)
+            else:
+                spec[key] = value
+        (folder / "campaign.yaml").write_text(yaml.safe_dump(spec, sort_keys=False, allow_unicode=True))
+        for name, text in (templates or {}).items():
+            (folder / name).write_text(text)
+
+    def received(self, run_key: str, channel: str) -> Sequence[Any]:
+        """What the sandbox got for a run: counted there, not here."""
+        return received(self.sandbox.home / "sandbox", run_key=run_key, channel=channel)
+
+
+def make_project(folder: Path) -> Path:
+    """A project that shares the models with the checkout and has campaigns of its own."""
+    project = folder / "project"
+    (project / "dags").mkdir(parents=True)
+    shutil.copytree(CHECKOUT / "dags" / "campaigns", project / "dags" / "campaigns")
+    for file in CHECKOUT.glob("dags/*.py"):
+        shutil.copy(file, project / "dags")
+    shutil.copytree(
+        CHECKOUT / "dbt_project", project / "dbt_project", ignore=shutil.ignore_patterns("target", "logs")
+    )
+    return project
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``project`` and a ``home`` whose warehouse is built and published."""
+    folder = tmp_path_factory.mktemp("built")
+    make_project(folder)
+    home = folder / "home"
+    today = date.today()  # noqa: DTZ011  only the shop's last day
+    generate(home / "raw", people=PEOPLE, seed=3, as_of=today)
+    environ = os.environ | {"KUNDRESA_PROJECT": str(folder / "project"), "KUNDRESA_HOME": str(home)}
+    subprocess.run([sys.executable, "-m", "kundresa.cli.main", "build"], env=environ, check=True, timeout=300)
+    return folder
+
+
+@pytest.fixture
+def shop(built: Path, tmp_path: Path) -> Iterator[Shop]:
+    """A copy of the built shop, with an empty sandbox and a logical date of a minute ago."""
+    from datetime import UTC, datetime, timedelta
+
+    shutil.copytree(built, tmp_path / "shop", symlinks=True)
+    moment = (datetime.now(tz=UTC) - timedelta(minutes=1)).replace(microsecond=0).isoformat()
+    with Sandbox(tmp_path / "sandbox") as sandbox:
+        yield Shop(
+            tmp_path / "shop" / "project", tmp_path / "shop" / "home", sandbox, {"LOGICAL_DATE": moment}
+        )

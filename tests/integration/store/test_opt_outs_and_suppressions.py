@@ -1,0 +1,99 @@
+"""Opt-outs and suppressions hold from the moment they are recorded, on both engines."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from kundresa.store import Store
+
+MINUTE = timedelta(minutes=1)
+
+
+def record(store: Store, at: datetime, **changes: str | None) -> int:
+    values = {
+        "profile_id": None,
+        "channel": "email",
+        "address": "a@x.example",
+        "topic": "news",
+        "source": "link",
+    }
+    return store.opt_outs.record(recorded_at=at, **values | changes)  # type: ignore[arg-type]
+
+
+def test_an_opt_out_matches_by_profile_or_address_topic_and_channel(store: Store, now: datetime) -> None:
+    record(store, now, profile_id="p1", address="a@x.example")
+    record(store, now, address="b@x.example", topic="*")
+    record(store, now, profile_id="p3", address="c@x.example", topic="other")
+    record(store, now, profile_id="p4", address="+46700000000", channel="sms")
+    record(store, now - MINUTE, profile_id="p5", address="e@x.example")
+    hits = store.opt_outs.since(
+        now,
+        channel="email",
+        topic="news",
+        profile_ids=["p1", "p2", "p3", "p4", "p5"],
+        addresses=["new@x.example", "b@x.example", "c@x.example", "+46700000000", "e@x.example"],
+    )
+    assert hits.profile_ids == {"p1"}
+    assert hits.addresses == {"a@x.example", "b@x.example"}
+
+
+def test_nobody_asked_about_nobody_found(store: Store, now: datetime) -> None:
+    record(store, now, profile_id="p1")
+    hits = store.opt_outs.since(now, channel="email", topic="news", profile_ids=[], addresses=[])
+    assert (hits.profile_ids, hits.addresses) == (frozenset(), frozenset())
+
+
+def test_all_opt_outs_come_out_in_order(store: Store, now: datetime) -> None:
+    ids = [record(store, now, address=f"{each}@x.example") for each in range(7)]
+    assert [row["opt_out_id"] for row in store.opt_outs.rows(chunk=3)] == ids
+    assert next(store.opt_outs.rows()) == {
+        "opt_out_id": ids[0],
+        "profile_id": None,
+        "channel": "email",
+        "address": "0@x.example",
+        "topic": "news",
+        "source": "link",
+        "recorded_at": now,
+    }
+
+
+def test_what_one_person_said(store: Store, now: datetime) -> None:
+    record(store, now, profile_id="p1")
+    record(store, now + MINUTE, address="other@x.example", topic="*")
+    record(store, now, profile_id="p2", address="z@x.example")
+    said = store.opt_outs.of(profile_id="p1", addresses=["other@x.example"])
+    assert [(each.address, each.topic) for each in said] == [
+        ("other@x.example", "*"),
+        ("a@x.example", "news"),
+    ]
+
+
+def suppress(store: Store, at: datetime, address: str = "a@x.example", reason: str = "hard_bounce") -> int:
+    added = store.suppressions.add(
+        channel="email", address=address, reason=reason, source="feedback", recorded_at=at
+    )
+    return added.suppression_id
+
+
+def test_a_suppression_holds_until_it_is_lifted(store: Store, now: datetime) -> None:
+    suppress(store, now)
+    asked = {"channel": "email", "addresses": ["a@x.example", "b@x.example"]}
+    assert store.suppressions.active(**asked) == {"a@x.example": "hard_bounce"}  # type: ignore[arg-type]
+    assert store.suppressions.active(channel="sms", addresses=["a@x.example"]) == {}
+    assert store.suppressions.lift(channel="email", address="a@x.example", at=now + MINUTE) is True
+    assert store.suppressions.lift(channel="email", address="a@x.example", at=now + MINUTE) is False
+    assert store.suppressions.active(**asked) == {}  # type: ignore[arg-type]
+
+
+def test_an_address_is_suppressed_once_at_a_time(store: Store, now: datetime) -> None:
+    first = suppress(store, now)
+    assert suppress(store, now + MINUTE, reason="complaint") == first
+    store.suppressions.lift(channel="email", address="a@x.example", at=now)
+    second = suppress(store, now + MINUTE, reason="complaint")
+    assert second != first
+    suppress(store, now, address="b@x.example")
+    rows = list(store.suppressions.rows(chunk=1))
+    assert [(row["address"], row["reason"]) for row in rows] == [
+        ("a@x.example", "complaint"),
+        ("b@x.example", "hard_bounce"),
+    ]

@@ -1,0 +1,33 @@
+"""Retention: field report 10, a log of 205 GB that nobody may delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from kundresa.spec.messages import Receipt
+from kundresa.spec.vocabulary import MessageState
+from kundresa.store import Candidate, Lease, Store
+
+
+def test_old_attempts_go_in_chunks_and_the_account_stays(
+    store: Store,
+    checked: Callable[..., str],
+    take: Callable[..., Lease],
+    people: Callable[..., list[Candidate]],
+    now: datetime,
+) -> None:
+    lease, some = take(checked(), size=25), people(25)
+    for at, part in ((now, some[:20]), (now + timedelta(days=1), some[20:])):
+        store.ledger.claim(lease, part, now=at)
+        store.ledger.settle(lease, [Receipt(each.message_id, MessageState.ACCEPTED) for each in part], now=at)
+    store.opt_outs.record(channel="email", address="a@x.example", source="link", recorded_at=now)
+    before = list(store.ledger.rows(lease.run_key))
+    chunks: list[int] = []
+    assert store.retention.apply(now + timedelta(hours=1), chunk=8, progress=chunks.append) == 20
+    assert chunks == [8, 8, 4]
+    assert store.ledger.attempts_of(some[0].message_id) == []
+    assert len(store.ledger.attempts_of(some[24].message_id)) == 1
+    assert list(store.ledger.rows(lease.run_key)) == before
+    assert len(list(store.opt_outs.rows())) == 1
+    assert store.retention.apply(now + timedelta(hours=1), chunk=8) == 0

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from kundresa.channels import AccountError, account_from_uri, open_sender
+from kundresa.spec.campaign import EmailChannel, SmsChannel
+
+EMAIL = EmailChannel(kind="email", template="m", account="a", sender="Shop <hello@shop.example>")
+SMS = SmsChannel(kind="sms", template="m", account="a", sender="Shop")
+
+
+def clock() -> datetime:
+    return datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def test_an_account_of_the_wrong_kind_is_refused() -> None:
+    with pytest.raises(AccountError, match="is of kind http; email takes smtp"):
+        open_sender(EMAIL, account_from_uri("https://gateway.example"), clock, run_key="r")
+    with pytest.raises(AccountError, match="is of kind smtp; sms takes http or https"):
+        open_sender(SMS, account_from_uri("smtp://mail.example"), clock, run_key="r")
+
+
+def test_a_sender_that_smtp_cannot_carry_is_refused() -> None:
+    channel = EMAIL.model_copy(update={"sender": "Shop <åsa@shop.example>"})
+    with pytest.raises(AccountError, match="would need SMTPUTF8"):
+        open_sender(channel, account_from_uri("smtp://mail.example"), clock, run_key="r")
+
+
+def test_a_certificate_file_that_is_not_there_is_named() -> None:
+    account = account_from_uri("https://gateway.example?ca_file=/nowhere.pem")
+    with pytest.raises(AccountError, match="ca_file cannot be used"):
+        open_sender(SMS, account, clock, run_key="r")

@@ -1,0 +1,20 @@
+"""Airflow reads its home once, on import: one of the tests' own, never the developer's."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+
+if "KUNDRESA_TEST_AIRFLOW_HOME" not in os.environ:
+    assert "airflow.configuration" not in sys.modules, "Airflow was imported before its home was set"
+    _home = tempfile.mkdtemp(prefix="kundresa-airflow-")
+    atexit.register(shutil.rmtree, _home, ignore_errors=True)
+    os.environ |= {
+        "KUNDRESA_TEST_AIRFLOW_HOME": _home,
+        "AIRFLOW_HOME": _home,
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_home}/airflow.db",
+    }

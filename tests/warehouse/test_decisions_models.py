@@ -1,0 +1,91 @@
+"""The decision and measurement models themselves: their unit tests, and their words."""
+
+from __future__ import annotations
+
+import pytest
+
+from kundresa import warehouse
+from kundresa.spec.vocabulary import ChannelKind, DecisionReason, DeliveryReason, MessageState, Verdict
+from kundresa.warehouse.dbt import Dbt
+from kundresa.warehouse.decisions import use_published
+from kundresa.warehouse.schemas import EXPORTS, PUBLISHED
+from kundresa.warehouse.workspace import decide_workspace
+
+
+def test_all_models_build_on_nothing_and_their_unit_tests_pass(home, world, publish, manifest):
+    publish(home, world)
+    build = warehouse.current_build(home)
+    tests = ("build", "--select", "tag:decide", "tag:measure")
+    result = Dbt(decide_workspace(home)).invoke([use_published(build.path), tests])
+    ran = {node.node: node.status for node in result.commands[-1].nodes}
+    assert set(ran.values()) <= {"success", "pass"}
+    # A guard that proves that it looked: each of these must have run.
+    assert {
+        "candidates_are_members_of_an_included_segment",
+        "holdout_takes_the_buckets_below_its_percent",
+        "variants_own_their_range_of_buckets",
+        "the_latest_answer_is_the_consent",
+        "a_suppressed_address_is_suppressed_on_its_channel_only",
+        "one_person_per_address_the_smallest_id",
+        "first_possible_falls_back_and_all_does_not_choose",
+        "the_first_failing_rule_is_the_reason_and_all_are_kept",
+        "batches_are_slices_of_what_is_to_be_sent",
+        "a_run_with_lines_in_the_record_is_not_decided_again",
+        "every_decision_has_one_outcome",
+    } <= set(ran)
+
+
+@pytest.mark.parametrize(
+    ("model", "column", "words"),
+    [
+        ("decisions", "channel", list(ChannelKind)),
+        ("decisions", "verdict", list(Verdict)),
+        ("decisions", "reason", list(DecisionReason)),
+        ("int_decisions__lines", "channel", list(ChannelKind)),
+        ("int_decisions__lines", "verdict", list(Verdict)),
+        ("int_decisions__lines", "reason", list(DecisionReason)),
+        ("deliveries", "message_state", list(MessageState)),
+        ("deliveries", "delivery_reason", list(DeliveryReason)),
+        ("account_lines", "reason", [*DecisionReason, *DeliveryReason]),
+    ],
+)
+def test_accepted_values_are_the_words_of_the_vocabulary(manifest, model, column, words):
+    assert manifest.accepted_values(model, column) == [str(word) for word in words]
+
+
+def test_the_rules_are_asked_in_the_order_of_the_vocabulary(home):
+    sql = (home.dbt_project / "models/decisions/int_decisions__verdicts.sql").read_text()
+    positions = [sql.index(f"'{reason}' end") for reason in DecisionReason]
+    assert positions == sorted(positions)
+
+
+def test_every_column_of_the_public_models_is_described(manifest):
+    for model in PUBLISHED:
+        for column, description in manifest.descriptions(model).items():
+            assert description.strip(), f"{model}.{column}"
+
+
+def test_python_and_the_contracts_name_the_same_columns(manifest):
+    assert {model: manifest.columns(model) for model in PUBLISHED} == PUBLISHED
+    assert {model: list(manifest.columns(model)) for model in PUBLISHED} == {
+        model: list(columns) for model, columns in PUBLISHED.items()
+    }
+
+
+def test_python_and_the_sources_name_the_same_columns(manifest):
+    assert manifest.source_columns("operations") == EXPORTS
+
+
+def test_exposures_are_the_campaigns(manifest, home):
+    folders = sorted(path.parent.name for path in home.campaigns.glob("*/campaign.yaml"))
+    assert folders
+    assert manifest.exposures() == folders
+
+
+def test_an_exposure_depends_on_the_segments_that_its_campaign_names(manifest, home):
+    import yaml
+
+    for path in home.campaigns.glob("*/campaign.yaml"):
+        audience = yaml.safe_load(path.read_text())["audience"]
+        named = {*audience["include"], *audience.get("exclude", ())}
+        assert manifest.exposure_models(path.parent.name) - {"decisions", "profiles"} == named
