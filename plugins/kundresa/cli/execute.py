@@ -75,11 +75,13 @@ def run(
 ) -> None:
     """Run a campaign here and now, stage by stage, through the sender accounts in the environment.
 
-    Running it again with the same date sends nothing twice.
+    Running it again with the same date sends nothing twice. When the quality gate refuses, nothing is sent,
+    the account says so, and the exit code is 1.
 
     Example: [bold]kundresa run winback --logical-date 2026-11-23T09:00[/bold]
     """
     from kundresa.channels import resolve_account
+    from kundresa.quality import GateFailed
     from kundresa.runs import stages
     from kundresa.spec.vocabulary import Trigger
 
@@ -87,6 +89,7 @@ def run(
     logical_at = parse_instant(logical_date) or datetime.now(tz=UTC).replace(microsecond=0)
     owner = f"command line {os.getpid()} {uuid.uuid4().hex[:8]}"
     later: datetime | None = None
+    refusal: GateFailed | None = None
     with progress(quiet=json) as bars:
         task = bars.add_task("open", total=None)
         opened = stages.open_run(settings, campaign, logical_at, Trigger.COMMAND_LINE)
@@ -95,7 +98,10 @@ def run(
             settings, opened.run_key, progress=lambda line: bars.update(task, description=f"decide: {line}")
         )
         bars.update(task, description="check")
-        stages.check_run(settings, opened.run_key)
+        try:
+            stages.check_run(settings, opened.run_key)
+        except GateFailed as error:
+            refusal = error
         bars.remove_task(task)
         for part in stages.run_channels(settings, opened.run_key):
             sizes = stages.plan_batches(settings, opened.run_key, part.kind)
@@ -127,9 +133,13 @@ def run(
     report = stages.report_run(settings, opened.run_key)
     if json:
         print_json(report)
-        return
-    out.print(opened.message)
-    table(f"Account of {opened.run_key}", ("channel", "", "people"), account_rows(report), right=("people",))
+    else:
+        out.print(opened.message)
+        table(
+            f"Account of {opened.run_key}", ("channel", "", "people"), account_rows(report), right=("people",)
+        )
+    if refusal is not None:
+        raise refusal
 
 
 def cancel(

@@ -82,7 +82,8 @@ def _up(arguments: argparse.Namespace, screen: Screen) -> int:
         with FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0):
             return _demo(_prepare(arguments, screen), screen, stay=not arguments.exit)
     except Timeout:
-        raise DemoError("A demo runs already. `make down` stops it.") from None
+        screen.problem("A demo runs already. `make down` stops it.")
+        return 1
 
 
 def _prepare(arguments: argparse.Namespace, screen: Screen) -> DemoState:

@@ -25,7 +25,8 @@ class GateOutcome:
 def check_run(settings: Settings, run_key: str, *, clock: Clock = utc_now) -> GateOutcome:
     """Hold the run's decisions, and the profiles they read, against the campaign's thresholds.
 
-    Passed: the run may be delivered. Failed: the run is closed, and delivery withholds every message.
+    Passed: the run may be delivered. Failed: the run is closed, and delivery withholds every message; asked
+    again, the gate fails again, as a task that was killed between closing and failing must.
 
     Raises:
         RunNotFound: for a key that was never opened.
@@ -33,7 +34,8 @@ def check_run(settings: Settings, run_key: str, *, clock: Clock = utc_now) -> Ga
     """
     with open_store(settings.store_url) as store:
         run = store.runs.require(run_key)
-        if run.state is not RunState.DECIDED:
+        refused = run.close_reason is CloseReason.QUALITY_GATE_FAILED
+        if run.state is not RunState.DECIDED and not refused:
             return GateOutcome(True, f"{run_key} is {run.state}; nothing to check", "")
         spec, templates = thaw(run.spec_json)
         report = quality.check_run(
@@ -43,7 +45,7 @@ def check_run(settings: Settings, run_key: str, *, clock: Clock = utc_now) -> Ga
             previous=_previous(store, run),
             template_columns=template_columns(spec, templates),
         )
-        if report.ok:
+        if report.ok and not refused:
             store.runs.mark_checked(run_key)
             return GateOutcome(True, report.summary(), str(report.data_docs or ""))
         store.runs.close(run_key, CloseReason.QUALITY_GATE_FAILED, detail=report.failures_line(), at=clock())
