@@ -1,0 +1,74 @@
+"""What others may read is contracted and described, column by column."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
+PUBLIC = {
+    "account_lines",
+    "account_summary",
+    "campaign_performance",
+    "consents",
+    "contact_points",
+    "decided_runs",
+    "decisions",
+    "deliveries",
+    "profile_identifiers",
+    "profiles",
+    "segment_memberships",
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """The models of the parsed project, by name."""
+    folder = tmp_path_factory.mktemp("parse")
+    environ = os.environ | {
+        "KUNDRESA_RAW": str(folder),
+        "KUNDRESA_EXPORTS": str(folder),
+        "KUNDRESA_WAREHOUSE_PATH": str(folder / "warehouse.duckdb"),
+        "DBT_PROJECT_DIR": str(PROJECT),
+        "DBT_PROFILES_DIR": str(PROJECT),
+        "DBT_TARGET_PATH": str(folder / "target"),
+        "DBT_LOG_PATH": str(folder / "logs"),
+    }
+    subprocess.run(
+        [sys.executable, "-m", "dbt.cli.main", "parse", "--quiet"], env=environ, check=True, timeout=120
+    )
+    nodes = json.loads((folder / "target" / "manifest.json").read_text())["nodes"].values()
+    return {node["name"]: node for node in nodes if node["resource_type"] == "model"}
+
+
+def test_the_public_models_are_these_and_no_others(models):
+    assert PUBLIC == {name for name, node in models.items() if node["access"] == "public"}
+
+
+def test_every_public_model_has_a_contract_and_every_column_a_type_and_a_description(models):
+    missing = []
+    for name, node in models.items():
+        if node["access"] != "public":
+            continue
+        if not node["contract"]["enforced"]:
+            missing.append(f"{name}: contract")
+        if not node["description"].strip():
+            missing.append(f"{name}: description")
+        missing += [
+            f"{name}.{column}: {part}"
+            for column, about in node["columns"].items()
+            for part in ("description", "data_type")
+            if not (about[part] or "").strip()
+        ]
+    assert missing == []
+
+
+def test_every_segment_says_whom_it_holds(models):
+    segments = {name: node for name, node in models.items() if "segment" in node["tags"]}
+    assert len(segments) == 5
+    assert [name for name, node in segments.items() if not node["description"].strip()] == []
