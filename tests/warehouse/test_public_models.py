@@ -47,7 +47,7 @@ def models(tmp_path_factory):
 
 
 def test_the_public_models_are_these_and_no_others(models):
-    assert PUBLIC == {name for name, node in models.items() if node["access"] == "public"}
+    assert {name for name, node in models.items() if node["access"] == "public"} == PUBLIC
 
 
 def test_every_public_model_has_a_contract_and_every_column_a_type_and_a_description(models):

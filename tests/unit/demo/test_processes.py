@@ -23,10 +23,12 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], 
 print(child.pid, flush=True)
 time.sleep(60)
 """
+# Python leaves SIGINT ignored where it was: what a shell starts in the background inherits that.
 POLITE = """
-import sys, time
-print("up", flush=True)
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
+    print("up", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("bye", flush=True)
