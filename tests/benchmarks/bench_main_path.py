@@ -59,6 +59,7 @@ def measure(report, *, people: int | None) -> None:  # type: ignore[no-untyped-d
     from kundresa.sandbox import Sandbox
 
     people = people or 200_000
+    started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, Sandbox(Path(folder) / "sandbox") as sandbox:
         environ = os.environ | {
             "KUNDRESA_HOME": f"{folder}/home",
@@ -81,9 +82,8 @@ def measure(report, *, people: int | None) -> None:  # type: ignore[no-untyped-d
         moment = (datetime.now(tz=UTC) - timedelta(minutes=1)).isoformat()
         for campaign in CAMPAIGNS:
             _campaign(report, stage, campaign, moment, people)
-    report.add(
-        "whole_process_tree", 0, "MB", peak=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    )
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    report.add("total", time.perf_counter() - started, "s", peak=peak, people=people)
 
 
 def _campaign(report, stage: Stages, campaign: str, moment: str, people: int) -> None:  # type: ignore[no-untyped-def]
