@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -146,3 +147,20 @@ def test_every_run_type_that_airflow_has_is_known() -> None:
     for run_type in DagRunType:
         run = type("Run", (), {"run_type": run_type, "logical_date": None, "run_after": TUESDAY})
         assert identify("winback", run).logical_at == TUESDAY
+
+
+def test_an_asset_run_stands_for_the_publication_that_woke_it() -> None:
+    """Clearing the task that publishes emits its event again: the same publication, so the same run."""
+
+    def woken(run_after: datetime, *published: str) -> SimpleNamespace:
+        events = [SimpleNamespace(extra={"as_of": each}) for each in published]
+        return SimpleNamespace(
+            run_type="asset_triggered", logical_date=None, run_after=run_after, consumed_asset_events=events
+        )
+
+    early, late = "2026-11-23T01:30:00+00:00", "2026-11-23T05:30:00+00:00"
+    first = identify("sale", woken(datetime(2026, 11, 23, 2, tzinfo=UTC), early))
+    again = identify("sale", woken(datetime(2026, 11, 23, 9, tzinfo=UTC), early))
+    both = identify("sale", woken(datetime(2026, 11, 23, 9, tzinfo=UTC), early, late))
+    assert first.run_key == again.run_key == "sale--20261123T013000Z"
+    assert both.run_key == "sale--20261123T053000Z"

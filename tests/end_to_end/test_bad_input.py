@@ -126,4 +126,4 @@ def test_hostile_names_and_invalid_addresses_arrive_or_have_a_reason(shop):
         assert message["Bcc"] is None
         assert not message.defects
         assert "<script>" not in message.get_body(("html",)).get_content()
-    assert not any(each.subject == "49" for each in received)
+    assert not any(each.subject.startswith("49") for each in received)

@@ -86,7 +86,9 @@ def run(
     from kundresa.spec.vocabulary import Trigger
 
     settings = configuration.load()
-    logical_at = parse_instant(logical_date) or datetime.now(tz=UTC).replace(microsecond=0)
+    logical_at = parse_instant(logical_date) or _new_date(settings, campaign)
+    again = f"kundresa run {campaign} --logical-date {logical_at.isoformat()}"
+    err.print(f"The same run again: {again}", markup=False, highlight=False)
     owner = f"command line {os.getpid()} {uuid.uuid4().hex[:8]}"
     later: datetime | None = None
     refusal: GateFailed | None = None
@@ -126,9 +128,7 @@ def run(
             stages.reconcile_run(settings, opened.run_key)
         bars.remove_task(task)
     if later is not None:
-        err.print(
-            f"{opened.run_key}: some messages were deferred; run the same again after {later:%H:%M:%S}Z"
-        )
+        err.print(f"{opened.run_key}: some messages were deferred. After {later:%H:%M:%S}Z: {again}")
         raise typer.Exit(Exit.BUSY)
     report = stages.report_run(settings, opened.run_key)
     if json:
@@ -140,6 +140,26 @@ def run(
         )
     if refusal is not None:
         raise refusal
+
+
+def _new_date(settings: configuration.Settings, campaign: str) -> datetime:
+    """Now, for a run without a date; unless one of the campaign is unfinished, which a new one would repeat.
+
+    Raises:
+        RunNotFinished: naming the command that goes on with it.
+    """
+    from kundresa.runs.accounting import RunNotFinished
+    from kundresa.store import open_store
+
+    now = datetime.now(tz=UTC)
+    with open_store(settings.store_url) as store:
+        for run in store.runs.unfinished():
+            if run.campaign == campaign and now <= run.valid_until:
+                raise RunNotFinished(
+                    f"{run.run_key} is not finished; a new run would send to everybody again. Go on with: "
+                    f"kundresa run {campaign} --logical-date {run.logical_at.isoformat()}, or give a date"
+                )
+    return now.replace(microsecond=0)
 
 
 def cancel(
@@ -154,7 +174,7 @@ def cancel(
 
     settings = configuration.load()
     stages.cancel_run(settings, run_key, reason)
-    out.print(f"{run_key} is cancelled; record and reconcile show what had left before")
+    out.print(f"{run_key} is cancelled. Its DAG run, or `kundresa maintain`, makes the account")
 
 
 def maintain(json: Json = False) -> None:

@@ -12,11 +12,12 @@ from kundresa import settings as configuration
 from kundresa.cli.output import out, print_json, progress
 
 
-def sample(
+def sample(  # noqa: PLR0917  typer passes by name
     people: Annotated[int, typer.Option(min=1, help="How many people the shop knows.")] = 20_000,
     seed: Annotated[int, typer.Option(help="The same seed makes the same files.")] = 1,
     as_of: Annotated[str | None, typer.Option(help="The shop's last day, ISO date (default: today).")] = None,
     target: Annotated[Path | None, typer.Option(help="Where to write (default: KUNDRESA_RAW).")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are no sample.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """Write a deterministic sample shop: customers, orders, events, consents.
@@ -30,6 +31,9 @@ def sample(
     except ValueError:
         raise typer.BadParameter(f"{as_of!r} is no ISO date, for example 2026-11-23") from None
     folder = target or configuration.load().raw
+    made_here = folder / ".sample"
+    if any(folder.glob("*.csv")) and not made_here.exists() and not overwrite:
+        raise typer.BadParameter(f"{folder} holds files that are no sample; --overwrite replaces them")
     with progress(quiet=json) as bars:
         task = bars.add_task("sample shop", total=None)
         summary = generate(
@@ -39,6 +43,7 @@ def sample(
             as_of=day,
             progress=lambda line: bars.update(task, description=line),
         )
+    made_here.touch()
     rows = dict(summary.rows)
     if json:
         print_json({"folder": str(folder), "rows": rows})

@@ -50,7 +50,8 @@ ENVIRONMENT = (
     "OperationalError",
     "StoreOutOfDate",
     "StoreUnavailable",
-    "OSError",
+    "ConnectionError",
+    "PermissionError",
     "ConnectError",
 )
 BUSY = ("BatchBusy", "RunNotFinished", "Timeout")
@@ -60,8 +61,9 @@ PROBLEMS = (
     "DbtFailed",
     "AccountDoesNotAddUp",
     "RunNotChecked",
-    "IllegalTransition",
-    "ValueError",
+    "SegmentNotPublished",
+    "StoreError",
+    "WarehouseError",
 )
 """Errors that a command explains in one line instead of a stack trace, by class name, so that no room has to
 be imported to print one. Anything else is a defect and shows its trace."""
@@ -86,8 +88,8 @@ def exit_code(error: BaseException) -> Exit | None:
     for code, known in (
         (Exit.NOT_FOUND, NOT_FOUND),
         (Exit.BUSY, BUSY),
-        (Exit.PROBLEMS, PROBLEMS),
         (Exit.ENVIRONMENT, ENVIRONMENT),
+        (Exit.PROBLEMS, PROBLEMS),
     ):
         if names & set(known):
             return code

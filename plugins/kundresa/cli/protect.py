@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -29,7 +30,7 @@ def opt_out(
     with open_store(configuration.load().store_url) as store:
         store.opt_outs.record(
             channel=channel,
-            address=normalised(address),
+            address=normalised(address, channel),
             topic=topic,
             source="command_line",
             profile_id=None,
@@ -42,6 +43,7 @@ def suppress(
     address: Address,
     channel: OnChannel = ChannelKind.EMAIL,
     reason: Annotated[str, typer.Option(help="One line, for the account.")] = "manual",
+    lift: Annotated[bool, typer.Option("--lift", help="Allow the address again.")] = False,
 ) -> None:
     """Never use this address again, for anyone, until it is lifted.
 
@@ -49,17 +51,30 @@ def suppress(
     """
     from kundresa.store import open_store
 
+    known = normalised(address, channel)
+    now = datetime.now(tz=UTC)
     with open_store(configuration.load().store_url) as store:
+        if lift:
+            was = store.suppressions.lift(channel=channel, address=known, at=now)
+            out.print("Lifted." if was else "It was not suppressed.")
+            return
         store.suppressions.add(
-            channel=channel,
-            address=normalised(address),
-            reason=reason,
-            source="command_line",
-            recorded_at=datetime.now(tz=UTC),
+            channel=channel, address=known, reason=reason, source="command_line", recorded_at=now
         )
     out.print("Suppressed. It holds from the next message on.")
 
 
-def normalised(address: str) -> str:
-    """Trimmed and in lower case, as contact points are."""
-    return address.strip().lower()
+def normalised(address: str, channel: ChannelKind) -> str:
+    """The address as contact points are written, so that it is found: lower case, or E.164.
+
+    Raises:
+        typer.BadParameter: when it is none of the channel's; recorded all the same, it would match nobody.
+    """
+    text = address.strip().lower()
+    if channel is ChannelKind.SMS:
+        text = re.sub(r"[\s().-]", "", text)
+        if not re.fullmatch(r"\+[1-9]\d{6,14}", text):
+            raise typer.BadParameter(f"{address!r} is no number in E.164 form, for example +46701234567")
+    elif not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
+        raise typer.BadParameter(f"{address!r} is no email address; for a number add --channel sms")
+    return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable
@@ -51,7 +52,9 @@ class ApplyRetention(BaseOperator):
         from kundresa.runs.stages import apply_retention
 
         with final_failures():
-            done = apply_retention(installation.load(), logical_instant(context["dag_run"]))
+            # A run triggered with a date to come must not end runs that are still valid.
+            now = min(logical_instant(context["dag_run"]), datetime.now(tz=UTC))
+            done = apply_retention(installation.load(), now)
         for what, count in done.items():
             log.info("%s: %s", what, f"{count:,}")
         return done

@@ -9,6 +9,9 @@ from typing import Protocol
 from kundresa.spec.keys import run_key
 from kundresa.spec.vocabulary import Trigger
 
+AS_OF = "as_of"
+"""In the extra of an asset event: the instant that the publication stands for, ISO 8601 in UTC."""
+
 _TRIGGERS = {
     "scheduled": Trigger.SCHEDULED,
     "asset_triggered": Trigger.ASSET,
@@ -46,12 +49,27 @@ def logical_instant(dag_run: DagRunTimes) -> datetime:
     after which it may run.
 
     Asset-triggered runs have no logical date, and neither has a manual run that was given none.
-    Both values are set when the run is created and stay through retries, clears and backfills of
+    An asset-triggered run stands for the publication that woke it, as its event says: when somebody
+    clears the publishing task, the event comes again, and must not be a new run of every campaign.
+    The values are set when the run is created and stay through retries, clears and backfills of
     the same date; a start date would not.
     """
+    if (published := _published_as_of(dag_run)) is not None:
+        return published
     instant = dag_run.logical_date if dag_run.logical_date is not None else dag_run.run_after
     # Through text, so that a pendulum instant becomes a plain one with its microseconds.
     return datetime.fromisoformat(instant.astimezone(UTC).isoformat())
+
+
+def _published_as_of(dag_run: DagRunTimes) -> datetime | None:
+    """The latest ``as_of`` among the events that an asset-triggered run consumed."""
+    if getattr(dag_run.run_type, "value", dag_run.run_type) != "asset_triggered":
+        return None
+    events = getattr(dag_run, "consumed_asset_events", None) or ()
+    instants = [
+        datetime.fromisoformat(str(event.extra[AS_OF])) for event in events if AS_OF in (event.extra or {})
+    ]
+    return max(instants, default=None)
 
 
 def identify(campaign: str, dag_run: DagRunTimes) -> RunIdentity:

@@ -15,7 +15,7 @@ from kundresa.orchestration.defaults import SCHEDULED_OR_MANUAL, TAG, default_ar
 from kundresa.orchestration.links import DataDocsLink
 from kundresa.orchestration.operators import final_failures
 from kundresa.orchestration.pools import WAREHOUSE
-from kundresa.orchestration.run_keys import logical_instant
+from kundresa.orchestration.run_keys import AS_OF, logical_instant
 from kundresa.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -131,4 +131,7 @@ class Publish(WarehouseOperator):
         build_id = self.build_id(context)
         promote(settings, build_id)
         log.info("%s is current", build_id)
+        # A cleared task says the same again: see run_keys.logical_instant.
+        as_of = logical_instant(context["dag_run"]).isoformat()
+        context["outlet_events"][segments_asset()].extra = {AS_OF: as_of}
         return build_id

@@ -63,6 +63,8 @@ def reconcile_run(settings: Settings, run_key: str, *, clock: Clock = utc_now) -
     with open_store(settings.store_url) as store:
         run = store.runs.require(run_key)
         if run.decided_at is None:
+            if run.state is not RunState.CLOSED:
+                raise RunNotFinished(f"{run_key} is {run.state}: nobody has been decided yet. Clear decide.")
             return _save(settings, store, run, _empty_account(run))
         counts = warehouse.reconcile_counts(settings, run_key)
         if counts.missing or counts.extra or counts.double:

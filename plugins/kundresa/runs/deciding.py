@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -16,7 +17,13 @@ from kundresa.spec.frozen import thaw
 from kundresa.spec.vocabulary import CloseReason, RunState
 from kundresa.store import NewRun, Run, Store, open_store
 
+log = logging.getLogger(__name__)
+
 Progress = Callable[[str], None]
+
+
+class SegmentNotPublished(Exception):
+    """A run names a segment of which nothing is known yet."""
 
 
 def decide_run(
@@ -28,13 +35,14 @@ def decide_run(
 
     Raises:
         RunNotFound: for a key that was never opened.
+        SegmentNotPublished: when it names a segment that the current publication does not know.
         DbtFailed: when a model or one of its tests failed; nothing is marked as decided then.
     """
     settings.home.mkdir(parents=True, exist_ok=True)
     with open_store(settings.store_url) as store, FileLock(settings.home / "decide.lock"):
         run = store.runs.require(run_key)
         if run.state is RunState.OPEN:
-            _decide_open(settings, store, clock(), progress)
+            _decide_open(settings, store, clock(), progress, asked=run_key)
             run = store.runs.require(run_key)
     if run.decided_at is None:
         return {}
@@ -45,21 +53,47 @@ def decide_run(
     return counts
 
 
-def _decide_open(settings: Settings, store: Store, now: datetime, progress: Progress | None) -> None:
+def _decide_open(
+    settings: Settings, store: Store, now: datetime, progress: Progress | None, *, asked: str
+) -> None:
     runs = []
     for run in store.runs.undecided():
-        if now > run.valid_until:
+        if now > run.valid_until and not warehouse.is_published(settings, run.run_key):
             store.runs.close(
                 run.run_key, CloseReason.EXPIRED, detail="its validity ended before it was decided", at=now
             )
         else:
             runs.append(run)
-    if not runs:
+    decidable = [(run, spec) for run in runs if (spec := _decidable(settings, run, asked)) is not None]
+    if not decidable:
         return
-    export_operations(settings, store, [(run, thaw(run.spec_json)[0]) for run in runs], now)
-    decided = warehouse.decide(settings, [run.run_key for run in runs], progress=progress)
+    export_operations(settings, store, decidable, now)
+    decided = warehouse.decide(settings, [run.run_key for run, _ in decidable], progress=progress)
     for each in decided.runs:
         store.runs.mark_decided([each.run_key], at=each.decided_at)
+
+
+def _decidable(settings: Settings, run: Run, asked: str) -> Campaign | None:
+    """The run's spec, when it can be decided; None when not, so that one bad run does not stop the others.
+
+    Raises:
+        SegmentNotPublished, ValueError: what is wrong, when it is the run that was asked for.
+    """
+    try:
+        spec, _ = thaw(run.spec_json)
+        named = {*spec.audience.include, *spec.audience.exclude}
+        missing = sorted(named - warehouse.published_segments(settings))
+        if missing:
+            raise SegmentNotPublished(
+                f"{run.run_key} names segment {missing[0]}, which is not in the current publication: an "
+                "exclusion would exclude nobody. Build and publish the warehouse, then clear decide."
+            )
+    except (SegmentNotPublished, ValueError) as error:
+        if run.run_key == asked:
+            raise
+        log.warning("%s is left undecided: %s", run.run_key, error)
+        return None
+    return spec
 
 
 def export_operations(

@@ -97,7 +97,8 @@ def withhold_closed(settings: Settings, store: Store, run: Run, *, clock: Clock)
 
 
 def settle_overdue(settings: Settings, run_key: str, *, clock: Clock) -> int:
-    """Settle what a decided run has not sent by the end of its validity.
+    """Settle what a decided run has not sent by the end of its validity. A closed run keeps the reason
+    that it was closed for: see :func:`withhold_closed`.
 
     Returns how many messages were settled now.
 
@@ -106,7 +107,7 @@ def settle_overdue(settings: Settings, run_key: str, *, clock: Clock) -> int:
     """
     with open_store(settings.store_url) as store:
         run = store.runs.require(run_key)
-        if clock() <= run.valid_until or run.decided_at is None:
+        if clock() <= run.valid_until or run.decided_at is None or run.state is RunState.CLOSED:
             return 0
         return _withhold(settings, store, run, DeliveryReason.RUN_EXPIRED, clock=clock)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kundresa import warehouse
+from kundresa.runs.planning import masked
 from kundresa.settings import Settings
 from kundresa.spec.frozen import thaw
 from kundresa.spec.vocabulary import DecisionReason, Verdict
@@ -57,11 +58,10 @@ def explain(settings: Settings, person: str, campaign: str | None = None) -> lis
     with open_store(settings.store_url) as store:
         lines = store.ledger.lines([decision["message_id"] for decision in decisions])
         runs = {key: store.runs.require(key) for key in {decision["run_key"] for decision in decisions}}
-    explained = [
+    return [
         _explain(decision, runs[decision["run_key"]], lines.get(decision["message_id"]))
         for decision in decisions
     ]
-    return sorted(explained, key=lambda each: (each.run_key, each.channel), reverse=True)
 
 
 def _explain(decision: Mapping[str, Any], run: Run, line: LedgerLine | None) -> Explanation:
@@ -101,7 +101,7 @@ def _values(decision: Mapping[str, Any], run: Run) -> dict[DecisionReason, str]:
         if decision["excluded_by_segment"]
         else f"in none of {', '.join(spec.audience.exclude) or '(no segment is excluded)'}",
         DecisionReason.CONTACT_POINT_MISSING: f"{channel} address {'known' if address else 'missing'}",
-        DecisionReason.ADDRESS_INVALID: address or "no address",
+        DecisionReason.ADDRESS_INVALID: masked(address) if address else "no address",
         DecisionReason.SUPPRESSED: decision["suppression_reason"] or "not suppressed",
         DecisionReason.CONSENT_DENIED: consent,
         DecisionReason.CONSENT_UNKNOWN: consent,

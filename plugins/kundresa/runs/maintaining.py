@@ -6,13 +6,17 @@ import logging
 from datetime import datetime, timedelta
 
 from kundresa import quality, warehouse
-from kundresa.runs.accounting import AccountDoesNotAddUp, RunNotFinished, reconcile_run, record_run
+from kundresa.runs.accounting import reconcile_run, record_run
 from kundresa.runs.delivering import settle_overdue
 from kundresa.settings import Settings
 from kundresa.spec.vocabulary import CloseReason, RunState
-from kundresa.store import BatchBusy, Run, open_store
+from kundresa.store import Run, open_store
 
 log = logging.getLogger(__name__)
+
+
+CLOSED_RUNS = 1_000
+"""Closed runs, newest first, among which those without an account are looked for."""
 
 
 def cancel_run(settings: Settings, run_key: str, reason: str, now: datetime) -> Run:
@@ -49,21 +53,28 @@ def close_overdue(settings: Settings, now: datetime) -> dict[str, int]:
     """
     done = {"runs expired": 0, "runs completed": 0, "runs stuck": 0}
     with open_store(settings.store_url) as store:
-        unfinished = [run for run in store.runs.unfinished() if now > run.valid_until]
-        for run in unfinished:
+        overdue = [run for run in store.runs.unfinished() if now > run.valid_until]
+        for run in overdue:
+            decided = warehouse.is_published(settings, run.run_key)
+            if run.state is RunState.OPEN and decided:  # killed before it was noted
+                store.runs.mark_decided([run.run_key], at=warehouse.decided_at(settings, run.run_key))
             if run.state is RunState.CHECKED:
                 continue
             # A gate that has not said yes by now will not: what was decided is withheld.
             late = f"its validity ended while it was {run.state}"
             store.runs.close(run.run_key, CloseReason.EXPIRED, detail=late, at=now)
             done["runs expired"] += 1
-    for run in unfinished:
+        # Closed by somebody who was killed, or had no time, to make the account.
+        closed = store.runs.list(state=RunState.CLOSED, limit=CLOSED_RUNS)
+        unaccounted = [run for run in closed if run.account is None]
+    for run in (*overdue, *unaccounted):
         try:
             settle_overdue(settings, run.run_key, clock=lambda: now)
             record_run(settings, run.run_key, clock=lambda: now)
             reconcile_run(settings, run.run_key, clock=lambda: now)
-        except (AccountDoesNotAddUp, RunNotFinished, BatchBusy) as error:
-            log.warning("%s is overdue and cannot be closed: %s", run.run_key, error)
+        # Whatever is wrong with one run, the others and the retention go on; it is counted, and told.
+        except Exception:
+            log.exception("%s is over and cannot be accounted for", run.run_key)
             done["runs stuck"] += 1
         else:
             done["runs completed"] += run.state is RunState.CHECKED

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from kundresa import warehouse
 from kundresa.runs.checking import load_checked
 from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze
@@ -55,7 +56,9 @@ def open_run(
             run = store.runs.open(
                 new_run(settings, campaign, key=key, logical_at=logical_at, trigger=trigger, now=now)
             )
-        if run.state is RunState.OPEN and now > run.valid_until:
+        # Decided in time, but killed before it was noted: decide notes it, delivery says the rest.
+        decided = warehouse.is_published(settings, key)
+        if run.state is RunState.OPEN and now > run.valid_until and not decided:
             late = f"started {now:%Y-%m-%d %H:%M}Z, valid until {run.valid_until:%Y-%m-%d %H:%M}Z"
             run = store.runs.close(key, CloseReason.EXPIRED, detail=late, at=now)
     return OpenedRun(key, run.state, run.close_reason, _message(run, known=known))

@@ -13,12 +13,14 @@ from kundresa.warehouse.build import (
     current_build,
     promote,
     prune_builds,
+    published_segments,
 )
 from kundresa.warehouse.decisions import (
     DecidedRun,
     DecideResult,
     check_history,
     decide,
+    decided_at,
     is_published,
 )
 from kundresa.warehouse.errors import (
@@ -74,6 +76,7 @@ __all__ = [
     "check_history",
     "current_build",
     "decide",
+    "decided_at",
     "decision_counts",
     "ensure_exports",
     "export_ledger",
@@ -88,6 +91,7 @@ __all__ = [
     "promote",
     "prune_builds",
     "prune_exports",
+    "published_segments",
     "query",
     "read_batch",
     "reconcile_counts",

@@ -13,12 +13,17 @@ from kundresa.settings import Settings
 from kundresa.warehouse.dbt import Dbt, DbtResult, Progress
 from kundresa.warehouse.errors import NothingPublished, WarehouseError
 from kundresa.warehouse.files import partial_folder, write_text
+from kundresa.warehouse.manifest import load_manifest
 from kundresa.warehouse.workspace import build_workspace
 
 Clock = Callable[[], datetime]
 
 # Unit tests prove the models, not the data: they belong to CI and would double a build's time.
 _BUILD = ("build", "--select", "tag:warehouse", "--exclude-resource-type", "unit_test")
+
+
+_SEGMENTS = "segments.json"
+"""In a publication: the names of its segments, which the memberships of an empty one do not tell."""
 
 
 def _now() -> datetime:
@@ -72,18 +77,37 @@ def build_warehouse(
         target = builds_folder(settings) / build_id
         target.parent.mkdir(parents=True, exist_ok=True)
         rows = {mart.name: _rows(mart) for mart in sorted(folder.iterdir())}
+        manifest = load_manifest(settings)
+        write_text(folder / _SEGMENTS, json.dumps(sorted(manifest.segments())) + "\n")
         folder.rename(target)
     return BuildResult(build_id, target, rows, result)
+
+
+def published_segments(settings: Settings) -> frozenset[str]:
+    """The segments that the current publication knows, those without members included.
+
+    Raises:
+        NothingPublished: before the first one.
+    """
+    return frozenset(json.loads((current_build(settings).path / _SEGMENTS).read_text(encoding="utf-8")))
 
 
 def promote(settings: Settings, build_id: str, *, clock: Clock = _now) -> None:
     """Make a candidate the publication that everybody reads, in one step.
 
     Raises:
-        WarehouseError: when there is no such candidate; the current publication stays.
+        WarehouseError: when there is no such candidate, or a later one is current; that one stays.
     """
     if not (builds_folder(settings) / build_id).is_dir() or not build_id:
         raise WarehouseError(f"there is no build {build_id!r} in {builds_folder(settings)}")
+    try:
+        newer = current_build(settings).build_id
+    except NothingPublished:
+        newer = ""
+    if newer > build_id:  # build ids sort by time
+        raise WarehouseError(
+            f"build {newer} is current and later than {build_id}; older data is not published over it"
+        )
     pointer = {"build_id": build_id, "published_at": clock().astimezone(UTC).isoformat()}
     write_text(_pointer(settings), json.dumps(pointer) + "\n")
 

@@ -84,6 +84,11 @@ def is_published(settings: Settings, run_key: str) -> bool:
     return (run_folder(settings, run_key) / "decisions").is_dir()
 
 
+def decided_at(settings: Settings, run_key: str) -> datetime:
+    """The instant that a published run was decided for."""
+    return read_run(settings, run_key).decided_at
+
+
 def read_run(settings: Settings, run_key: str) -> DecidedRun:
     """The published run's own line."""
     import pyarrow.parquet as pq

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from typer.testing import CliRunner
@@ -15,7 +16,8 @@ from kundresa.quality import GateFailed
 from kundresa.runs.accounting import RunNotFinished
 from kundresa.runs.checking import CampaignNotFound
 from kundresa.settings import SettingsError
-from kundresa.store import RunNotFound, StoreUnavailable
+from kundresa.spec.vocabulary import Trigger
+from kundresa.store import NewRun, RunNotFound, StoreUnavailable, open_store
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +30,7 @@ def app():
 def test_every_command_has_help_with_an_example(app, name):
     result = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
-    assert "Example" in result.output
-    assert f"kundresa {name}" in result.output
+    assert f"kundresa {name}" in result.output.partition("Example")[2]
 
 
 def test_the_issues_commands_are_all_there():
@@ -90,6 +91,58 @@ def test_a_wrong_call_says_why_without_a_trace(tmp_path, words, code, said):
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        (["+46 70-123 45 67", "--channel", "sms"], ("sms", "+46701234567")),
+        ([" Anna@Shop.Example "], ("email", "anna@shop.example")),
+        (["070-1234567", "--channel", "sms"], None),
+        (["+46701234567"], None),
+    ],
+)
+@pytest.mark.parametrize("name", ["opt-out", "suppress"])
+def test_a_no_is_recorded_as_contact_points_are_written_or_not_at_all(app, tmp_path, name, words, known):
+    result = CliRunner().invoke(app, [name, *words], env={"KUNDRESA_HOME": str(tmp_path)})
+    assert result.exit_code == (Exit.USAGE if known is None else Exit.OK), result.output
+    with open_store(f"sqlite:///{tmp_path / 'store.sqlite'}") as store:
+        rows = [*store.opt_outs.rows(), *store.suppressions.rows()]
+    assert [(row["channel"], row["address"]) for row in rows] == ([known] if known else [])
+
+
+def test_a_suppression_can_be_lifted(app, tmp_path):
+    environ = {"KUNDRESA_HOME": str(tmp_path)}
+    for extra in ([], ["--lift"]):
+        assert CliRunner().invoke(app, ["suppress", "a@shop.example", *extra], env=environ).exit_code == 0
+    with open_store(f"sqlite:///{tmp_path / 'store.sqlite'}") as store:
+        assert list(store.suppressions.rows()) == []
+
+
+def test_a_sample_does_not_replace_the_brands_own_files(app, tmp_path):
+    (tmp_path / "orders.csv").write_text("order_id\n1\n")
+    words = ["sample", "--people", "20", "--target", str(tmp_path)]
+    assert CliRunner().invoke(app, words).exit_code == Exit.USAGE
+    assert (tmp_path / "orders.csv").read_text() == "order_id\n1\n"
+    assert CliRunner().invoke(app, [*words, "--overwrite"]).exit_code == Exit.OK
+    assert CliRunner().invoke(app, words).exit_code == Exit.OK
+
+
+def test_a_run_without_a_date_does_not_start_over_an_unfinished_one(tmp_path):
+    now = datetime.now(tz=UTC)
+    with open_store(f"sqlite:///{tmp_path / 'store.sqlite'}") as store:
+        store.runs.open(
+            NewRun("winback--x", "winback", now, Trigger.MANUAL, "{}", "0" * 64, now, now + timedelta(days=1))
+        )
+    done = subprocess.run(
+        [sys.executable, "-m", "kundresa.cli.main", "run", "winback"],
+        env={"KUNDRESA_HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "COLUMNS": "300"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == Exit.BUSY
+    assert f"--logical-date {now.isoformat()}" in done.stderr
 
 
 def test_status_of_an_empty_store_is_an_empty_list(tmp_path):
