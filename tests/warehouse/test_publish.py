@@ -102,10 +102,11 @@ def test_who_comes_second_waits_and_is_told_for_whom(ready):
 
 
 def test_the_current_build_is_kept_and_older_ones_go(home, world, publish):
-    builds = [publish(home, world) for _ in range(4)]
-    warehouse.promote(home, builds[2])
+    builds = [publish(home, world) for _ in range(3)]
+    candidate = f"{builds[2]}-candidate"
+    (warehouse.builds_folder(home) / candidate).mkdir()
     assert warehouse.prune_builds(home, 2) == 1
-    assert sorted(path.name for path in warehouse.builds_folder(home).iterdir()) == builds[1:]
+    assert sorted(path.name for path in warehouse.builds_folder(home).iterdir()) == [*builds[1:], candidate]
     assert warehouse.prune_builds(home, 0) == 1
     assert warehouse.current_build(home).build_id == builds[2]
     with pytest.raises(warehouse.WarehouseError, match="there is no build 'b9'"):
