@@ -190,6 +190,8 @@ def maintain(json: Json = False) -> None:
         print_json(removed)
     else:
         table("Maintenance", ("what", "count"), list(removed.items()), right=("count",))
+    if removed["runs stuck"]:
+        raise typer.Exit(Exit.PROBLEMS)
 
 
 def migrate() -> None:

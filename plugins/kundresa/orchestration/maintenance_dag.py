@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import DAG, BaseOperator, Context, CronTriggerTimetable
+from airflow.sdk.exceptions import AirflowFailException
 
 from kundresa import settings as installation
 from kundresa.orchestration.defaults import SCHEDULED_OR_MANUAL, TAG, default_args
@@ -57,4 +58,8 @@ class ApplyRetention(BaseOperator):
             done = apply_retention(installation.load(), now)
         for what, count in done.items():
             log.info("%s: %s", what, f"{count:,}")
+        if done.get("runs stuck"):
+            raise AirflowFailException(
+                f"{done['runs stuck']} runs are over without an account; see the log above"
+            )
         return done
