@@ -19,7 +19,7 @@ from kundresa.settings import Settings
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 
 TYPES = {
-    "varchar": pa.string(),
+    "string": pa.string(),
     "bigint": pa.int64(),
     "integer": pa.int32(),
     "double": pa.float64(),

@@ -31,9 +31,9 @@ counts as (
 
 final as (
     select
-        cast(runs.run_key as varchar) as run_key,
-        cast(runs.campaign as varchar) as campaign,
-        cast(runs.topic as varchar) as topic,
+        cast(runs.run_key as string) as run_key,
+        cast(runs.campaign as string) as campaign,
+        cast(runs.topic as string) as topic,
         cast(coalesce(counts.lines_count, 0) as bigint) as lines_count,
         cast(coalesce(counts.send_count, 0) as bigint) as send_count,
         cast(runs.logical_at as timestamp) as logical_at,

@@ -14,10 +14,10 @@ overshared_identifiers as (
 
 final as (
     select distinct
-        cast(record_profiles.profile_id as varchar) as profile_id,
-        cast(record_identifiers.namespace as varchar) as namespace,
-        cast(record_identifiers.identifier as varchar) as identifier,
-        cast(record_identifiers.source as varchar) as source
+        cast(record_profiles.profile_id as string) as profile_id,
+        cast(record_identifiers.namespace as string) as namespace,
+        cast(record_identifiers.identifier as string) as identifier,
+        cast(record_identifiers.source as string) as source
     from record_identifiers
     inner join record_profiles
         on record_identifiers.record_id = record_profiles.record_id

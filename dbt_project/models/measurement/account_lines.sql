@@ -14,13 +14,13 @@ deliveries as (
 
 final as (
     select
-        cast(decisions.message_id as varchar) as message_id,
-        cast(decisions.run_key as varchar) as run_key,
-        cast(decisions.campaign as varchar) as campaign,
-        cast(decisions.profile_id as varchar) as profile_id,
-        cast(decisions.entity_id as varchar) as entity_id,
-        cast(decisions.channel as varchar) as channel,
-        cast(decisions.variant as varchar) as variant,
+        cast(decisions.message_id as string) as message_id,
+        cast(decisions.run_key as string) as run_key,
+        cast(decisions.campaign as string) as campaign,
+        cast(decisions.profile_id as string) as profile_id,
+        cast(decisions.entity_id as string) as entity_id,
+        cast(decisions.channel as string) as channel,
+        cast(decisions.variant as string) as variant,
         cast(
             case
                 when decisions.verdict = 'holdout' then 'holdout'
@@ -29,11 +29,11 @@ final as (
                 when deliveries.message_state in ('failed', 'withheld', 'unknown') then deliveries.message_state
                 -- Claimed, deferred, or not in the ledger yet.
                 else 'pending'
-            end as varchar
+            end as string
         ) as outcome,
-        cast(coalesce(decisions.reason, deliveries.delivery_reason) as varchar) as reason,
-        cast(deliveries.provider_id as varchar) as provider_id,
-        cast(deliveries.code as varchar) as code,
+        cast(coalesce(decisions.reason, deliveries.delivery_reason) as string) as reason,
+        cast(deliveries.provider_id as string) as provider_id,
+        cast(deliveries.code as string) as code,
         cast(decisions.batch_number as integer) as batch_number,
         cast(deliveries.attempts_count as integer) as attempts_count,
         cast(decisions.decided_at as timestamp) as decided_at,

@@ -8,11 +8,11 @@ run_counts as (
 
 final as (
     select
-        cast(run_key as varchar) as run_key,
-        cast(campaign as varchar) as campaign,
-        cast(channel as varchar) as channel,
-        cast(outcome as varchar) as outcome,
-        cast(reason as varchar) as reason,
+        cast(run_key as string) as run_key,
+        cast(campaign as string) as campaign,
+        cast(channel as string) as channel,
+        cast(outcome as string) as outcome,
+        cast(reason as string) as reason,
         cast(sum(lines_count) as bigint) as people
     from run_counts
     group by

@@ -34,10 +34,10 @@ counted as (
 
 final as (
     select
-        cast(counted.campaign as varchar) as campaign,
-        cast(counted.run_key as varchar) as run_key,
-        cast(counted.channel as varchar) as channel,
-        cast(counted.variant as varchar) as variant,
+        cast(counted.campaign as string) as campaign,
+        cast(counted.run_key as string) as run_key,
+        cast(counted.channel as string) as channel,
+        cast(counted.variant as string) as variant,
         cast(counted.considered_count as bigint) as considered_count,
         cast(counted.sent_count as bigint) as sent_count,
         cast(counted.holdout_count as bigint) as holdout_count,

@@ -79,11 +79,11 @@ ordered as (
 
 final as (
     select
-        cast(profile_id as varchar) as profile_id,
-        cast(channel as varchar) as channel,
-        cast(topic as varchar) as topic,
-        cast(consent_status as varchar) as status,
-        cast(consent_source as varchar) as source,
+        cast(profile_id as string) as profile_id,
+        cast(channel as string) as channel,
+        cast(topic as string) as topic,
+        cast(consent_status as string) as status,
+        cast(consent_source as string) as source,
         cast(recorded_at as timestamp) as recorded_at
     from ordered
     where recency = 1

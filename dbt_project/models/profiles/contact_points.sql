@@ -41,7 +41,7 @@ candidates as (
         profile_id,
         'push' as channel,
         push_token as address,
-        cast(null as varchar) as identifier,
+        cast(null as string) as identifier,
         case
             when not {{ regexp_found('push_token', '^[!-~]+$') }} or length(push_token) not between 16 and 4096
                 then 'syntax'
@@ -56,7 +56,7 @@ candidates as (
         profile_id,
         'direct_mail' as channel,
         concat_ws(', ', street, concat_ws(' ', postal_code, city), country) as address,
-        cast(null as varchar) as identifier,
+        cast(null as string) as identifier,
         case
             when street is null or postal_code is null or city is null or country is null then 'incomplete'
         end as invalid_reason,
@@ -101,12 +101,12 @@ ordered as (
 
 final as (
     select
-        cast(profile_id as varchar) as profile_id,
-        cast(channel as varchar) as channel,
-        cast(address as varchar) as address,
+        cast(profile_id as string) as profile_id,
+        cast(channel as string) as channel,
+        cast(address as string) as address,
         cast(invalid_reason is null as boolean) as is_valid,
-        cast(invalid_reason as varchar) as invalid_reason,
-        cast(source as varchar) as source,
+        cast(invalid_reason as string) as invalid_reason,
+        cast(source as string) as source,
         cast(updated_at as timestamp) as updated_at
     from ordered
     where choice = 1

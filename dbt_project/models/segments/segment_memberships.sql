@@ -74,8 +74,8 @@ changed as (
 
 final as (
     select
-        cast(segment as varchar) as segment,
-        cast(profile_id as varchar) as profile_id,
+        cast(segment as string) as segment,
+        cast(profile_id as string) as profile_id,
         cast(entered_at as timestamp) as entered_at,
         cast(exited_at as timestamp) as exited_at
     from changed

@@ -6,8 +6,8 @@ source as (
 
 final as (
     select
-        cast(run_key as varchar) as run_key,
-        cast(channel as varchar) as channel,
+        cast(run_key as string) as run_key,
+        cast(channel as string) as channel,
         cast(position as integer) as channel_position
     from source
 )

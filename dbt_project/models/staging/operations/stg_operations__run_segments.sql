@@ -6,9 +6,9 @@ source as (
 
 final as (
     select
-        cast(run_key as varchar) as run_key,
-        cast(role as varchar) as segment_role,
-        cast(segment as varchar) as segment
+        cast(run_key as string) as run_key,
+        cast(role as string) as segment_role,
+        cast(segment as string) as segment
     from source
 )
 

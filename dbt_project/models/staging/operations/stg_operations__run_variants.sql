@@ -6,8 +6,8 @@ source as (
 
 final as (
     select
-        cast(run_key as varchar) as run_key,
-        cast(variant as varchar) as variant,
+        cast(run_key as string) as run_key,
+        cast(variant as string) as variant,
         cast(bucket_from as integer) as bucket_from,
         cast(bucket_to as integer) as bucket_to
     from source

@@ -6,12 +6,12 @@ source as (
 
 final as (
     select
-        cast(run_key as varchar) as run_key,
-        cast(campaign as varchar) as campaign,
-        cast(topic as varchar) as topic,
-        cast(channel_choice as varchar) as channel_choice,
-        cast(holdout_salt as varchar) as holdout_salt,
-        nullif(cast(variant_salt as varchar), '') as variant_salt,
+        cast(run_key as string) as run_key,
+        cast(campaign as string) as campaign,
+        cast(topic as string) as topic,
+        cast(channel_choice as string) as channel_choice,
+        cast(holdout_salt as string) as holdout_salt,
+        nullif(cast(variant_salt as string), '') as variant_salt,
         cast(priority as integer) as priority,
         cast(holdout_percent as double) as holdout_percent,
         cast(batch_size as integer) as batch_size,

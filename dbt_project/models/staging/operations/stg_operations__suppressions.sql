@@ -6,10 +6,10 @@ source as (
 
 final as (
     select
-        cast(channel as varchar) as channel,
-        cast(address as varchar) as address,
-        cast(reason as varchar) as suppression_reason,
-        cast(source as varchar) as suppression_source,
+        cast(channel as string) as channel,
+        cast(address as string) as address,
+        cast(reason as string) as suppression_reason,
+        cast(source as string) as suppression_source,
         cast(recorded_at as timestamp) as recorded_at
     from source
 )

@@ -6,11 +6,11 @@ source as (
 
 final as (
     select
-        cast(complaint_id as varchar) as complaint_id,
-        cast(account_id as varchar) as account_id,
-        cast(crm_id as varchar) as crm_id,
-        cast(email as varchar) as email,
-        cast(subject as varchar) as subject,
+        cast(complaint_id as string) as complaint_id,
+        cast(account_id as string) as account_id,
+        cast(crm_id as string) as crm_id,
+        cast(email as string) as email,
+        cast(subject as string) as subject,
         cast(opened_at as timestamp) as opened_at,
         cast(closed_at as timestamp) as closed_at
     from source

@@ -6,13 +6,13 @@ source as (
 
 final as (
     select
-        cast(consent_id as varchar) as consent_id,
-        cast(namespace as varchar) as namespace,
-        cast(identifier as varchar) as identifier,
-        cast(channel as varchar) as channel,
-        cast(topic as varchar) as topic,
-        cast(status as varchar) as consent_status,
-        cast(source as varchar) as consent_source,
+        cast(consent_id as string) as consent_id,
+        cast(namespace as string) as namespace,
+        cast(identifier as string) as identifier,
+        cast(channel as string) as channel,
+        cast(topic as string) as topic,
+        cast(status as string) as consent_status,
+        cast(source as string) as consent_source,
         cast(recorded_at as timestamp) as recorded_at
     from source
 )

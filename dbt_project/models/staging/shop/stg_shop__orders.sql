@@ -6,12 +6,12 @@ source as (
 
 final as (
     select
-        cast(order_id as varchar) as order_id,
-        cast(account_id as varchar) as account_id,
-        cast(crm_id as varchar) as crm_id,
-        cast(email as varchar) as email,
-        cast(status as varchar) as order_status,
-        cast(currency as varchar) as currency,
+        cast(order_id as string) as order_id,
+        cast(account_id as string) as account_id,
+        cast(crm_id as string) as crm_id,
+        cast(email as string) as email,
+        cast(status as string) as order_status,
+        cast(currency as string) as currency,
         cast(total_amount as decimal(18, 2)) as total_amount,
         cast(ordered_at as timestamp) as ordered_at
     from source

@@ -6,9 +6,9 @@ source as (
 
 final as (
     select
-        cast(product_id as varchar) as product_id,
-        cast(name as varchar) as product_name,
-        cast(category as varchar) as category
+        cast(product_id as string) as product_id,
+        cast(name as string) as product_name,
+        cast(category as string) as category
     from source
 )
 
