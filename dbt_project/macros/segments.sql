@@ -22,28 +22,3 @@ is forgotten in the list would stay without members, unnoticed. Gives nothing to
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
-
-{#- Fails, before anything is written, when `relation` holds times later than this build's instant: a
-build as of a past date would rewrite history. `columns` are its timestamps. -#}
-{% macro refuse_to_go_back(relation, columns) -%}
-    {%- if execute and load_relation(relation) is not none -%}
-        {%- set latest_query -%}
-            select max(latest_at) as latest_at
-            from (
-                {%- for column in columns %}
-                select max({{ column }}) as latest_at from {{ relation }}
-                {{- ' union all' if not loop.last }}
-                {%- endfor %}
-            ) as latest
-            having max(latest_at) > {{ as_of() }}
-        {%- endset -%}
-        {%- set rows = run_query(latest_query).rows -%}
-        {%- if rows | length > 0 -%}
-            {{ exceptions.raise_compiler_error(
-                relation.identifier ~ " already holds changes of " ~ rows[0][0] ~ " UTC; a build as of "
-                ~ (var('as_of', none) or 'an earlier clock') ~ " would rewrite its history. Build the past in a "
-                ~ "warehouse of its own (KUNDRESA_WAREHOUSE_PATH)."
-            ) }}
-        {%- endif -%}
-    {%- endif -%}
-{%- endmacro %}

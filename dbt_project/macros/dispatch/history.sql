@@ -1,0 +1,83 @@
+{#- Tables that keep what was: a build replaces the rows that changed and leaves the others alone.
+
+DuckDB (and every engine with delete or merge) writes only the rows that changed. A plain Parquet table on
+Spark can only be overwritten whole and not while it is read: there the table is copied aside first, and
+the rows that did not change are written again. A model that keeps history has these five parts:
+
+    config(
+        materialized='incremental',
+        full_refresh=false,
+        incremental_strategy=replace_strategy(),
+        unique_key=[...],                          the key of one row; never null
+        pre_hook="{{ keep_earlier(this) }}",
+    )
+    ... from {{ earlier(this) }}                   what the table held before this build
+    select * from changed {{ kept_rows(this, 'changed', [...]) }} -#}
+
+{#- How changed rows get into the table. -#}
+{% macro replace_strategy() -%}
+    {{ return(adapter.dispatch('replace_strategy', 'kundresa')()) }}
+{%- endmacro %}
+
+{% macro duckdb__replace_strategy() -%}
+    {{ return('delete+insert') }}
+{%- endmacro %}
+
+{% macro default__replace_strategy() -%}
+    {{ return('insert_overwrite') }}
+{%- endmacro %}
+
+{#- Before the model is written: keeps what the engine cannot read while it writes. -#}
+{% macro keep_earlier(relation) -%}
+    {{ return(adapter.dispatch('keep_earlier', 'kundresa')(relation)) }}
+{%- endmacro %}
+
+{% macro duckdb__keep_earlier(relation) -%}
+{%- endmacro %}
+
+{% macro default__keep_earlier(relation) -%}
+    {%- if execute and load_relation(relation) is not none -%}
+        {%- do run_query('drop table if exists ' ~ earlier(relation)) -%}
+        create table {{ earlier(relation) }} using parquet as select * from {{ relation }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- What the table held before this build. -#}
+{% macro earlier(relation) -%}
+    {{ return(adapter.dispatch('earlier', 'kundresa')(relation)) }}
+{%- endmacro %}
+
+{% macro duckdb__earlier(relation) -%}
+    {{ return(relation) }}
+{%- endmacro %}
+
+{% macro default__earlier(relation) -%}
+    {{ return(relation.incorporate(path={'identifier': relation.identifier ~ '__earlier'})) }}
+{%- endmacro %}
+
+{#- Behind `select … from changed`: the rows that `changed` does not replace, where the engine overwrites
+the whole table. Their columns are the table's, in its order. -#}
+{% macro kept_rows(relation, changed, key) -%}
+    {{ return(adapter.dispatch('kept_rows', 'kundresa')(relation, changed, key)) }}
+{%- endmacro %}
+
+{% macro duckdb__kept_rows(relation, changed, key) -%}
+{%- endmacro %}
+
+{% macro default__kept_rows(relation, changed, key) -%}
+    {%- if is_incremental() %}
+        union all
+        select kept.*
+        from {{ earlier(relation) }} as kept
+        where
+            not exists (
+                select 1
+                from {{ changed }}
+                where
+                    {%- for column in key %}
+                    {{ changed }}.{{ column }} = kept.{{ column }}
+                    {{- ' and' if not loop.last }}
+                    {%- endfor %}
+            )
+    {%- endif %}
+{%- endmacro %}

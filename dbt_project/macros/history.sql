@@ -1,0 +1,126 @@
+{#- The body of a model that keeps the history of another: one row per key and period.
+
+`valid_from` is the instant of the build that first saw the row so, `valid_to` of the build that saw it
+otherwise or no longer (null while it holds): what was known at an instant t are the rows with
+valid_from <= t and (valid_to is null or valid_to > t). Only what changed is written. `relation` has one
+row per `key`; columns are compared one by one: a hash would be cheaper, but every engine upgrade that
+changes it would write the history of everybody anew.
+
+A build that is repeated for the same instant replaces what it wrote.
+
+The model's config is the one in macros/dispatch/history.sql, with the key and valid_from as unique_key and
+refuse_to_go_back(this, ['valid_from', 'valid_to']) as the first of two pre-hooks. -#}
+{% macro history_of(relation, key, columns) -%}
+with
+
+current_rows as (
+    select
+        {{ (key + columns) | join(',\n        ') }}
+    from {{ relation }}
+),
+
+{% if is_incremental() -%}
+open_rows as (
+    select *
+    from {{ earlier(this) }}
+    where valid_to is null
+),
+
+started as (
+    select
+        {%- for column in key + columns %}
+        current_rows.{{ column }},
+        {%- endfor %}
+        {{ as_of() }} as valid_from,
+        cast(null as timestamp) as valid_to
+    from current_rows
+    left join open_rows
+        on
+            {{ _same_key('current_rows', 'open_rows', key) }}
+    where
+        open_rows.{{ key[0] }} is null
+        or {{ _any_differs('current_rows', 'open_rows', columns) }}
+),
+
+ended as (
+    select
+        {%- for column in key + columns %}
+        open_rows.{{ column }},
+        {%- endfor %}
+        open_rows.valid_from,
+        {{ as_of() }} as valid_to
+    from open_rows
+    left join current_rows
+        on
+            {{ _same_key('open_rows', 'current_rows', key) }}
+    where
+        current_rows.{{ key[0] }} is null
+        or (
+            open_rows.valid_from < {{ as_of() }}
+            and ({{ _any_differs('current_rows', 'open_rows', columns) }})
+        )
+),
+
+changed as (
+    select * from started
+    union all
+    select * from ended
+),
+{%- else -%}
+changed as (
+    select
+        {%- for column in key + columns %}
+        {{ column }},
+        {%- endfor %}
+        {{ as_of() }} as valid_from,
+        cast(null as timestamp) as valid_to
+    from current_rows
+),
+{%- endif %}
+
+final as (
+    select * from changed
+    {{ kept_rows(this, 'changed', key + ['valid_from']) }}
+)
+
+select * from final
+{%- endmacro %}
+
+{% macro _same_key(left, right, key) -%}
+    {%- for column in key -%}
+        {{ left }}.{{ column }} = {{ right }}.{{ column }}
+        {{- ' and ' if not loop.last -}}
+    {%- endfor -%}
+{%- endmacro %}
+
+{% macro _any_differs(left, right, columns) -%}
+    {%- for column in columns -%}
+        {{ left }}.{{ column }} is distinct from {{ right }}.{{ column }}
+        {{- ' or ' if not loop.last -}}
+    {%- endfor -%}
+{%- endmacro %}
+
+{#- Fails, before anything is written, when `relation` holds times later than this build's instant: a
+build as of a past date would rewrite history. `columns` are its timestamps. -#}
+{% macro refuse_to_go_back(relation, columns) -%}
+    {%- if execute and load_relation(relation) is not none -%}
+        {%- set latest_query -%}
+            select max(latest_at) as latest_at
+            from (
+                {%- for column in columns %}
+                select max({{ column }}) as latest_at from {{ relation }}
+                {{- ' union all' if not loop.last }}
+                {%- endfor %}
+            ) as latest
+            having max(latest_at) > {{ as_of() }}
+        {%- endset -%}
+        {%- set rows = run_query(latest_query).rows -%}
+        {%- if rows | length > 0 -%}
+            {{ exceptions.raise_compiler_error(
+                relation.identifier ~ " already holds changes of " ~ rows[0][0] ~ " UTC; a build as of "
+                ~ (var('as_of', none) or 'an earlier clock') ~ " would rewrite its history. Build the past in a "
+                ~ "warehouse of its own (KUNDRESA_WAREHOUSE_PATH)."
+            ) }}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
