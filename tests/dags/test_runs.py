@@ -19,6 +19,7 @@ from kundresa import settings
 from kundresa.orchestration.campaigns import campaign_dags
 from kundresa.quality import GateFailed, GateReport
 from kundresa.runs import stages
+from kundresa.runs.readiness import AudienceNotReady, AudienceWaits
 from kundresa.spec.vocabulary import CloseReason, RunState
 from kundresa.store import BatchBusy
 
@@ -39,6 +40,8 @@ class Stages:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     answers: list[Callable[[], Any]] = field(default_factory=list)
     """What ``deliver`` does, call by call; when they are used up, everything is accepted."""
+    decisions: list[Callable[[], Any]] = field(default_factory=list)
+    """What ``decide`` does, call by call, before it succeeds."""
     gate: Callable[[], Any] = lambda: stages.GateOutcome(True, "12 checks passed", "")
 
     def open_run(self, _: Any, campaign: str, logical_at: datetime, trigger: str, **__: Any) -> Any:
@@ -47,6 +50,8 @@ class Stages:
 
     def decide_run(self, _: Any, run_key: str, **__: Any) -> dict[str, int]:
         self.calls.append(("decide", run_key))
+        if self.decisions:
+            self.decisions.pop(0)()
         return {"email send": 5300}
 
     def check_run(self, _: Any, run_key: str) -> Any:
@@ -182,6 +187,38 @@ def test_a_failed_gate_stops_sending_and_leaves_an_account_and_a_red_run(
     assert tasks["email.deliver"] == "upstream_failed"
     assert tasks["record"] == tasks["reconcile"] == "success"
     assert tasks["report"] == "failed"
+
+
+def test_a_run_whose_segments_are_not_ready_waits_and_is_decided_when_they_are(
+    stood_in: Stages, run_dag: Any
+) -> None:
+    def not_yet() -> Any:
+        raise AudienceWaits("lapsed is 30 h old", datetime.now(tz=UTC) + timedelta(seconds=1))
+
+    stood_in.decisions = [not_yet, not_yet]
+
+    state, tasks = run_dag()
+
+    assert state == "success"
+    assert stood_in.names().count("decide") == 3
+    assert tasks["email.deliver[0]"] == "success"
+
+
+def test_a_run_whose_segments_are_never_ready_fails_without_a_retry_and_ends_red(
+    stood_in: Stages, run_dag: Any
+) -> None:
+    def never() -> Any:
+        raise AudienceNotReady("lapsed is 30 h old")
+
+    stood_in.decisions = [never]
+    stood_in.close_reason = CloseReason.EXPIRED
+
+    state, tasks = run_dag()
+
+    assert state == "failed"
+    assert stood_in.names().count("decide") == 1
+    assert (tasks["decide"], tasks["check"], tasks["report"]) == ("failed", "upstream_failed", "failed")
+    assert "deliver" not in stood_in.names()
 
 
 def test_a_deliver_task_that_fails_for_good_is_told_by_a_red_report(stood_in: Stages, run_dag: Any) -> None:

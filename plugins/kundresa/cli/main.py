@@ -54,8 +54,9 @@ ENVIRONMENT = (
     "PermissionError",
     "ConnectError",
 )
-BUSY = ("BatchBusy", "RunNotFinished", "Timeout")
+BUSY = ("AudienceWaits", "BatchBusy", "RunNotFinished", "Timeout")
 PROBLEMS = (
+    "AudienceNotReady",
     "SpecError",
     "GateFailed",
     "DbtFailed",

@@ -14,7 +14,8 @@ log = logging.getLogger(__name__)
 
 ADVICE = {
     "open": "Mend the campaign's files (`kundresa check {campaign}`), then clear this task.",
-    "decide": "Read the failed models in the log, mend them or their data, then clear this task.",
+    "decide": "Read in the log which models failed, or which segment is too old or held; mend that, then "
+    "clear this task.",
     "check": "Nothing was sent and this run is closed. Open the Data Docs link, mend the data or the "
     "thresholds, then trigger a new run.",
     "batches": "Clear this task; it only reads what was decided.",

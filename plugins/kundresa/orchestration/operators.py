@@ -101,12 +101,23 @@ class DecideRun(StageOperator):
     ui_color = "#e8f5e9"
 
     def stage(self, call: StageCall) -> dict[str, int]:
+        from kundresa.runs.readiness import AudienceNotReady, AudienceWaits
         from kundresa.runs.stages import decide_run
 
-        counts = decide_run(call.settings, call.run_key, progress=log.info)
+        try:
+            counts = decide_run(call.settings, call.run_key, progress=log.info)
+        except AudienceWaits as waits:
+            log.warning("%s", waits)
+            wait_until(self, waits.look_again_at)
+        except AudienceNotReady as error:
+            raise AirflowFailException(str(error)) from error
         for what, lines in sorted(counts.items()):
             log.info("%s: %s", what, f"{lines:,}")
         return counts
+
+    def resume(self, context: Context, event: Any = None) -> Any:  # noqa: ARG002
+        """Airflow calls this when it is time to look again."""
+        return self.execute(context)
 
 
 class CheckRun(StageOperator):
@@ -185,7 +196,7 @@ class DeliverBatch(StageOperator):
             )
         except BatchBusy as busy:
             log.info("Another worker holds this batch until %s; waiting for it", busy.until)
-            self._wait_until(busy.until)
+            wait_until(self, busy.until)
         counts = {str(state): count for state, count in result.counts.items()}
         log.info(
             "Newly accepted %s, settled before %s; the batch stands at %s",
@@ -195,14 +206,8 @@ class DeliverBatch(StageOperator):
         )
         if result.retry_at is not None:
             log.info("Deferred messages may be tried again at %s", result.retry_at)
-            self._wait_until(result.retry_at)
+            wait_until(self, result.retry_at)
         return {"newly_accepted": result.newly_accepted, "counts": counts}
-
-    def _wait_until(self, moment: datetime) -> NoReturn:
-        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
-
-        soonest = datetime.now(tz=UTC) + SOONEST_RESUME
-        self.defer(trigger=DateTimeTrigger(moment=max(moment, soonest)), method_name="resume")
 
     def resume(self, context: Context, event: Any = None) -> Any:  # noqa: ARG002
         """Airflow calls this when the moment has come; the ledger knows what is left."""
@@ -257,6 +262,14 @@ class ReportRun(StageOperator):
         if account["close_reason"] in (CloseReason.EXPIRED, CloseReason.CANCELLED):
             raise AirflowSkipException(because)
         return account
+
+
+def wait_until(operator: BaseOperator, moment: datetime) -> NoReturn:
+    """Give the slot back until a moment; Airflow calls the operator's ``resume`` then."""
+    from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+    soonest = datetime.now(tz=UTC) + SOONEST_RESUME
+    operator.defer(trigger=DateTimeTrigger(moment=max(moment, soonest)), method_name="resume")
 
 
 def _told(account: dict[str, Any]) -> dict[str, Any]:

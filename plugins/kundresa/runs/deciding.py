@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from kundresa import warehouse
 from kundresa.runs.opening import Clock, utc_now
+from kundresa.runs.readiness import AudienceNotReady, SegmentNotPublished, require_ready
 from kundresa.settings import Settings
 from kundresa.spec.buckets import experiment_salt, holdout_salt, variant_buckets
 from kundresa.spec.campaign import Campaign
@@ -22,10 +23,6 @@ log = logging.getLogger(__name__)
 Progress = Callable[[str], None]
 
 
-class SegmentNotPublished(Exception):
-    """A run names a segment of which nothing is known yet."""
-
-
 def decide_run(
     settings: Settings, run_key: str, *, clock: Clock = utc_now, progress: Progress | None = None
 ) -> dict[str, int]:
@@ -36,6 +33,8 @@ def decide_run(
     Raises:
         RunNotFound: for a key that was never opened.
         SegmentNotPublished: when it names a segment that the current publication does not know.
+        AudienceWaits: when one of its segments is too old or held; it says when to look again.
+        AudienceNotReady: the same when the run does not wait, or its validity is over; it is closed then.
         DbtFailed: when a model or one of its tests failed; nothing is marked as decided then.
     """
     settings.home.mkdir(parents=True, exist_ok=True)
@@ -59,12 +58,10 @@ def _decide_open(
     runs = []
     for run in store.runs.undecided():
         if now > run.valid_until and not warehouse.is_published(settings, run.run_key):
-            store.runs.close(
-                run.run_key, CloseReason.EXPIRED, detail="its validity ended before it was decided", at=now
-            )
+            _expire(settings, store, run, now, asked)
         else:
             runs.append(run)
-    decidable = [(run, spec) for run in runs if (spec := _decidable(settings, run, asked)) is not None]
+    decidable = [(run, spec) for run in runs if (spec := _decidable(settings, run, now, asked)) is not None]
     if not decidable:
         return
     export_operations(settings, store, decidable, now)
@@ -73,22 +70,37 @@ def _decide_open(
         store.runs.mark_decided([each.run_key], at=each.decided_at)
 
 
-def _decidable(settings: Settings, run: Run, asked: str) -> Campaign | None:
+def _expire(settings: Settings, store: Store, run: Run, now: datetime, asked: str) -> None:
+    """Close a run whose validity is over, with what it waited for.
+
+    Raises:
+        SegmentNotPublished, AudienceNotReady: what the run that was asked for has waited for in vain.
+    """
+    waited_for: Exception | None = None
+    try:
+        audience = thaw(run.spec_json)[0].audience
+        require_ready(settings, run.run_key, audience, now=now, valid_until=run.valid_until)
+    except (SegmentNotPublished, AudienceNotReady, warehouse.NothingPublished, ValueError) as error:
+        waited_for = error
+    detail = "its validity ended before it was decided" + (f": {waited_for}" if waited_for else "")
+    store.runs.close(run.run_key, CloseReason.EXPIRED, detail=detail, at=now)
+    if isinstance(waited_for, SegmentNotPublished | AudienceNotReady) and run.run_key == asked:
+        raise waited_for
+
+
+def _decidable(settings: Settings, run: Run, now: datetime, asked: str) -> Campaign | None:
     """The run's spec, when it can be decided; None when not, so that one bad run does not stop the others.
 
     Raises:
-        SegmentNotPublished, ValueError: what is wrong, when it is the run that was asked for.
+        SegmentNotPublished, AudienceWaits, AudienceNotReady, ValueError: what is wrong, when it is the
+            run that was asked for.
     """
     try:
         spec, _ = thaw(run.spec_json)
-        named = {*spec.audience.include, *spec.audience.exclude}
-        missing = sorted(named - warehouse.published_segments(settings))
-        if missing:
-            raise SegmentNotPublished(
-                f"{run.run_key} names segment {missing[0]}, which is not in the current publication: an "
-                "exclusion would exclude nobody. Build and publish the warehouse, then clear decide."
-            )
-    except (SegmentNotPublished, ValueError) as error:
+        # Decided already, but killed before it was noted: what its segments are now is not asked.
+        if not warehouse.is_published(settings, run.run_key):
+            require_ready(settings, run.run_key, spec.audience, now=now, valid_until=run.valid_until)
+    except (SegmentNotPublished, AudienceNotReady, ValueError) as error:
         if run.run_key == asked:
             raise
         log.warning("%s is left undecided: %s", run.run_key, error)

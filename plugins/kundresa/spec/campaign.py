@@ -11,6 +11,7 @@ from kundresa.spec.fields import (
     DEFAULT_VALIDITY,
     MAX_VALIDITY,
     NAME_PATTERN,
+    Age,
     Cron,
     HoldoutPercent,
     Line,
@@ -29,7 +30,7 @@ from kundresa.spec.fields import (
     format_duration,
     misplaced,
 )
-from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy
+from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy, HeldPolicy, NotReadyPolicy
 
 __all__ = [
     "MAX_VALIDITY",
@@ -109,6 +110,13 @@ class Audience(Spec):
     """Segments whose people are considered: the name of a dbt model tagged ``segment``."""
     exclude: Names = ()
     """Segments whose people get nothing, and have that as their reason."""
+    max_age: Age | None = None
+    """How old the sources behind these segments may be when the run is decided: 10m to 366d. None asks
+    nothing."""
+    held: HeldPolicy = HeldPolicy.NOT_READY
+    """What a held segment means: one whose size jumped beyond its bounds, and which stays as it was."""
+    not_ready: NotReadyPolicy = NotReadyPolicy.WAIT
+    """What a run does while a segment is too old or held: waits within its validity, or fails at once."""
 
     @model_validator(mode="after")
     def _disjoint(self) -> Audience:

@@ -16,6 +16,8 @@ NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 SMS_SENDER_PATTERN = r"^(\+[1-9]\d{6,14}|[A-Za-z0-9 ]{1,11})$"
 MIN_VALIDITY = timedelta(minutes=10)
 MAX_VALIDITY = timedelta(days=14)
+MIN_AGE = timedelta(minutes=10)
+MAX_AGE = timedelta(days=366)
 DEFAULT_VALIDITY = timedelta(hours=84)
 
 EXPECTED_BY_PATTERN = {
@@ -67,6 +69,12 @@ def format_duration(value: timedelta) -> str:
 def _bounded_validity(value: timedelta) -> timedelta:
     if not MIN_VALIDITY <= value <= MAX_VALIDITY or value.microseconds:
         raise ValueError("expected from 10m to 14d")
+    return value
+
+
+def _bounded_age(value: timedelta) -> timedelta:
+    if not MIN_AGE <= value <= MAX_AGE or value.microseconds:
+        raise ValueError("expected from 10m to 366d")
     return value
 
 
@@ -166,6 +174,12 @@ Validity = Annotated[
     timedelta,
     BeforeValidator(parse_duration, json_schema_input_type=Annotated[str, Field(pattern=_DURATION.pattern)]),
     AfterValidator(_bounded_validity),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+]
+Age = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration, json_schema_input_type=Annotated[str, Field(pattern=_DURATION.pattern)]),
+    AfterValidator(_bounded_age),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
 ]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]

@@ -74,6 +74,24 @@ class DeliveryPolicy(StrEnum):
     """It is sent again under the same ``message_id``: nobody misses it."""
 
 
+class HeldPolicy(StrEnum):
+    """What a campaign makes of a segment that is held."""
+
+    NOT_READY = "not_ready"
+    """The run is not decided before somebody has looked."""
+    USE_LAST_GOOD = "use_last_good"
+    """The run goes to the people of the last good state."""
+
+
+class NotReadyPolicy(StrEnum):
+    """What a run does whose segments are too old or held."""
+
+    WAIT = "wait"
+    """It looks again every few minutes until its validity ends, and fails then."""
+    FAIL = "fail"
+    """It fails at once."""
+
+
 class ChannelChoice(StrEnum):
     """Which of a campaign's channels reach one person."""
 

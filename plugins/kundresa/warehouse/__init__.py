@@ -50,6 +50,7 @@ from kundresa.warehouse.published import (
     read_batch,
 )
 from kundresa.warehouse.reconcile import AccountLines, ReconcileCounts, reconcile_counts
+from kundresa.warehouse.segment_states import SegmentState, segment_states
 from kundresa.warehouse.sql import query
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "PlannedDecisions",
     "ReconcileCounts",
     "RunNotPublished",
+    "SegmentState",
     "SourceTable",
     "WarehouseError",
     "batch_numbers",
@@ -96,4 +98,5 @@ __all__ = [
     "read_batch",
     "reconcile_counts",
     "record",
+    "segment_states",
 ]

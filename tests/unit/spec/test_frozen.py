@@ -29,7 +29,7 @@ from kundresa.spec.campaign import (
 from kundresa.spec.frozen import freeze, thaw
 from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy
 
-KNOWN_HASH = "adf8186a3a40f627318b406edcccc302610440fb9ee77d0bc455bda596560fbf"
+KNOWN_HASH = "91d4f82a1e2f2754ee683c05f60ad792f585fcf88b2e45216f02e4e6f6c0cb04"
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 TEXTS = st.text(alphabet=st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=20)
