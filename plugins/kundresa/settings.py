@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+RAW_FORMATS = ("csv", "parquet")
 
 
 class SettingsError(Exception):
@@ -31,6 +32,9 @@ class Settings:
     """SQLAlchemy URL of the operational store (``KUNDRESA_STORE_URL``)."""
     raw: Path
     """Where the source files land that dbt's staging reads (``KUNDRESA_RAW``)."""
+    raw_format: str
+    """``csv`` or ``parquet``: what the source files are (``KUNDRESA_RAW_FORMAT``). Above some ten million
+    rows CSV is most of a build's time."""
     dbt_target: str
     """Target of ``dbt_project/profiles.yml`` (``KUNDRESA_DBT_TARGET``)."""
     public_url: str
@@ -113,7 +117,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from the environment.
 
     Raises:
-        SettingsError: when a number is not a number.
+        SettingsError: when a number is not a number, or a choice is none of those there are.
     """
     env = os.environ if environ is None else environ
     project = Path(env.get("KUNDRESA_PROJECT") or CHECKOUT).resolve()
@@ -123,6 +127,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         home=home,
         store_url=env.get("KUNDRESA_STORE_URL") or f"sqlite:///{home / 'store.sqlite'}",
         raw=Path(env.get("KUNDRESA_RAW") or home / "raw").resolve(),
+        raw_format=_one_of(env, "KUNDRESA_RAW_FORMAT", RAW_FORMATS),
         dbt_target=env.get("KUNDRESA_DBT_TARGET") or "duckdb",
         public_url=(env.get("KUNDRESA_PUBLIC_URL") or "http://127.0.0.1:2580").rstrip("/"),
         secret=env.get("KUNDRESA_SECRET", ""),
@@ -133,6 +138,14 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         warehouse_schedule=env.get("KUNDRESA_WAREHOUSE_SCHEDULE") or "0 4 * * *",
         alert_callback=env.get("KUNDRESA_ALERT_CALLBACK", ""),
     )
+
+
+def _one_of(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    """The first choice when it is not set."""
+    value = env.get(name) or choices[0]
+    if value not in choices:
+        raise SettingsError(f"{name} is {value!r}; it takes {' or '.join(choices)}")
+    return value
 
 
 def _number(env: Mapping[str, str], name: str, default: float) -> float:

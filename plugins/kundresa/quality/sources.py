@@ -1,4 +1,4 @@
-"""The gate before a build: do the source files keep the contract that staging reads them by?
+"""The gate before a build: do the source files, CSV or Parquet, keep the contract that staging reads them by?
 
 Own code and not Great Expectations: see ADR-001. A file that fails stops the build, and the previous
 publication stays.
@@ -16,6 +16,7 @@ from pathlib import Path
 from kundresa.quality import data_docs
 from kundresa.quality.csv_files import LONGEST_LINE, Faults, inspect_encoding, read_header, read_rows
 from kundresa.quality.masking import mask, masked_key, shape
+from kundresa.quality.parquet_files import inspect_parquet
 from kundresa.quality.report import SAMPLES, CheckResult, GateReport, Severity, utc_now
 from kundresa.quality.sql_types import Parses, example, parser
 from kundresa.quality.tallies import KeyTally
@@ -32,7 +33,7 @@ class SourceColumn:
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """The contract of one CSV file with a header. Columns are found by name."""
+    """The contract of one file: CSV with a header, or Parquet. Columns are found by name."""
 
     name: str
     path: Path
@@ -95,6 +96,8 @@ def _check_table(table: SourceTable) -> list[CheckResult]:
     if strange or not table.primary_key:
         raise ValueError(f"the primary key of {table.name} is {strange or 'empty'}: not among its columns")
     parsers = {column.name: parser(column.data_type) for column in table.columns}
+    if table.path.suffix == ".parquet":
+        return _check_parquet(table)
     results: list[CheckResult] = []
     try:
         results.append(_check_bytes(table))
@@ -111,6 +114,29 @@ def _check_table(table: SourceTable) -> list[CheckResult]:
         )
         results.append(_result(table, "file", f"{table.path.name} {why}", "a CSV file that can be read"))
     return results
+
+
+def _check_parquet(table: SourceTable) -> list[CheckResult]:
+    columns = [(column.name, column.data_type) for column in table.columns]
+    try:
+        found = inspect_parquet(table.path, columns, table.primary_key)
+    except (OSError, ValueError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        why = "is missing" if missing else f"cannot be read ({type(error).__name__})"
+        return [_result(table, "file", f"{table.path.name} {why}", "a Parquet file that can be read")]
+    return [
+        _result(
+            table,
+            "header",
+            "; ".join(found.columns) or f"all {len(columns)} columns",
+            f"columns {', '.join(f'{name} {data_type}' for name, data_type in columns)}",
+            passed=not found.columns,
+        ),
+        _extra_columns(table, found.extra),
+        _rows(table, found.rows),
+        _key_not_null(table, found.null_keys, found.rows, ()),
+        _key_result(table, found.repeated, found.repeated_keys),
+    ]
 
 
 def _result(
@@ -163,15 +189,47 @@ def _check_header(table: SourceTable, header: list[str] | None) -> list[CheckRes
     extra = [cell for cell in header if cell not in names]
     return [
         _result(table, "header", f"all {len(names)} columns", expected, passed=True),
-        _result(
-            table,
-            "extra_columns",
-            f"{', '.join(map(_plain, extra)) or 'none'}",
-            "only columns of the contract; others are not read",
-            passed=not extra,
-            severity=Severity.ADVISORY,
-        ),
+        _extra_columns(table, extra),
     ]
+
+
+def _extra_columns(table: SourceTable, extra: Sequence[str]) -> CheckResult:
+    return _result(
+        table,
+        "extra_columns",
+        f"{', '.join(map(_plain, extra)) or 'none'}",
+        "only columns of the contract; others are not read",
+        passed=not extra,
+        severity=Severity.ADVISORY,
+    )
+
+
+def _rows(table: SourceTable, rows: int) -> CheckResult:
+    return _result(table, "rows", f"{rows:,} rows", "at least 1", passed=rows > 0, severity=Severity.ADVISORY)
+
+
+def _key_not_null(table: SourceTable, nulls: int, rows: int, samples: Sequence[str]) -> CheckResult:
+    return _result(
+        table,
+        "key_not_null",
+        f"{nulls:,} of {rows:,} rows have no key",
+        f"a {' and '.join(table.primary_key)} in every row",
+        failed_rows=nulls,
+        samples=samples,
+        passed=not nulls,
+    )
+
+
+def _key_result(table: SourceTable, surplus: int, samples: Sequence[str]) -> CheckResult:
+    return _result(
+        table,
+        "key_unique",
+        f"{surplus:,} rows repeat a key",
+        f"one row per {' and '.join(table.primary_key)}",
+        failed_rows=surplus,
+        samples=samples,
+        passed=not surplus,
+    )
 
 
 def _header_fault(header: list[str], names: list[str]) -> str:
@@ -232,15 +290,7 @@ def _check_rows(
             _type_result(table, SourceColumn(header[index], type_names[header[index]]), tally, faults)
             for index, tally in types.items()
         ),
-        _result(
-            table,
-            "key_not_null",
-            f"{nulls:,} of {faults.rows:,} rows have no key",
-            f"a {' and '.join(table.primary_key)} in every row",
-            failed_rows=nulls,
-            samples=[f"line {line:,}" for line in null_keys],
-            passed=not nulls,
-        ),
+        _key_not_null(table, nulls, faults.rows, [f"line {line:,}" for line in null_keys]),
         _key_unique(table, keys, key_at, len(header)),
     ]
 
@@ -282,14 +332,7 @@ def _structure(table: SourceTable, width: int, faults: Faults) -> list[CheckResu
             samples=faults.first_ragged,
             passed=not faults.ragged,
         ),
-        _result(
-            table,
-            "rows",
-            f"{faults.rows:,} rows",
-            "at least 1",
-            passed=faults.rows > 0,
-            severity=Severity.ADVISORY,
-        ),
+        _rows(table, faults.rows),
     ]
 
 
@@ -317,15 +360,7 @@ def _key_unique(table: SourceTable, keys: KeyTally, key_at: list[int], width: in
             for key, line in zip(_whole_keys(columns, key_at), block.lines, strict=True):
                 _note_repeated(repeated.again(key), key, line, first, samples)
         surplus = repeated.surplus_rows
-    return _result(
-        table,
-        "key_unique",
-        f"{surplus:,} rows repeat a key",
-        f"one row per {' and '.join(table.primary_key)}",
-        failed_rows=surplus,
-        samples=samples,
-        passed=not surplus,
-    )
+    return _key_result(table, surplus, samples)
 
 
 def _note_repeated(times: int, key: object, line: int, first: dict[object, int], samples: list[str]) -> None:

@@ -30,10 +30,11 @@ _BITS = {
     "hugeint": 128,
 }
 _BOOLEANS = frozenset({"true", "false", "t", "f", "1", "0"})
-_TEXTS = frozenset({"varchar", "text", "string", "char"})
-_FLOATS = frozenset({"double", "float", "real", "double precision"})
-_DECIMALS = frozenset({"decimal", "numeric"})
-_TIMES = frozenset({"timestamp", "timestamptz", "datetime", "timestamp with time zone"})
+WHOLE_NUMBERS = frozenset(_BITS)
+TEXTS = frozenset({"varchar", "text", "string", "char"})
+FLOATS = frozenset({"double", "float", "real", "double precision"})
+DECIMALS = frozenset({"decimal", "numeric"})
+TIMES = frozenset({"timestamp", "timestamptz", "datetime", "timestamp with time zone"})
 
 EXAMPLES = {
     "boolean": "true or false",
@@ -56,18 +57,18 @@ def parser(data_type: str) -> Parses | None:
         UnknownType: for a type that is not known here; a column is never silently unchecked.
     """
     name, size, scale = _split(data_type)
-    if name in _TEXTS:
+    if name in TEXTS:
         return None
     if name in _BITS:
         return _whole(_BITS[name])
-    if name in _DECIMALS:
+    if name in DECIMALS:
         return _decimal(18 if size is None else size, 3 if size is None else scale or 0)
     simple: dict[str, Parses] = {
         "boolean": _boolean,
         "bool": _boolean,
         "date": _date,
-        **dict.fromkeys(_FLOATS, _float),
-        **dict.fromkeys(_TIMES, _timestamp),
+        **dict.fromkeys(FLOATS, _float),
+        **dict.fromkeys(TIMES, _timestamp),
     }
     if name not in simple:
         raise UnknownType(f"the type {data_type} is not one of the types of a source column")
@@ -80,9 +81,9 @@ def example(data_type: str) -> str:
     if name in _BITS:
         name = "integer"
     for names, word in (
-        (_DECIMALS, "decimal"),
-        (_FLOATS, "double"),
-        (_TIMES, "timestamp"),
+        (DECIMALS, "decimal"),
+        (FLOATS, "double"),
+        (TIMES, "timestamp"),
         ({"bool"}, "boolean"),
     ):
         name = word if name in names else name

@@ -35,9 +35,10 @@ class UnknownModel(KeyError):
 class Manifest:
     """dbt's ``manifest.json``, as far as other rooms need it."""
 
-    def __init__(self, document: Mapping[str, Any], raw: Path) -> None:
+    def __init__(self, document: Mapping[str, Any], raw: Path, raw_format: str = "csv") -> None:
         self._document = document
         self._raw = raw
+        self._raw_format = raw_format
 
     def segments(self) -> dict[str, str]:
         """Name → description of every segment, by name: the models with the tag ``segment``."""
@@ -102,7 +103,7 @@ class Manifest:
                 name=node["name"],
                 columns={name: column["data_type"] for name, column in node["columns"].items()},
                 primary_key=_meta(node).get("primary_key", ""),
-                path=self._raw / f"{node['name']}.csv",
+                path=self._raw / f"{node['name']}.{self._raw_format}",
             )
             for node in self._document["sources"].values()
             if node["source_name"] == source
@@ -144,7 +145,7 @@ def load_manifest(settings: Settings, *, progress: Progress | None = None) -> Ma
                 dbt.invoke([], progress=progress)
                 write_text(_fingerprint_file(workspace), before)
     document = json.loads(_manifest_file(workspace).read_text(encoding="utf-8"))
-    return Manifest(document, settings.raw)
+    return Manifest(document, settings.raw, settings.raw_format)
 
 
 def fingerprint(project: Path) -> str:
