@@ -4,6 +4,11 @@
 is the instant at which dbt was started, not current_timestamp: two models of one build must not
 disagree about what day it is. -#}
 {% macro as_of() -%}
+    cast({{ as_of_text() }} as timestamp)
+{%- endmacro %}
+
+{#- The same as text, with microseconds. -#}
+{% macro as_of_text() -%}
     {%- set given = var('as_of', none) -%}
     {%- if given is none -%}
         {%- set instant = run_started_at.astimezone(modules.pytz.utc) -%}
@@ -13,5 +18,5 @@ disagree about what day it is. -#}
             {%- set instant = instant.astimezone(modules.pytz.utc) -%}
         {%- endif -%}
     {%- endif -%}
-    cast('{{ instant.strftime("%Y-%m-%d %H:%M:%S.%f") }}' as timestamp)
+    '{{ instant.strftime("%Y-%m-%d %H:%M:%S.%f") }}'
 {%- endmacro %}

@@ -23,21 +23,56 @@ domain, of which we take less than it allows: no quoted local part, no address l
     )
 {%- endmacro %}
 
-{#- What identifies the person behind a valid address: without the +tag (at every domain: two people
-who share a mailbox but for the tag do not exist in practice), and without dots at Gmail, which
-ignores them. Dots elsewhere tell people apart. Null when the address is not valid: `n/a` is nobody. -#}
+{#- What identifies the person behind a valid address: without what its provider ignores (the variable
+email_providers). Elsewhere a dot or a +tag tells people apart. Null when the address is not valid: `n/a`
+is nobody. (`length(…) > 0` and coalesce(): DuckDB 2.0.0 cannot bind `split_part(…) = 'x'` over a column that
+holds nothing but nulls.) -#}
 {% macro email_identifier(address) -%}
+    {%- set local = "split_part(" ~ address ~ ", '@', 1)" -%}
+    {%- set domain = "split_part(" ~ address ~ ", '@', 2)" -%}
     case
         when not {{ is_email(address) }} then null
-        when split_part({{ address }}, '@', 2) in ('gmail.com', 'googlemail.com')
-            then replace(split_part(split_part({{ address }}, '@', 1), '+', 1), '.', '') || '@gmail.com'
-        when split_part(split_part({{ address }}, '@', 1), '+', 1) = '' then {{ address }}
-        else split_part(split_part({{ address }}, '@', 1), '+', 1) || '@' || split_part({{ address }}, '@', 2)
+        {%- for provider in email_providers() %}
+            {%- set name = namespace(sql=local) %}
+            {%- if provider.tag_separator %}
+                {%- set name.sql = "split_part(" ~ local ~ ", '" ~ provider.tag_separator ~ "', 1)" %}
+            {%- endif %}
+            {%- if provider.ignores_dots %}
+                {%- set name.sql = "replace(" ~ name.sql ~ ", '.', '')" %}
+            {%- endif %}
+        when coalesce({{ domain }}, '') in ('{{ provider.domains | join("', '") }}') and length({{ name.sql }}) > 0
+            then {{ name.sql }} || '@' || {{ literal(provider.canonical_domain) if provider.canonical_domain else domain }}
+        {%- endfor %}
+        else {{ address }}
     end
 {%- endmacro %}
 
+{#- The variable email_providers; a mistake in it is a compile error that names it. -#}
+{% macro email_providers() -%}
+    {%- set seen = [] -%}
+    {%- for provider in var('email_providers') -%}
+        {%- for key in provider if key not in ['domains', 'canonical_domain', 'ignores_dots', 'tag_separator'] -%}
+            {{ exceptions.raise_compiler_error("vars: email_providers: there is no option " ~ key
+                ~ "; there are domains, canonical_domain, ignores_dots, tag_separator") }}
+        {%- endfor -%}
+        {%- for domain in provider.get('domains') or [none] -%}
+            {%- if domain is not string or domain != (domain | lower) or domain in seen -%}
+                {{ exceptions.raise_compiler_error("vars: email_providers: " ~ (domain or 'a provider')
+                    ~ " must name its domains, in lower case, each once") }}
+            {%- endif -%}
+            {%- do seen.append(domain) -%}
+        {%- endfor -%}
+        {%- if provider.get('tag_separator') not in [none, '+', '-', '='] -%}
+            {{ exceptions.raise_compiler_error("vars: email_providers: tag_separator is +, - or =, not "
+                ~ provider.tag_separator) }}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(var('email_providers')) }}
+{%- endmacro %}
+
 {#- The characters of a phone number that are dialled: digits and a leading +. `00` before a country
-code becomes +, and the `(0)` of `+46 (0)70` goes. Letters stay, and make the number invalid. -#}
+code becomes +, and the `(0)` of `+46 (0)70` goes. Letters stay, and make the number invalid. For numbers
+that a source writes with their country code; records are parsed by int_identity__phone_numbers. -#}
 {% macro phone_dialled(value) -%}
     {{ regexp_replace_all(
         regexp_replace_all(
@@ -47,16 +82,4 @@ code becomes +, and the `(0)` of `+46 (0)70` goes. Letters stay, and make the nu
         '^00',
         '+'
     ) }}
-{%- endmacro %}
-
-{#- E.164 of what phone_dialled() gave: a number without + is national to the country whose calling
-code and trunk prefix (the 0 of 070, null where there is none) are given. Null when it is neither. -#}
-{% macro phone_e164(dialled, calling_code, trunk_prefix) -%}
-    case
-        when {{ regexp_found(dialled, '^[+][1-9][0-9]{6,14}$') }} then {{ dialled }}
-        when {{ calling_code }} is null or not {{ regexp_found(dialled, '^[0-9]{5,14}$') }} then null
-        when {{ trunk_prefix }} is not null and starts_with({{ dialled }}, {{ trunk_prefix }})
-            then '+' || {{ calling_code }} || substring({{ dialled }}, length({{ trunk_prefix }}) + 1)
-        else '+' || {{ calling_code }} || {{ dialled }}
-    end
 {%- endmacro %}

@@ -10,9 +10,10 @@ The files are temporary ones; `kundresa.warehouse` renames each over the one tha
     {% for run_key in run_keys %}
         {% for name in ['deliveries', 'account_lines'] %}
             {% do run_query(copy_to_parquet(
-                'select * from ' ~ relation_of(publishable(name)) ~ ' where run_key = ' ~ literal(run_key)
-                ~ ' order by profile_id, channel',
-                target_dir ~ '/' ~ name ~ '/' ~ run_key ~ '.parquet'
+                'select ' ~ publishable(name).columns.keys() | join(', ') ~ ' from ' ~ relation_of(publishable(name))
+                ~ ' where run_key = ' ~ literal(run_key),
+                target_dir ~ '/' ~ name ~ '/' ~ run_key ~ '.parquet',
+                order_by='profile_id, channel'
             )) %}
         {% endfor %}
     {% endfor %}

@@ -22,16 +22,18 @@ batches/     the `send` lines by channel and batch, in the order of message_id, 
         'select * from ' ~ relation_of(decided_runs) ~ ' where ' ~ the_run, target_dir ~ '/run.parquet'
     )) %}
     {% do run_query(copy_to_parquet(
-        'select * from ' ~ relation_of(decisions) ~ ' where ' ~ the_run ~ ' order by profile_id, entity_id, channel',
-        target_dir ~ '/decisions/decisions.parquet'
+        'select * from ' ~ relation_of(decisions) ~ ' where ' ~ the_run,
+        target_dir ~ '/decisions/decisions.parquet',
+        order_by='profile_id, entity_id, channel',
+        is_one_file=false
     )) %}
     {% do copy_to_batches(
         'select decisions.*, ' ~ struct_of('profiles', profiles.columns.keys() | list) ~ ' as profile'
         ~ ' from ' ~ relation_of(decisions) ~ ' as decisions'
         ~ ' left join ' ~ relation_of(profiles) ~ ' as profiles on decisions.profile_id = profiles.profile_id'
-        ~ ' where decisions.' ~ the_run ~ " and decisions.verdict = 'send'"
-        ~ ' order by decisions.channel, decisions.batch_number, decisions.message_id',
-        target_dir ~ '/batches'
+        ~ ' where decisions.' ~ the_run ~ " and decisions.verdict = 'send'",
+        target_dir ~ '/batches',
+        order_by='message_id'
     ) %}
 {% endmacro %}
 

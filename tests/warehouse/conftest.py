@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from kundresa import settings as configuration
 from kundresa import warehouse
@@ -27,9 +28,20 @@ TYPES = {
     "date": pa.date32(),
     "timestamp": pa.timestamp("us"),
 }
-MARTS = ("profiles", "contact_points", "consents", "segment_memberships", "profile_identifiers")
+MODELS = Path(__file__).resolve().parents[2] / "dbt_project" / "models"
+NEVER_NULL = {"segment_memberships": {"entity_id": "", "entry_reason": "rule"}}
+"""By mart: what a row has that does not say otherwise."""
 
 Row = Mapping[str, Any]
+
+
+def _public_marts() -> list[str]:
+    """What a publication holds: those that a ``World`` has no rows for are empty."""
+    marts = []
+    for folder in ("identity", "profiles", "segments"):
+        document = yaml.safe_load((MODELS / folder / f"_{folder}__models.yml").read_text(encoding="utf-8"))
+        marts += [model["name"] for model in document["models"] if model.get("access") == "public"]
+    return marts
 
 
 @dataclass
@@ -125,11 +137,12 @@ def publish(manifest: warehouse.Manifest) -> Publish:
 
     def publish_world(settings: Settings, world: World) -> str:
         build_id = f"build-{len(list(warehouse.builds_folder(settings).glob('*')))}"
-        for mart in MARTS:
+        for mart in _public_marts():
             folder = warehouse.builds_folder(settings) / build_id / mart
             folder.mkdir(parents=True)
             schema = pa.schema([(name, TYPES[kind]) for name, kind in manifest.columns(mart).items()])
-            rows = [{name: row.get(name) for name in schema.names} for row in getattr(world, mart)]
+            given = [NEVER_NULL.get(mart, {}) | row for row in getattr(world, mart, [])]
+            rows = [{name: row.get(name) for name in schema.names} for row in given]
             arrays = [
                 pa.array([_naive(row[name]) for row in rows], schema.field(name).type)
                 for name in schema.names

@@ -21,3 +21,26 @@ remainder favours buckets 0 to 7295 by one in 429,496. Null when the salt is. -#
 {% macro duckdb__bucket(salt, profile_id) -%}
     cast(cast('0x' || substr(md5({{ salt }} || '|' || {{ profile_id }}), 1, 8) as bigint) % 10000 as integer)
 {%- endmacro %}
+
+{% macro default__bucket(salt, profile_id) -%}
+    cast(cast(conv(substr(md5({{ salt }} || '|' || {{ profile_id }}), 1, 8), 16, 10) as bigint) % 10000 as integer)
+{%- endmacro %}
+
+{#- A bigint that differs when any of `columns` does, to notice changes: fast, and this engine's own, so it
+is never compared across engines. After an upgrade of the engine that changes it everything looks changed. -#}
+{% macro row_hash(columns) -%}
+    {{ return(adapter.dispatch('row_hash', 'kundresa')(columns)) }}
+{%- endmacro %}
+
+{% macro duckdb__row_hash(columns) -%}
+    cast(hash({{ columns | join(', ') }}) >> 1 as bigint)
+{%- endmacro %}
+
+{#- xxhash64 skips nulls: (null, 'a') would be ('a', null). -#}
+{% macro default__row_hash(columns) -%}
+    xxhash64(
+        {%- for column in columns %}
+        {{ column }}, {{ column }} is null{{ ',' if not loop.last }}
+        {%- endfor %}
+    )
+{%- endmacro %}

@@ -27,7 +27,23 @@ the rows that did not change are written again. A model that keeps history has t
     {{ return('insert_overwrite') }}
 {%- endmacro %}
 
-{#- Before the model is written: keeps what the engine cannot read while it writes. -#}
+{#- The column by which an engine without delete replaces whole partitions, for a table whose unique_key is
+that column: only the partitions with news are written, and the table may be read meanwhile. -#}
+{% macro replaced_partition(column) -%}
+    {{ return(adapter.dispatch('replaced_partition', 'kundresa')(column)) }}
+{%- endmacro %}
+
+{% macro duckdb__replaced_partition(column) -%}
+    {{ return(none) }}
+{%- endmacro %}
+
+{% macro default__replaced_partition(column) -%}
+    {{ return(column) }}
+{%- endmacro %}
+
+{#- Before the model is written: keeps what the engine cannot read while it writes. A copy that is there
+already is that of a build which died in between: the table is what it left half-written, the copy is
+whole (Spark registers a table when all of it is written), and is built on again. -#}
 {% macro keep_earlier(relation) -%}
     {{ return(adapter.dispatch('keep_earlier', 'kundresa')(relation)) }}
 {%- endmacro %}
@@ -36,9 +52,22 @@ the rows that did not change are written again. A model that keeps history has t
 {%- endmacro %}
 
 {% macro default__keep_earlier(relation) -%}
-    {%- if execute and load_relation(relation) is not none -%}
-        {%- do run_query('drop table if exists ' ~ earlier(relation)) -%}
+    {%- if execute and load_relation(relation) is not none and load_relation(earlier(relation)) is none -%}
         create table {{ earlier(relation) }} using parquet as select * from {{ relation }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- After the model is written; dbt_project.yml has it behind every model. -#}
+{% macro forget_earlier(relation) -%}
+    {{ return(adapter.dispatch('forget_earlier', 'kundresa')(relation)) }}
+{%- endmacro %}
+
+{% macro duckdb__forget_earlier(relation) -%}
+{%- endmacro %}
+
+{% macro default__forget_earlier(relation) -%}
+    {%- if execute and config.get('incremental_strategy') == 'insert_overwrite' and not config.get('partition_by') -%}
+        drop table if exists {{ earlier(relation) }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -51,7 +80,11 @@ the rows that did not change are written again. A model that keeps history has t
     {{ return(relation) }}
 {%- endmacro %}
 
+{#- In a unit test the table is the rows that the test gives, under a name that is text. -#}
 {% macro default__earlier(relation) -%}
+    {%- if relation is string -%}
+        {{ return(relation) }}
+    {%- endif -%}
     {{ return(relation.incorporate(path={'identifier': relation.identifier ~ '__earlier'})) }}
 {%- endmacro %}
 
@@ -65,7 +98,7 @@ the whole table. Their columns are the table's, in its order. -#}
 {%- endmacro %}
 
 {% macro default__kept_rows(relation, changed, key) -%}
-    {%- if is_incremental() %}
+    {%- if is_incremental() and relation is not string %}
         union all
         select kept.*
         from {{ earlier(relation) }} as kept

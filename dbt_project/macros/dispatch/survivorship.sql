@@ -1,14 +1,13 @@
-{#- Of a profile's records, the value of `column` that counts: of those that have one, the record
-updated last; the CRM before the shop before orders on a tie, then the smallest record. For use in a
-query over int_profiles__records, grouped by profile_id. -#}
-{% macro latest_value(column) -%}
-    {{ return(adapter.dispatch('latest_value', 'kundresa')(column)) }}
+{#- Of the rows that have a value in `column`, the value of the one whose `rank` is the largest. For use in
+a query with a group by; ranks must differ within a group. -#}
+{% macro value_of_largest(column, rank) -%}
+    {{ return(adapter.dispatch('value_of_largest', 'kundresa')(column, rank)) }}
 {%- endmacro %}
 
-{% macro duckdb__latest_value(column) -%}
-    arg_max({{ column }}, trust_rank) filter (where {{ column }} is not null)
+{% macro duckdb__value_of_largest(column, rank) -%}
+    arg_max({{ column }}, {{ rank }}) filter (where {{ column }} is not null)
 {%- endmacro %}
 
-{% macro default__latest_value(column) -%}
-    max_by({{ column }}, trust_rank) filter (where {{ column }} is not null)
+{% macro default__value_of_largest(column, rank) -%}
+    max_by({{ column }}, {{ rank }}) filter (where {{ column }} is not null)
 {%- endmacro %}

@@ -31,6 +31,7 @@ counts as (
 
 final as (
     select
+        {{ in_one_file() }}
         cast(runs.run_key as string) as run_key,
         cast(runs.campaign as string) as campaign,
         cast(runs.topic as string) as topic,

@@ -27,6 +27,7 @@ lines as (
 
 final as (
     select
+        {{ in_one_file() }}
         cast(message_id as string) as message_id,
         cast(run_key as string) as run_key,
         cast(campaign as string) as campaign,

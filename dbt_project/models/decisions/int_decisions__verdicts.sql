@@ -30,7 +30,7 @@ ruled as (
 final as (
     select
         *,
-        nullif({{ dbt.split_part('failed_rules', "','", 1) }}, '') as reason,
+        nullif(split_part(failed_rules, ',', 1), '') as reason,
         case
             when failed_rules = '' then 'send'
             when failed_rules = 'holdout' then 'holdout'

@@ -1,31 +1,18 @@
 with
 
-record_identifiers as (
-    select * from {{ ref('int_identity__record_identifiers') }}
-),
-
-counted as (
-    select
-        namespace,
-        identifier,
-        count(*) as records_count,
-        case namespace
-            {%- for namespace, limit in var('overshared_limits').items() %}
-            when '{{ namespace }}' then {{ limit }}
-            {%- endfor %}
-        end as records_limit
-    from record_identifiers
-    group by namespace, identifier
+touched_holders as (
+    select * from {{ ref('int_identity__touched_holders') }}
 ),
 
 final as (
     select
-        namespace,
-        identifier,
-        cast(records_count as bigint) as records_count,
-        cast(records_limit as integer) as records_limit
-    from counted
-    where records_count > records_limit
+        cast(namespace as string) as namespace,
+        cast(identifier as string) as identifier,
+        cast(count(*) as bigint) as records_count,
+        cast({{ records_limit('namespace') }} as integer) as records_limit
+    from touched_holders
+    where is_overshared
+    group by namespace, identifier
 )
 
 select * from final

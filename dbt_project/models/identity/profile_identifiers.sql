@@ -1,3 +1,4 @@
+{{ config(materialized='view') }}
 with
 
 record_identifiers as (
@@ -6,10 +7,6 @@ record_identifiers as (
 
 record_profiles as (
     select * from {{ ref('int_identity__record_profiles') }}
-),
-
-overshared_identifiers as (
-    select * from {{ ref('overshared_identifiers') }}
 ),
 
 final as (
@@ -21,11 +18,7 @@ final as (
     from record_identifiers
     inner join record_profiles
         on record_identifiers.record_id = record_profiles.record_id
-    left join overshared_identifiers
-        on
-            record_identifiers.namespace = overshared_identifiers.namespace
-            and record_identifiers.identifier = overshared_identifiers.identifier
-    where overshared_identifiers.identifier is null
+    where not {{ is_set_aside('record_profiles.set_aside', 'record_identifiers.namespace') }}
 )
 
 select * from final

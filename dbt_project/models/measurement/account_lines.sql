@@ -1,6 +1,6 @@
 -- The account for every person: each decision with what became of it. A view, so that it can never say
 -- something else than the two records it is made of.
-{{ config(materialized='view') }}
+{{ config(materialized='view', meta={'is_view_on_spark': true}) }}
 
 with
 

@@ -4,8 +4,9 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
+        incremental_strategy=replace_strategy(),
         unique_key='run_key',
+        partition_by=replaced_partition('run_key'),
         full_refresh=false,
         on_schema_change='append_new_columns',
     )

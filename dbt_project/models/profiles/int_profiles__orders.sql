@@ -1,4 +1,4 @@
--- depends_on: {{ ref('int_identity__identifier_owners') }}
+-- depends_on: {{ ref('int_profiles__owners') }}
 with
 
 orders as (

@@ -8,20 +8,55 @@ record_profiles as (
     select * from {{ ref('int_identity__record_profiles') }}
 ),
 
+time_zones as (
+    select * from {{ ref('time_zones') }}
+),
+
+-- A zone that is none (CET+1, home) says nothing, so that another record may. A region is somewhere only
+-- together with its country. A change that is dated in the future does not make a record the latest for
+-- years: it counts as one without a date.
+places as (
+    select
+        source_records.*,
+        time_zones.time_zone as known_time_zone,
+        case
+            when source_records.region like '__-%' then source_records.region
+            else source_records.country || '-' || source_records.region
+        end as full_region,
+        {{ source_trust('source_records.source') }} as trust,
+        case when source_records.updated_at <= {{ as_of() }} then source_records.updated_at end as changed_at
+    from source_records
+    left join time_zones
+        on lower(replace(source_records.time_zone, ' ', '_')) = lower(time_zones.time_zone)
+),
+
 final as (
     select
         record_profiles.profile_id,
-        source_records.*,
-        row_number() over (
-            partition by record_profiles.profile_id
-            order by
-                source_records.updated_at asc nulls first,
-                case source_records.source when 'crm' then 3 when 'shop' then 2 else 1 end asc,
-                source_records.record_id desc
-        ) as trust_rank
-    from source_records
+        places.record_id,
+        places.source,
+        places.source_id,
+        places.email,
+        places.email_identifier,
+        places.phone,
+        places.phone_identifier,
+        places.push_token,
+        places.first_name,
+        places.last_name,
+        places.language,
+        places.country,
+        places.full_region as region,
+        places.known_time_zone as time_zone,
+        places.street,
+        places.postal_code,
+        places.city,
+        places.is_phone_country_unknown,
+        places.created_at,
+        places.updated_at,
+        {{ survivorship_ranks('places', 'record_profiles.profile_id') }}
+    from places
     inner join record_profiles
-        on source_records.record_id = record_profiles.record_id
+        on places.record_id = record_profiles.record_id
 )
 
 select * from final

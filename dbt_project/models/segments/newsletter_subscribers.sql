@@ -1,5 +1,3 @@
-{{ config(tags=['segment']) }}
-
 select profile_id
 from {{ ref('consents') }}
 where

@@ -1,5 +1,3 @@
-{{ config(tags=['segment']) }}
-
 select distinct profile_id
 from {{ ref('int_profiles__complaints') }}
 where not is_closed

@@ -1,58 +1,53 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
-        unique_key=['segment', 'profile_id', 'entered_at'],
+        incremental_strategy=replace_strategy(),
+        unique_key=['segment', 'profile_id', 'entity_id', 'entered_at'],
         full_refresh=false,
-        pre_hook="{{ refuse_to_go_back(this, ['entered_at', 'exited_at']) }}",
+        pre_hook=[
+            "{{ refuse_to_go_back(this, ['entered_at', 'exited_at']) }}",
+            "{{ keep_earlier(this) }}",
+        ],
     )
 }}
-{{ refuse_unlisted_segments() }}
 with
 
--- Everyone who is in a segment now.
-current_members as (
-    {%- for segment in var('segments') %}
-    select
-        '{{ segment }}' as segment,
-        profile_id
-    from {{ ref(segment) }}
-    {{- ' union all' if not loop.last }}
-    {%- endfor %}
-),
-
-{% if is_incremental() -%}
-open_memberships as (
-    select * from {{ this }}
-    where exited_at is null
+changes as (
+    select * from {{ ref('int_segments__changes') }}
 ),
 
 entered as (
     select
-        current_members.segment,
-        current_members.profile_id,
-        {{ as_of() }} as entered_at,
+        segment,
+        profile_id,
+        entity_id,
+        reason as entry_reason,
+        cast(null as string) as exit_reason,
+        changed_at as entered_at,
         cast(null as timestamp) as exited_at
-    from current_members
-    left join open_memberships
-        on
-            current_members.segment = open_memberships.segment
-            and current_members.profile_id = open_memberships.profile_id
-    where open_memberships.profile_id is null
+    from changes
+    where change = 'entered'
 ),
 
+{% if is_incremental() -%}
 exited as (
     select
-        open_memberships.segment,
-        open_memberships.profile_id,
-        open_memberships.entered_at,
-        {{ as_of() }} as exited_at
-    from open_memberships
-    left join current_members
+        memberships.segment,
+        memberships.profile_id,
+        memberships.entity_id,
+        memberships.entry_reason,
+        changes.reason as exit_reason,
+        memberships.entered_at,
+        changes.changed_at as exited_at
+    from changes
+    inner join {{ earlier(this) }} as memberships
         on
-            open_memberships.segment = current_members.segment
-            and open_memberships.profile_id = current_members.profile_id
-    where current_members.profile_id is null
+            changes.segment = memberships.segment
+            and changes.profile_id = memberships.profile_id
+            and changes.entity_id = memberships.entity_id
+    where
+        changes.change = 'exited'
+        and memberships.exited_at is null
 ),
 
 -- Only what changed is written.
@@ -63,22 +58,25 @@ changed as (
 ),
 {%- else -%}
 changed as (
-    select
-        segment,
-        profile_id,
-        {{ as_of() }} as entered_at,
-        cast(null as timestamp) as exited_at
-    from current_members
+    select * from entered
 ),
 {%- endif %}
 
-final as (
+typed as (
     select
         cast(segment as string) as segment,
         cast(profile_id as string) as profile_id,
+        cast(entity_id as string) as entity_id,
+        cast(entry_reason as string) as entry_reason,
+        cast(exit_reason as string) as exit_reason,
         cast(entered_at as timestamp) as entered_at,
         cast(exited_at as timestamp) as exited_at
     from changed
+),
+
+final as (
+    select * from typed
+    {{ kept_rows(this, 'typed', ['segment', 'profile_id', 'entity_id', 'entered_at']) }}
 )
 
 select * from final

@@ -34,13 +34,20 @@ def parse_instant(text: str | None) -> datetime | None:
 
 def build(
     as_of: Annotated[str | None, typer.Option(help="Build as of this UTC instant (default: now).")] = None,
+    accept_segment: Annotated[
+        list[str] | None,
+        typer.Option(help="Take this segment into use although it is out of its bounds (repeatable)."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Check the sources, build the warehouse, check the marts, publish them: what the warehouse DAG does.
 
-    Example: [bold]kundresa build[/bold]
+    Segments that it leaves at their last good state are named at the end; `kundresa segments` says why.
+
+    Examples: [bold]kundresa build[/bold] · [bold]kundresa build --accept-segment lapsed_customers[/bold]
     """
     from kundresa.runs import stages
+    from kundresa.warehouse import segment_lines
 
     settings = configuration.load()
     with progress(quiet=json) as bars:
@@ -52,17 +59,24 @@ def build(
         step("checking sources")
         stages.check_sources(settings)
         bars.advance(task)
-        build_id = stages.build_warehouse(settings, as_of=parse_instant(as_of), progress=step)
+        build_id = stages.build_warehouse(
+            settings, as_of=parse_instant(as_of), accepted_segments=accept_segment or (), progress=step
+        )
         bars.advance(task)
         step("checking marts")
         stages.check_marts(settings, build_id)
         bars.advance(task)
         stages.promote(settings, build_id)
         bars.update(task, completed=4, description="published")
+    held = [line for line in segment_lines(settings) if line.held_reason]
     if json:
-        print_json({"build_id": build_id})
+        print_json({"build_id": build_id, "held_segments": [line.segment for line in held]})
     else:
         out.print(f"Published build {build_id} in {settings.published / 'builds' / build_id}")
+        for line in held:
+            out.print(
+                f"Held at its last good state: {line.segment} ({line.held_reason}); see kundresa segments"
+            )
 
 
 def run(

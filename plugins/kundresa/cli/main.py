@@ -36,6 +36,7 @@ COMMANDS = {
     "status": "kundresa.cli.inspect",
     "account": "kundresa.cli.inspect",
     "explain": "kundresa.cli.inspect",
+    "segments": "kundresa.cli.segments",
     "opt-out": "kundresa.cli.protect",
     "suppress": "kundresa.cli.protect",
     "sample": "kundresa.cli.local",
@@ -43,7 +44,7 @@ COMMANDS = {
 }
 """Command → the module that holds it, a function of that name (``opt-out`` is ``opt_out``)."""
 
-NOT_FOUND = ("RunNotFound", "CampaignNotFound", "PersonNotFound", "NothingPublished")
+NOT_FOUND = ("RunNotFound", "CampaignNotFound", "PersonNotFound", "NothingPublished", "UnknownSegment")
 ENVIRONMENT = (
     "SettingsError",
     "AccountError",

@@ -14,21 +14,30 @@ from kundresa.cli.output import out, print_json, progress, table
 
 def plan(
     campaign: Annotated[str, typer.Argument(help="Folder name under dags/campaigns.")],
+    as_of: Annotated[
+        str | None, typer.Option(help="Plan on what was known at this past UTC instant (default: now).")
+    ] = None,
     samples: Annotated[int, typer.Option(min=0, max=20, help="Messages to show per channel.")] = 2,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
-    """Show what a campaign would do now: counts by reason and sample messages. Nothing is sent or recorded.
+    """Show what a campaign would do: counts by reason and sample messages. Nothing is sent or recorded.
 
-    Example: [bold]kundresa plan spring_sale[/bold]
+    Example: [bold]kundresa plan spring_sale --as-of 2026-03-01[/bold]
     """
+    from kundresa.cli.execute import parse_instant
     from kundresa.runs.planning import counts_by_channel, plan_campaign
 
+    now = datetime.now(tz=UTC)
+    moment = parse_instant(as_of)
+    if moment is not None and moment > now:
+        raise typer.BadParameter(f"{as_of} is in the future", param_hint="--as-of")
     with progress(quiet=json) as bars:
         task = bars.add_task("deciding on the published marts", total=None)
         planned = plan_campaign(
             configuration.load(),
             campaign,
-            now=datetime.now(tz=UTC),
+            now=now,
+            as_of=moment,
             samples=samples,
             progress=lambda line: bars.update(task, description=line),
         )
@@ -53,7 +62,12 @@ def plan(
             (channel, f"      variant {variant}", count)
             for variant, count in sorted(part["variants"].items())
         )
-    table(f"Plan of {campaign}", ("channel", "", "people"), rows, right=("people",))
+    table(
+        f"Plan of {campaign} as of {planned.planned_at:%Y-%m-%d %H:%M}Z",
+        ("channel", "", "people"),
+        rows,
+        right=("people",),
+    )
     for warning in planned.warnings:
         out.print(f"[yellow]Warning:[/yellow] {warning}")
     for sample in planned.samples:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection
 from typing import Any
 
-from airflow.sdk import DAG, BaseOperator, BaseOperatorLink, Context, CronTriggerTimetable
+from airflow.sdk import DAG, BaseOperator, BaseOperatorLink, Context, CronTriggerTimetable, Param
 
 from kundresa import settings as installation
 from kundresa.orchestration.assets import segments_asset
@@ -20,6 +20,8 @@ from kundresa.settings import Settings
 
 log = logging.getLogger(__name__)
 
+ACCEPT_SEGMENTS = "accept_segments"
+
 DOCUMENT = """
 Builds profiles, consents and segments from the source files, checks them, and publishes them all at once.
 
@@ -27,6 +29,9 @@ Builds profiles, consents and segments from the source files, checks them, and p
 * **build**: `dbt build`: models, unit tests and data tests, and a candidate publication.
 * **check_marts**: the candidate against the last publication.
 * **publish**: the candidate becomes current; campaigns that wait for new segments start.
+
+A segment whose size jumps beyond its bounds stays at its last good state, and campaigns that name it stop.
+When the new state is right, trigger this DAG with its name in **accept_segments**.
 
 When a step fails, campaigns go on using the last good publication.
 """
@@ -50,6 +55,15 @@ def build_warehouse_dag(settings: Settings) -> DAG:
         allowed_run_types=SCHEDULED_OR_MANUAL,
         default_args=default_args(settings, owner="kundresa"),
         tags=[TAG, "warehouse"],
+        params={
+            ACCEPT_SEGMENTS: Param(
+                default=[],
+                type="array",
+                items={"type": "string"},
+                title="Segments to accept",
+                description="Taken into use although they are out of their bounds, one name per line.",
+            )
+        },
     ) as dag:
         sources = CheckSources(task_id="check_sources")
         build = BuildWarehouse(task_id="build", pool=WAREHOUSE)
@@ -105,7 +119,12 @@ class BuildWarehouse(WarehouseOperator):
     def step(self, settings: Settings, context: Context) -> str:
         from kundresa.runs.stages import build_warehouse
 
-        return build_warehouse(settings, as_of=logical_instant(context["dag_run"]), progress=log.info)
+        return build_warehouse(
+            settings,
+            as_of=logical_instant(context["dag_run"]),
+            accepted_segments=tuple(context["params"][ACCEPT_SEGMENTS]),
+            progress=log.info,
+        )
 
 
 class CheckMarts(WarehouseOperator):

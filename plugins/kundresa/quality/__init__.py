@@ -4,6 +4,7 @@ Importing this package is cheap: Great Expectations, pandas and pyarrow are impo
 """
 
 from kundresa.quality.data_docs import prune_data_docs
+from kundresa.quality.days import SourceTime
 from kundresa.quality.marts import check_marts
 from kundresa.quality.masking import mask
 from kundresa.quality.report import CheckResult, GateFailed, GateReport, Severity
@@ -21,6 +22,7 @@ __all__ = [
     "Severity",
     "SourceColumn",
     "SourceTable",
+    "SourceTime",
     "check_marts",
     "check_run",
     "check_sources",

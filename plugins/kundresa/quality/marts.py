@@ -14,6 +14,7 @@ from kundresa.quality import data_docs, suites
 from kundresa.quality.partitions import UnreadablePartition, partitions, row_count
 from kundresa.quality.report import CheckResult, GateReport, Severity, utc_now
 from kundresa.quality.rules import Total
+from kundresa.quality.segment_bounds import SEGMENT_SIZES, bounds_totals
 from kundresa.quality.suites import CONTACT_POINTS, MARTS, PROFILES, Mart, MartThresholds
 from kundresa.quality.tallies import KeyTally
 from kundresa.quality.totals import keys_of, share_total, unique_total, unreadable
@@ -84,6 +85,10 @@ def check_marts(
             else [_not_empty(mart, counts.rows)]
         )
         validation.totals(mart.name, [*volume, unique, *_totals(mart, counts, segments, limits)])
+    try:
+        validation.totals(SEGMENT_SIZES, bounds_totals(candidate))
+    except UnreadablePartition as error:
+        problems.append(unreadable(SEGMENT_SIZES, str(error)))
     report = GateReport(
         gate="marts",
         subject=build_id,

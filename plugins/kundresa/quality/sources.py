@@ -15,6 +15,7 @@ from pathlib import Path
 
 from kundresa.quality import data_docs
 from kundresa.quality.csv_files import LONGEST_LINE, Faults, inspect_encoding, read_header, read_rows
+from kundresa.quality.days import DayTally, SourceTime, last_whole_day, missing_days
 from kundresa.quality.masking import mask, masked_key, shape
 from kundresa.quality.parquet_files import inspect_parquet
 from kundresa.quality.report import SAMPLES, CheckResult, GateReport, Severity, utc_now
@@ -39,6 +40,8 @@ class SourceTable:
     path: Path
     columns: tuple[SourceColumn, ...]
     primary_key: tuple[str, ...]
+    time: SourceTime | None = None
+    """None for a table whose rows have no time, such as products."""
 
 
 @dataclass(slots=True)
@@ -73,13 +76,15 @@ def check_sources(
 
     Raises:
         UnknownType: when a contract names a type that is not known.
-        ValueError: when a primary key is not among the columns.
+        ValueError: when a primary key or the time is not among the columns.
     """
     contracts = list(tables)
+    now = clock()
+    tallies = {table.name: DayTally(now) for table in contracts if table.time is not None}
     results: list[CheckResult] = []
     for table in contracts:
-        results += _check_table(table)
-    now = clock()
+        results += _check_table(table, tallies.get(table.name))
+    results += _check_times(contracts, tallies, now)
     report = GateReport(
         gate="sources",
         subject=f"{now:%Y%m%dT%H%M%S.%fZ}",
@@ -90,20 +95,22 @@ def check_sources(
     return data_docs.write(settings, report)
 
 
-def _check_table(table: SourceTable) -> list[CheckResult]:
+def _check_table(table: SourceTable, days: DayTally | None) -> list[CheckResult]:
     names = [column.name for column in table.columns]
     strange = sorted(set(table.primary_key) - set(names))
     if strange or not table.primary_key:
         raise ValueError(f"the primary key of {table.name} is {strange or 'empty'}: not among its columns")
+    if table.time is not None and table.time.column not in names:
+        raise ValueError(f"the time of {table.name} is {table.time.column}: not among its columns")
     parsers = {column.name: parser(column.data_type) for column in table.columns}
     if table.path.suffix == ".parquet":
-        return _check_parquet(table)
+        return _check_parquet(table, days)
     results: list[CheckResult] = []
     try:
         results.append(_check_bytes(table))
         header = read_header(table.path)
         results += _check_header(table, header)
-        results += _check_rows(table, header or [], parsers)
+        results += _check_rows(table, header or [], parsers, days)
     except _Broken as broken:
         results.append(broken.result)
     except (OSError, csv.Error) as error:
@@ -116,10 +123,12 @@ def _check_table(table: SourceTable) -> list[CheckResult]:
     return results
 
 
-def _check_parquet(table: SourceTable) -> list[CheckResult]:
+def _check_parquet(table: SourceTable, days: DayTally | None) -> list[CheckResult]:
     columns = [(column.name, column.data_type) for column in table.columns]
     try:
         found = inspect_parquet(table.path, columns, table.primary_key)
+        if days is not None and table.time is not None and not found.columns:
+            days.add_parquet(table.path, table.time.column)
     except (OSError, ValueError) as error:
         missing = isinstance(error, FileNotFoundError)
         why = "is missing" if missing else f"cannot be read ({type(error).__name__})"
@@ -137,6 +146,43 @@ def _check_parquet(table: SourceTable) -> list[CheckResult]:
         _key_not_null(table, found.null_keys, found.rows, ()),
         _key_result(table, found.repeated, found.repeated_keys),
     ]
+
+
+def _check_times(
+    tables: Iterable[SourceTable], tallies: Mapping[str, DayTally], now: datetime
+) -> list[CheckResult]:
+    timed = [(table, table.time, tallies[table.name]) for table in tables if table.time is not None]
+    last = last_whole_day((tally for _, time, tally in timed if time.missing_day is not None), now)
+    results = []
+    for table, time, tally in timed:
+        if not tally.rows:
+            continue
+        results.append(
+            _result(
+                table,
+                "future",
+                f"{tally.future_rows:,} of {tally.rows:,} rows are later than now",
+                f"no {time.column} in the future; nothing counts before its time",
+                failed_rows=tally.future_rows,
+                samples=[f"line {line:,}" for line in tally.future_lines],
+                passed=not tally.future_rows,
+                severity=Severity.ADVISORY,
+            )
+        )
+        if time.missing_day is not None and last is not None:
+            missing = missing_days(tally, last, time.closed_days)
+            results.append(
+                _result(
+                    table,
+                    "days",
+                    f"days missing: {len(missing)}" if missing else f"every day up to {last}",
+                    "the weekday's usual rows every day, but for meta.closed_days of the source",
+                    samples=[str(day) for day in missing],
+                    passed=not missing,
+                    severity=time.missing_day,
+                )
+            )
+    return results
 
 
 def _result(
@@ -265,7 +311,7 @@ def _plain(cell: str) -> str:
 
 
 def _check_rows(
-    table: SourceTable, header: list[str], parsers: Mapping[str, Parses | None]
+    table: SourceTable, header: list[str], parsers: Mapping[str, Parses | None], days: DayTally | None
 ) -> list[CheckResult]:
     faults = Faults()
     keys = KeyTally()
@@ -278,6 +324,8 @@ def _check_rows(
         columns = list(zip(*block.rows, strict=True))
         for index, tally in types.items():
             _tally_type(tally, columns[index], block.lines)
+        if days is not None and table.time is not None:
+            days.add(columns[header.index(table.time.column)], block.lines)
         whole = list(_whole_keys(columns, key_at))
         if None in whole:
             without = [line for line, key in zip(block.lines, whole, strict=True) if key is None]

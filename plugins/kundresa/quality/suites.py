@@ -52,9 +52,9 @@ CONTACT_POINTS = Mart(
 )
 SEGMENT_MEMBERSHIPS = Mart(
     "segment_memberships",
-    # A person may leave and come back: one row per stay.
-    key=("segment", "profile_id", "entered_at"),
-    columns=("segment", "profile_id", "entered_at", "exited_at"),
+    # A person may leave and come back: one row per stay, of the person or of each of their entities.
+    key=("segment", "profile_id", "entity_id", "entered_at"),
+    columns=("segment", "profile_id", "entity_id", "entered_at", "exited_at"),
     row="profile_id",
 )
 MARTS = (PROFILES, CONTACT_POINTS, SEGMENT_MEMBERSHIPS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +14,13 @@ from kundresa.content import Links, Renderer, RenderError, compile_templates
 from kundresa.runs.checking import require_campaign
 from kundresa.runs.deciding import open_run_row
 from kundresa.runs.opening import new_run
+from kundresa.runs.readiness import AudienceNotReady, SegmentNotPublished, require_ready
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.frozen import thaw
 from kundresa.spec.messages import EmailContent
 from kundresa.spec.vocabulary import Trigger, Verdict
-from kundresa.store import open_store
+from kundresa.store import NewRun, open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +50,34 @@ def plan_campaign(
     campaign: str,
     *,
     now: datetime,
+    as_of: datetime | None = None,
     samples: int = 2,
     progress: Callable[[str], None] | None = None,
 ) -> Plan:
-    """Decide a campaign as of now on the published marts, in a scratch warehouse that is thrown away.
+    """Decide a campaign on the published marts, in a scratch warehouse that is thrown away.
+
+    Args:
+        as_of: a past instant, to decide on the people, segments, consents and addresses as they were known
+            then, by the histories in the current publication. The campaign and its templates are today's.
+            None: as of now.
 
     Raises:
+        ValueError: when ``as_of`` is in the future.
         CampaignNotFound, SpecError: when the campaign is not there or not valid.
         NothingPublished: before the first build.
         DbtFailed: when a decision model fails.
     """
     require_campaign(settings, campaign)
+    if as_of is not None and as_of > now:
+        raise ValueError(f"{as_of:%Y-%m-%d %H:%M}Z is in the future; nothing is known of it yet")
+    moment = as_of or now
     run = new_run(
         settings,
         campaign,
         key=f"{campaign}--plan",
-        logical_at=now.astimezone(UTC),
+        logical_at=moment.astimezone(UTC),
         trigger=Trigger.COMMAND_LINE,
-        now=now,
+        now=moment,
     )
     spec, templates = thaw(run.spec_json)
     with (
@@ -74,16 +85,36 @@ def plan_campaign(
         open_store(settings.store_url) as store,
         warehouse.plan_decisions(
             settings,
-            [open_run_row(run, spec, now)],
-            opt_outs=store.opt_outs.rows(),
-            suppressions=store.suppressions.rows(),
+            [open_run_row(run, spec, moment)],
+            opt_outs=_until(moment, store.opt_outs.rows()),
+            suppressions=_until(moment, store.suppressions.rows()),
             scratch=Path(folder),
+            as_of=as_of,
             progress=progress,
         ) as planned,
     ):
         counts = tuple(planned.counts())
         written = _samples(_plan_renderer(settings, spec, templates), spec, planned, samples)
-    return Plan(campaign, now, counts, tuple(written), tuple(_warnings(spec, counts)))
+    warnings = [*_readiness(settings, run, spec, now, as_of), *_warnings(spec, counts)]
+    return Plan(campaign, moment, counts, tuple(written), tuple(warnings))
+
+
+def _until(moment: datetime, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """What had been recorded by then."""
+    return (row for row in rows if row["recorded_at"] <= moment)
+
+
+def _readiness(
+    settings: Settings, run: NewRun, spec: Campaign, now: datetime, as_of: datetime | None
+) -> list[str]:
+    """Why a run would wait now. Of a past instant it is not known how fresh the sources were."""
+    if as_of is not None:
+        return []
+    try:
+        require_ready(settings, run.run_key, spec.audience, now=now, valid_until=run.valid_until)
+    except (AudienceNotReady, SegmentNotPublished) as error:
+        return [str(error)]
+    return []
 
 
 def _plan_renderer(settings: Settings, spec: Campaign, templates: Mapping[str, str]) -> Renderer:

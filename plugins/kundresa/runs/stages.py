@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from kundresa import quality, warehouse
@@ -51,16 +51,40 @@ def check_sources(settings: Settings) -> GateOutcome:
             path=table.path,
             columns=tuple(quality.SourceColumn(name, data_type) for name, data_type in table.columns.items()),
             primary_key=(table.primary_key,),
+            time=_source_time(table),
         )
         for table in warehouse.load_manifest(settings).source_tables("shop").values()
     ]
     return _outcome(quality.check_sources(settings, tables))
 
 
+def _source_time(table: warehouse.SourceTable) -> quality.SourceTime | None:
+    if not table.time_column:
+        return None
+    if table.missing_day not in ("", *quality.Severity):
+        raise ValueError(
+            f"meta.missing_day of the source {table.name} is {table.missing_day!r}; "
+            f"it can be {' or '.join(quality.Severity)}"
+        )
+    return quality.SourceTime(
+        column=table.time_column,
+        missing_day=quality.Severity(table.missing_day) if table.missing_day else None,
+        closed_days=frozenset(table.closed_days),
+    )
+
+
 def build_warehouse(
-    settings: Settings, *, as_of: datetime | None = None, progress: Callable[[str], None] | None = None
+    settings: Settings,
+    *,
+    as_of: datetime | None = None,
+    accepted_segments: Sequence[str] = (),
+    progress: Callable[[str], None] | None = None,
 ) -> str:
     """Build all models and write a candidate publication; returns its build id.
+
+    Args:
+        as_of: the instant that "now" means in the models; the clock when None.
+        accepted_segments: those that are taken into use although they are out of their bounds.
 
     Raises:
         DbtFailed: naming the models and tests that failed.
@@ -69,7 +93,9 @@ def build_warehouse(
         warehouse.ensure_exports(settings)
         warehouse.export_opt_outs(settings, store.opt_outs.rows())
         warehouse.export_suppressions(settings, store.suppressions.rows())
-    return warehouse.build_warehouse(settings, as_of=as_of, progress=progress).build_id
+    return warehouse.build_warehouse(
+        settings, as_of=as_of, accepted_segments=accepted_segments, progress=progress
+    ).build_id
 
 
 def check_marts(settings: Settings, build_id: str) -> GateOutcome:

@@ -11,7 +11,7 @@ from kundresa.sample.people import Person
 
 CRM_HEADER = (
     "crm_id", "email", "phone", "first_name", "last_name", "birth_date", "language", "country", "time_zone",
-    "street", "postal_code", "city", "created_at", "updated_at",
+    "street", "postal_code", "city", "region", "created_at", "updated_at",
 )  # fmt: skip
 SHOP_HEADER = (
     "account_id", "email", "phone", "first_name", "last_name", "language", "country", "device_id",
@@ -35,9 +35,12 @@ def _crm_row(
     person: Person, crm_id: str, *, since: datetime, until: datetime, draw: random.Random, dirt: Dirt
 ) -> Row:
     u = draw.random()
-    street, postal_code, city = "", "", ""
+    street, postal_code, city, region = "", "", "", ""
     if u < 0.75:
-        postal_code, city = person.country.cities[person.number % len(person.country.cities)]
+        postal_code, city, region = person.country.home(person.time_zone, person.number)
+        if region and person.number % 10 == 0:
+            region = f"{person.country.code}-{region}"
+            dirt.planted["region_prefixed"] += 1
         street = f"{dirt.pick(person.country.streets)} {person.number % 90 + 1}"
         if u < 0.05:
             postal_code = ""
@@ -56,6 +59,7 @@ def _crm_row(
         street,
         postal_code,
         city,
+        region,
         since,
         since + (until - since) * draw.random(),
     )

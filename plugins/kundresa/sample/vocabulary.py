@@ -23,6 +23,15 @@ class Country:
     first_names: tuple[str, ...]
     last_names: tuple[str, ...]
     number: Callable[[int], str]
+    regions: tuple[str, ...] = ()
+    """ISO 3166-2 without the country, where a country has several zones: one for each zone and city."""
+
+    def home(self, zone: str, number: int) -> tuple[str, str, str]:
+        """Postal code, city and region ('' for none) of the ``number``-th person, who lives in ``zone``."""
+        if not self.regions:
+            return *self.cities[number % len(self.cities)], ""
+        at = self.time_zones.index(zone)
+        return *self.cities[at], self.regions[at]
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -89,7 +98,7 @@ COUNTRIES = (
         ("America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles"),
         (("10001", "New York"), ("60601", "Chicago"), ("80202", "Denver"), ("90001", "Los Angeles")),
         ("Main Street", "Oak Avenue", "2nd Street"), _ENGLISH_FIRST, _ENGLISH_LAST,
-        lambda n: f"{2 + n % 8}9{n // 8 % 10}555{n // 80 % 10_000:04d}",
+        lambda n: f"{2 + n % 8}9{n // 8 % 10}555{n // 80 % 10_000:04d}", ("NY", "IL", "CO", "CA"),
     ),
     Country(
         "FR", 0.10, "33", "0", ("fr",), ("Europe/Paris",),

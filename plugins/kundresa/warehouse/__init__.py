@@ -50,6 +50,13 @@ from kundresa.warehouse.published import (
     read_batch,
 )
 from kundresa.warehouse.reconcile import AccountLines, ReconcileCounts, reconcile_counts
+from kundresa.warehouse.segment_report import (
+    SegmentDetail,
+    SegmentLine,
+    UnknownSegment,
+    segment_detail,
+    segment_lines,
+)
 from kundresa.warehouse.segment_states import SegmentState, segment_states
 from kundresa.warehouse.sql import query
 
@@ -68,8 +75,11 @@ __all__ = [
     "PlannedDecisions",
     "ReconcileCounts",
     "RunNotPublished",
+    "SegmentDetail",
+    "SegmentLine",
     "SegmentState",
     "SourceTable",
+    "UnknownSegment",
     "WarehouseError",
     "batch_numbers",
     "batch_sizes",
@@ -98,5 +108,7 @@ __all__ = [
     "read_batch",
     "reconcile_counts",
     "record",
+    "segment_detail",
+    "segment_lines",
     "segment_states",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from kundresa.settings import Settings
 from kundresa.warehouse.dbt import Dbt, DbtResult, Progress
 from kundresa.warehouse.errors import NothingPublished, WarehouseError
-from kundresa.warehouse.files import partial_folder, write_text
+from kundresa.warehouse.files import partial_folder, settle, write_text
 from kundresa.warehouse.manifest import load_manifest
 from kundresa.warehouse.workspace import build_workspace
 
@@ -53,6 +53,7 @@ def build_warehouse(
     settings: Settings,
     *,
     as_of: datetime | None = None,
+    accepted_segments: Sequence[str] = (),
     progress: Progress | None = None,
     clock: Clock = _now,
 ) -> BuildResult:
@@ -61,18 +62,26 @@ def build_warehouse(
 
     Args:
         as_of: the instant that "now" means in the models; the clock when None.
+        accepted_segments: those that are taken into use although they are out of their bounds.
 
     Raises:
         DbtFailed: naming the models and tests that failed; nothing is published then.
     """
-    variables = {"as_of": _instant(as_of)} if as_of else None
+    variables: dict[str, object] = {"as_of": _instant(as_of)} if as_of else {}
+    if accepted_segments:
+        variables["accepted_segments"] = list(accepted_segments)
     dbt = Dbt(build_workspace(settings))
     with dbt.locked(progress), partial_folder(settings, "build") as folder:
         publish = ("run-operation", "publish_marts", "--args", json.dumps({"target_dir": str(folder)}))
         result = dbt.invoke([_BUILD, publish], variables=variables, progress=progress)
-        for file in sorted(folder.glob("*.parquet")):
-            (folder / file.stem).mkdir()
-            file.rename(folder / file.stem / file.name)
+        for path in sorted(folder.glob("*.parquet")):
+            mart = folder / path.stem
+            if path.is_dir():  # as Spark writes it
+                path.rename(mart)
+            else:
+                mart.mkdir()
+                path.rename(mart / path.name)
+        settle(folder)
         build_id = f"{clock().astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
         target = builds_folder(settings) / build_id
         target.parent.mkdir(parents=True, exist_ok=True)

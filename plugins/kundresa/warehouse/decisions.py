@@ -12,7 +12,7 @@ from kundresa.settings import Settings
 from kundresa.warehouse.build import current_build
 from kundresa.warehouse.dbt import Command, Dbt, DbtResult, Progress
 from kundresa.warehouse.exports import ensure_exports, open_run_keys
-from kundresa.warehouse.files import partial_folder
+from kundresa.warehouse.files import partial_folder, settle
 from kundresa.warehouse.published import run_folder
 from kundresa.warehouse.workspace import decide_workspace
 
@@ -64,6 +64,7 @@ def decide(settings: Settings, run_keys: Iterable[str], *, progress: Progress | 
                 build = current_build(settings)
                 commands = [use_published(build.path), _DECIDE, *_publications(due, folder)]
                 result = dbt.invoke(commands, progress=progress)
+                settle(folder)
                 for key in due:
                     _publish(settings, key, folder / key)
     return DecideResult(tuple(read_run(settings, key) for key in wanted), result)
@@ -98,9 +99,13 @@ def read_run(settings: Settings, run_key: str) -> DecidedRun:
     return DecidedRun(row["run_key"], decided_at, row["lines_count"], row["send_count"])
 
 
-def use_published(build: Path) -> Command:
-    """The command that lets a publication stand for the marts of the workspace."""
-    return ("run-operation", "use_published", "--args", json.dumps({"build_dir": str(build)}))
+def use_published(build: Path, *, as_of: datetime | None = None) -> Command:
+    """The command that lets a publication stand for the marts of the workspace; with ``as_of`` as they
+    were then, from the histories in it."""
+    arguments = {"build_dir": str(build)}
+    if as_of is not None:
+        arguments["as_of"] = as_of.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
+    return ("run-operation", "use_published", "--args", json.dumps(arguments))
 
 
 def publish_run(run_key: str, folder: Path) -> Command:

@@ -20,8 +20,9 @@ CHUNK_ROWS = 20_000
 """Rows in memory, and in a row group: about 10 MB as Python objects. Below ~5,000 files grow by their
 footers; above ~100,000 memory shows."""
 
-_NO_LEDGER = "_none"
-"""The ledger's file without rows: a glob that matches nothing is an error to DuckDB."""
+_NO_LEDGER = "no_run"
+"""The ledger's file without rows: a glob that matches nothing is an error. No run key is like it (all have
+a time), and Spark does not see files with an underscore in front."""
 
 
 @dataclass(frozen=True, slots=True)

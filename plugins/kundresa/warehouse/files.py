@@ -47,3 +47,21 @@ def partial_folder(settings: Settings, purpose: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def settle(folder: Path) -> None:
+    """Give a publication of any engine the one form that readers know: Parquet files under their names.
+
+    Spark writes a folder ``x.parquet`` of parts and marks. A single part takes the folder's name; several
+    stand in its place as ``x-part-….parquet``, in the order of their names.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and (path.name == "_SUCCESS" or path.suffix == ".crc"):
+            path.unlink()
+    for path in sorted(folder.rglob("*.parquet")):
+        if path.is_dir():
+            written = path.rename(path.with_suffix(".parts"))
+            parts = sorted(written.iterdir())
+            for part in parts:
+                part.rename(path if len(parts) == 1 else path.with_name(f"{path.stem}-{part.name}"))
+            written.rmdir()

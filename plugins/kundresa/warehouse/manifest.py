@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,19 @@ _GENERATED = {"target", "logs", "dbt_packages"}
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """A table that the brand loads. ``columns`` maps name → DuckDB type, in the file's order."""
+    """A table that the brand loads. ``columns`` maps name → SQL type, in the file's order.
+
+    ``time_column`` says when a row happened, or is empty. ``missing_day`` is ``blocking``, ``advisory``,
+    or empty where a day without rows says nothing; ``closed_days`` may be without.
+    """
 
     name: str
     columns: Mapping[str, str]
     primary_key: str
     path: Path
+    time_column: str = ""
+    missing_day: str = ""
+    closed_days: tuple[date, ...] = ()
 
 
 class UnknownModel(KeyError):
@@ -35,19 +43,26 @@ class UnknownModel(KeyError):
 class Manifest:
     """dbt's ``manifest.json``, as far as other rooms need it."""
 
-    def __init__(self, document: Mapping[str, Any], raw: Path, raw_format: str = "csv") -> None:
+    def __init__(
+        self,
+        document: Mapping[str, Any],
+        raw: Path,
+        raw_format: str = "csv",
+        segments: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self._document = document
         self._raw = raw
         self._raw_format = raw_format
+        self._segments = segments or {}
 
     def segments(self) -> dict[str, str]:
-        """Name → description of every segment, by name: the models with the tag ``segment``."""
-        found = {
-            node["name"]: node["description"]
-            for node in self._document["nodes"].values()
-            if node["resource_type"] == "model" and "segment" in node["tags"]
+        """Name → description of every segment, by name: those declared in the variable ``segments`` of
+        ``dbt_project.yml`` say it there, those with a file of their own where dbt looks for it.
+        """
+        return {
+            name: given.get("description") or self._model(name)["description"]
+            for name, given in sorted(self._segments.items())
         }
-        return dict(sorted(found.items()))
 
     def columns(self, model: str) -> dict[str, str]:
         """Name → data type of a model's declared columns, in their order.
@@ -88,6 +103,15 @@ class Manifest:
             for model in each["depends_on"]["nodes"]
         }
 
+    def exposure_segments(self, name: str) -> set[str]:
+        """The names of the segments that an exposure says it uses; declared ones are no models."""
+        return {
+            segment
+            for each in self._document["exposures"].values()
+            if each["name"] == name
+            for segment in _meta(each).get("segments", ())
+        }
+
     def exposures(self) -> list[str]:
         """The names of the exposures, which are the campaigns."""
         return sorted(each["name"] for each in self._document["exposures"].values())
@@ -104,6 +128,9 @@ class Manifest:
                 columns={name: column["data_type"] for name, column in node["columns"].items()},
                 primary_key=_meta(node).get("primary_key", ""),
                 path=self._raw / f"{node['name']}.{self._raw_format}",
+                time_column=_meta(node).get("time_column", ""),
+                missing_day=_meta(node).get("missing_day", ""),
+                closed_days=tuple(date.fromisoformat(str(day)) for day in _meta(node).get("closed_days", ())),
             )
             for node in self._document["sources"].values()
             if node["source_name"] == source
@@ -145,7 +172,16 @@ def load_manifest(settings: Settings, *, progress: Progress | None = None) -> Ma
                 dbt.invoke([], progress=progress)
                 write_text(_fingerprint_file(workspace), before)
     document = json.loads(_manifest_file(workspace).read_text(encoding="utf-8"))
-    return Manifest(document, settings.raw, settings.raw_format)
+    return Manifest(document, settings.raw, settings.raw_format, _segments(workspace.project))
+
+
+def _segments(project: Path) -> Mapping[str, Mapping[str, Any]]:
+    """The variable ``segments``, which dbt's manifest leaves out. dbt has parsed it, so it is in order."""
+    import yaml
+
+    document = yaml.safe_load((project / "dbt_project.yml").read_text(encoding="utf-8"))
+    found: Mapping[str, Mapping[str, Any]] = document["vars"]["segments"]
+    return found
 
 
 def fingerprint(project: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from kundresa.settings import Settings
 from kundresa.warehouse.dbt import Dbt, DbtResult, Progress
 from kundresa.warehouse.exports import ensure_exports, ledger_exports
-from kundresa.warehouse.files import partial_folder
+from kundresa.warehouse.files import partial_folder, settle
 from kundresa.warehouse.workspace import decide_workspace
 
 _MEASURE = (
@@ -38,6 +38,7 @@ def record(settings: Settings, run_keys: Iterable[str], *, progress: Progress | 
         arguments = json.dumps({"run_keys": keys, "target_dir": str(folder)})
         publish = ("run-operation", "publish_measurement", "--args", arguments)
         result = dbt.invoke([_MEASURE, publish], progress=progress)
+        settle(folder)
         # Lines before summaries: who reads a sum can find its lines.
         for name in (*_PER_RUN, *_WHOLE):
             for file in sorted((folder / name).iterdir()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from kundresa.warehouse.exports import (
     export_opt_outs,
     export_suppressions,
 )
+from kundresa.warehouse.files import settle
 from kundresa.warehouse.published import DecisionCount, batch_numbers, decision_counts, read_batch, run_folder
 from kundresa.warehouse.workspace import scratch_workspace
 
@@ -52,9 +54,11 @@ def plan_decisions(
     opt_outs: Iterable[Mapping[str, Any]] = (),
     suppressions: Iterable[Mapping[str, Any]] = (),
     scratch: Path,
+    as_of: datetime | None = None,
     progress: Progress | None = None,
 ) -> Iterator[PlannedDecisions]:
-    """Decide runs on the marts that are published now, as if they were open now.
+    """Decide runs on the marts that are published now, as if they were open now; with ``as_of`` on what
+    these marts say was known then.
 
     Nothing outside ``scratch`` is written or locked: it works while a build or a decision is running.
 
@@ -71,10 +75,12 @@ def plan_decisions(
     keys = tuple(run.run_key for run in runs)
     Dbt(scratch_workspace(settings, scratch)).invoke(
         [
-            use_published(build.path),
+            use_published(build.path, as_of=as_of),
             ("run", "--select", "tag:decide"),
             *(publish_run(key, run_folder(inside, key)) for key in keys),
         ],
         progress=progress,
     )
+    for key in keys:
+        settle(run_folder(inside, key))
     yield PlannedDecisions(inside, keys)

@@ -92,7 +92,9 @@ def read_batch(
         raise KeyError(f"run {run_key} has no batch {number} on {channel}")
     skip = start_row
     for file in _files(batches[number]):
-        yield from _read(file, skip, chunk_rows)
+        for rows in _read(file, skip, chunk_rows):
+            # Spark leaves to the path what the path says.
+            yield [{"channel": channel, "batch_number": number, **row} for row in rows]
         skip = max(skip - _rows(file), 0)
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 _LAST_LINE_CHARACTERS = 2_000
+# Spark says the cause behind a hundred lines of where it happened.
+_JAVA_STACK = re.compile(r"^\s*(at \S+\(.*\)|\.\.\. \d+ more)\n?", re.MULTILINE)
 _FAILED = ("error", "fail", "runtime error", "partial success")
 
 
@@ -75,20 +80,47 @@ def _run(
     given = ["--vars", json.dumps(variables)] if variables else []
     manifest: Any = None
     said: list[str] = []
-    for command in (["parse"], *commands):
-        began = time.monotonic()
-        answer = dbtRunner(manifest=manifest, callbacks=[_reporter(emit, said)]).invoke([*command, *given])
-        if command == ["parse"]:
-            manifest = answer.result
-        seconds = round(time.monotonic() - began, 3)
-        outcome["commands"].append(
-            {"command": command[0], "seconds": seconds, "nodes": [_node(each) for each in _results(answer)]}
-        )
-        if not answer.success:
-            outcome["failed"] = " ".join(command[:2])
-            outcome["failures"] = list(_failures(answer, said))
-            break
+    with ExitStack() as engine:
+        for command in (["parse"], *commands):
+            began = time.monotonic()
+            answer = dbtRunner(manifest=manifest, callbacks=[_reporter(emit, said)]).invoke(
+                [*command, *given]
+            )
+            seconds = round(time.monotonic() - began, 3)
+            outcome["commands"].append(
+                {
+                    "command": command[0],
+                    "seconds": seconds,
+                    "nodes": [_node(each) for each in _results(answer)],
+                }
+            )
+            if not answer.success:
+                outcome["failed"] = " ".join(command[:2])
+                outcome["failures"] = list(_failures(answer, said))
+                break
+            if manifest is None:
+                manifest = answer.result
+                if commands and manifest.metadata.adapter_type == "spark":
+                    unavailable = _start_spark(engine)
+                    if unavailable:
+                        outcome["failed"] = str(commands[0][0])
+                        outcome["failures"] = [_failure("spark", "error", unavailable, "")]
+                        break
     return outcome
+
+
+def _start_spark(engine: ExitStack) -> str:
+    """Start the session that dbt is going to find, until ``engine`` is closed; why it cannot be, or ''."""
+    from dbt.adapters.factory import get_adapter_by_type
+
+    from kundresa.warehouse.spark import SparkUnavailable, session
+
+    parameters = get_adapter_by_type("spark").config.credentials.server_side_parameters
+    try:
+        engine.enter_context(session(parameters, Path(f"{os.environ['KUNDRESA_WAREHOUSE_PATH']}.spark")))
+    except SparkUnavailable as error:
+        return str(error)
+    return ""
 
 
 def _reporter(emit: Callable[..., None], said: list[str]) -> Callable[[Any], None]:
@@ -141,6 +173,6 @@ def _failure(node: str, status: str, message: str, compiled_path: str) -> dict[s
     return {
         "node": node,
         "status": status,
-        "message": message.strip()[:_LAST_LINE_CHARACTERS],
+        "message": _JAVA_STACK.sub("", message).strip()[:_LAST_LINE_CHARACTERS],
         "compiled_path": compiled_path,
     }

@@ -26,6 +26,7 @@ class Workspace:
     target: str
     database: Path
     raw: Path
+    raw_format: str
     exports: Path
     artifacts: Path
 
@@ -43,6 +44,7 @@ class Workspace:
         """The variables that ``dbt_project`` and dbt itself read."""
         return {
             "KUNDRESA_RAW": str(self.raw),
+            "KUNDRESA_RAW_FORMAT": self.raw_format,
             "KUNDRESA_EXPORTS": str(self.exports),
             "KUNDRESA_WAREHOUSE_PATH": str(self.database),
             "KUNDRESA_DBT_TARGET": self.target,
@@ -83,6 +85,7 @@ def scratch_workspace(settings: Settings, folder: Path) -> Workspace:
         target=settings.dbt_target,
         database=folder / _DATABASE,
         raw=settings.raw,
+        raw_format=settings.raw_format,
         exports=folder / "exports",
         artifacts=folder / "dbt",
     )
@@ -95,6 +98,7 @@ def _workspace(settings: Settings, name: str, database: Path, artifacts: Path) -
         target=settings.dbt_target,
         database=database,
         raw=settings.raw,
+        raw_format=settings.raw_format,
         exports=settings.exports,
         artifacts=artifacts,
     )

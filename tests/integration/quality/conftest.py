@@ -35,8 +35,18 @@ MARTS = {
         [
             ("segment", STRING),
             ("profile_id", STRING),
+            ("entity_id", STRING),
             ("entered_at", pa.timestamp("us")),
             ("exited_at", pa.timestamp("us")),
+        ]
+    ),
+    "segment_sizes": pa.schema(
+        [
+            ("segment", STRING),
+            ("held_reason", STRING),
+            ("members_count", pa.int64()),
+            ("evaluated_count", pa.int64()),
+            ("built_at", pa.timestamp("us")),
         ]
     ),
 }
@@ -148,8 +158,24 @@ class Marts:
                 for channel in ("email", "sms")
             ],
             "segment_memberships": [
-                {"segment": segment, "profile_id": each, "entered_at": entered, "exited_at": None}
+                {
+                    "segment": segment,
+                    "profile_id": each,
+                    "entity_id": "",
+                    "entered_at": entered,
+                    "exited_at": None,
+                }
                 for each in ids
+                for segment in ("lapsed_customers", "recent_buyers")
+            ],
+            "segment_sizes": [
+                {
+                    "segment": segment,
+                    "held_reason": None,
+                    "members_count": len(ids),
+                    "evaluated_count": len(ids),
+                    "built_at": entered,
+                }
                 for segment in ("lapsed_customers", "recent_buyers")
             ],
         }

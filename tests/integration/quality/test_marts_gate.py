@@ -64,9 +64,12 @@ def test_a_sound_first_publication_passes_every_check(gate: Gate, marts: Any) ->
         "segment_memberships.key_unique",
         "segment_memberships.segment_not_null",
         "segment_memberships.profile_id_not_null",
+        "segment_memberships.entity_id_not_null",
         "segment_memberships.entered_at_not_null",
         "segment_memberships.lapsed_customers_members",
         "segment_memberships.recent_buyers_members",
+        "segment_sizes.lapsed_customers_within_bounds",
+        "segment_sizes.recent_buyers_within_bounds",
     }
 
 
@@ -89,6 +92,7 @@ def test_a_sound_second_publication_is_compared(gate: Gate, marts: Any) -> None:
         ("contact_points", "channel"),
         ("segment_memberships", "segment"),
         ("segment_memberships", "profile_id"),
+        ("segment_memberships", "entity_id"),
         ("segment_memberships", "entered_at"),
     ],
 )
@@ -252,6 +256,17 @@ def test_a_segment_that_never_had_a_member(gate: Gate, marts: Any) -> None:
     _warned_by(report, "segment_memberships.open_complaints_members")
 
 
+def test_a_held_segment_is_told_but_does_not_stop_the_others(gate: Gate, marts: Any) -> None:
+    held, sound = marts.rows["segment_sizes"]
+    before = dict(held, built_at=held["built_at"] - timedelta(days=1))
+    held |= {"held_reason": "changed_too_much", "evaluated_count": 4_000}
+    # What was held in an earlier build is history.
+    marts.rows["segment_sizes"].append(before | {"segment": sound["segment"], "held_reason": "above_max"})
+    marts.publish()
+    warning = _warned_by(gate(), "segment_sizes.lapsed_customers_within_bounds")
+    assert warning.observed == "4,000 evaluated, 40 in use, held: changed_too_much"
+
+
 def test_a_mart_that_is_not_published(gate: Gate, marts: Any, settings: Settings) -> None:
     del marts.rows["contact_points"]
     marts.publish()
@@ -264,4 +279,5 @@ def test_a_build_that_does_not_exist(gate: Gate) -> None:
         "profiles.readable",
         "contact_points.readable",
         "segment_memberships.readable",
+        "segment_sizes.readable",
     ]

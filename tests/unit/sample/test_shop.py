@@ -164,6 +164,37 @@ def test_consents_tie_and_named_by_email_are_what_the_summary_says(shop: Shop) -
     assert sum(not row["account_id"] and not row["crm_id"] for row in rows) == planted["named_by_email_only"]
 
 
+def test_a_region_goes_with_the_zone_and_the_city(shop: Shop) -> None:
+    zones = {
+        "NY": "America/New_York",
+        "IL": "America/Chicago",
+        "CO": "America/Denver",
+        "CA": "America/Los_Angeles",
+    }
+    cities = {"NY": "New York", "IL": "Chicago", "CO": "Denver", "CA": "Los Angeles"}
+    regional = [row for row in shop.tables["crm_customers"] if row["region"]]
+    for row in regional:
+        region = row["region"].removeprefix("US-")
+        assert row["time_zone"] in ("", zones[region])
+        assert row["city"] == cities[region]
+    prefixed = sum(row["region"].startswith("US-") for row in regional)
+    assert prefixed == shop.summary.planted["region_prefixed"] > 0
+    american = [row for row in shop.tables["crm_customers"] if row["country"].upper() == "US"]
+    assert {bool(row["region"]) for row in american if row["street"]} == {True}
+
+
+def test_engagements_are_of_addresses_that_were_written_to(shop: Shop) -> None:
+    engagements = shop.tables["engagements"]
+    kinds = {(row["channel"], row["event_type"], row["namespace"]) for row in engagements}
+    assert kinds == {
+        *itertools.product(["email"], ["open", "click"], ["email", "crm_id"]),
+        *itertools.product(["push"], ["open", "click"], ["account_id"]),
+        ("sms", "click", "phone"),
+    }
+    gone = sum(row["identifier"].lower().startswith("gone.") for row in engagements)
+    assert gone == shop.summary.planted["engagement_of_nobody"] > 0
+
+
 @pytest.mark.parametrize(
     ("kind", "of", "percent"),
     [

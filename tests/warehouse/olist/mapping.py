@@ -27,7 +27,7 @@ STATUSES = {
 }
 HEADERS = {
     "crm_customers": "crm_id,email,phone,first_name,last_name,birth_date,language,country,time_zone,street,"
-    "postal_code,city,created_at,updated_at",
+    "postal_code,city,region,created_at,updated_at",
     "shop_accounts": "account_id,email,phone,first_name,last_name,language,country,device_id,push_token,"
     "created_at,updated_at",
     "orders": "order_id,account_id,crm_id,email,ordered_at,status,currency,total_amount",
@@ -36,13 +36,14 @@ HEADERS = {
     "web_events": "event_id,occurred_at,device_id,account_id,event_type,product_id",
     "consents": "consent_id,namespace,identifier,channel,topic,status,source,recorded_at",
     "complaints": "complaint_id,account_id,crm_id,email,subject,opened_at,closed_at",
+    "engagements": "event_id,channel,event_type,namespace,identifier,occurred_at",
 }
 
 Row = Mapping[str, object]
 
 
 def write_raw(olist: Path, target: Path) -> None:
-    """Write the eight raw files to ``target``; those without a counterpart in Olist have a header only."""
+    """Write the nine raw files to ``target``; those without a counterpart in Olist have a header only."""
     target.mkdir(parents=True, exist_ok=True)
     customers = _read(olist, "olist_customers_dataset")
     orders = _read(olist, "olist_orders_dataset")
@@ -72,6 +73,7 @@ def write_raw(olist: Path, target: Path) -> None:
     _write(target, "consents", _consents(_read(olist, "olist_order_reviews_dataset"), buyers))
     _write(target, "web_events", ())
     _write(target, "complaints", ())
+    _write(target, "engagements", ())
 
 
 def _crm_customers(customers: list[dict[str, str]], ordered_at: Mapping[str, str]) -> Iterable[Row]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from kundresa import settings as configuration
+from kundresa.warehouse import ensure_exports
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 OLIST = Path(os.environ.get("KUNDRESA_SHARED_DATA") or CHECKOUT.parent / "shared" / "data") / "olist"
@@ -22,19 +26,46 @@ def olist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("olist") / "home"
     mapping = Path(__file__).with_name("mapping.py")
     subprocess.run([sys.executable, str(mapping), str(OLIST), str(home / "raw")], check=True, timeout=120)
+    ensure_exports(configuration.load({"KUNDRESA_HOME": str(home)}))
+    _build(home, AS_OF, "tag:warehouse")
+    return home
+
+
+def _build(home: Path, as_of: str, *select: str) -> None:
     project = str(CHECKOUT / "dbt_project")
     environ = os.environ | {
         "KUNDRESA_RAW": str(home / "raw"),
+        "KUNDRESA_EXPORTS": str(home / "exports"),
         "KUNDRESA_WAREHOUSE_PATH": str(home / "warehouse.duckdb"),
         "DBT_PROJECT_DIR": project,
         "DBT_PROFILES_DIR": project,
         "DBT_TARGET_PATH": str(home / "dbt"),
         "DBT_LOG_PATH": str(home / "dbt" / "logs"),
     }
-    command = [sys.executable, "-m", "dbt.cli.main", "build", "--quiet", "--select", "tag:warehouse"]
-    command += ["--exclude-resource-type", "unit_test", "--vars", f"{{as_of: '{AS_OF}'}}"]
+    command = [sys.executable, "-m", "dbt.cli.main", "build", "--quiet", "--select", *select]
+    command += ["--exclude-resource-type", "unit_test", "--vars", f"{{as_of: '{as_of}'}}"]
     result = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.fixture(scope="module")
+def in_two_steps(olist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that first saw every third account and every second person, and then all of them."""
+    home = tmp_path_factory.mktemp("olist") / "home"
+    shutil.copytree(olist / "raw", home / "raw")
+    ensure_exports(configuration.load({"KUNDRESA_HOME": str(home)}))
+    sources = [f"stg_shop__{table}" for table in ("crm_customers", "shop_accounts", "orders")]
+    for table, every in (("crm_customers", 2), ("shop_accounts", 3)):
+        header, *lines = (
+            (olist / "raw" / f"{table}.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+        )
+        (home / "raw" / f"{table}.csv").write_text(
+            header + "".join(lines[::every]), encoding="utf-8", newline=""
+        )
+    _build(home, "2018-08-31 00:00:00", *sources, "identity")
+    for table in ("crm_customers", "shop_accounts"):
+        shutil.copy(olist / "raw" / f"{table}.csv", home / "raw")
+    _build(home, AS_OF, *sources, "identity")
     return home
 
 
@@ -75,6 +106,24 @@ def test_people_match_exactly(olist: Path) -> None:
     built = "select count(*), count(distinct crm_id), count(crm_id) from built.kundresa_profiles.profiles"
     assert _query(olist, built) == [(people, people, people)]
     assert people > 7_000
+
+
+def test_people_match_exactly_when_they_come_in_two_steps(in_two_steps: Path) -> None:
+    """Incrementally, every account is with the CRM record of its person, and nobody else."""
+    rows = _query(
+        in_two_steps,
+        """select count(distinct crm.profile_id), count(distinct shop.profile_id), count(*),
+            count(*) filter (where crm.profile_id = shop.profile_id)
+        from olist_customers_dataset c
+        join built.kundresa_identity.profile_identifiers crm
+            on crm.namespace = 'crm_id' and crm.identifier = c.customer_unique_id
+        join built.kundresa_identity.profile_identifiers shop
+            on shop.namespace = 'account_id' and shop.identifier = c.customer_id""",
+    )
+    [(people, customers)] = _query(
+        in_two_steps, "select count(distinct customer_unique_id), count(*) from olist_customers_dataset"
+    )
+    assert rows == [(people, people, customers, customers)]
 
 
 def test_every_customer_id_is_with_its_person(olist: Path) -> None:

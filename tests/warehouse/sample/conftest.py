@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from kundresa import settings as configuration
 from kundresa.sample import SampleSummary, generate
+from kundresa.warehouse import ensure_exports
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 AS_OF = "2026-03-01 00:00:00"
@@ -34,6 +36,7 @@ class Warehouse:
 
     def dbt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run dbt on this warehouse; the caller looks at the result."""
+        ensure_exports(configuration.load({"KUNDRESA_HOME": str(self.home)}))
         environ = os.environ | {
             "KUNDRESA_RAW": str(self.raw),
             "KUNDRESA_EXPORTS": str(self.home / "exports"),

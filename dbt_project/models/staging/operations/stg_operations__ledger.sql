@@ -1,7 +1,7 @@
 with
 
 source as (
-    select * from {{ source('operations', 'ledger') }}
+    select * from {{ read_source(source('operations', 'ledger')) }}
 ),
 
 final as (

@@ -1,7 +1,7 @@
 with
 
 source as (
-    select * from {{ source('operations', 'opt_outs') }}
+    select * from {{ read_source(source('operations', 'opt_outs')) }}
 ),
 
 final as (

@@ -1,7 +1,7 @@
 with
 
 source as (
-    select * from {{ source('operations', 'run_channels') }}
+    select * from {{ read_source(source('operations', 'run_channels')) }}
 ),
 
 final as (

@@ -1,7 +1,7 @@
 with
 
 source as (
-    select * from {{ source('operations', 'run_segments') }}
+    select * from {{ read_source(source('operations', 'run_segments')) }}
 ),
 
 final as (

@@ -1,7 +1,7 @@
 with
 
 source as (
-    select * from {{ source('operations', 'run_variants') }}
+    select * from {{ read_source(source('operations', 'run_variants')) }}
 ),
 
 final as (

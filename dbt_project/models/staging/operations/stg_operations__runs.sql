@@ -1,7 +1,7 @@
 with
 
 source as (
-    select * from {{ source('operations', 'runs') }}
+    select * from {{ read_source(source('operations', 'runs')) }}
 ),
 
 final as (

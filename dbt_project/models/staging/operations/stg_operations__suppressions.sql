@@ -1,7 +1,7 @@
 with
 
 source as (
-    select * from {{ source('operations', 'suppressions') }}
+    select * from {{ read_source(source('operations', 'suppressions')) }}
 ),
 
 final as (

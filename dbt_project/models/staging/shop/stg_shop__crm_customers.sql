@@ -17,6 +17,7 @@ final as (
         cast(street as string) as street,
         cast(postal_code as string) as postal_code,
         cast(city as string) as city,
+        cast(region as string) as region,
         cast(birth_date as date) as birth_date,
         cast(created_at as timestamp) as created_at,
         cast(updated_at as timestamp) as updated_at

@@ -1,0 +1,76 @@
+{#- Two rows of the history that meet are a record that changed hands. -#}
+with
+
+record_history as (
+    select *
+    from {{ ref('int_identity__record_history') }}
+    where profile_id is not null
+),
+
+moved as (
+    select
+        later.valid_from as changed_at,
+        earlier.profile_id as from_profile_id,
+        later.profile_id as to_profile_id,
+        count(*) as records_count
+    from record_history as earlier
+    inner join record_history as later
+        on
+            earlier.record_id = later.record_id
+            and earlier.valid_to = later.valid_from
+            and earlier.profile_id != later.profile_id
+    where earlier.valid_to is not null
+    group by later.valid_from, earlier.profile_id, later.profile_id
+),
+
+-- From whose profile something is left.
+left_behind as (
+    select distinct
+        moved.changed_at,
+        moved.from_profile_id
+    from moved
+    inner join record_history
+        on moved.from_profile_id = record_history.profile_id
+    where
+        record_history.valid_from <= moved.changed_at
+        and (record_history.valid_to is null or record_history.valid_to > moved.changed_at)
+),
+
+-- Whose profile was there before.
+there_before as (
+    select distinct
+        moved.changed_at,
+        moved.to_profile_id
+    from moved
+    inner join record_history
+        on moved.to_profile_id = record_history.profile_id
+    where
+        record_history.valid_from < moved.changed_at
+        and (record_history.valid_to is null or record_history.valid_to >= moved.changed_at)
+),
+
+final as (
+    select
+        cast(moved.from_profile_id as string) as from_profile_id,
+        cast(moved.to_profile_id as string) as to_profile_id,
+        cast(
+            case
+                when there_before.to_profile_id is null then 'split'
+                when left_behind.from_profile_id is null then 'merged'
+                else 'moved'
+            end as string
+        ) as change_kind,
+        cast(moved.records_count as bigint) as records_count,
+        cast(moved.changed_at as timestamp) as changed_at
+    from moved
+    left join left_behind
+        on
+            moved.from_profile_id = left_behind.from_profile_id
+            and moved.changed_at = left_behind.changed_at
+    left join there_before
+        on
+            moved.to_profile_id = there_before.to_profile_id
+            and moved.changed_at = there_before.changed_at
+)
+
+select * from final

@@ -1,5 +1,0 @@
-{{ config(tags=['segment']) }}
-
-select profile_id
-from {{ ref('profiles') }}
-where days_since_last_order >= {{ var('lapsed_after_days') }}

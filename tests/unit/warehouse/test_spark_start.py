@@ -1,0 +1,50 @@
+"""Spark that cannot be started says what it needs, before anything is touched."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kundresa.warehouse.spark import SparkUnavailable, session
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No program is found, and none is told of."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    return tmp_path
+
+
+def test_without_java_it_names_the_version_and_the_package(nowhere: Path) -> None:
+    with (
+        pytest.raises(SparkUnavailable, match=r"needs Java 17 or later.*apt-get install"),
+        session({}, nowhere / "home"),
+    ):
+        pass
+    assert not (nowhere / "home").exists()
+
+
+def test_a_java_home_without_java_is_named(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", "/no/jvm")
+    with pytest.raises(SparkUnavailable, match="JAVA_HOME is /no/jvm"), session({}, nowhere / "home"):
+        pass
+
+
+def test_an_earlier_session_that_does_not_end_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "java").touch()
+    monkeypatch.setattr("kundresa.warehouse.spark._GONE_SECONDS", 0.3)
+    script = [sys.executable, "-c", "import sys; sys.stdin.read()", "org.apache.spark"]
+    with subprocess.Popen(script, stdin=subprocess.PIPE) as other:
+        (tmp_path / "driver.pid").write_text(str(other.pid))
+        with pytest.raises(SparkUnavailable, match=f"process {other.pid}"), session({}, tmp_path):
+            pass
+        assert other.stdin is not None
+        other.stdin.close()
