@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -235,13 +237,31 @@ def _withhold_exception(result: Any) -> str:
 
 
 def _great_expectations() -> Any:
-    """The package, without its analytics and its import-time deprecation warnings (``sre_constants``)."""
+    """The package, without its analytics and its import-time deprecation warnings (``sre_constants``).
+
+    It imports Spark's client where Spark is installed, and ``pyspark.sql.connect`` ends the process
+    (``sys.exit(0)``) when ``__main__`` is no file and gRPC's status package is missing. Batches here are
+    Arrow tables: for this import there is no such client.
+    """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _without_module("pyspark.sql.connect"):
         warnings.simplefilter("ignore")
         import great_expectations
         import great_expectations.expectations
     return great_expectations
+
+
+@contextmanager
+def _without_module(name: str) -> Iterator[None]:
+    """An import of it raises ``ModuleNotFoundError``, unless it has been imported before."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def _context(gx: Any) -> Any:

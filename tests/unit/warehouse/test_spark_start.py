@@ -41,10 +41,12 @@ def test_an_earlier_session_that_does_not_end_is_named(
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "java").touch()
     monkeypatch.setattr("kundresa.warehouse.spark._GONE_SECONDS", 0.3)
-    script = [sys.executable, "-c", "import sys; sys.stdin.read()", "org.apache.spark"]
-    with subprocess.Popen(script, stdin=subprocess.PIPE) as other:
+    script = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()", "org.apache.spark"]
+    with subprocess.Popen(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdout.readline()  # before that, the kernel may not show its arguments yet
         (tmp_path / "driver.pid").write_text(str(other.pid))
         with pytest.raises(SparkUnavailable, match=f"process {other.pid}"), session({}, tmp_path):
             pass
-        assert other.stdin is not None
         other.stdin.close()

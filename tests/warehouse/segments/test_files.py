@@ -17,6 +17,10 @@ def bucket(salt: str, profile_id: str) -> int:
     return int(hashlib.md5(f"sample|{salt}|{profile_id}".encode()).hexdigest()[:8], 16) % 10_000
 
 
+def test_the_unit_test_of_the_split_stands_at_its_bound() -> None:
+    assert [bucket("spring", profile_id) for profile_id in ("p10840", "p11343")] == [2999, 3000]
+
+
 @pytest.fixture
 def people(segments: Any) -> list[dict[str, Any]]:
     rows = [

@@ -98,6 +98,13 @@ def test_spark_works_in_its_own_folder_and_leaves_no_process(engines, shop) -> N
     assert not list(engines[1].settings(shop.second).published.rglob("_SUCCESS"))
 
 
+def test_each_pass_appends_one_file_to_the_record(engines) -> None:
+    """One file appears whole or not at all; of two, a crash could leave half of a run."""
+    tables = engines[1].home / "decisions" / "warehouse.duckdb.spark" / "warehouse" / "kundresa_decisions.db"
+    for table in ("decisions", "decided_runs"):
+        assert len(list((tables / table).glob("*.parquet"))) == 2
+
+
 def test_bad_input_fails_and_says_where(spoil) -> None:
     """Spark by itself would read null for each of these."""
     settings = spoil(
