@@ -14,7 +14,6 @@ import resource
 import shutil
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,14 +32,6 @@ SEED = ("seed", "--select", "tag:warehouse")
 # What the models of a folder are called, and which of them is measured by itself.
 EVALUATION = ("int_segments__marks",)
 HISTORY = ("int_segments__changes", "segment_memberships")
-
-
-@dataclass(frozen=True)
-class Size:
-    """One run: ``people`` profiles, on ``day`` 0 or 1."""
-
-    people: int
-    raw: Path
 
 
 def measure(report, *, people: int | None) -> None:  # type: ignore[no-untyped-def]

@@ -7,7 +7,7 @@ process of its own, so that its peak memory is its own.
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -26,11 +26,7 @@ def run_one(name: str, people: int | None) -> None:
     sys.path.insert(0, str(HERE))
     from report import Report
 
-    spec = importlib.util.spec_from_file_location(f"bench_{name}", HERE / f"bench_{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = importlib.import_module(f"bench_{name}")
     report = Report(name, BUILD / "bench.jsonl")
     module.measure(report, people=people)
     report.finish()
