@@ -13,58 +13,58 @@ refuse_to_go_back(this, ['valid_from', 'valid_to']) as the first of two pre-hook
 {% macro history_of(relation, key, columns) -%}
 with
 
-current_rows as (
-    select
-        {{ (key + columns) | join(',\n        ') }}
-    from {{ relation }}
-),
-
 {% if is_incremental() -%}
-open_rows as (
-    select *
-    from {{ earlier(this) }}
-    where valid_to is null
+-- Both sides are read in place, first to compare and then for what differs: DuckDB copies a CTE that is read
+-- more than once, and a whole history would fill the memory.
+compared as (
+    select
+        {%- for column in key %}
+        coalesce(current_rows.{{ column }}, open_rows.{{ column }}) as {{ column }},
+        {%- endfor %}
+        current_rows.{{ key[0] }} is not null as is_current
+    from {{ relation }} as current_rows
+    full outer join (
+        select * from {{ earlier(this) }}
+        where valid_to is null
+    ) as open_rows
+        on
+            {{ _same_key('current_rows', 'open_rows', key) }}
+    where
+        current_rows.{{ key[0] }} is null
+        or open_rows.{{ key[0] }} is null
+        or {{ _any_differs('current_rows', 'open_rows', columns) }}
 ),
 
-started as (
+-- A row of this same instant is replaced.
+changed as (
     select
         {%- for column in key + columns %}
         current_rows.{{ column }},
         {%- endfor %}
         {{ as_of() }} as valid_from,
         cast(null as timestamp) as valid_to
-    from current_rows
-    left join open_rows
+    from {{ relation }} as current_rows
+    inner join compared
         on
-            {{ _same_key('current_rows', 'open_rows', key) }}
-    where
-        open_rows.{{ key[0] }} is null
-        or {{ _any_differs('current_rows', 'open_rows', columns) }}
-),
-
-ended as (
+            {{ _same_key('current_rows', 'compared', key) }}
+    where compared.is_current
+    union all
     select
         {%- for column in key + columns %}
         open_rows.{{ column }},
         {%- endfor %}
         open_rows.valid_from,
         {{ as_of() }} as valid_to
-    from open_rows
-    left join current_rows
+    from {{ earlier(this) }} as open_rows
+    inner join compared
         on
-            {{ _same_key('open_rows', 'current_rows', key) }}
+            {{ _same_key('open_rows', 'compared', key) }}
     where
-        current_rows.{{ key[0] }} is null
-        or (
-            open_rows.valid_from < {{ as_of() }}
-            and ({{ _any_differs('current_rows', 'open_rows', columns) }})
+        open_rows.valid_to is null
+        and (
+            not compared.is_current
+            or open_rows.valid_from < {{ as_of() }}
         )
-),
-
-changed as (
-    select * from started
-    union all
-    select * from ended
 ),
 {%- else -%}
 changed as (
@@ -74,7 +74,7 @@ changed as (
         {%- endfor %}
         {{ as_of() }} as valid_from,
         cast(null as timestamp) as valid_to
-    from current_rows
+    from {{ relation }}
 ),
 {%- endif %}
 

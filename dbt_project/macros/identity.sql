@@ -80,7 +80,7 @@ A mistake in the variable is a compile error that names it. -#}
 {% macro match_key(namespace) -%}
     {%- set column = identifier_columns()[namespace] -%}
     {%- set together_with = namespaces_with('together_with').get(namespace) -%}
-    {%- if namespace in _own_ids() -%}
+    {%- if namespace in own_ids() -%}
         cast(null as string)
     {%- elif together_with -%}
         '{{ namespace }}|' || {{ column }} || '|' || lower({{ regexp_replace_all(together_with, '\\s+', ' ') }})
@@ -92,7 +92,7 @@ A mistake in the variable is a compile error that names it. -#}
 {#- The namespaces that can join records or have a limit. -#}
 {% macro namespaces_that_count() -%}
     {%- set found = [] -%}
-    {%- for name in identity_namespaces() if name not in _own_ids() or name in namespaces_with('max_records') -%}
+    {%- for name in identity_namespaces() if name not in own_ids() or name in namespaces_with('max_records') -%}
         {%- do found.append(name) -%}
     {%- endfor -%}
     {{ return(found) }}
@@ -100,7 +100,7 @@ A mistake in the variable is a compile error that names it. -#}
 
 {#- The namespaces of which a value is on one record only, its source's primary key: they join nothing, so that
 rounds need not carry them. -#}
-{% macro _own_ids() -%}
+{% macro own_ids() -%}
     {{ return(['crm_id', 'account_id']) }}
 {%- endmacro %}
 

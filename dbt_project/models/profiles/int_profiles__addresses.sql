@@ -1,8 +1,5 @@
+-- The records are read in place, once for each channel: DuckDB copies a CTE that is read more than once.
 with
-
-profile_records as (
-    select * from {{ ref('int_profiles__records') }}
-),
 
 overshared_identifiers as (
     select * from {{ ref('overshared_identifiers') }}
@@ -18,7 +15,7 @@ candidates as (
         source,
         {{ survivorship_rank('email') }} as choice_rank,
         updated_at
-    from profile_records
+    from {{ ref('int_profiles__records') }}
     where email is not null
     union all
     select
@@ -34,7 +31,7 @@ candidates as (
         source,
         {{ survivorship_rank('phone') }} as choice_rank,
         updated_at
-    from profile_records
+    from {{ ref('int_profiles__records') }}
     where phone is not null
     union all
     select
@@ -49,7 +46,7 @@ candidates as (
         source,
         {{ survivorship_rank('push_token') }} as choice_rank,
         updated_at
-    from profile_records
+    from {{ ref('int_profiles__records') }}
     where push_token is not null
     union all
     select
@@ -63,7 +60,7 @@ candidates as (
         source,
         {{ survivorship_rank('postal_address') }} as choice_rank,
         updated_at
-    from profile_records
+    from {{ ref('int_profiles__records') }}
     where coalesce(street, postal_code, city) is not null
 ),
 

@@ -1,3 +1,4 @@
+-- Owners are read in place: DuckDB copies a CTE that is read more than once.
 with
 
 engagements as (
@@ -6,10 +7,6 @@ engagements as (
 
 web_events as (
     select * from {{ ref('stg_shop__web_events') }}
-),
-
-owners as (
-    select * from {{ ref('int_profiles__owners') }}
 ),
 
 -- Events are counted per name before anybody asks whose name it is: there are ten times as many events.
@@ -48,11 +45,11 @@ owned_visits as (
         coalesce(by_account.profile_id, by_device.profile_id) as profile_id,
         visits.seen_at
     from visits
-    left join owners as by_account
+    left join {{ ref('int_profiles__owners') }} as by_account
         on
             by_account.namespace = 'account_id'
             and visits.account_id = by_account.identifier
-    left join owners as by_device
+    left join {{ ref('int_profiles__owners') }} as by_device
         on
             by_device.namespace = 'device_id'
             and visits.device_id = by_device.identifier
@@ -66,7 +63,7 @@ reactions as (
         named_messages.clicks_count,
         named_messages.engaged_at
     from named_messages
-    inner join owners
+    inner join {{ ref('int_profiles__owners') }} as owners
         on
             named_messages.named_namespace = owners.namespace
             and named_messages.named_identifier = owners.identifier

@@ -1,7 +1,8 @@
+{{ config(materialized='view') }}
 with
 
-identifier_owners as (
-    select * from {{ ref('int_identity__identifier_owners') }}
+holders as (
+    select * from {{ ref('int_profiles__holders') }}
 ),
 
 final as (
@@ -9,7 +10,8 @@ final as (
         namespace,
         identifier,
         profile_id
-    from identifier_owners
+    from holders
+    where is_owner
 )
 
 select * from final

@@ -1,7 +1,8 @@
 -- Who enters and who leaves which segment in this build, and why. People are compared by their marks, all
 -- segments at once; only what differs is looked at further. In a held segment nothing changes but that
 -- who was merged stays in it under the new profile, and who is no longer known leaves.
--- The memberships are read in place, several times: kept as one step they would fill the memory.
+-- Memberships and marks are read in place, several times: DuckDB copies a CTE that is read more than once,
+-- and these would fill the memory.
 {%- set segments = all_segments() %}
 {%- set people = people_segments(segments) %}
 {%- set places = mark_places(people) %}
@@ -11,10 +12,6 @@ with
 
 segments as (
     select * from {{ ref('int_segments__sizes') }}
-),
-
-marks as (
-    select * from {{ ref('int_segments__marks') }}
 ),
 
 entities as (
@@ -47,7 +44,7 @@ compared as (
         coalesce(marks.profile_id, recorded_marks.profile_id) as profile_id,
         {{ for_words(words, 'coalesce(marks.marks_{n}, 0) as marks_{n}') }},
         {{ for_words(words, 'coalesce(recorded_marks.marks_{n}, 0) as recorded_{n}') }}
-    from marks
+    from {{ ref('int_segments__marks') }} as marks
     full outer join recorded_marks on marks.profile_id = recorded_marks.profile_id
 ),
 
@@ -135,7 +132,7 @@ exited as (
         end as reason
     from evaluated
     inner join segments on evaluated.segment = segments.segment
-    left join marks on evaluated.profile_id = marks.profile_id
+    left join {{ ref('int_segments__marks') }} as marks on evaluated.profile_id = marks.profile_id
     left join mergers on evaluated.profile_id = mergers.profile_id
     left join split_profiles on evaluated.profile_id = split_profiles.profile_id
     where evaluated.change = 'exited'
@@ -189,7 +186,7 @@ moved_in_held as (
         exited.entity_id,
         'merged' as reason
     from exited
-    inner join marks on exited.moved_to_profile_id = marks.profile_id
+    inner join {{ ref('int_segments__marks') }} as marks on exited.moved_to_profile_id = marks.profile_id
     left join {{ recorded_memberships() }} as memberships
         on
             exited.segment = memberships.segment

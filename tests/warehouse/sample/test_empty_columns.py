@@ -42,7 +42,7 @@ def test_an_empty_column_loses_nobody(sample_shop: Any, empty_shop: Any, start: 
     for table, columns in CLEARED.items():
         _clear(empty_shop.raw / f"{table}.csv", columns, start)
     vars_ = "{as_of: '2026-03-01 00:00:00'}"
-    models = ["+profiles", "+contact_points", "+consents"]
+    models = ["+profiles", "+contact_points", "+consents", "+profile_identifiers"]
     skip = ["--indirect-selection", "cautious", "--exclude-resource-type", "unit_test"]
     result = empty_shop.dbt("build", "--quiet", *skip, "--select", *models, "--vars", vars_)
     assert result.returncode == 0, result.stdout
