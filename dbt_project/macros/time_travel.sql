@@ -1,4 +1,4 @@
-{#- What a publication says was known at an instant: the four marts that decisions read, from the histories
+{#- What a publication says was known at an instant: the marts that decisions read, from the histories
 beside them. Another mart has no past, and no view: who reads it as of a past date gets an error.
 
 `at` is the SQL of the instant, UTC. -#}
@@ -8,6 +8,7 @@ beside them. Another mart has no past, and no view: who reads it as of a past da
         'contact_points': held_at(build_dir, 'contact_point_history', at),
         'consents': held_at(build_dir, 'consent_history', at),
         'segment_memberships': past_memberships(build_dir, at),
+        'profile_redirects': past_redirects(build_dir, at),
     }.items() %}
         {% set node = publishable(name) %}
         {% set relation = relation_of(node) %}
@@ -46,6 +47,13 @@ beside them. Another mart has no past, and no view: who reads it as of a past da
         {%- endfor %}
     from {{ parquet_files(build_dir ~ '/segment_memberships/*.parquet') }}
     where entered_at <= {{ at }}
+{%- endmacro %}
+
+{#- Who had been merged by then. Who was merged once more since is followed to who they are today. -#}
+{% macro past_redirects(build_dir, at) -%}
+    select *
+    from {{ parquet_files(build_dir ~ '/profile_redirects/*.parquet') }}
+    where redirected_at <= {{ at }}
 {%- endmacro %}
 
 {#- A query's rows with the columns of a model's contract, in their order and types. -#}

@@ -69,6 +69,7 @@ def deliver(
             policy=DeliveryPolicy(policy),
             window=window,
             decided_at=run.decided_at,
+            not_before=run.decided_at,
             valid_until=run.valid_until,
         )
         print("ready", flush=True)

@@ -98,3 +98,16 @@ at all. Several would appear one by one, and a crash between two would leave hal
         {%- for column in columns %}'{{ column }}', {{ alias }}.{{ column }}{{ ', ' if not loop.last }}{% endfor -%}
     )
 {%- endmacro %}
+
+{#- A statement that writes a query's rows into a new table, for macros that need one beside their model's. -#}
+{% macro create_table_of(relation, query) -%}
+    {{ return(adapter.dispatch('create_table_of', 'kundresa')(relation, query)) }}
+{%- endmacro %}
+
+{% macro duckdb__create_table_of(relation, query) -%}
+    create table {{ relation }} as {{ query }}
+{%- endmacro %}
+
+{% macro default__create_table_of(relation, query) -%}
+    create table {{ relation }} using parquet as {{ query }}
+{%- endmacro %}

@@ -11,3 +11,16 @@ counts midnights: 23:00 to 01:00 would be 1.) -#}
 {% macro default__days_between(earlier, later) -%}
     timestampdiff(day, {{ earlier }}, {{ later }})
 {%- endmacro %}
+
+{#- A timestamp and a number of seconds (an expression; negative ones are before). -#}
+{% macro seconds_after(timestamp, seconds) -%}
+    {{ return(adapter.dispatch('seconds_after', 'kundresa')(timestamp, seconds)) }}
+{%- endmacro %}
+
+{% macro duckdb__seconds_after(timestamp, seconds) -%}
+    {{ timestamp }} + to_seconds({{ seconds }})
+{%- endmacro %}
+
+{% macro default__seconds_after(timestamp, seconds) -%}
+    timestampadd(second, {{ seconds }}, {{ timestamp }})
+{%- endmacro %}

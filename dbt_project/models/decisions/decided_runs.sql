@@ -7,6 +7,10 @@
         on_schema_change='append_new_columns',
     )
 }}
+{% set only_recorded = var('only_recorded', false) %}
+{#- None when the pass was interrupted before there was a record. -#}
+{% set has_record = not only_recorded or not execute or load_relation(ref('decisions')) is not none %}
+{% set no_decisions = "(select '' as run_key, '' as verdict, cast(null as timestamp) as decided_at where false)" %}
 
 with
 
@@ -17,6 +21,14 @@ runs as (
     {% endif %}
 ),
 
+decisions as (
+    select
+        run_key,
+        verdict,
+        decided_at
+    from {{ ref('decisions') if has_record else no_decisions }}
+),
+
 counts as (
     select
         run_key,
@@ -24,7 +36,7 @@ counts as (
         sum(case when verdict = 'send' then 1 else 0 end) as send_count,
         -- Of an earlier pass, if this one follows a crash between the two models.
         min(decided_at) as decided_at
-    from {{ ref('decisions') }}
+    from decisions
     where run_key in (select runs.run_key from runs)
     group by run_key
 ),
@@ -35,6 +47,7 @@ final as (
         cast(runs.run_key as string) as run_key,
         cast(runs.campaign as string) as campaign,
         cast(runs.topic as string) as topic,
+        cast(runs.consent as string) as consent,
         cast(coalesce(counts.lines_count, 0) as bigint) as lines_count,
         cast(coalesce(counts.send_count, 0) as bigint) as send_count,
         cast(runs.logical_at as timestamp) as logical_at,
@@ -42,6 +55,10 @@ final as (
         cast(runs.valid_until as timestamp) as valid_until
     from runs
     left join counts on runs.run_key = counts.run_key
+    {% if only_recorded %}
+        -- After a crash: one without lines may not have been decided at all.
+        where counts.run_key is not null
+    {% endif %}
 )
 
 select * from final

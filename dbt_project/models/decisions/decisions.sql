@@ -44,11 +44,19 @@ final as (
         cast(consent_status as string) as consent_status,
         cast(suppression_reason as string) as suppression_reason,
         cast(excluded_by_segment as string) as excluded_by_segment,
+        cast(already_sent_at as timestamp) as already_sent_at,
+        cast(sample_bucket as integer) as sample_bucket,
+        cast(cap as string) as cap,
+        cast(cap_messages as integer) as cap_messages,
+        cast(outranked_by as string) as outranked_by,
+        cast(priority as double) as priority,
+        cast(size_rank as bigint) as size_rank,
+        cast(global_holdout_bucket as integer) as global_holdout_bucket,
         cast(holdout_bucket as integer) as holdout_bucket,
         cast(variant_bucket as integer) as variant_bucket,
         cast(batch_number as integer) as batch_number,
         cast(decided_at as timestamp) as decided_at,
-        cast(decided_at as timestamp) as send_at
+        cast(send_at as timestamp) as send_at
     from lines
     {% if is_incremental() %}
         where run_key not in (select recorded.run_key from recorded)

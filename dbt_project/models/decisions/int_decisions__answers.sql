@@ -1,12 +1,14 @@
 -- What each person has answered about the run's topic on the channel, and when: the latest yes and the
 -- latest no. Answers are the consents of the warehouse and the opt-outs of the operational store; the
--- topic '*' is about every topic.
+-- topic '*' is about every topic that needs consent: who wants no more marketing still gets what carries out
+-- an order, until they decline that very topic.
 with
 
 runs as (
     select
         run_key,
         topic,
+        consent,
         decided_at
     from {{ ref('stg_operations__runs') }}
 ),
@@ -75,11 +77,11 @@ matched as (
             lines.profile_id = by_profile.profile_id
             and lines.channel = by_profile.channel
             and by_profile.topic in (runs.topic, '*')
-    -- A yes counts from its instant on, a no at once: a source with a wrong clock must not outrank
-    -- an opt-out of today.
     where
-        by_profile.status = 'no'
-        or by_profile.recorded_at <= runs.decided_at
+        (by_profile.topic = runs.topic or runs.consent <> 'exempt')
+        -- A yes counts from its instant on, a no at once: a source with a wrong clock must not outrank
+        -- an opt-out of today.
+        and (by_profile.status = 'no' or by_profile.recorded_at <= runs.decided_at)
     union all
     select
         lines.run_key,
@@ -95,6 +97,7 @@ matched as (
             lines.channel = opt_outs.channel
             and lines.address_key = opt_outs.address_key
             and opt_outs.topic in (runs.topic, '*')
+    where opt_outs.topic = runs.topic or runs.consent <> 'exempt'
 ),
 
 final as (

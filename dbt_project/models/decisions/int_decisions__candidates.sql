@@ -25,20 +25,27 @@ members as (
     select
         segment,
         profile_id,
-        entity_id
+        entity_id,
+        entered_at
     from {{ ref('segment_memberships') }}
     where exited_at is null
 ),
 
 included as (
-    select distinct
+    select
+        run_segments.run_key,
+        run_segments.entity,
+        members.profile_id,
+        members.entity_id,
+        max(members.entered_at) as entered_at
+    from run_segments
+    inner join members on run_segments.segment = members.segment
+    where run_segments.segment_role = 'include'
+    group by
         run_segments.run_key,
         run_segments.entity,
         members.profile_id,
         members.entity_id
-    from run_segments
-    inner join members on run_segments.segment = members.segment
-    where run_segments.segment_role = 'include'
 ),
 
 excluded_members as (
@@ -74,12 +81,14 @@ excluded as (
 ),
 
 final as (
-    select distinct
+    select
         runs.run_key,
         runs.campaign,
         included.profile_id,
         included.entity_id,
-        excluded.excluded_by_segment
+        excluded.excluded_by_segment,
+        -- The latest, for one who is in several segments of the run.
+        max(included.entered_at) as entered_at
     from runs
     inner join included on runs.run_key = included.run_key
     left join excluded
@@ -87,6 +96,12 @@ final as (
             included.run_key = excluded.run_key
             and included.profile_id = excluded.profile_id
             and included.entity_id = excluded.entity_id
+    group by
+        runs.run_key,
+        runs.campaign,
+        included.profile_id,
+        included.entity_id,
+        excluded.excluded_by_segment
 )
 
 select * from final

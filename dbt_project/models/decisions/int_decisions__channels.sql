@@ -13,7 +13,10 @@ profiles as (
     select
         profile_id,
         language,
-        time_zone
+        country,
+        time_zone,
+        email_engaged_at,
+        sms_engaged_at
     from {{ ref('profiles') }}
 ),
 
@@ -37,13 +40,25 @@ final as (
         -- What an address is compared by; opt-outs and suppressions may be written in another case.
         lower(contact_points.address) as address_key,
         profiles.language,
+        profiles.country,
         profiles.time_zone,
         candidates.variant,
         candidates.excluded_by_segment,
+        candidates.already_sent_at,
+        candidates.sample_bucket,
+        candidates.is_not_in_sample,
         run_channels.channel_position,
+        candidates.global_holdout_bucket,
         candidates.holdout_bucket,
         candidates.variant_bucket,
+        candidates.is_globally_held_out,
         candidates.is_held_out,
+        candidates.entered_at,
+        -- When the person last opened or clicked on the channel; null when never.
+        case run_channels.channel
+            when 'email' then profiles.email_engaged_at
+            when 'sms' then profiles.sms_engaged_at
+        end as engaged_at,
         contact_points.address is not null as has_address,
         coalesce(contact_points.is_valid, false) as is_address_valid
     from candidates

@@ -1,6 +1,14 @@
--- Whether the person may be contacted on the channel: consent and suppression, and whether every rule
--- up to here is passed.
+-- Whether the person may be contacted on the channel: allow list, suppression and consent as the run's topic
+-- needs it, and whether every rule up to here is passed.
 with
+
+runs as (
+    select
+        run_key,
+        consent,
+        is_allow_listed
+    from {{ ref('stg_operations__runs') }}
+),
 
 lines as (
     select * from {{ ref('int_decisions__channels') }}
@@ -8,6 +16,11 @@ lines as (
 
 answers as (
     select * from {{ ref('int_decisions__answers') }}
+),
+
+allow_list as (
+    select distinct entry
+    from {{ ref('stg_operations__allow_list') }}
 ),
 
 suppressions as (
@@ -25,7 +38,12 @@ suppressions as (
 marked as (
     select
         lines.*,
+        runs.consent,
         suppressions.suppression_reason,
+        runs.is_allow_listed
+        and lines.has_address
+        and allowed_addresses.entry is null
+        and allowed_domains.entry is null as is_not_on_allow_list,
         case
             when answers.granted_at is null and answers.denied_at is null then 'unknown'
             when answers.denied_at is null or answers.granted_at > answers.denied_at then 'yes'
@@ -33,6 +51,7 @@ marked as (
             else 'no'
         end as consent_status
     from lines
+    inner join runs on lines.run_key = runs.run_key
     left join answers
         on
             lines.run_key = answers.run_key
@@ -43,17 +62,35 @@ marked as (
         on
             lines.channel = suppressions.channel
             and lines.address_key = suppressions.address_key
+    left join allow_list as allowed_addresses
+        on lines.address_key = allowed_addresses.entry
+    left join allow_list as allowed_domains
+        on
+            lines.channel = 'email'
+            and concat('@', split_part(lines.address_key, '@', -1)) = allowed_domains.entry
+),
+
+asked as (
+    select
+        *,
+        consent_status = 'no' as is_consent_denied,
+        consent_status = 'unknown' and consent = 'yes' as is_consent_unknown
+    from marked
 ),
 
 final as (
     select
         *,
         excluded_by_segment is null
+        and already_sent_at is null
+        and not is_not_in_sample
         and has_address
         and is_address_valid
+        and not is_not_on_allow_list
         and suppression_reason is null
-        and consent_status = 'yes' as is_contactable
-    from marked
+        and not is_consent_denied
+        and not is_consent_unknown as is_contactable
+    from asked
 )
 
 select * from final

@@ -16,6 +16,8 @@ verdicts as (
     select * from {{ ref('int_decisions__verdicts') }}
 ),
 
+-- A batch leaves at one time: its messages have one send_at. There are few in a run, since they are the openings
+-- of time zones, of which some forty differ.
 numbered as (
     select
         verdicts.*,
@@ -23,11 +25,29 @@ numbered as (
         runs.decided_at,
         -- By message_id, which is a hash: every batch has its share of every domain and variant.
         row_number() over (
-            partition by verdicts.run_key, verdicts.channel, verdicts.verdict
+            partition by verdicts.run_key, verdicts.channel, verdicts.verdict, verdicts.send_at
             order by verdicts.message_id
         ) as line_number
     from verdicts
     inner join runs on verdicts.run_key = runs.run_key
+),
+
+sliced as (
+    select
+        *,
+        floor((line_number - 1) / batch_size) as slice_number
+    from numbered
+),
+
+batched as (
+    select
+        *,
+        -- Those that leave first have the lowest numbers.
+        dense_rank() over (
+            partition by run_key, channel, verdict
+            order by send_at, slice_number
+        ) as batch_rank
+    from sliced
 ),
 
 final as (
@@ -48,13 +68,20 @@ final as (
         consent_status,
         suppression_reason,
         excluded_by_segment,
+        already_sent_at,
+        sample_bucket,
+        cap,
+        cap_messages,
+        outranked_by,
+        priority,
+        size_rank,
+        global_holdout_bucket,
         holdout_bucket,
         variant_bucket,
         decided_at,
-        case
-            when verdict = 'send' then cast(floor((line_number - 1) / batch_size) as integer) + 1
-        end as batch_number
-    from numbered
+        send_at,
+        case when verdict = 'send' then cast(batch_rank as integer) end as batch_number
+    from batched
 )
 
 select * from final

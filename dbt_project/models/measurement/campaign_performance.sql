@@ -18,7 +18,10 @@ counted as (
         variant,
         sum(lines_count) as considered_count,
         sum(case when outcome = 'sent' then lines_count else 0 end) as sent_count,
-        sum(case when outcome = 'holdout' then lines_count else 0 end) as holdout_count,
+        -- Apart: who is held out of everything is no control group of one campaign.
+        sum(case when outcome = 'holdout' and reason = 'holdout' then lines_count else 0 end) as holdout_count,
+        sum(case when outcome = 'holdout' and reason = 'global_holdout' then lines_count else 0 end)
+            as global_holdout_count,
         sum(case when outcome = 'excluded' then lines_count else 0 end) as excluded_count,
         sum(case when outcome = 'failed' then lines_count else 0 end) as failed_count,
         sum(case when outcome = 'withheld' then lines_count else 0 end) as withheld_count,
@@ -41,6 +44,7 @@ final as (
         cast(counted.considered_count as bigint) as considered_count,
         cast(counted.sent_count as bigint) as sent_count,
         cast(counted.holdout_count as bigint) as holdout_count,
+        cast(counted.global_holdout_count as bigint) as global_holdout_count,
         cast(counted.excluded_count as bigint) as excluded_count,
         cast(counted.failed_count as bigint) as failed_count,
         cast(counted.withheld_count as bigint) as withheld_count,

@@ -15,18 +15,24 @@ def check(
     campaigns: Annotated[list[str] | None, typer.Argument(help="Campaign names (default: all).")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
-    """Check specs, templates, segments and columns against the models, without running anything.
+    """Check specs, policies, templates, segments and columns against the models, without running anything.
 
-    Exit code 1 when something is wrong.
+    Exit code 1 when something is wrong. --json has the key policies.yaml when that file has problems.
 
     Examples: [bold]kundresa check[/bold] · [bold]kundresa check winback --json[/bold]
     """
-    from kundresa.runs.checking import check_campaigns
+    from kundresa.runs.checking import check_campaigns, check_policies
+    from kundresa.spec.policies import POLICIES_FILE
 
-    checked = check_campaigns(configuration.load(), campaigns or [])
-    problems = [problem for each in checked for problem in each.problems]
+    settings = configuration.load()
+    checked = check_campaigns(settings, campaigns or [])
+    policies = check_policies(settings)
+    problems = [*policies, *(problem for each in checked for problem in each.problems)]
     if json:
-        print_json({each.campaign: [asdict(problem) for problem in each.problems] for each in checked})
+        found = {each.campaign: each.problems for each in checked}
+        if policies:
+            found[POLICIES_FILE] = policies
+        print_json({name: [asdict(problem) for problem in each] for name, each in found.items()})
     else:
         for problem in problems:
             out.print(str(problem), markup=False, highlight=False)

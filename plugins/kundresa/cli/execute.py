@@ -89,8 +89,9 @@ def run(
 ) -> None:
     """Run a campaign here and now, stage by stage, through the sender accounts in the environment.
 
-    Running it again with the same date sends nothing twice. When the quality gate refuses, nothing is sent,
-    the account says so, and the exit code is 1.
+    Running it again with the same date sends nothing twice. Where messages wait for their send time, or for a
+    receiving server, it says from when on to run it again; the exit code is 5. When the quality gate refuses,
+    nothing is sent, the account says so, and the exit code is 1.
 
     Example: [bold]kundresa run winback --logical-date 2026-11-23T09:00[/bold]
     """
@@ -142,7 +143,7 @@ def run(
             stages.reconcile_run(settings, opened.run_key)
         bars.remove_task(task)
     if later is not None:
-        err.print(f"{opened.run_key}: some messages were deferred. After {later:%H:%M:%S}Z: {again}")
+        err.print(f"{opened.run_key}: some messages wait. From {later:%Y-%m-%d %H:%M:%S}Z on: {again}")
         raise typer.Exit(Exit.BUSY)
     report = stages.report_run(settings, opened.run_key)
     if json:

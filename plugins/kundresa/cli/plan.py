@@ -48,6 +48,7 @@ def plan(
                 "campaign": campaign,
                 "planned_at": planned.planned_at,
                 "channels": channels,
+                "send_hours": [asdict(hour) for hour in planned.send_hours],
                 "samples": [asdict(sample) for sample in planned.samples],
                 "warnings": planned.warnings,
             }
@@ -68,6 +69,16 @@ def plan(
         rows,
         right=("people",),
     )
+    if len({hour.starts_at for hour in planned.send_hours}) > 1:
+        table(
+            "When they may leave",
+            ("channel", "hour (UTC)", "messages"),
+            [
+                (hour.channel, f"{hour.starts_at:%Y-%m-%d %H}:00", hour.messages)
+                for hour in planned.send_hours
+            ],
+            right=("messages",),
+        )
     for warning in planned.warnings:
         out.print(f"[yellow]Warning:[/yellow] {warning}")
     for sample in planned.samples:

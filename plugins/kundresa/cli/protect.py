@@ -19,7 +19,7 @@ OnChannel = Annotated[ChannelKind, typer.Option(help="The channel the address is
 def opt_out(
     address: Address,
     channel: OnChannel = ChannelKind.EMAIL,
-    topic: Annotated[str, typer.Option(help="One topic, or * for all.")] = "*",
+    topic: Annotated[str, typer.Option(help="One topic, or * for all that need consent.")] = "*",
 ) -> None:
     """Record that a person does not want this topic on this address any more.
 

@@ -22,8 +22,13 @@ class Batch:
     window: int
     """Messages claimed at once."""
     decided_at: datetime
+    not_before: datetime
+    """The first instant at which a message may leave."""
     valid_until: datetime
-    """The last instant at which a message may leave."""
+    """The last one."""
+    is_exempt: bool = False
+    """Whether the topic needs no consent: an opt-out from every topic does not reach it, one from this
+    topic does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,8 @@ class BatchResult:
     already_settled: int
     """Had come to their end before this call, which did nothing about them."""
     retry_at: datetime | None
-    """When to deliver the batch again, because messages of it wait. None: it is finished."""
+    """When to deliver the batch again, because messages of it wait, or all of it does, for its send time.
+    None: it is finished."""
 
 
 class SenderContractError(Exception):

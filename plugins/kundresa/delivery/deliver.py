@@ -11,7 +11,7 @@ from kundresa.content.errors import RenderError
 from kundresa.delivery.batch import Batch, BatchResult
 from kundresa.delivery.guard import StoreGuard
 from kundresa.delivery.handover import Handover, hand_over
-from kundresa.delivery.protocols import Books, Guard, Renderer, Row, Sender
+from kundresa.delivery.protocols import Books, Guard, Hours, Renderer, Row, Sender
 from kundresa.delivery.retries import schedule
 from kundresa.delivery.stopping import Stop, stop_on_signals
 from kundresa.delivery.withhold import WITHHELD_BY, candidate, leased, windows, withhold_rows
@@ -34,6 +34,7 @@ def deliver_batch(
     lease: timedelta,
     clock: Callable[[], datetime],
     guard: Guard | None = None,
+    hours: Hours | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> BatchResult:
     """Deliver what is left of a batch. Delivering it again sends nothing.
@@ -41,10 +42,16 @@ def deliver_batch(
     ``rows`` is called at most once, and its rows are read in windows; they may come in any order, but
     all must come. ``open_sender`` is called once there is something to send. ``lease`` is how long
     the batch stays reserved after a sign of life. ``progress`` is told how many rows were dealt with,
-    window by window. ``guard`` defaults to the opt-outs and suppressions of ``books``.
+    window by window. ``guard`` defaults to the opt-outs and suppressions of ``books``, ``hours``
+    to the whole day.
 
-    A run that was closed as cancelled, failed at its gate or expired sends nothing more: the rest is
-    withheld with that reason. So is, with ``run_expired``, what was never tried when the validity ended.
+    Before ``batch.not_before`` nothing is done: the result is empty and says when to come again. Later on a
+    message that may not leave at this hour waits for the next one at which it may; where there is none within
+    the validity, it is settled at once as if the run had expired.
+
+    A run that was closed as cancelled, failed at its gate or expired sends nothing more, and waits for
+    nothing: the rest is withheld with that reason. So is, with ``run_expired``, what was never tried when the
+    validity ended.
 
     Raises:
         BatchNotFound, RunNotFound: when it was never registered.
@@ -62,6 +69,8 @@ def deliver_batch(
         _tell(progress, record.size)
         tally = books.ledger.tally(batch.run_key, batch.channel, batch.number)
         return BatchResult(tally.counts, newly_accepted=0, already_settled=record.size, retry_at=None)
+    if _is_early(books, batch, clock()):
+        return BatchResult({}, newly_accepted=0, already_settled=0, retry_at=batch.not_before)
     reserved = leased(
         books, batch.run_key, batch.channel, batch.number, owner=owner, seconds=lease, clock=clock
     )
@@ -71,6 +80,7 @@ def deliver_batch(
             books.suppressions,
             channel=batch.channel,
             topic=batch.topic,
+            is_exempt=batch.is_exempt,
             decided_at=batch.decided_at,
         )
         with _Senders(open_sender) as senders:
@@ -79,6 +89,7 @@ def deliver_batch(
                 batch,
                 held,
                 guard=look,
+                hours=hours,
                 renderer=renderer,
                 senders=senders,
                 clock=clock,
@@ -86,6 +97,17 @@ def deliver_batch(
             )
             delivery.run(rows(), lambda count: _tell(progress, count))
         return delivery.end()
+
+
+def _is_early(books: Books, batch: Batch, now: datetime) -> bool:
+    """Whether the batch has to wait for its time; RunNotChecked is raised on."""
+    if now >= batch.not_before or now > batch.valid_until:
+        return False
+    try:
+        books.ledger.require_deliverable(batch.run_key)
+    except RunClosed:
+        return False
+    return True
 
 
 class _Senders:
@@ -123,6 +145,7 @@ class _Delivery:
         lease: Lease,
         *,
         guard: Guard,
+        hours: Hours | None,
         renderer: Renderer,
         senders: _Senders,
         clock: Callable[[], datetime],
@@ -133,6 +156,8 @@ class _Delivery:
         self._batch = batch
         self._lease = lease
         self._guard = guard
+        self._hours = hours
+        self._opens_at: datetime | None = None
         self._renderer = renderer
         self._senders = senders
         self._clock = clock
@@ -150,6 +175,8 @@ class _Delivery:
         for offered in windows(rows, self._batch.window, self._lease.size):
             self._stop.check()
             window = [row for row in offered if self._is_due(standing.get(row["message_id"]))]
+            if self._hours is not None and not self._over():
+                window = self._within_hours(self._hours, window, standing)
             if window and (self._over() or not self._window(window)):
                 reason = self._why_over()
                 withhold_rows(self._ledger, self._lease, window, standing, reason, now=self._clock())
@@ -161,7 +188,11 @@ class _Delivery:
         waits = tally.counts.get(MessageState.DEFERRED, 0) > 0
         # Unknown messages have a time for a retry only under at_least_once, and no use for it later.
         retry_at = tally.retry_at if waits or not self._over() else None
-        if retry_at is None:
+        if self._opens_at is not None:
+            # A retry that is due already is one of those that wait for their hour.
+            is_ahead = retry_at is not None and self._clock() < retry_at < self._opens_at
+            retry_at = retry_at if is_ahead else self._opens_at
+        elif retry_at is None:
             self._batches.finish(self._lease, at=self._clock())
         else:
             self._require_all_lines(sum(tally.counts.values()))
@@ -204,6 +235,26 @@ class _Delivery:
             return not waits
         self._already_settled += 1
         return False
+
+    def _within_hours(self, hours: Hours, rows: Sequence[Row], standing: Mapping[str, Standing]) -> list[Row]:
+        """Those that may leave now. Of the others, those with an hour left wait for it."""
+        now = self._clock()
+        due, never = [], []
+        for row in rows:
+            opens_at = hours.opens_at(row, now)
+            known = standing.get(row["message_id"])
+            if opens_at is None and known is not None and known.state is MessageState.UNKNOWN:
+                opens_at = self._batch.valid_until + timedelta(seconds=1)  # it stays what it is; look then
+            if opens_at is None:
+                never.append(row)
+            elif opens_at > now:
+                self._opens_at = min(self._opens_at or opens_at, opens_at)
+            else:
+                due.append(row)
+        if never:
+            reason = DeliveryReason.RUN_EXPIRED
+            withhold_rows(self._ledger, self._lease, never, standing, reason, now=now)
+        return due
 
     def _window(self, rows: Sequence[Row]) -> bool:
         """Claim, send and settle one window. False, and nothing done, when it finds the run closed."""

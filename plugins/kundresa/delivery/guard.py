@@ -24,15 +24,18 @@ class StoreGuard:
         channel: str,
         topic: str,
         decided_at: datetime,
+        is_exempt: bool = False,
     ) -> None:
         self._opt_outs = opt_outs
         self._suppressions = suppressions
         self._channel = channel
         self._topic = topic
+        self._is_exempt = is_exempt
         self._since = decided_at - MARGIN
 
     def held(self, rows: Sequence[Row]) -> Mapping[str, DeliveryReason]:
-        """Of these rows, the messages that must not leave: message_id → reason.
+        """Of these rows, the messages that must not leave: message_id → reason. What counts is what counted
+        in the decision: for a topic that is exempt from consent only a no to that very topic.
 
         A suppression counts whenever it was made: it may be older than a decision that read another
         address. It comes before an opt-out, as in the decision.
@@ -43,6 +46,7 @@ class StoreGuard:
             self._since,
             channel=self._channel,
             topic=self._topic,
+            with_every_topic=not self._is_exempt,
             profile_ids=[row["profile_id"] for row in rows],
             addresses=addresses,
         )

@@ -55,6 +55,15 @@ class Guard(Protocol):
         ...
 
 
+class Hours(Protocol):
+    """Knows when a person may be written to."""
+
+    def opens_at(self, row: Row, now: datetime, /) -> datetime | None:
+        """The first instant from ``now`` on at which this message may leave; None when there is none within
+        the run's validity."""
+        ...
+
+
 class BatchBook(Protocol):
     """Leases: see ``store.batches.Batches``."""
 
@@ -106,6 +115,7 @@ class OptOutBook(Protocol):
         *,
         channel: str,
         topic: str,
+        with_every_topic: bool,
         profile_ids: Sequence[str],
         addresses: Sequence[str],
     ) -> OptOutHits: ...

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 
 from kundresa.spec.campaign import Campaign, CronSchedule
 from kundresa.spec.fields import format_duration
 from kundresa.spec.problems import SpecError
+from kundresa.spec.send_time import DAYS, EXCLUDE
+from kundresa.spec.vocabulary import ChannelChoice, OnePer
 
 PROMISE = (
     "Clearing a task, re-running or backfilling sends nobody anything twice. "
@@ -19,7 +22,9 @@ def campaign_document(campaign: Campaign) -> str:
     rows = [
         ("Owner", plain(campaign.owner)),
         ("Schedule", schedule_words(campaign)),
+        *_send_time(campaign),
         ("Audience", _audience(campaign)),
+        *_limits(campaign),
         ("Topic", f"`{campaign.topic}` (consent is per channel and topic)"),
         ("Channels", _channels(campaign)),
         ("Holdout", f"{campaign.holdout.percent:g} %" if campaign.holdout.percent else "none"),
@@ -70,6 +75,47 @@ def _audience(campaign: Campaign) -> str:
     return text
 
 
+def _send_time(campaign: Campaign) -> Iterable[tuple[str, str]]:
+    send_time = campaign.send_time
+    if send_time is None:
+        return
+    parts = [f"at {send_time.at}"] if send_time.at else []
+    if send_time.window:
+        days = "" if send_time.window.days == DAYS else f" on {', '.join(send_time.window.days)}"
+        parts.append(f"from {send_time.window.start} to {send_time.window.end}{days}")
+    parts.append("by the clock of each person")
+    if send_time.unknown_time_zone == EXCLUDE:
+        parts.append("nobody whose time zone is unknown")
+    else:
+        parts.append(f"{send_time.unknown_time_zone} where the time zone is unknown")
+    yield "Send time", ", ".join(parts)
+
+
+_CHOICES: Mapping[ChannelChoice, str] = {
+    ChannelChoice.FIRST_POSSIBLE: "the first possible one for each person",
+    ChannelChoice.PREFERRED: "the possible one that each person opened or clicked in last",
+    ChannelChoice.ALL: "all that are possible",
+}
+
+
+def _limits(campaign: Campaign) -> list[tuple[str, str]]:
+    """What narrows the audience, as far as the campaign says any of it."""
+    audience = campaign.audience
+    rows = []
+    if isinstance(audience.again, timedelta):
+        rows.append(("Again", f"{format_duration(audience.again)} after the last time at the earliest"))
+    elif audience.again == "never":
+        rows.append(("Again", "never"))
+    if audience.one_per is OnePer.PERSON:
+        rows.append(("One message", "per person, about what entered its segment last"))
+    if audience.sample < 100:
+        rows.append(("Sample", f"{audience.sample:g} % of the audience"))
+    if audience.max_size is not None:
+        first = f", the highest `{audience.max_size.score}` first" if audience.max_size.score else ""
+        rows.append(("At most", f"{audience.max_size.messages:,} messages a run{first}"))
+    return rows
+
+
 def _channels(campaign: Campaign) -> str:
     each = "; ".join(
         f"{channel.kind} from {plain(channel.sender)} by account `{channel.account}`"
@@ -77,8 +123,7 @@ def _channels(campaign: Campaign) -> str:
     )
     if len(campaign.channels) == 1:
         return each
-    choice = "the first possible one for each person"
-    return f"{each} ({choice if campaign.channel_choice == 'first_possible' else 'all that are possible'})"
+    return f"{each} ({_CHOICES[campaign.channel_choice]})"
 
 
 def _experiment(campaign: Campaign) -> list[tuple[str, str]]:

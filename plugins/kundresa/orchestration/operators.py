@@ -205,7 +205,9 @@ class DeliverBatch(StageOperator):
             counts,
         )
         if result.retry_at is not None:
-            log.info("Deferred messages may be tried again at %s", result.retry_at)
+            log.info(
+                "Messages wait for their time, or to be tried again: this goes on at %s", result.retry_at
+            )
             wait_until(self, result.retry_at)
         return {"newly_accepted": result.newly_accepted, "counts": counts}
 

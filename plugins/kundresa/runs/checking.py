@@ -1,4 +1,4 @@
-"""Checking campaigns without running them: spec, templates, segments and columns."""
+"""Checking campaigns and policies without running anything: specs, templates, and what they name."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from kundresa import content, warehouse
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.loading import campaign_names, load_campaign, load_sources
+from kundresa.spec.policies import Policies, load_policies
 from kundresa.spec.problems import SpecError, SpecProblem
-from kundresa.spec.references import check_references
+from kundresa.spec.references import check_policy_references, check_references, check_window
 
 
 class CampaignNotFound(Exception):
@@ -39,6 +40,21 @@ def check_campaigns(settings: Settings, names: Sequence[str] = ()) -> list[Check
         require_campaign(settings, name)
     known = _known(settings)
     return [_check(settings, name, known)[0] for name in names or campaign_names(settings.campaigns)]
+
+
+def check_policies(settings: Settings) -> tuple[SpecProblem, ...]:
+    """What is wrong with ``dags/policies.yaml``; nothing when there is no such file.
+
+    Raises:
+        DbtFailed: when the dbt project itself does not parse.
+    """
+    dags, root = settings.project / "dags", settings.project
+    try:
+        policies = load_policies(dags, relative_to=root)
+    except SpecError as error:
+        return error.problems
+    columns = warehouse.load_manifest(settings).columns("profiles")
+    return tuple(check_policy_references(policies, dags, columns=columns, relative_to=root))
 
 
 def load_checked(settings: Settings, name: str) -> tuple[Campaign, dict[str, str]]:
@@ -74,11 +90,21 @@ class _Known:
 
     segments: Collection[str]
     columns: Collection[str]
+    scores: Collection[str]
+    rule_sets: Collection[str] | None
+    """None when the policies cannot be read."""
+    policies: Policies
 
 
 def _known(settings: Settings) -> _Known:
     manifest = warehouse.load_manifest(settings)
-    return _Known(manifest.segments(), manifest.columns("profiles"))
+    rule_sets: Collection[str] | None
+    try:
+        policies = load_policies(settings.project / "dags")
+        rule_sets = policies.pressure
+    except SpecError:  # check_policies says what is wrong, and no run is decided before it is mended
+        policies, rule_sets = Policies(), None
+    return _Known(manifest.segments(), manifest.columns("profiles"), manifest.scores(), rule_sets, policies)
 
 
 def _check(
@@ -91,7 +117,15 @@ def _check(
         templates = load_sources(folder, relative_to=root)
     except SpecError as error:
         return Checked(name, error.problems), None
-    problems = list(check_references(campaign, folder, segments=known.segments, relative_to=root))
+    problems = check_references(
+        campaign,
+        folder,
+        segments=known.segments,
+        scores=known.scores,
+        rule_sets=known.rule_sets,
+        relative_to=root,
+    )
+    problems.extend(check_window(campaign, folder, known.policies, relative_to=root))
     problems.extend(
         SpecProblem(file=_shown(settings, folder / each.file), line=each.line or 1, message=each.message)
         for each in content.check_templates(campaign, templates, known.columns)

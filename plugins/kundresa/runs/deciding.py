@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from filelock import FileLock
 
 from kundresa import warehouse
+from kundresa.runs.capping import require_rule_sets
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.readiness import AudienceNotReady, SegmentNotPublished, require_ready
+from kundresa.runs.reservations import export_ledger_news
+from kundresa.runs.run_rows import open_run_row
 from kundresa.settings import Settings
-from kundresa.spec.buckets import experiment_salt, holdout_salt, variant_buckets
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.frozen import thaw
+from kundresa.spec.policies import Policies, allow_list, exempt_topics, load_policies
 from kundresa.spec.vocabulary import CloseReason, RunState
-from kundresa.store import NewRun, Run, Store, open_store
+from kundresa.store import Run, Store, open_store
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +39,8 @@ def decide_run(
         SegmentNotPublished: when it names a segment that the current publication does not know.
         AudienceWaits: when one of its segments is too old or held; it says when to look again.
         AudienceNotReady: the same when the run does not wait, or its validity is over; it is closed then.
+        RuleSetNotFound: when it names a set of caps that the policies do not have.
+        SpecError: when the policies are not valid; nothing is decided then.
         DbtFailed: when a model or one of its tests failed; nothing is marked as decided then.
     """
     settings.home.mkdir(parents=True, exist_ok=True)
@@ -55,19 +61,38 @@ def decide_run(
 def _decide_open(
     settings: Settings, store: Store, now: datetime, progress: Progress | None, *, asked: str
 ) -> None:
+    # What a pass that was interrupted has recorded holds allowance as soon as it is published, not before.
+    for each in warehouse.publish_recorded(settings, progress=progress):
+        store.runs.mark_decided([each.run_key], at=each.decided_at)
+    policies = load_policies(settings.project / "dags", relative_to=settings.project)
     runs = []
     for run in store.runs.undecided():
         if now > run.valid_until and not warehouse.is_published(settings, run.run_key):
             _expire(settings, store, run, now, asked)
         else:
             runs.append(run)
-    decidable = [(run, spec) for run in runs if (spec := _decidable(settings, run, now, asked)) is not None]
-    if not decidable:
-        return
-    export_operations(settings, store, decidable, now)
-    decided = warehouse.decide(settings, [run.run_key for run, _ in decidable], progress=progress)
-    for each in decided.runs:
-        store.runs.mark_decided([each.run_key], at=each.decided_at)
+    decidable = [
+        (run, spec) for run in runs if (spec := _decidable(settings, policies, run, now, asked)) is not None
+    ]
+    for together in _passes(decidable):
+        export_operations(settings, store, policies, together, now)
+        decided = warehouse.decide(settings, [run.run_key for run, _ in together], progress=progress)
+        for each in decided.runs:
+            store.runs.mark_decided([each.run_key], at=each.decided_at)
+
+
+def _passes(decidable: Iterable[tuple[Run, Campaign]]) -> list[list[tuple[Run, Campaign]]]:
+    """All runs together, but of a campaign that asks who got it already one at a time, by logical date.
+
+    Of two such runs that are open at once, in a backfill, the later one may send only what the earlier one
+    does not, and that is known when the earlier one has passed every rule, caps and size included.
+    """
+    passes: defaultdict[int, list[tuple[Run, Campaign]]] = defaultdict(list)
+    earlier: Counter[str] = Counter()
+    for run, spec in sorted(decidable, key=lambda each: (each[0].logical_at, each[0].run_key)):
+        passes[0 if spec.audience.again == "always" else earlier[run.campaign]].append((run, spec))
+        earlier[run.campaign] += 1
+    return [passes[number] for number in sorted(passes)]
 
 
 def _expire(settings: Settings, store: Store, run: Run, now: datetime, asked: str) -> None:
@@ -88,17 +113,20 @@ def _expire(settings: Settings, store: Store, run: Run, now: datetime, asked: st
         raise waited_for
 
 
-def _decidable(settings: Settings, run: Run, now: datetime, asked: str) -> Campaign | None:
+def _decidable(
+    settings: Settings, policies: Policies, run: Run, now: datetime, asked: str
+) -> Campaign | None:
     """The run's spec, when it can be decided; None when not, so that one bad run does not stop the others.
 
     Raises:
-        SegmentNotPublished, AudienceWaits, AudienceNotReady, ValueError: what is wrong, when it is the
-            run that was asked for.
+        SegmentNotPublished, AudienceWaits, AudienceNotReady, RuleSetNotFound, ValueError: what is wrong, when
+            it is the run that was asked for.
     """
     try:
         spec, _ = thaw(run.spec_json)
         # Decided already, but killed before it was noted: what its segments are now is not asked.
         if not warehouse.is_published(settings, run.run_key):
+            require_rule_sets(spec, policies)
             require_ready(settings, run.run_key, spec.audience, now=now, valid_until=run.valid_until)
     except (SegmentNotPublished, AudienceNotReady, ValueError) as error:
         if run.run_key == asked:
@@ -109,36 +137,24 @@ def _decidable(settings: Settings, run: Run, now: datetime, asked: str) -> Campa
 
 
 def export_operations(
-    settings: Settings, store: Store, runs: Iterable[tuple[Run, Campaign]], decided_at: datetime
+    settings: Settings,
+    store: Store,
+    policies: Policies,
+    runs: Iterable[tuple[Run, Campaign]],
+    decided_at: datetime,
 ) -> None:
     """Write what the decision models read from the operational store: the open runs and, as of now,
-    the opt-outs and suppressions.
+    the opt-outs, the suppressions and what messages of earlier runs no longer count.
 
     ``decided_at`` is taken before they are read, so that an opt-out in between is caught at delivery.
     """
-    warehouse.export_open_runs(settings, [open_run_row(run, spec, decided_at) for run, spec in runs])
+    warehouse.export_policies(
+        settings,
+        exempt_topics=exempt_topics(policies),
+        allow_list=allow_list(policies),
+    )
+    rows = [open_run_row(run, spec, policies, decided_at) for run, spec in runs]
+    warehouse.export_open_runs(settings, rows)
     warehouse.export_opt_outs(settings, store.opt_outs.rows())
     warehouse.export_suppressions(settings, store.suppressions.rows())
-
-
-def open_run_row(run: Run | NewRun, spec: Campaign, decided_at: datetime) -> warehouse.OpenRun:
-    """One run as the decision models read it."""
-    experiment = spec.experiment
-    return warehouse.OpenRun(
-        run_key=run.run_key,
-        campaign=run.campaign,
-        logical_at=run.logical_at,
-        decided_at=decided_at,
-        valid_until=run.valid_until,
-        topic=spec.topic,
-        priority=spec.priority,
-        channel_choice=spec.channel_choice,
-        holdout_percent=spec.holdout.percent,
-        holdout_salt=holdout_salt(run.campaign),
-        variant_salt=experiment_salt(run.campaign, experiment.name) if experiment else "",
-        batch_size=spec.delivery.batch_size,
-        include=spec.audience.include,
-        exclude=spec.audience.exclude,
-        channels=tuple(channel.kind for channel in spec.channels),
-        variants=tuple(variant_buckets(experiment)) if experiment else (),
-    )
+    export_ledger_news(settings, store, decided_at)

@@ -12,10 +12,12 @@ from kundresa import delivery, warehouse
 from kundresa.channels import Account, open_sender
 from kundresa.content import Links, compile_templates
 from kundresa.runs.opening import Clock, utc_now
+from kundresa.runs.send_times import SendHours
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign, Channel
 from kundresa.spec.frozen import thaw
-from kundresa.spec.vocabulary import DeliveryReason, RunState
+from kundresa.spec.policies import load_policies
+from kundresa.spec.vocabulary import Consent, DeliveryReason, RunState
 from kundresa.store import Run, RunNotChecked, Store, open_store
 
 
@@ -48,6 +50,9 @@ def deliver(
 ) -> delivery.BatchResult:
     """Deliver one batch, or what is left of it. Delivering it again sends nothing.
 
+    Nothing leaves before the send time of its messages, outside the campaign's window or in quiet hours (as
+    ``dags/policies.yaml`` has them now), whoever asks: the result then says when to ask again.
+
     ``owner`` names this attempt; two workers never share one. ``progress`` is told how many messages
     were settled in each window.
 
@@ -55,6 +60,8 @@ def deliver(
         RunNotChecked: before the quality gate has passed.
         BatchBusy: another worker holds the batch.
         AccountError: the sender account refuses us; nothing of the window in hand was sent.
+        KeyError: when the run has no such batch.
+        SpecError: when the policies cannot be read; nothing is sent then.
     """
     with open_store(settings.store_url) as store:
         run = store.runs.require(run_key)
@@ -63,6 +70,8 @@ def deliver(
         spec, templates = thaw(run.spec_json)
         part = channel_of(spec, channel)
         renderer = compile_templates(spec, templates, links=Links.from_settings(settings))
+        is_exempt = warehouse.read_run(settings, run_key).consent is Consent.EXEMPT
+        policies = load_policies(settings.project / "dags", relative_to=settings.project)
         return delivery.deliver_batch(
             store,
             delivery.Batch(
@@ -70,9 +79,11 @@ def deliver(
                 channel=channel,
                 number=batch_number,
                 topic=spec.topic,
+                is_exempt=is_exempt,
                 policy=spec.delivery.policy,
                 window=spec.delivery.window,
                 decided_at=run.decided_at,
+                not_before=warehouse.batch_send_at(settings, run_key, channel, batch_number),
                 valid_until=run.valid_until,
             ),
             rows=partial(_rows, settings, run_key, channel, batch_number),
@@ -81,6 +92,12 @@ def deliver(
             owner=owner,
             lease=timedelta(seconds=settings.lease_seconds),
             clock=clock,
+            hours=SendHours(
+                spec.send_time,
+                () if is_exempt else policies.quiet_hours,
+                decided_at=run.decided_at,
+                valid_until=run.valid_until,
+            ),
             progress=progress,
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 from kundresa import warehouse
 from kundresa.runs.planning import masked
 from kundresa.settings import Settings
+from kundresa.spec.campaign import MaxSize
 from kundresa.spec.frozen import thaw
 from kundresa.spec.vocabulary import DecisionReason, Verdict
 from kundresa.store import LedgerLine, Run, open_store
@@ -93,19 +94,69 @@ def _values(decision: Mapping[str, Any], run: Run) -> dict[DecisionReason, str]:
     channel, address = decision["channel"], decision["address"]
     channels = ", ".join(each.kind for each in spec.channels)
     consent = f"consent for {channel} × {spec.topic}: {decision['consent_status']}"
+    if decision["consent_status"] == "unknown" and not _failed(decision, DecisionReason.CONSENT_UNKNOWN):
+        consent += "; this topic needs none"
     holdout = (
         f"bucket {decision['holdout_bucket']} of 10,000, held out below {round(spec.holdout.percent * 100)}"
     )
+    capped, outranked = _pressure(decision)
     return {
         DecisionReason.IN_EXCLUDED_SEGMENT: f"in {decision['excluded_by_segment']}"
         if decision["excluded_by_segment"]
         else f"in none of {', '.join(spec.audience.exclude) or '(no segment is excluded)'}",
+        DecisionReason.ALREADY_SENT: f"the last one is of {decision['already_sent_at']:%Y-%m-%d %H:%M}Z"
+        if decision["already_sent_at"]
+        else "none that is too recent",
+        DecisionReason.NOT_IN_SAMPLE: "no sample"
+        if decision["sample_bucket"] is None
+        else f"bucket {decision['sample_bucket']} of 10,000, in the sample below "
+        f"{round(spec.audience.sample * 100)}",
         DecisionReason.CONTACT_POINT_MISSING: f"{channel} address {'known' if address else 'missing'}",
         DecisionReason.ADDRESS_INVALID: masked(address) if address else "no address",
+        DecisionReason.NOT_ON_ALLOW_LIST: masked(address) if address else "no address",
         DecisionReason.SUPPRESSED: decision["suppression_reason"] or "not suppressed",
         DecisionReason.CONSENT_DENIED: consent,
         DecisionReason.CONSENT_UNKNOWN: consent,
+        DecisionReason.TIME_ZONE_UNKNOWN: decision["time_zone"] or "unknown",
+        DecisionReason.OUT_OF_HOURS: _hours(decision, run),
+        DecisionReason.ANOTHER_ENTITY_CHOSEN: f"one message per {spec.audience.one_per.value}",
         DecisionReason.DUPLICATE_ADDRESS: "one message per address",
         DecisionReason.ANOTHER_CHANNEL_CHOSEN: f"{spec.channel_choice.value} of {channels}",
+        DecisionReason.CAPPED: capped,
+        DecisionReason.OUTRANKED: outranked,
+        DecisionReason.OVER_MAX_SIZE: _size(decision, spec.audience.max_size),
+        DecisionReason.GLOBAL_HOLDOUT: "not asked"
+        if decision["global_holdout_bucket"] is None
+        else f"bucket {decision['global_holdout_bucket']} of 10,000",
         DecisionReason.HOLDOUT: holdout,
     }
+
+
+def _failed(decision: Mapping[str, Any], rule: DecisionReason) -> bool:
+    return rule in decision["failed_rules"].split(",")
+
+
+def _pressure(decision: Mapping[str, Any]) -> tuple[str, str]:
+    """What the caps said of earlier messages, and of those that were decided together with this one."""
+    # None: a run of before there were caps.
+    priority = "no priority" if decision["priority"] is None else f"priority {decision['priority']:g}"
+    if decision["cap"] is None:
+        return "no cap is reached", f"nobody went first, {priority}"
+    count = decision["cap_messages"]
+    full = f"cap {decision['cap']} is full: {count} {'message counts' if count == 1 else 'messages count'}"
+    if decision["outranked_by"] is None:
+        return full, f"nobody went first, {priority}"
+    return (
+        "earlier messages leave room",
+        f"{decision['outranked_by']} took the last place: {full}, {priority}",
+    )
+
+
+def _size(decision: Mapping[str, Any], size: MaxSize | None) -> str:
+    return f"place {decision['size_rank']:,}, {size.messages:,} at most" if size else "no maximum size"
+
+
+def _hours(decision: Mapping[str, Any], run: Run) -> str:
+    if _failed(decision, DecisionReason.OUT_OF_HOURS):
+        return f"no permitted time until {run.valid_until:%Y-%m-%d %H:%M}Z"
+    return f"may leave from {decision['send_at']:%Y-%m-%d %H:%M}Z on"

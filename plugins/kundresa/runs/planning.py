@@ -12,13 +12,15 @@ from typing import Any
 from kundresa import warehouse
 from kundresa.content import Links, Renderer, RenderError, compile_templates
 from kundresa.runs.checking import require_campaign
-from kundresa.runs.deciding import open_run_row
 from kundresa.runs.opening import new_run
 from kundresa.runs.readiness import AudienceNotReady, SegmentNotPublished, require_ready
+from kundresa.runs.reservations import ledger_news
+from kundresa.runs.run_rows import open_run_row
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.frozen import thaw
 from kundresa.spec.messages import EmailContent
+from kundresa.spec.policies import allow_list, exempt_topics, load_policies
 from kundresa.spec.vocabulary import Trigger, Verdict
 from kundresa.store import NewRun, open_store
 
@@ -36,11 +38,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``counts`` has one entry per channel, verdict, reason and variant."""
+    """``counts`` has one entry per channel, verdict, reason and variant; ``send_hours`` one per channel and
+    hour in which messages become free to leave."""
 
     campaign: str
     planned_at: datetime
     counts: tuple[warehouse.DecisionCount, ...]
+    send_hours: tuple[warehouse.SendHour, ...]
     samples: tuple[Sample, ...]
     warnings: tuple[str, ...]
 
@@ -80,23 +84,30 @@ def plan_campaign(
         now=moment,
     )
     spec, templates = thaw(run.spec_json)
+    policies = load_policies(settings.project / "dags", relative_to=settings.project)
     with (
         tempfile.TemporaryDirectory(prefix="kundresa-plan-") as folder,
         open_store(settings.store_url) as store,
-        warehouse.plan_decisions(
+    ):
+        news = ledger_news(store, now)
+        with warehouse.plan_decisions(
             settings,
-            [open_run_row(run, spec, moment)],
+            [open_run_row(run, spec, policies, moment)],
+            exempt_topics=exempt_topics(policies),
+            allow_list=allow_list(policies),
             opt_outs=_until(moment, store.opt_outs.rows()),
             suppressions=_until(moment, store.suppressions.rows()),
+            stopped_runs=news.stopped_runs,
+            ledger_news=news.messages,
             scratch=Path(folder),
             as_of=as_of,
             progress=progress,
-        ) as planned,
-    ):
-        counts = tuple(planned.counts())
-        written = _samples(_plan_renderer(settings, spec, templates), spec, planned, samples)
+        ) as planned:
+            counts = tuple(planned.counts())
+            hours = tuple(planned.send_hours())
+            written = _samples(_plan_renderer(settings, spec, templates), spec, planned, samples)
     warnings = [*_readiness(settings, run, spec, now, as_of), *_warnings(spec, counts)]
-    return Plan(campaign, moment, counts, tuple(written), tuple(warnings))
+    return Plan(campaign, moment, counts, hours, tuple(written), tuple(warnings))
 
 
 def _until(moment: datetime, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

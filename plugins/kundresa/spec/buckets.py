@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from kundresa.spec.campaign import Experiment
@@ -32,6 +33,23 @@ def holdout_salt(campaign: str) -> str:
 def experiment_salt(campaign: str, experiment: str) -> str:
     """One salt per experiment: a new experiment shuffles people anew, and independently of the holdout."""
     return f"experiment|{campaign}|{experiment}"
+
+
+def sample_salt(campaign: str) -> str:
+    """One salt per campaign: its sample is the same people in each of its runs."""
+    return f"sample|{campaign}"
+
+
+def global_holdout_salt(rotates: str, at: datetime) -> str:
+    """One salt per period, in UTC: at its end other people are held out."""
+    at = at.astimezone(UTC)
+    period = {
+        "never": "",
+        "month": f"{at:%Y-%m}",
+        "quarter": f"{at.year}-Q{(at.month + 2) // 3}",
+        "year": f"{at:%Y}",
+    }[rotates]
+    return f"global_holdout|{period}"
 
 
 def bucket(salt: str, profile_id: str) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from kundresa.spec.fields import (
     DEFAULT_VALIDITY,
     MAX_VALIDITY,
     NAME_PATTERN,
+    Again,
     Age,
     Cron,
     HoldoutPercent,
@@ -21,6 +22,7 @@ from kundresa.spec.fields import (
     OneOrMoreNames,
     Percent,
     PositivePercent,
+    SamplePercent,
     SmsSender,
     Text,
     TimeZone,
@@ -30,7 +32,10 @@ from kundresa.spec.fields import (
     format_duration,
     misplaced,
 )
-from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy, HeldPolicy, NotReadyPolicy
+from kundresa.spec.policies import DEFAULT_RULE_SET
+from kundresa.spec.send_time import SendTime
+from kundresa.spec.spec import Spec
+from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy, HeldPolicy, NotReadyPolicy, OnePer
 
 __all__ = [
     "MAX_VALIDITY",
@@ -44,6 +49,7 @@ __all__ = [
     "EmailChannel",
     "Experiment",
     "Holdout",
+    "MaxSize",
     "Quality",
     "RowBounds",
     "Schedule",
@@ -51,18 +57,6 @@ __all__ = [
     "Spec",
     "Variant",
 ]
-
-
-class Spec(BaseModel):
-    """What all parts of a spec share: frozen, and a key that is not known is an error."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        validate_default=True,
-        str_strip_whitespace=True,
-        use_attribute_docstrings=True,  # editors show them
-    )
 
 
 class CronSchedule(Spec):
@@ -102,6 +96,16 @@ Schedule = Annotated[
 ]
 
 
+class MaxSize(Spec):
+    """The most messages that a run sends. Those of the highest score go first; equals by a hash of the
+    person, which is the same in every run of the campaign."""
+
+    messages: Annotated[Whole, Field(ge=1, le=1_000_000_000)]
+    """Over all channels."""
+    score: Name | None = None
+    """One of the ``scores`` in ``dbt_project.yml``; null, and no score, go last. None: by the hash alone."""
+
+
 class Audience(Spec):
     """Whom the campaign considers: everyone in any ``include`` segment. Those in an ``exclude``
     segment stay in the account, with that reason."""
@@ -110,6 +114,16 @@ class Audience(Spec):
     """Segments whose people are considered: the name of a dbt model tagged ``segment``."""
     exclude: Names = ()
     """Segments whose people get nothing, and have that as their reason."""
+    again: Again = "always"
+    """When whom a message is for (see ``one_per``) may get this campaign again: in any run, in none, or
+    after this time (10m to 366d). A weekly campaign says 6d: no run is decided on the very second."""
+    one_per: OnePer = OnePer.ENTITY
+    """Whom one message is for, where the segments are of orders, bookings or the like: each of them, or the
+    person, about the one that entered its segment last."""
+    sample: SamplePercent = 100
+    """Of the audience, in percent: the same people in every run of the campaign."""
+    max_size: MaxSize | None = None
+    """The most messages that a run sends, and who is cut."""
     max_age: Age | None = None
     """How old the sources behind these segments may be when the run is decided: 10m to 366d. None asks
     nothing."""
@@ -176,7 +190,7 @@ class Variant(Spec):
     name: Name
     weight: Annotated[Whole, Field(ge=1, le=1000)] = 1
     """Its share is its weight among the weights of all variants."""
-    templates: dict[Literal["email", "sms"], Name] = {}
+    templates: Mapping[Literal["email", "sms"], Name] = {}
     """Stems that replace the channels' own for this arm."""
 
 
@@ -248,7 +262,14 @@ class Campaign(Spec):
     topic: Name
     """What it is about; consent is per channel and topic."""
     priority: Annotated[Whole, Field(ge=0, le=100)] = 50
-    """The higher goes first where campaigns compete."""
+    """The higher goes first where campaigns compete for what a person may still get."""
+    priority_score: Name | None = None
+    """One of the ``scores`` in ``dbt_project.yml``: each person's own priority, in place of the campaign's
+    where it is not null."""
+    rule_sets: Names = (DEFAULT_RULE_SET,)
+    """The sets of caps in ``dags/policies.yaml`` that hold for this campaign. [] is none."""
+    send_time: SendTime | None = None
+    """When messages leave; None is at once, quiet hours apart."""
     channels: Annotated[tuple[Channel, ...], Field(min_length=1), AfterValidator(_one_per_kind)]
     """In order of preference."""
     channel_choice: ChannelChoice = ChannelChoice.FIRST_POSSIBLE

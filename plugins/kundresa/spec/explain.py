@@ -63,8 +63,17 @@ def _problem(
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _wrong_kind(path, context, source)
     if details["loc"] and details["loc"][-1] == "[key]":
-        return _unknown_key(path, _words(context.get("expected", "")), source)
+        return _wrong_key(path, details, source)
     return _wrong_value(path, details, source)
+
+
+def _wrong_key(path: KeyPath, details: ErrorDetails, source: SpecSource) -> SpecProblem:
+    """About a key of a mapping whose keys are the writer's own, or words of a list."""
+    context = details.get("ctx", {})
+    if details["type"] != "string_pattern_mismatch":
+        return _unknown_key(path, _words(context.get("expected", "")), source)
+    message = f"{EXPECTED_BY_PATTERN[context['pattern']]}; found {shown(str(path[-1]))}"
+    return source.problem(path, message, at_key=True)
 
 
 def _unknown_key(path: KeyPath, valid: Iterable[str], source: SpecSource) -> SpecProblem:
@@ -248,7 +257,7 @@ def _inside(annotation: Any, part: int | str) -> Any:
     arguments = get_args(annotation)
     if get_origin(annotation) is tuple:
         return arguments[0]
-    return arguments[1] if get_origin(annotation) is dict else None
+    return arguments[1] if get_origin(annotation) in (dict, Mapping) else None
 
 
 def _fields(annotation: Any) -> dict[str, FieldInfo]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from croniter import croniter
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+COUNTRY_PATTERN = r"^[A-Z]{2}$"
 SMS_SENDER_PATTERN = r"^(\+[1-9]\d{6,14}|[A-Za-z0-9 ]{1,11})$"
 MIN_VALIDITY = timedelta(minutes=10)
 MAX_VALIDITY = timedelta(days=14)
@@ -21,19 +22,23 @@ MAX_AGE = timedelta(days=366)
 DEFAULT_VALIDITY = timedelta(hours=84)
 
 EXPECTED_BY_PATTERN = {
+    COUNTRY_PATTERN: "expected a country in two capital letters (ISO 3166), for example SE",
     NAME_PATTERN: "expected a name: lower-case letters, digits and _, a letter first, at most 63 characters",
     SMS_SENDER_PATTERN: "expected a number as +46701234567 or at most 11 letters, digits and spaces",
 }
 """What to say to a person instead of a regular expression."""
 
 _DURATION = re.compile(r"^(\d{1,9})([smhd])$", re.ASCII)
+_AGAIN_PATTERN = rf"^(always|never|{_DURATION.pattern[1:-1]})$"
 _DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _EXPECTED_DURATION = "expected a whole number and one unit of s, m, h, d: for example 84h"
 # croniter's R draws a time at random and H hashes one: the same spec would have two schedules.
 _RANDOM_CRON = re.compile(r"\b[RH]\b|[^\x20-\x7e]", re.IGNORECASE)
-_ADDRESS = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z0-9-]{2,63}"
+_DOMAIN = r"(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z0-9-]{2,63}"
+_ADDRESS = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~.-]{{1,64}}@{_DOMAIN}"
 # Narrower than RFC 5322 section 3.4 on purpose: one mailbox, a display name without comments.
 _MAILBOX = re.compile(rf"""(?:"[^"\\]*"|[^<>@,;:"\\()\[\]]*)\s?<{_ADDRESS}>|{_ADDRESS}""")
+_RECIPIENT = re.compile(rf"{_ADDRESS}|@{_DOMAIN}|\+[1-9]\d{{6,14}}", re.ASCII)
 _MACHINE_ZONES = frozenset({"localtime", "posixrules", "Factory"})
 
 
@@ -78,12 +83,34 @@ def _bounded_age(value: timedelta) -> timedelta:
     return value
 
 
+def _again(value: object) -> timedelta | str:
+    if value in ("always", "never"):
+        return str(value)
+    try:
+        return _bounded_age(parse_duration(value))
+    except ValueError:
+        raise PydanticCustomError(
+            "again",
+            "expected 'always', 'never' or a time from 10m to 366d, for example 30d",
+            {"expected": "'always', 'never'"},
+        ) from None
+
+
+def _format_again(value: timedelta | str) -> str:
+    return format_duration(value) if isinstance(value, timedelta) else value
+
+
 def time_zones() -> list[str]:
     """Every IANA zone, sorted, without the names that mean "as this machine is set"."""
     return sorted(available_timezones() - _MACHINE_ZONES)
 
 
-def _time_zone(value: str) -> str:
+def require_time_zone(value: str) -> str:
+    """The value, when it is an IANA zone.
+
+    Raises:
+        PydanticCustomError: when it is not, or means "as this machine is set".
+    """
     # Not by time_zones(): that opens 600 files, and a spec is loaded at every parse.
     try:
         known = value not in _MACHINE_ZONES and ZoneInfo(value).key == value
@@ -109,6 +136,12 @@ def _cron(value: str) -> str:
 def _mailbox(value: str) -> str:
     if not value.isprintable() or not _MAILBOX.fullmatch(value):
         raise ValueError("expected one address, for example Shop <hello@shop.example>")
+    return value
+
+
+def _recipient(value: str) -> str:
+    if not _RECIPIENT.fullmatch(value):
+        raise ValueError("expected an address, '@' and a domain, or a number as +46701234567")
     return value
 
 
@@ -170,6 +203,9 @@ HoldoutPercent = Annotated[
     AfterValidator(_plain_zero),
     AfterValidator(_whole_buckets),
 ]
+SamplePercent = Annotated[
+    float, Field(strict=True, allow_inf_nan=False, gt=0, le=100), AfterValidator(_whole_buckets)
+]
 Validity = Annotated[
     timedelta,
     BeforeValidator(parse_duration, json_schema_input_type=Annotated[str, Field(pattern=_DURATION.pattern)]),
@@ -182,7 +218,15 @@ Age = Annotated[
     AfterValidator(_bounded_age),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
 ]
-TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Again = Annotated[
+    timedelta | Literal["always", "never"],
+    # One rule for both: of a union pydantic reports what each member finds wrong.
+    PlainValidator(_again, json_schema_input_type=Annotated[str, Field(pattern=_AGAIN_PATTERN)]),
+    PlainSerializer(_format_again, return_type=str, when_used="json"),
+]
+TimeZone = Annotated[str, AfterValidator(require_time_zone)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Mailbox = Annotated[str, Field(max_length=320), AfterValidator(_mailbox)]
+Recipient = Annotated[str, Field(max_length=320), AfterValidator(_recipient)]
+"""One address or number, or ``@domain`` for all of a domain."""
 SmsSender = Annotated[str, Field(pattern=SMS_SENDER_PATTERN)]

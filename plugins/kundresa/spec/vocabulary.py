@@ -25,13 +25,23 @@ class DecisionReason(StrEnum):
     is the decision's reason, all that fail are its ``failed_rules``."""
 
     IN_EXCLUDED_SEGMENT = "in_excluded_segment"
+    ALREADY_SENT = "already_sent"
+    NOT_IN_SAMPLE = "not_in_sample"
     CONTACT_POINT_MISSING = "contact_point_missing"
     ADDRESS_INVALID = "address_invalid"
+    NOT_ON_ALLOW_LIST = "not_on_allow_list"
     SUPPRESSED = "suppressed"
     CONSENT_DENIED = "consent_denied"
     CONSENT_UNKNOWN = "consent_unknown"
+    TIME_ZONE_UNKNOWN = "time_zone_unknown"
+    OUT_OF_HOURS = "out_of_hours"
+    ANOTHER_ENTITY_CHOSEN = "another_entity_chosen"
     DUPLICATE_ADDRESS = "duplicate_address"
     ANOTHER_CHANNEL_CHOSEN = "another_channel_chosen"
+    CAPPED = "capped"
+    OUTRANKED = "outranked"
+    OVER_MAX_SIZE = "over_max_size"
+    GLOBAL_HOLDOUT = "global_holdout"
     HOLDOUT = "holdout"
 
 
@@ -99,6 +109,38 @@ class ChannelChoice(StrEnum):
     """The first in the campaign's order on which the person may be reached."""
     ALL = "all"
     """Every channel on which the person may be reached: one message each."""
+    PREFERRED = "preferred"
+    """The one that the person opened or clicked in last; for who never did, as ``first_possible``."""
+
+
+class OnePer(StrEnum):
+    """Whom one message of a campaign is for, where its segments are of orders, bookings or the like."""
+
+    ENTITY = "entity"
+    """Each entity: a person with two orders gets two."""
+    PERSON = "person"
+    """The person, about the entity that entered its segment last."""
+
+
+class Consent(StrEnum):
+    """Which answer a topic needs."""
+
+    YES = "yes"
+    """A yes. Unknown is not yes."""
+    NOT_NO = "not_no"
+    """Anything but a no."""
+    EXEMPT = "exempt"
+    """None is asked for: a message that carries out what the person ordered, not marketing. A no to every
+    topic, or to another, does not stop it; a no to this very topic and a suppressed address do."""
+
+
+class Outside(StrEnum):
+    """What happens to a message that may not leave now because of the hour."""
+
+    DEFER = "defer"
+    """It leaves at the next permitted minute within the run's validity."""
+    EXCLUDE = "exclude"
+    """It is not sent."""
 
 
 class RunState(StrEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -83,8 +83,11 @@ class LedgerReads:
             retry_at=tally.retry_at,
         )
 
-    def rows(self, run_key: str, chunk: int = 5_000) -> Iterator[list[dict[str, Any]]]:
-        """All lines of a run, in chunks of at most ``chunk`` dicts with the keys of ``EXPORTED``.
+    def rows(
+        self, run_key: str, chunk: int = 5_000, *, states: Collection[MessageState] | None = None
+    ) -> Iterator[list[dict[str, Any]]]:
+        """All lines of a run, or those in some states, in chunks of at most ``chunk`` dicts with the keys of
+        ``EXPORTED``.
 
         Each chunk is a query of its own that starts after the last key of the one before, so memory
         does not grow with the run and no transaction stays open meanwhile. A line that is settled in
@@ -97,6 +100,8 @@ class LedgerReads:
             .order_by(*position)
             .limit(chunk)
         )
+        if states is not None:
+            query = query.where(messages.c.state.in_([state.value for state in states]))
         page: Select[Any] = query
         while True:
             with self._database.read() as connection:

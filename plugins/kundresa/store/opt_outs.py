@@ -55,18 +55,21 @@ class OptOuts:
         *,
         channel: str,
         topic: str,
+        with_every_topic: bool = True,
         profile_ids: Sequence[str],
         addresses: Sequence[str],
     ) -> OptOutHits:
-        """Who of these people said no to this topic, or all, on this channel at ``since`` or later.
+        """Who of these people said no to this topic on this channel at ``since`` or later; a no to every
+        topic counts too, unless ``with_every_topic`` is false.
 
         A person matches by profile or by address: the row may come from a merged profile, or from a
         link that knew no profile. One query for at most a few thousand people.
         """
+        topics = (topic, EVERY_TOPIC) if with_every_topic else (topic,)
         query = select(opt_outs.c.profile_id, opt_outs.c.address).where(
             opt_outs.c.recorded_at >= since,
             opt_outs.c.channel == channel,
-            opt_outs.c.topic.in_((topic, EVERY_TOPIC)),
+            opt_outs.c.topic.in_(topics),
             or_(opt_outs.c.profile_id.in_(profile_ids), opt_outs.c.address.in_(addresses)),
         )
         with self._database.read() as connection:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, select, update
 
 from kundresa.spec.vocabulary import CloseReason, RunState, Trigger
 from kundresa.store.engine import Database
@@ -85,6 +85,11 @@ class Runs:
     def unfinished(self) -> tuple[Run, ...]:
         """All runs that are not closed, the earliest logical date first."""
         return self._in_order(runs.c.state != RunState.CLOSED.value)
+
+    def unaccounted(self) -> tuple[Run, ...]:
+        """All decided runs without an account, the earliest logical date first: the warehouse does not know
+        yet what has become of their messages."""
+        return self._in_order(and_(runs.c.decided_at.is_not(None), runs.c.account_json.is_(None)))
 
     def _in_order(self, which: ColumnElement[bool]) -> tuple[Run, ...]:
         query = select(runs).where(which).order_by(runs.c.logical_at, runs.c.run_key)

@@ -22,6 +22,8 @@ from kundresa.warehouse.decisions import (
     decide,
     decided_at,
     is_published,
+    publish_recorded,
+    read_run,
 )
 from kundresa.warehouse.errors import (
     DbtFailed,
@@ -32,10 +34,14 @@ from kundresa.warehouse.errors import (
 )
 from kundresa.warehouse.exports import (
     OpenRun,
+    RunCap,
+    RunOpening,
     ensure_exports,
     export_ledger,
+    export_ledger_news,
     export_open_runs,
     export_opt_outs,
+    export_policies,
     export_suppressions,
 )
 from kundresa.warehouse.manifest import Manifest, SourceTable, load_manifest
@@ -44,10 +50,13 @@ from kundresa.warehouse.people import find_profiles, person_decisions
 from kundresa.warehouse.plan import PlannedDecisions, plan_decisions
 from kundresa.warehouse.published import (
     DecisionCount,
+    SendHour,
     batch_numbers,
+    batch_send_at,
     batch_sizes,
     decision_counts,
     read_batch,
+    send_hours,
 )
 from kundresa.warehouse.reconcile import AccountLines, ReconcileCounts, reconcile_counts
 from kundresa.warehouse.segment_report import (
@@ -74,14 +83,18 @@ __all__ = [
     "OpenRun",
     "PlannedDecisions",
     "ReconcileCounts",
+    "RunCap",
     "RunNotPublished",
+    "RunOpening",
     "SegmentDetail",
     "SegmentLine",
     "SegmentState",
+    "SendHour",
     "SourceTable",
     "UnknownSegment",
     "WarehouseError",
     "batch_numbers",
+    "batch_send_at",
     "batch_sizes",
     "build_warehouse",
     "builds_folder",
@@ -92,8 +105,10 @@ __all__ = [
     "decision_counts",
     "ensure_exports",
     "export_ledger",
+    "export_ledger_news",
     "export_open_runs",
     "export_opt_outs",
+    "export_policies",
     "export_suppressions",
     "find_profiles",
     "is_published",
@@ -103,12 +118,15 @@ __all__ = [
     "promote",
     "prune_builds",
     "prune_exports",
+    "publish_recorded",
     "published_segments",
     "query",
     "read_batch",
+    "read_run",
     "reconcile_counts",
     "record",
     "segment_detail",
     "segment_lines",
     "segment_states",
+    "send_hours",
 ]

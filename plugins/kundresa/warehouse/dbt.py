@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 # By `-c`, not by path: the script's folder would be first on sys.path, and `dbt.py` here would be `dbt`.
 _CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from kundresa.warehouse.runner import main; main()"
 _STDERR_TAIL = 2_000
+_JAVA_ERROR = re.compile(r"java\.lang\.[A-Za-z]+Error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +165,10 @@ class Dbt:
 
 
 def _result(outcome: Mapping[str, Any] | None, returncode: int, errors: IO[bytes]) -> DbtResult:
+    errors.seek(0)
+    said = errors.read().decode(errors="replace")
     if outcome is None:
-        errors.seek(0)
-        text = errors.read().decode(errors="replace")[-_STDERR_TAIL:].strip()
+        text = said[-_STDERR_TAIL:].strip()
         how = (
             f"was killed by signal {-returncode}" if returncode < 0 else f"ended with exit code {returncode}"
         )
@@ -177,7 +180,17 @@ def _result(outcome: Mapping[str, Any] | None, returncode: int, errors: IO[bytes
         for command in outcome["commands"]
     )
     if outcome["failures"]:
-        raise DbtFailed(outcome["failed"], [DbtFailure(**failure) for failure in outcome["failures"]])
+        failures = [DbtFailure(**failure) for failure in outcome["failures"]]
+        raise DbtFailed(outcome["failed"], [*failures, *_engine_failures(said)])
     if returncode != 0:
         raise WarehouseError(f"dbt finished, but its process ended with exit code {returncode}")
     return DbtResult(outcome["start_seconds"], commands)
+
+
+def _engine_failures(said: str) -> list[DbtFailure]:
+    """What ended Spark's Java process, of which dbt knows only that it is gone."""
+    found = _JAVA_ERROR.search(said)
+    if found is None:
+        return []
+    hint = "; give it more with KUNDRESA_SPARK_MEMORY" if found[0] == "java.lang.OutOfMemoryError" else ""
+    return [DbtFailure("process", "died", f"Spark's Java process met {found[0]}{hint}", "")]

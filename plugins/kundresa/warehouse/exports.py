@@ -6,13 +6,14 @@ Each file is replaced in one rename. Rows are streamed: memory holds one chunk.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from kundresa.settings import Settings
+from kundresa.spec.vocabulary import Consent, OnePer
 from kundresa.warehouse.files import replacing
 from kundresa.warehouse.schemas import EXPORTS, Columns, arrow_schema
 
@@ -20,9 +21,43 @@ CHUNK_ROWS = 20_000
 """Rows in memory, and in a row group: about 10 MB as Python objects. Below ~5,000 files grow by their
 footers; above ~100,000 memory shows."""
 
+EVERY_TOPIC = "*"
+"""In ``run_cap_topics``: every topic but the exempt ones."""
+
 _NO_LEDGER = "no_run"
 """The ledger's file without rows: a glob that matches nothing is an error. No run key is like it (all have
 a time), and Spark does not see files with an underscore in front."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCap:
+    """One cap that a run is under.
+
+    ``window_seconds`` is a rolling time; None is a calendar period, and ``periods`` are those that cover
+    the run's validity, as (time zone, start, end): of the one zone that it is in, or of every zone when it is
+    the recipient's (the empty zone for people whose own is unknown). ``topics`` None is every topic that
+    is not exempt from consent. ``counted_per`` is a column of profiles; empty is the person.
+    """
+
+    cap: str
+    max_messages: int
+    channels: tuple[str, ...]
+    window_seconds: int | None = None
+    is_recipient_time: bool = False
+    topics: tuple[str, ...] | None = None
+    counted_per: str = ""
+    periods: Sequence[tuple[str, datetime, datetime]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunOpening:
+    """The first instant at which a run may write to people of one time zone and country. The empty zone
+    is for people whose own is unknown, and of a zone that is not here; the empty country for every
+    country that is not here. ``opens_at`` None: not within the run's validity."""
+
+    time_zone: str
+    country: str
+    opens_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +67,10 @@ class OpenRun:
     Instants are aware. ``decided_at`` is the instant that the decisions are made for. ``variant_salt``
     is empty without an experiment; ``variants`` are (name, first bucket, end of the range) and cover
     0 to 10000. ``channels`` are in the campaign's order.
+
+    ``history_from``: the earliest message that any of its rules asks about; None when none does.
+    ``not_again_since``: who got the campaign since then does not get it again; None asks nothing.
+    ``consent`` is one of ``spec.vocabulary.Consent``. ``openings`` are read when ``is_timed``.
     """
 
     run_key: str
@@ -50,6 +89,21 @@ class OpenRun:
     exclude: tuple[str, ...]
     channels: tuple[str, ...]
     variants: Sequence[tuple[str, int, int]] = ()
+    history_from: datetime | None = None
+    not_again_since: datetime | None = None
+    one_per: str = OnePer.ENTITY.value
+    sample_percent: float = 100.0
+    sample_salt: str = ""
+    max_size: int | None = None
+    size_score: str = ""
+    priority_score: str = ""
+    consent: str = Consent.YES.value
+    is_allow_listed: bool = False
+    is_timed: bool = False
+    global_holdout_percent: float = 0.0
+    global_holdout_salt: str = ""
+    caps: tuple[RunCap, ...] = ()
+    openings: Sequence[RunOpening] = ()
 
 
 def ensure_exports(settings: Settings) -> None:
@@ -85,15 +139,73 @@ def export_open_runs(settings: Settings, runs: Iterable[OpenRun]) -> None:
         for run in undecided
         for name, start, end in run.variants
     ]
+    openings = [{"run_key": run.run_key, **asdict(opening)} for run in undecided for opening in run.openings]
     plain = [{name: getattr(run, name) for name in EXPORTS["runs"]} for run in undecided]
-    for name, rows in (
-        ("run_segments", segments),
-        ("run_channels", channels),
-        ("run_variants", variants),
+    tables: dict[str, list[dict[str, Any]]] = {
+        "run_segments": segments,
+        "run_channels": channels,
+        "run_variants": variants,
+        "run_openings": openings,
+        **_caps(undecided),
         # Last: a run is open to the models when it is here.
-        ("runs", plain),
-    ):
+        "runs": plain,
+    }
+    for name, rows in tables.items():
         _write(_path(settings, name), EXPORTS[name], rows)
+
+
+def _caps(runs: Iterable[OpenRun]) -> dict[str, list[dict[str, Any]]]:
+    tables: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in ("run_caps", "run_cap_channels", "run_cap_topics", "run_cap_periods")
+    }
+    for run_key, cap in ((run.run_key, cap) for run in runs for cap in run.caps):
+        key = {"run_key": run_key, "cap": cap.cap}
+        tables["run_caps"].append(
+            {
+                **key,
+                "max_messages": cap.max_messages,
+                "window_seconds": cap.window_seconds,
+                "is_recipient_time": cap.is_recipient_time,
+                "counted_per": cap.counted_per,
+            }
+        )
+        tables["run_cap_channels"] += [{**key, "channel": channel} for channel in cap.channels]
+        tables["run_cap_topics"] += [{**key, "topic": topic} for topic in cap.topics or (EVERY_TOPIC,)]
+        tables["run_cap_periods"] += [
+            {**key, "time_zone": zone, "starts_at": start, "ends_at": end} for zone, start, end in cap.periods
+        ]
+    return tables
+
+
+def export_policies(settings: Settings, *, exempt_topics: Iterable[str], allow_list: Iterable[str]) -> None:
+    """Write the topics that are exempt from consent, and whom an installation may write to (lower case;
+    read only for runs that are ``is_allow_listed``)."""
+    topics = [{"topic": topic} for topic in exempt_topics]
+    _write(_path(settings, "exempt_topics"), EXPORTS["exempt_topics"], topics)
+    _write(_path(settings, "allow_list"), EXPORTS["allow_list"], [{"entry": entry} for entry in allow_list])
+
+
+def export_earlier_runs(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Write which published runs are to be counted, with their topics, for a plan that leaves some out;
+    returns the file."""
+    _write(_path(settings, "earlier_runs"), EXPORTS["earlier_runs"], rows)
+    return _path(settings, "earlier_runs")
+
+
+def export_ledger_news(
+    settings: Settings, *, stopped_runs: Iterable[str], messages: Iterable[Mapping[str, Any]]
+) -> int:
+    """Write what the ledger knows and the warehouse does not yet; returns how many messages.
+
+    Args:
+        stopped_runs: keys of the runs of which nothing more leaves.
+        messages: with ``message_id``, ``run_key`` and ``state``, of runs that have no account yet: those that
+            failed or were withheld; of the stopped ones those that left as well.
+    """
+    _write(
+        _path(settings, "stopped_runs"), EXPORTS["stopped_runs"], [{"run_key": key} for key in stopped_runs]
+    )
+    return _write(_path(settings, "ledger_news"), EXPORTS["ledger_news"], messages)
 
 
 def export_opt_outs(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> int:

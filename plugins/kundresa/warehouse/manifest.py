@@ -49,11 +49,13 @@ class Manifest:
         raw: Path,
         raw_format: str = "csv",
         segments: Mapping[str, Mapping[str, Any]] | None = None,
+        scores: Mapping[str, str] | None = None,
     ) -> None:
         self._document = document
         self._raw = raw
         self._raw_format = raw_format
         self._segments = segments or {}
+        self._scores = scores or {}
 
     def segments(self) -> dict[str, str]:
         """Name → description of every segment, by name: those declared in the variable ``segments`` of
@@ -63,6 +65,10 @@ class Manifest:
             name: given.get("description") or self._model(name)["description"]
             for name, given in sorted(self._segments.items())
         }
+
+    def scores(self) -> dict[str, str]:
+        """Name → SQL of every score, by name: the variable ``scores`` of ``dbt_project.yml``."""
+        return dict(sorted(self._scores.items()))
 
     def columns(self, model: str) -> dict[str, str]:
         """Name → data type of a model's declared columns, in their order.
@@ -172,15 +178,19 @@ def load_manifest(settings: Settings, *, progress: Progress | None = None) -> Ma
                 dbt.invoke([], progress=progress)
                 write_text(_fingerprint_file(workspace), before)
     document = json.loads(_manifest_file(workspace).read_text(encoding="utf-8"))
-    return Manifest(document, settings.raw, settings.raw_format, _segments(workspace.project))
+    variables = _variables(workspace.project)
+    return Manifest(
+        document, settings.raw, settings.raw_format, variables["segments"], variables.get("scores")
+    )
 
 
-def _segments(project: Path) -> Mapping[str, Mapping[str, Any]]:
-    """The variable ``segments``, which dbt's manifest leaves out. dbt has parsed it, so it is in order."""
+def _variables(project: Path) -> Mapping[str, Any]:
+    """The variables of the project, which dbt's manifest leaves out. dbt has parsed them, so they are in
+    order."""
     import yaml
 
     document = yaml.safe_load((project / "dbt_project.yml").read_text(encoding="utf-8"))
-    found: Mapping[str, Mapping[str, Any]] = document["vars"]["segments"]
+    found: Mapping[str, Any] = document["vars"]
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from kundresa.settings import Settings
 from kundresa.warehouse.build import current_build
 from kundresa.warehouse.schemas import PUBLISHED
-from kundresa.warehouse.sql import PER_RUN, empty, fetch, parquet, published_database, query
+from kundresa.warehouse.sql import PER_RUN, contracted, empty, fetch, published_database, query
 
 _MIN_DIGITS = 6
 """Fewer digits are no phone number; they would match many."""
@@ -52,7 +52,8 @@ def person_decisions(
     # Run keys start with the campaign's name: other campaigns' files are not opened.
     glob = PER_RUN["decisions"].replace("*", f"{campaign}--*", 1)
     found = next(settings.published.glob(glob), None)
-    source = parquet(settings.published / glob) if found else empty(PUBLISHED["decisions"])
+    columns = PUBLISHED["decisions"]
+    source = contracted(settings.published / glob, columns) if found else empty(columns)
     return query(
         settings,
         f"select * from ({source}) where campaign = $campaign and {where.removeprefix('where ')}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,24 @@ from kundresa.warehouse.decisions import publish_run, use_published
 from kundresa.warehouse.exports import (
     OpenRun,
     ensure_exports,
+    export_earlier_runs,
+    export_ledger_news,
     export_open_runs,
     export_opt_outs,
+    export_policies,
     export_suppressions,
 )
 from kundresa.warehouse.files import settle
-from kundresa.warehouse.published import DecisionCount, batch_numbers, decision_counts, read_batch, run_folder
+from kundresa.warehouse.published import (
+    DecisionCount,
+    SendHour,
+    batch_numbers,
+    decision_counts,
+    read_batch,
+    run_folder,
+    send_hours,
+)
+from kundresa.warehouse.sql import query
 from kundresa.warehouse.workspace import scratch_workspace
 
 
@@ -37,6 +49,10 @@ class PlannedDecisions:
         """Lines by channel, verdict, reason and variant, over all planned runs."""
         return [count for key in self.run_keys for count in decision_counts(self.settings, key)]
 
+    def send_hours(self) -> list[SendHour]:
+        """When messages may leave, by channel and hour, run by run."""
+        return [hour for key in self.run_keys for hour in send_hours(self.settings, key)]
+
     def sample_rows(self, channel: str, limit: int) -> list[dict[str, Any]]:
         """Up to ``limit`` of each run's messages on a channel, as delivery would read them."""
         rows: list[dict[str, Any]] = []
@@ -51,14 +67,20 @@ def plan_decisions(
     settings: Settings,
     runs: Sequence[OpenRun],
     *,
+    exempt_topics: Iterable[str] = (),
+    allow_list: Iterable[str] = (),
     opt_outs: Iterable[Mapping[str, Any]] = (),
     suppressions: Iterable[Mapping[str, Any]] = (),
+    stopped_runs: Iterable[str] = (),
+    ledger_news: Iterable[Mapping[str, Any]] = (),
     scratch: Path,
     as_of: datetime | None = None,
     progress: Progress | None = None,
 ) -> Iterator[PlannedDecisions]:
     """Decide runs on the marts that are published now, as if they were open now; with ``as_of`` on what
-    these marts say was known then.
+    these marts say was known then, and beside the runs that were decided by then. What runs have sent or
+    still will counts as in a decision: it is read where decisions read it; ``stopped_runs`` and
+    ``ledger_news`` are those of :func:`export_ledger_news`.
 
     Nothing outside ``scratch`` is written or locked: it works while a build or a decision is running.
 
@@ -69,11 +91,14 @@ def plan_decisions(
     build = current_build(settings)
     inside = replace(settings, home=scratch)
     ensure_exports(inside)
+    export_policies(inside, exempt_topics=exempt_topics, allow_list=allow_list)
     export_open_runs(inside, runs)
     export_opt_outs(inside, opt_outs)
     export_suppressions(inside, suppressions)
+    export_ledger_news(inside, stopped_runs=stopped_runs, messages=ledger_news)
+    earlier = None if as_of is None else export_earlier_runs(inside, _runs_decided_until(settings, as_of))
     keys = tuple(run.run_key for run in runs)
-    Dbt(scratch_workspace(settings, scratch)).invoke(
+    Dbt(scratch_workspace(settings, scratch, earlier_runs=earlier)).invoke(
         [
             use_published(build.path, as_of=as_of),
             ("run", "--select", "tag:decide"),
@@ -84,3 +109,13 @@ def plan_decisions(
     for key in keys:
         settle(run_folder(inside, key))
     yield PlannedDecisions(inside, keys)
+
+
+def _runs_decided_until(settings: Settings, as_of: datetime) -> list[dict[str, Any]]:
+    return query(
+        settings, "select run_key, topic from decided_runs where decided_at <= $as_of", as_of=_naive(as_of)
+    )
+
+
+def _naive(instant: datetime) -> datetime:
+    return instant.astimezone(UTC).replace(tzinfo=None)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from kundresa.settings import Settings
+from kundresa.spec.vocabulary import Verdict
 from kundresa.warehouse.errors import RunNotPublished
 
 _NUMBER = re.compile(r"batch_number=(\d+)$")
@@ -23,6 +25,15 @@ class DecisionCount:
     reason: str | None
     variant: str | None
     lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendHour:
+    """How many messages of a run on a channel may leave from some time in this hour on."""
+
+    channel: str
+    starts_at: datetime
+    messages: int
 
 
 def run_folder(settings: Settings, run_key: str) -> Path:
@@ -87,15 +98,58 @@ def read_batch(
         RunNotPublished: when the run was never decided.
         KeyError: when it has no such batch.
     """
-    batches = _batches(settings, run_key, channel)
-    if number not in batches:
-        raise KeyError(f"run {run_key} has no batch {number} on {channel}")
     skip = start_row
-    for file in _files(batches[number]):
+    for file in _files(_batch(settings, run_key, channel, number)):
         for rows in _read(file, skip, chunk_rows):
             # Spark leaves to the path what the path says.
             yield [{"channel": channel, "batch_number": number, **row} for row in rows]
         skip = max(skip - _rows(file), 0)
+
+
+def batch_send_at(settings: Settings, run_key: str, channel: str, number: int) -> datetime:
+    """The instant before which no message of the batch may leave: the latest ``send_at`` in it. (They are all
+    the same, since batches are cut by it; should they ever not be, some leave late and none early.)
+
+    Raises:
+        RunNotPublished: when the run was never decided.
+        KeyError: when it has no such batch.
+        ValueError: when a message of it has no send time.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    files = _files(_batch(settings, run_key, channel, number))
+    send_at = pq.read_table(files, columns=["send_at"], partitioning=None)["send_at"]
+    latest = pc.max(send_at).as_py()
+    if latest is None or send_at.null_count:
+        raise ValueError(f"run {run_key}, {channel} batch {number}: a message without a send time")
+    found: datetime = latest.replace(tzinfo=UTC)
+    return found
+
+
+def send_hours(settings: Settings, run_key: str) -> list[SendHour]:
+    """How many messages may leave from when on, by channel and the full hour in which ``send_at`` lies.
+
+    Raises:
+        RunNotPublished: when the run was never decided.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    files = _files(decisions_folder(settings, run_key))
+    send = pq.read_table(
+        files,
+        columns=["channel", "send_at"],
+        filters=[("verdict", "=", Verdict.SEND.value)],
+        partitioning=None,
+    )
+    hours = send.set_column(1, "hour", pc.floor_temporal(send["send_at"], unit="hour"))
+    counted = hours.group_by(["channel", "hour"]).aggregate([([], "count_all")])
+    found = [
+        SendHour(row["channel"], row["hour"].replace(tzinfo=UTC), row["count_all"])
+        for row in counted.to_pylist()
+    ]
+    return sorted(found, key=lambda each: (each.channel, each.starts_at))
 
 
 def decision_counts(settings: Settings, run_key: str) -> list[DecisionCount]:
@@ -117,6 +171,13 @@ def decision_counts(settings: Settings, run_key: str) -> list[DecisionCount]:
     return sorted(
         counts, key=lambda each: (each.channel, each.verdict, each.reason or "", each.variant or "")
     )
+
+
+def _batch(settings: Settings, run_key: str, channel: str, number: int) -> Path:
+    batches = _batches(settings, run_key, channel)
+    if number not in batches:
+        raise KeyError(f"run {run_key} has no batch {number} on {channel}")
+    return batches[number]
 
 
 def _batches(settings: Settings, run_key: str, channel: str) -> dict[int, Path]:

@@ -43,7 +43,7 @@ def published_database(settings: Settings) -> Iterator[Any]:
         for name, columns in PUBLISHED.items():
             files = settings.published / PER_RUN[name]
             found = next(settings.published.glob(PER_RUN[name]), None)
-            _view(connection, name, parquet(files) if found else empty(columns))
+            _view(connection, name, contracted(files, columns) if found else empty(columns))
         for mart in _marts(settings):
             _view(connection, mart.name, parquet(mart / "*.parquet"))
         yield connection
@@ -59,6 +59,12 @@ def fetch(connection: Any, sql: str, parameters: Mapping[str, Any]) -> list[dict
 def parquet(files: Path) -> str:
     """The SQL that reads Parquet files; ``=`` in a folder's name means nothing."""
     return f"select * from read_parquet({_literal(files)}, hive_partitioning = false)"
+
+
+def contracted(files: Path, columns: Columns) -> str:
+    """The SQL that reads Parquet files of several releases: a column that a file lacks is null."""
+    read = f"read_parquet({_literal(files)}, hive_partitioning = false, union_by_name = true)"
+    return f"{empty(columns)} union all by name select * from {read}"
 
 
 def empty(columns: Columns) -> str:

@@ -28,7 +28,11 @@ class Workspace:
     raw: Path
     raw_format: str
     exports: Path
+    published_runs: Path
     artifacts: Path
+    ledger: Path
+    earlier_runs: Path | None = None
+    """One file in place of those of all published runs, to leave some out."""
 
     @property
     def lock(self) -> Path:
@@ -46,6 +50,8 @@ class Workspace:
             "KUNDRESA_RAW": str(self.raw),
             "KUNDRESA_RAW_FORMAT": self.raw_format,
             "KUNDRESA_EXPORTS": str(self.exports),
+            "KUNDRESA_LEDGER": str(self.ledger),
+            **self._earlier(),
             "KUNDRESA_WAREHOUSE_PATH": str(self.database),
             "KUNDRESA_DBT_TARGET": self.target,
             "DBT_PROJECT_DIR": str(self.project),
@@ -58,6 +64,20 @@ class Workspace:
             "DBT_USE_COLORS": "false",
             "DBT_QUIET": "true",
         }
+
+    def _earlier(self) -> Mapping[str, str]:
+        """Where the runs that are published are read. None before there is one: the project's default is
+        empty files then, since a pattern that matches nothing is an error."""
+        patterns = {
+            "KUNDRESA_EARLIER_DECISIONS": "*/decisions/*.parquet",
+            "KUNDRESA_EARLIER_RUNS": "*/run.parquet",
+        }
+        if not all(any(self.published_runs.glob(pattern)) for pattern in patterns.values()):
+            return {}
+        found = {name: str(self.published_runs / pattern) for name, pattern in patterns.items()}
+        return (
+            found if self.earlier_runs is None else found | {"KUNDRESA_EARLIER_RUNS": str(self.earlier_runs)}
+        )
 
 
 def build_workspace(settings: Settings) -> Workspace:
@@ -77,8 +97,11 @@ def parse_workspace(settings: Settings) -> Workspace:
     return _workspace(settings, "dbt parse", artifacts / _DATABASE, artifacts)
 
 
-def scratch_workspace(settings: Settings, folder: Path) -> Workspace:
-    """A warehouse that is thrown away with its folder."""
+def scratch_workspace(settings: Settings, folder: Path, *, earlier_runs: Path | None = None) -> Workspace:
+    """A warehouse that is thrown away with its folder. It reads the ledger and the published runs of the
+    installation, or of the latter only those in the file ``earlier_runs``."""
+    exports = folder / "exports"
+    ledger = settings.exports / "ledger"
     return Workspace(
         name="plan",
         project=settings.dbt_project,
@@ -86,8 +109,12 @@ def scratch_workspace(settings: Settings, folder: Path) -> Workspace:
         database=folder / _DATABASE,
         raw=settings.raw,
         raw_format=settings.raw_format,
-        exports=folder / "exports",
+        exports=exports,
+        published_runs=settings.published / "runs",
         artifacts=folder / "dbt",
+        # A folder without files would be an error.
+        ledger=ledger if any(ledger.glob("*.parquet")) else exports / "ledger",
+        earlier_runs=earlier_runs,
     )
 
 
@@ -100,5 +127,7 @@ def _workspace(settings: Settings, name: str, database: Path, artifacts: Path) -
         raw=settings.raw,
         raw_format=settings.raw_format,
         exports=settings.exports,
+        published_runs=settings.published / "runs",
         artifacts=artifacts,
+        ledger=settings.exports / "ledger",
     )

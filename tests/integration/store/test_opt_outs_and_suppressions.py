@@ -37,6 +37,15 @@ def test_an_opt_out_matches_by_profile_or_address_topic_and_channel(store: Store
     assert hits.addresses == {"a@x.example", "b@x.example"}
 
 
+def test_an_opt_out_from_every_topic_may_be_left_out(store: Store, now: datetime) -> None:
+    record(store, now, profile_id="p1", address="a@x.example", topic="*")
+    record(store, now, profile_id="p2", address="b@x.example")
+    hits = store.opt_outs.since(
+        now, channel="email", topic="news", with_every_topic=False, profile_ids=["p1", "p2"], addresses=[]
+    )
+    assert hits.profile_ids == {"p2"}
+
+
 def test_nobody_asked_about_nobody_found(store: Store, now: datetime) -> None:
     record(store, now, profile_id="p1")
     hits = store.opt_outs.since(now, channel="email", topic="news", profile_ids=[], addresses=[])

@@ -62,7 +62,15 @@ def test_rivals_never_send_the_same_message(
         store.runs.mark_checked("winback--1")
         store.batches.register("winback--1", "sms", 1, SIZE)
     batch = Batch(
-        "winback--1", "sms", 1, "news", DeliveryPolicy.AT_MOST_ONCE, WINDOW, now, now + timedelta(hours=1)
+        "winback--1",
+        "sms",
+        1,
+        "news",
+        DeliveryPolicy.AT_MOST_ONCE,
+        WINDOW,
+        now,
+        now,
+        now + timedelta(hours=1),
     )
     reached: Counter[str] = Counter()
     lock = threading.Lock()

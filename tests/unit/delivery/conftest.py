@@ -102,6 +102,7 @@ class Bench:
             policy=policy,
             window=window,
             decided_at=NOW,
+            not_before=NOW,
             valid_until=NOW + timedelta(hours=84),
         )
         self.rows = [self.row(each) for each in range(count)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -85,6 +86,24 @@ def test_who_said_no_since_the_decision_gets_nothing(bench: Bench) -> None:
         bench.ids[5]: DeliveryReason.SUPPRESSED_SINCE_DECISION,
     }
     assert set(bench.provider.reached) == set(bench.ids) - set(held)
+
+
+def test_field_report_15_an_exempt_topic_is_stopped_by_a_no_to_this_topic_only(bench: Bench) -> None:
+    """What the decision does, delivery does too: magic links go on after an opt-out from marketing."""
+    bench.batch = replace(bench.batch, is_exempt=True)
+    at, record, rows = bench.clock(), bench.store.opt_outs.record, bench.rows
+    record(channel="sms", address=rows[0]["address"], topic="*", source="t", recorded_at=at)
+    record(channel="sms", address="x", profile_id=rows[1]["profile_id"], source="t", recorded_at=at)
+    record(channel="sms", address=rows[2]["address"], topic="news", source="t", recorded_at=at)
+    bench.store.suppressions.add(
+        channel="sms", address=rows[3]["address"], reason="x", source="t", recorded_at=at
+    )
+    bench.deliver()
+    held = {key: line.reason for key, line in bench.lines().items() if line.state is MessageState.WITHHELD}
+    assert held == {
+        bench.ids[2]: DeliveryReason.OPTED_OUT_SINCE_DECISION,
+        bench.ids[3]: DeliveryReason.SUPPRESSED_SINCE_DECISION,
+    }
 
 
 def test_an_opt_out_during_the_delivery_holds_from_the_next_window(bench: Bench) -> None:

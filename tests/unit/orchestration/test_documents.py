@@ -44,6 +44,42 @@ def test_everything_that_decides_who_gets_what_is_on_the_page() -> None:
         assert words in page
 
 
+def test_what_narrows_the_audience_is_on_the_page() -> None:
+    audience = {
+        "include": ["orders_to_review"],
+        "again": "30d",
+        "one_per": "person",
+        "sample": 12.5,
+        "max_size": {"messages": 5000, "score": "value"},
+    }
+    page = campaign_document(
+        Campaign.model_validate({**SPEC, "audience": audience, "channel_choice": "preferred"})
+    )
+
+    for words in (
+        "| **Again** | 30d after the last time at the earliest |",
+        "| **One message** | per person, about what entered its segment last |",
+        "| **Sample** | 12.5 % of the audience |",
+        "| **At most** | 5,000 messages a run, the highest `value` first |",
+        "(the possible one that each person opened or clicked in last)",
+    ):
+        assert words in page
+
+
+@pytest.mark.parametrize(
+    ("audience", "words"),
+    [
+        ({"again": "never"}, "| **Again** | never |"),
+        ({"max_size": {"messages": 5000}}, "| **At most** | 5,000 messages a run |"),
+        ({}, "| **Audience** | everybody in `newsletter_subscribers` |\n| **Topic** |"),
+    ],
+)
+def test_a_limit_is_there_when_the_campaign_has_it(audience: dict[str, Any], words: str) -> None:
+    spec = {**SPEC, "audience": {**SPEC["audience"], **audience}}
+
+    assert words in campaign_document(Campaign.model_validate(spec))
+
+
 def test_a_campaign_without_experiment_has_no_such_line() -> None:
     page = campaign_document(Campaign.model_validate({**SPEC, "experiment": None, "holdout": {"percent": 0}}))
 
@@ -58,3 +94,25 @@ def test_text_of_a_person_stays_text(text: str) -> None:
     assert "<b>" not in escaped
     assert "\n" not in escaped
     assert all(escaped[at - 1] == "\\" for at, char in enumerate(escaped) if char in "[]()|#`*")
+
+
+@pytest.mark.parametrize(
+    ("send_time", "words"),
+    [
+        (None, None),
+        ({"at": "09:00"}, "at 09:00, by the clock of each person, nobody whose time zone is unknown"),
+        (
+            {
+                "window": {"start": "09:00", "end": "18:00", "days": ["mon"]},
+                "unknown_time_zone": "UTC",
+            },
+            "from 09:00 to 18:00 on mon, by the clock of each person, UTC where the time zone is unknown",
+        ),
+    ],
+)
+def test_when_it_leaves_is_on_the_page(send_time: Any, words: str | None) -> None:
+    page = campaign_document(Campaign.model_validate({**SPEC, "send_time": send_time}))
+    if words is None:
+        assert "Send time" not in page
+    else:
+        assert f"| **Send time** | {words} |" in page

@@ -9,6 +9,7 @@ import pytest
 
 from kundresa import settings as configuration
 from kundresa.runs.accounting import RunNotFinished, reconcile_run
+from kundresa.runs.capping import RuleSetNotFound
 from kundresa.runs.deciding import SegmentNotPublished, decide_run
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.frozen import freeze
@@ -31,7 +32,7 @@ def publish(settings, build_id: str, segments=("known",)):
     promote(settings, build_id)
 
 
-def open_run(settings, **audience):
+def open_run(settings, rule_sets=("default",), **audience):
     campaign = Campaign.model_validate(
         {
             "name": "sale",
@@ -40,6 +41,7 @@ def open_run(settings, **audience):
             "schedule": "manual",
             "audience": audience,
             "topic": "offers",
+            "rule_sets": list(rule_sets),
             "channels": [{"kind": "sms", "template": "text", "account": "texts", "sender": "Shop"}],
             "quality": {"rows": {"min": 0, "max": 10}},
         }
@@ -87,3 +89,12 @@ def test_older_marts_are_not_published_over_newer_ones(settings):
     promote(settings, newer)
     assert current_build(settings).build_id == newer
     assert published_segments(settings) == {"a", "b"}
+
+
+def test_a_set_of_caps_that_is_gone_does_not_mean_that_nothing_is_capped(settings):
+    publish(settings, "20261123T110000.000000Z")
+    open_run(settings, rule_sets=["taken_out_a_minute_ago"], include=["known"])
+    with pytest.raises(RuleSetNotFound, match="taken_out_a_minute_ago"):
+        decide_run(settings, "sale--x", clock=lambda: NOW)
+    with open_store(settings.store_url) as store:
+        assert store.runs.require("sale--x").decided_at is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 
 import pytest
@@ -13,8 +14,10 @@ from kundresa.spec.buckets import (
     BUCKETS,
     bucket,
     experiment_salt,
+    global_holdout_salt,
     holdout_buckets,
     holdout_salt,
+    sample_salt,
     variant_buckets,
 )
 from kundresa.spec.campaign import Experiment, Variant
@@ -78,3 +81,37 @@ def test_no_arm_is_empty():
 )
 def test_holdout_buckets_are_exact(percent, expected):
     assert holdout_buckets(percent) == expected
+
+
+@pytest.mark.parametrize(
+    ("rotates", "last", "period", "following"),
+    [
+        ("month", "2026-01-31T23:59:59+00:00", "2026-01", "2026-02"),
+        ("month", "2026-12-31T23:59:59+00:00", "2026-12", "2027-01"),
+        ("quarter", "2026-03-31T23:59:59+00:00", "2026-Q1", "2026-Q2"),
+        ("quarter", "2026-12-31T23:59:59+00:00", "2026-Q4", "2027-Q1"),
+        ("year", "2026-12-31T23:59:59+00:00", "2026", "2027"),
+        ("never", "2026-12-31T23:59:59+00:00", "", ""),
+    ],
+)
+def test_the_global_holdout_changes_with_the_period_in_utc(rotates, last, period, following):
+    last = datetime.fromisoformat(last)
+    assert global_holdout_salt(rotates, last) == f"global_holdout|{period}"
+    assert global_holdout_salt(rotates, last + timedelta(seconds=1)) == f"global_holdout|{following}"
+    there = (last + timedelta(seconds=1)).astimezone(timezone(timedelta(hours=-9)))
+    assert global_holdout_salt(rotates, there) == f"global_holdout|{following}"
+
+
+def test_the_global_holdout_is_independent_of_the_campaigns_holdout_its_sample_and_the_next_period():
+    people = [f"p{number}" for number in range(20_000)]
+    salt = global_holdout_salt("quarter", datetime(2026, 2, 1, tzinfo=UTC))
+    held = [person for person in people if bucket(salt, person) < 1000]
+    assert 1_790 < len(held) < 2_210
+    others = [
+        holdout_salt("winback"),
+        sample_salt("winback"),
+        global_holdout_salt("quarter", datetime(2026, 4, 1, tzinfo=UTC)),
+    ]
+    for other in others:
+        # About 200 of 2,000: 5 standard deviations are 67.
+        assert 133 < sum(bucket(other, person) < 1000 for person in held) < 267

@@ -21,15 +21,16 @@ from kundresa.spec.campaign import (
     EmailChannel,
     Experiment,
     Holdout,
+    MaxSize,
     Quality,
     RowBounds,
     SmsChannel,
     Variant,
 )
 from kundresa.spec.frozen import freeze, thaw
-from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy
+from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy, OnePer
 
-KNOWN_HASH = "91d4f82a1e2f2754ee683c05f60ad792f585fcf88b2e45216f02e4e6f6c0cb04"
+KNOWN_HASH = "001e8b47387d44fe96d7aa444f916186e55a11ce225a200fefa940c22a819f75"
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 TEXTS = st.text(alphabet=st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=20)
@@ -53,13 +54,27 @@ SMS = st.builds(SmsChannel, kind=st.just("sms"), template=NAMES, account=NAMES, 
 VARIANTS = st.builds(
     Variant, name=NAMES, weight=st.integers(1, 1000), templates=st.dictionaries(st.just("email"), NAMES)
 )
+AUDIENCES = st.builds(
+    Audience,
+    include=st.lists(NAMES, min_size=1, max_size=3, unique=True).map(tuple),
+    again=st.one_of(
+        st.sampled_from(["always", "never"]),
+        st.integers(600, 366 * 86_400).map(lambda seconds: timedelta(seconds=seconds)),
+    ),
+    one_per=st.sampled_from(OnePer),
+    sample=st.integers(1, 10_000).map(lambda hundredths: hundredths / 100),
+    max_size=st.one_of(
+        st.none(),
+        st.builds(MaxSize, messages=st.integers(1, 10**9), score=st.one_of(st.none(), NAMES)),
+    ),
+)
 CAMPAIGNS = st.builds(
     Campaign,
     name=NAMES,
     owner=TEXTS,
     description=TEXTS,
     schedule=SCHEDULES,
-    audience=st.builds(Audience, include=st.lists(NAMES, min_size=1, max_size=3, unique=True).map(tuple)),
+    audience=AUDIENCES,
     topic=NAMES,
     priority=st.integers(0, 100),
     channels=st.one_of(st.tuples(EMAIL), st.tuples(EMAIL, SMS), st.tuples(SMS, EMAIL)),

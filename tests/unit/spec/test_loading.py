@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kundresa.spec.campaign import AssetSchedule, Campaign, CronSchedule
+from kundresa.spec.campaign import AssetSchedule, Campaign, CronSchedule, MaxSize
 from kundresa.spec.loading import SpecError, campaign_names, load_campaign, load_sources
-from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy
+from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy, OnePer
 
 BROKEN = Path(__file__).parent / "broken"
 SEPARATOR = "========\n"
@@ -28,8 +28,13 @@ schedule: {cron: 0 9 * * 2, time_zone: Europe/Stockholm}
 audience:
   include: [newsletter_subscribers, high_value_customers]
   exclude: [open_complaints]
+  again: 30d
+  one_per: person
+  sample: 12.5
+  max_size: {messages: 5000, score: value}
 topic: offers
 priority: 70
+priority_score: recency
 channels:
   - kind: email
     template: spring
@@ -86,12 +91,19 @@ def test_the_required_keys_are_enough_and_the_defaults_are_the_safe_ones(folder)
     assert campaign.delivery.valid_for == timedelta(hours=84)
     assert campaign.holdout.percent == 0
     assert campaign.experiment is None
+    audience = campaign.audience
+    assert (audience.again, audience.one_per, audience.sample) == ("always", OnePer.ENTITY, 100)
+    assert (audience.max_size, campaign.priority_score) == (None, None)
 
 
 def test_every_key_is_read(folder):
     campaign = load_campaign(folder(FULL, "spring_sale"))
     assert campaign.schedule == CronSchedule(cron="0 9 * * 2", time_zone="Europe/Stockholm")
     assert campaign.description == "Spring sale.\n\nTwo subjects compete."
+    audience = campaign.audience
+    assert (audience.again, audience.one_per, audience.sample) == (timedelta(days=30), OnePer.PERSON, 12.5)
+    assert audience.max_size == MaxSize(messages=5000, score="value")
+    assert campaign.priority_score == "recency"
     assert [channel.kind for channel in campaign.channels] == ["email", "sms"]
     assert campaign.channels[0].sender == '"Shop, Inc." <hello@shop.example>'
     assert campaign.channels[1].sender == "+46701234567"
@@ -193,6 +205,26 @@ def test_every_unreadable_source_is_named(folder, tmp_path):
         "winback/b.txt.j2:1: larger than 512 KiB, the most that is read",
         "winback/c.txt.j2:1: cannot be read: Is a directory",
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("always", "always"),
+        ("never", "never"),
+        ("10m", timedelta(minutes=10)),
+        ("366d", timedelta(days=366)),
+    ],
+)
+def test_again_is_a_word_or_a_time(written, read, folder, spec_text):
+    spec = spec_text.replace("audience:", f"audience:\n  again: {written}")
+    assert load_campaign(folder(spec)).audience.again == read
+
+
+@pytest.mark.parametrize("percent", ["0.01", "100", "99.99"])
+def test_a_sample_is_of_whole_buckets(percent, folder, spec_text):
+    spec = spec_text.replace("audience:", f"audience:\n  sample: {percent}")
+    assert load_campaign(folder(spec)).audience.sample == float(percent)
 
 
 # Open-ended input: whatever a file holds, the outcome is a campaign or a SpecError.

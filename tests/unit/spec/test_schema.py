@@ -92,6 +92,13 @@ BEYOND_A_SCHEMA = {
     "sender_line_break",
     "sender_two",
     "sender_without_address",
+    "again_long",
+    "again_short",
+    "sample_decimals",
+    "send_time_at_outside_window",
+    "send_time_window_empty",
+    "send_time_window_start_at_the_end",
+    "send_time_zone_unknown",
 }
 
 

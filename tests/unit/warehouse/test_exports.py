@@ -74,7 +74,9 @@ def test_what_exists_is_kept(home):
 def test_a_run_is_four_files_in_utc(home):
     warehouse.export_open_runs(home, [run()])
     read = {
-        name: pq.read_table(home.exports / f"{name}.parquet").to_pylist() for name in EXPORTS if "run" in name
+        name: pq.read_table(home.exports / f"{name}.parquet").to_pylist()
+        for name in EXPORTS
+        if name.startswith("run")
     }
     assert read["runs"][0]["decided_at"] == AT.replace(tzinfo=None)
     assert [(row["role"], row["segment"]) for row in read["run_segments"]] == [

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import datetime
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from kundresa import settings as configuration
@@ -15,6 +18,9 @@ from kundresa.warehouse.people import _digits
 from kundresa.warehouse.published import run_folder
 from kundresa.warehouse.schemas import PUBLISHED
 
+AT = datetime(2026, 3, 1, 9)  # noqa: DTZ001  # as Parquet has it: UTC by convention
+TYPES = {"string": pa.string(), "timestamp": pa.timestamp("us")}
+
 
 @pytest.fixture
 def home(tmp_path):
@@ -24,6 +30,26 @@ def home(tmp_path):
 @pytest.mark.parametrize("table", list(PUBLISHED))
 def test_each_table_exists_without_rows(home, table):
     assert warehouse.query(home, f"select * from {table}") == []
+
+
+@pytest.mark.parametrize("releases", [["old"], ["new"], ["old", "new"], ["new", "old"]])
+def test_runs_of_several_releases_are_read_together(home, releases):
+    columns = PUBLISHED["decisions"]
+    for number, release in enumerate(releases):
+        row = {"run_key": f"sale--{number}", "profile_id": "p1", "campaign": "sale", "decided_at": AT}
+        if release == "new":
+            row["cap"] = "weekly"
+        table = pa.Table.from_pylist([row], schema=pa.schema([(name, TYPES[columns[name]]) for name in row]))
+        folder = run_folder(home, row["run_key"]) / "decisions"
+        folder.mkdir(parents=True)
+        pq.write_table(table, folder / "decisions.parquet")
+    expected = {
+        f"sale--{number}": "weekly" if each == "new" else None for number, each in enumerate(releases)
+    }
+    for campaign in (None, "sale"):
+        lines = warehouse.person_decisions(home, "p1", campaign)
+        assert {line["run_key"]: line["cap"] for line in lines} == expected
+        assert {tuple(line) for line in lines} == {tuple(columns)}
 
 
 def test_before_the_first_build_readers_say_so(home):

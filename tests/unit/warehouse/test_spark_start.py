@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from kundresa.warehouse.dbt import _result
+from kundresa.warehouse.errors import DbtFailed, DbtFailure
 from kundresa.warehouse.spark import SparkUnavailable, session
 
 
@@ -50,3 +53,24 @@ def test_an_earlier_session_that_does_not_end_is_named(
         with pytest.raises(SparkUnavailable, match=f"process {other.pid}"), session({}, tmp_path):
             pass
         other.stdin.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "26/11/24 ERROR Uncaught exception\njava.lang.StackOverflowError\n",
+            "met java.lang.StackOverflowError",
+        ),
+        ("java.lang.OutOfMemoryError: Java heap space", "give it more with KUNDRESA_SPARK_MEMORY"),
+        ("WARN nothing that matters", None),
+    ],
+)
+def test_what_ended_sparks_java_process_is_told_beside_what_dbt_knows(said: str, told: str | None) -> None:
+    failed = {"node": "m", "status": "error", "message": "SparkContext was shut down", "compiled_path": ""}
+    outcome = {"start_seconds": 1.0, "commands": [], "failed": "dbt build", "failures": [failed]}
+    with pytest.raises(DbtFailed) as raised:
+        _result(outcome, 1, io.BytesIO(said.encode()))
+    known, *more = raised.value.failures
+    assert known == DbtFailure(**failed)
+    assert [told in each.message for each in more] == ([True] if told else [])

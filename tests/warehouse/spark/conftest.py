@@ -27,7 +27,7 @@ from kundresa.warehouse.workspace import build_workspace
 FIRST_DAY = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)
 SECOND_DAY = FIRST_DAY + timedelta(days=1)
 PEOPLE = 500
-SMALL = {"KUNDRESA_SPARK_MEMORY": "2g", "KUNDRESA_SPARK_PARTITIONS": "2"}
+SMALL = {"KUNDRESA_SPARK_PARTITIONS": "2"}
 # On a few hundred rows Spark's time is what it compiles, for rows that never come.
 DEFAULTS = """
 spark.driver.defaultJavaOptions -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MetaspaceSize=400m

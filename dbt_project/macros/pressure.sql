@@ -1,0 +1,145 @@
+{#- What the models of caps and of arbitration share. -#}
+
+{#- What a line has in the competition for a person: the person's own score, held within 0 to 100, where the
+campaign names one and the person has it; else the campaign's priority. -#}
+{% macro line_priority(runs, scores) -%}
+    {#- The null goes first: greatest and least pass over it. -#}
+    cast(least(greatest(coalesce(
+        {{ score_of(runs ~ '.priority_score', scores) }}, {{ runs }}.priority
+    ), 0), 100) as double)
+{%- endmacro %}
+
+{#- The columns of `profiles` that a cap may count by. Unit tests see no graph: they give the variable. -#}
+{% macro cap_columns() -%}
+    {%- set found = [] -%}
+    {%- if execute and graph.nodes is defined -%}
+        {%- for column in publishable('profiles').columns.values() if column.name != 'profile_id' -%}
+            {%- do found.append(column.name) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(found or var('cap_columns', [])) }}
+{%- endmacro %}
+
+{#- The value, as text, of the column of `profiles` that the expression `name` names; null for none. -#}
+{% macro cap_value(name, profiles) -%}
+    {%- set columns = cap_columns() -%}
+    {%- if columns -%}
+        case {{ name }}
+            {%- for column in columns %}
+            when '{{ column }}' then cast({{ profiles }}.{{ column }} as string)
+            {%- endfor %}
+        end
+    {%- else -%}
+        cast(null as string)
+    {%- endif -%}
+{%- endmacro %}
+
+{#- CTEs, each from the one before (which is named `contention_0`), of one round of arbitration less one: the
+last is contention_<rounds>. A line is refused when one of its caps is full of what is accepted already, and
+accepted when each would have room even if everything undecided before it were accepted. So every round
+settles at least the first undecided line of every slot, and what it says is what one line after the other,
+the best first, would come to. Each CTE reads the one before once: Spark copies them. -#}
+{% macro contention_rounds(rounds) -%}
+    {%- for number in range(1, rounds + 1) %}
+    counted_{{ number }} as (
+        select
+            *,
+            earlier_messages + {{ sum_before("case when is_competing and standing = 'accepted' then 1 else 0 end") }}
+                as fewest_messages,
+            earlier_messages + {{ sum_before("case when is_competing and standing <> 'refused' then 1 else 0 end") }}
+                as most_messages
+        from contention_{{ number - 1 }}
+    ),
+
+    asked_{{ number }} as (
+        select
+            *,
+            max(case when is_asking and fewest_messages >= max_messages then 1 else 0 end)
+                over (partition by run_key, profile_id, entity_id, channel) as is_refused,
+            max(case when is_asking and most_messages >= max_messages then 1 else 0 end)
+                over (partition by run_key, profile_id, entity_id, channel) as may_be_refused
+        from counted_{{ number }}
+    ),
+
+    contention_{{ number }} as (
+        select
+            {{ contention_columns() | join(', ') }},
+            case
+                when standing <> 'undecided' then standing
+                when is_refused = 1 then 'refused'
+                when may_be_refused = 0 then 'accepted'
+                else standing
+            end as standing
+        from asked_{{ number }}
+    )
+    {{- ',' if not loop.last }}
+    {% endfor %}
+{%- endmacro %}
+
+{#- The columns of int_decisions__contention, but for the standing. -#}
+{% macro contention_columns() -%}
+    {{ return([
+        'cap', 'group_key', 'slot_from', 'slot_to', 'run_key', 'profile_id', 'entity_id', 'channel',
+        'max_messages', 'earlier_messages', 'place', 'is_competing', 'is_asking',
+    ]) }}
+{%- endmacro %}
+
+{#- A sum over the lines of the slot that go before this one. -#}
+{% macro sum_before(expression) -%}
+    coalesce(sum({{ expression }}) over (
+        partition by cap, group_key, slot_from, slot_to
+        order by place
+        rows between unbounded preceding and 1 preceding
+    ), 0)
+{%- endmacro %}
+
+{#- Behind int_decisions__contention: more rounds until every line is settled, on what is still open alone. Each
+settles a line of every open slot, so it ends; how many it takes is the longest chain of lines that wait for
+each other, which is a handful even with ten campaigns. -#}
+{% macro settle_contention(relation) -%}
+    {%- if execute and flags.WHICH in ('run', 'build') and undecided_lines(relation) > 0 -%}
+        {%- set open = relation.incorporate(path={'identifier': relation.identifier ~ '__open'}, type='table') -%}
+        {%- set next = relation.incorporate(path={'identifier': relation.identifier ~ '__next'}, type='table') -%}
+        {%- set columns = (contention_columns() + ['standing']) | join(', ') -%}
+        {%- set slot = 'cap, group_key, slot_from, slot_to' -%}
+        {%- do _make_table(open, 'select entries.* from ' ~ relation ~ ' as entries inner join (select distinct '
+            ~ slot ~ ' from ' ~ relation ~ " where standing = 'undecided') as open_slots on "
+            ~ _same_slot('entries', 'open_slots')) -%}
+        {%- do _make_table(next, 'select entries.* from ' ~ relation ~ ' as entries left join (select distinct '
+            ~ slot ~ ' from ' ~ open ~ ') as open_slots on ' ~ _same_slot('entries', 'open_slots')
+            ~ ' where open_slots.cap is null') -%}
+        {%- do _move_table(next, relation) -%}
+        {%- for number in range(undecided_lines(open)) if undecided_lines(open) > 0 -%}
+            {%- do _make_table(next, 'with contention_0 as (select * from ' ~ open ~ '), '
+                ~ contention_rounds(1) ~ ' select ' ~ columns ~ ' from contention_1') -%}
+            {%- do _move_table(next, open) -%}
+        {%- endfor -%}
+        {%- do run_query('insert into ' ~ relation ~ ' select ' ~ columns ~ ' from ' ~ open) -%}
+        {%- do run_query('drop table ' ~ open) -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro undecided_lines(relation) -%}
+    {%- set counted = run_query("select count(*) from " ~ relation ~ " where standing = 'undecided'") -%}
+    {{ return(counted.columns[0].values()[0] | int) }}
+{%- endmacro %}
+
+{% macro _same_slot(left, right) -%}
+    {%- set pairs = [] -%}
+    {%- for column in ('cap', 'group_key', 'slot_from', 'slot_to') -%}
+        {%- do pairs.append(left ~ '.' ~ column ~ ' = ' ~ right ~ '.' ~ column) -%}
+    {%- endfor -%}
+    {{ return(pairs | join(' and ')) }}
+{%- endmacro %}
+
+{% macro _make_table(relation, query) -%}
+    {%- do run_query('drop table if exists ' ~ relation) -%}
+    {%- do run_query(create_table_of(relation, query)) -%}
+{%- endmacro %}
+
+{% macro _move_table(source, target) -%}
+    {#- By the adapter: it keeps in mind which tables there are. -#}
+    {%- set table = target.incorporate(type='table') -%}
+    {%- do adapter.drop_relation(table) -%}
+    {%- do adapter.rename_relation(source, table) -%}
+{%- endmacro %}

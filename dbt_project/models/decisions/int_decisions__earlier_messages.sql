@@ -1,0 +1,86 @@
+-- What earlier runs have sent or still will, as far back as a rule of an open run asks: every `send` line but
+-- those that failed or were withheld, and those of a stopped run that had not left when it was stopped. What
+-- is decided and not yet sent is reserved. A person who was merged since is who they are now.
+with
+
+horizon as (
+    select min(history_from) as history_from
+    from {{ ref('stg_operations__runs') }}
+),
+
+decisions as (
+    select
+        message_id,
+        run_key,
+        campaign,
+        profile_id,
+        entity_id,
+        channel,
+        send_at
+    from {{ ref('stg_operations__earlier_decisions') }}
+    where
+        verdict = 'send'
+        and send_at >= (select horizon.history_from from horizon)
+),
+
+runs as (
+    select
+        run_key,
+        topic
+    from {{ ref('stg_operations__earlier_runs') }}
+),
+
+redirects as (
+    select
+        profile_id,
+        current_profile_id
+    from {{ ref('profile_redirects') }}
+),
+
+ledger_news as (
+    select
+        message_id,
+        message_state
+    from {{ ref('stg_operations__ledger_news') }}
+),
+
+released as (
+    select message_id
+    from {{ ref('stg_operations__ledger') }}
+    where message_state in ('failed', 'withheld')
+    union distinct
+    select message_id
+    from ledger_news
+    where message_state in ('failed', 'withheld')
+),
+
+-- Of a stopped run only what had left counts.
+stopped as (
+    select run_key
+    from {{ ref('stg_operations__stopped_runs') }}
+),
+
+final as (
+    select
+        decisions.message_id,
+        decisions.run_key,
+        decisions.campaign,
+        runs.topic,
+        coalesce(redirects.current_profile_id, decisions.profile_id) as profile_id,
+        decisions.entity_id,
+        decisions.channel,
+        decisions.send_at
+    from decisions
+    inner join runs on decisions.run_key = runs.run_key
+    left join redirects on decisions.profile_id = redirects.profile_id
+    left join released on decisions.message_id = released.message_id
+    left join stopped on decisions.run_key = stopped.run_key
+    where
+        released.message_id is null
+        and (
+            stopped.run_key is null
+            or decisions.message_id in (select ledger_news.message_id from ledger_news)
+        )
+)
+
+select * from final

@@ -1,0 +1,127 @@
+"""What holds for all campaigns, as written in ``dags/policies.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from kundresa.spec.explain import explain
+from kundresa.spec.fields import HoldoutPercent, Line, Name, Recipient, misplaced
+from kundresa.spec.opening_hours import is_ever_permitted
+from kundresa.spec.pressure import Cap
+from kundresa.spec.problems import SpecError, SpecProblem
+from kundresa.spec.send_time import QuietHours
+from kundresa.spec.spec import Spec
+from kundresa.spec.vocabulary import Consent
+from kundresa.spec.yaml_source import MAX_BYTES, SpecSource, parse_yaml
+
+POLICIES_FILE = "policies.yaml"
+DEFAULT_RULE_SET = "default"
+
+
+class Topic(Spec):
+    """What consent a topic needs, beyond the rule that only a yes is a yes."""
+
+    consent: Consent = Consent.YES
+    because: Line | None = None
+    """Why less than a yes is enough; required then."""
+
+    @model_validator(mode="after")
+    def _justified(self) -> Topic:
+        if self.consent is not Consent.YES and self.because is None:
+            raise misplaced(("consent",), f"'{self.consent}' needs a reason in 'because'")
+        return self
+
+
+class GlobalHoldout(Spec):
+    """A share of all people whom no campaign writes to, so that the effect of all can be measured. Topics
+    that are exempt from consent are written about all the same."""
+
+    percent: HoldoutPercent = 0
+    rotates: Literal["never", "month", "quarter", "year"] = "quarter"
+    """When other people take their place, in UTC."""
+
+
+def _caps_are_distinct(sets: Mapping[str, tuple[Cap, ...]]) -> Mapping[str, tuple[Cap, ...]]:
+    seen: set[str] = set()
+    for name, caps in sets.items():
+        for position, cap in enumerate(caps):
+            if cap.name in seen:
+                raise misplaced((name, position, "name"), f"there is a cap '{cap.name}' already")
+            seen.add(cap.name)
+    return sets
+
+
+def _quiet_hours_end(hours: tuple[QuietHours, ...]) -> tuple[QuietHours, ...]:
+    of_everybody = [each for each in hours if each.countries is None]
+    if of_everybody and not is_ever_permitted(None, of_everybody):
+        raise misplaced((hours.index(of_everybody[-1]),), "together these quiet hours never end")
+    return hours
+
+
+class Policies(Spec):
+    """What holds for all campaigns. Without the file: only a yes is consent, nothing is capped."""
+
+    topics: Mapping[Name, Topic] = {}
+    """Topics that are not here need a yes. Those that are exempt know no caps, no quiet hours and no global
+    holdout either."""
+    pressure: Annotated[Mapping[Name, tuple[Cap, ...]], AfterValidator(_caps_are_distinct)] = {}
+    """Sets of caps. ``default`` holds for every campaign that names none; topics that are exempt from
+    consent are never capped."""
+    quiet_hours: Annotated[tuple[QuietHours, ...], AfterValidator(_quiet_hours_end)] = ()
+    """When nobody is written to, by the clock of the person; topics that are exempt from consent excepted."""
+    global_holdout: GlobalHoldout = GlobalHoldout()
+    allow_list: Annotated[tuple[Recipient, ...], Field(max_length=1000)] | None = None
+    """For installations that must not write to customers: addresses, numbers, or ``@domain`` for all of a
+    domain. Nobody else gets anything; empty is nobody. None (null) is no list: everybody may be written
+    to."""
+
+
+def exempt_topics(policies: Policies) -> list[str]:
+    """The topics whose messages need no consent and are never capped."""
+    return sorted(name for name, topic in policies.topics.items() if topic.consent is Consent.EXEMPT)
+
+
+def allow_list(policies: Policies) -> list[str]:
+    """Whom may be written to, as addresses are compared; empty also when there is no list."""
+    return sorted({entry.lower() for entry in policies.allow_list or ()})
+
+
+def load_policies(dags: Path, *, relative_to: Path | None = None) -> Policies:
+    """The policies of an installation; the defaults when there is no file.
+
+    Raises:
+        SpecError: with everything that is wrong with it.
+    """
+    source = read_policies(dags, relative_to=relative_to)
+    if source is None:
+        return Policies()
+    problems = list(source.problems)
+    try:
+        policies = Policies.model_validate(source.data)
+    except ValidationError as error:
+        problems += explain(error, Policies, source)
+    if problems:
+        raise SpecError(problems)
+    return policies
+
+
+def read_policies(dags: Path, *, relative_to: Path | None = None) -> SpecSource | None:
+    """The file as YAML only, with the places of its keys and values; None when there is none.
+
+    Raises:
+        SpecError: when it is not even that.
+    """
+    file = dags / POLICIES_FILE
+    shown = str(file.relative_to(relative_to) if relative_to and file.is_relative_to(relative_to) else file)
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SpecError([SpecProblem(file=shown, message=f"cannot be read: {error.strerror}")]) from None
+    return parse_yaml(content, shown)

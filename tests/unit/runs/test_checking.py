@@ -1,0 +1,106 @@
+"""``kundresa check``: the policies are checked beside the campaigns, and what campaigns name in them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from kundresa import settings as configuration
+from kundresa import warehouse
+from kundresa.cli import main as command
+from kundresa.runs.checking import check_campaigns, check_policies, load_checked
+from kundresa.spec.problems import SpecError
+
+SPEC = """\
+owner: crm@shop.example
+description: A sale.
+schedule: manual
+audience: {include: [everybody], max_size: {messages: 10, score: worth}}
+topic: offers
+rule_sets: [default, promotion]
+channels: [{kind: sms, template: text, account: texts, sender: Shop}]
+quality: {rows: {min: 0, max: 10}}
+"""
+SCORES = {"value": "total_spend"}
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    """A project with one campaign; the dbt project is a manifest of one segment, score and column."""
+    folder = tmp_path / "dags" / "campaigns" / "sale"
+    folder.mkdir(parents=True)
+    (folder / "campaign.yaml").write_text(SPEC)
+    (folder / "text.txt.j2").write_text("Hello")
+    profiles = {
+        "resource_type": "model",
+        "name": "profiles",
+        "columns": {"region": {"data_type": "string"}},
+    }
+    manifest = warehouse.Manifest(
+        {"nodes": {"model.kundresa.profiles": profiles}},
+        tmp_path,
+        segments={"everybody": {"description": "All."}},
+        scores=SCORES,
+    )
+    monkeypatch.setattr(warehouse, "load_manifest", lambda _: manifest)
+    monkeypatch.setenv("KUNDRESA_PROJECT", str(tmp_path))
+    loaded = configuration.load({"KUNDRESA_HOME": str(tmp_path / "home")})
+    return replace(loaded, project=tmp_path)
+
+
+def policies(settings, text: str) -> None:
+    (settings.project / "dags" / "policies.yaml").write_text(text)
+
+
+def problems(settings) -> dict[str, str]:
+    [checked] = check_campaigns(settings)
+    return {each.key: each.message for each in checked.problems}
+
+
+def test_without_policies_only_the_default_rule_set_is_there(settings):
+    assert check_policies(settings) == ()
+    assert problems(settings) == {
+        "audience.max_size.score": "there is no score 'worth' among the 1 of dbt_project.yml",
+        "rule_sets[1]": "there is no rule set 'promotion' among the 1 of dags/policies.yaml",
+    }
+
+
+def test_a_campaign_that_names_what_is_not_there_is_not_opened(settings):
+    with pytest.raises(SpecError, match="no score 'worth'"):
+        load_checked(settings, "sale")
+
+
+def test_broken_policies_are_named_and_campaigns_are_not_blamed_for_them(settings):
+    policies(settings, "pressure:\n  promotion:\n    - {name: weekly, max: many, within: 7d}\n")
+    [problem] = check_policies(settings)
+    assert str(problem) == (
+        "dags/policies.yaml:3: pressure.promotion[0].max: expected a whole number; found 'many'"
+    )
+    assert set(problems(settings)) == {"audience.max_size.score"}
+
+
+def test_a_column_that_profiles_do_not_have_is_named(settings):
+    cap = "{name: weekly, max: 3, within: 7d, counted_per: regoin}"
+    policies(settings, f"pressure:\n  promotion:\n    - {cap}\n")
+    [problem] = check_policies(settings)
+    assert (problem.file, problem.line, problem.suggestion) == ("dags/policies.yaml", 3, "region")
+    assert set(problems(settings)) == {"audience.max_size.score"}
+
+
+def test_the_command_tells_of_the_policies_too(settings):
+    command._register()
+    policies(settings, "topics:\n  order_updates: {consent: exempt}\n")
+    result = CliRunner().invoke(command.app, ["check", "--json"])
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)
+    assert set(told) == {"sale", "policies.yaml"}
+    assert told["policies.yaml"][0]["key"] == "topics.order_updates.consent"
+    result = CliRunner().invoke(command.app, ["check"], env={"COLUMNS": "200"})
+    assert "dags/policies.yaml:2: topics.order_updates.consent" in result.stdout
+
+    policies(settings, "global_holdout: {percent: 5}\n")
+    result = CliRunner().invoke(command.app, ["check", "--json"])
+    assert set(json.loads(result.stdout)) == {"sale"}

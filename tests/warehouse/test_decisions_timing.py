@@ -1,0 +1,104 @@
+"""Send times for real: from a campaign's hours, through the models, to batches as delivery reads them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from kundresa import warehouse
+from kundresa.runs.send_times import run_openings
+from kundresa.spec.campaign import Campaign
+from kundresa.spec.policies import Policies
+
+RUN = "winback--20260301T090000Z"
+ZONES = {
+    "stockholm": ("Europe/Stockholm", "SE"),
+    "paris": ("Europe/Paris", "FR"),
+    "new_york": ("America/New_York", "US"),
+    "kolkata": ("Asia/Kolkata", "IN"),
+    "nowhere": (None, "SE"),
+    "not_a_zone": ("Atlantis/Capital", "SE"),
+}
+
+
+def campaign(**send_time) -> Campaign:
+    return Campaign.model_validate(
+        {
+            "name": "winback",
+            "owner": "crm",
+            "description": "A reminder.",
+            "schedule": "manual",
+            "audience": {"include": ["lapsed_customers"]},
+            "topic": "offers",
+            "channels": [{"kind": "email", "template": "t", "account": "a", "sender": "a@shop.example"}],
+            "quality": {"rows": {"min": 0, "max": 100}},
+            "send_time": send_time,
+        }
+    )
+
+
+@pytest.fixture
+def decide(home, world, publish, open_runs, make_run, now):
+    """``decide(spec, policies)``: everybody of ``ZONES``, at 09:00 UTC on Sunday 1 March 2026."""
+
+    def decide_run(spec: Campaign, policies: Policies) -> dict[str, dict[str, object]]:
+        for profile_id, (zone, country) in ZONES.items():
+            world.add_person(profile_id, ["lapsed_customers"], email=f"{profile_id}@x.test")
+            world.profiles[-1] |= {"time_zone": zone, "country": country}
+        publish(home, world)
+        valid_until = now + timedelta(days=2)
+        openings = run_openings(spec, policies, decided_at=now, valid_until=valid_until)
+        run = make_run(is_timed=openings is not None, openings=openings or (), batch_size=2)
+        open_runs(home, world, run)
+        warehouse.decide(home, [RUN])
+        return {line["profile_id"]: line for line in warehouse.query(home, "select * from decisions")}
+
+    return decide_run
+
+
+def test_everybody_at_nine_by_their_own_clock(home, decide):
+    lines = decide(campaign(at="09:00"), Policies())
+    nine = {
+        "kolkata": datetime(2026, 3, 2, 3, 30, tzinfo=UTC),
+        "paris": datetime(2026, 3, 2, 8, tzinfo=UTC),
+        "stockholm": datetime(2026, 3, 2, 8, tzinfo=UTC),
+        "new_york": datetime(2026, 3, 1, 14, tzinfo=UTC),
+    }
+    sent = {key: line["send_at"] for key, line in lines.items() if line["verdict"] == "send"}
+    assert sent == nine
+    assert {key: line["reason"] for key, line in lines.items() if key not in nine} == {
+        "nowhere": "time_zone_unknown",
+        "not_a_zone": "time_zone_unknown",
+    }
+    assert warehouse.batch_sizes(home, RUN, "email") == {1: 1, 2: 1, 3: 2}
+    times = [warehouse.batch_send_at(home, RUN, "email", number) for number in (1, 2, 3)]
+    assert times == sorted(set(nine.values()))
+    for number in (1, 2, 3):
+        rows = [row for chunk in warehouse.read_batch(home, RUN, "email", number) for row in chunk]
+        assert {row["send_at"] for row in rows} == {times[number - 1]}
+    assert warehouse.send_hours(home, RUN) == [
+        warehouse.SendHour("email", datetime(2026, 3, 1, 14, tzinfo=UTC), 1),
+        warehouse.SendHour("email", datetime(2026, 3, 2, 3, tzinfo=UTC), 1),
+        warehouse.SendHour("email", datetime(2026, 3, 2, 8, tzinfo=UTC), 2),
+    ]
+    with pytest.raises(KeyError, match="no batch 4"):
+        warehouse.batch_send_at(home, RUN, "email", 4)
+
+
+def test_quiet_hours_of_a_country_hold_there_and_who_may_not_wait_is_out_of_hours(decide, now):
+    quiet = {"days": ["sun"], "countries": ["FR"]}
+    night = {"start": "12:00", "end": "16:00"}  # 14:30 in Kolkata
+    lines = decide(
+        campaign(outside="exclude", unknown_time_zone="Asia/Kolkata"),
+        Policies.model_validate({"quiet_hours": [quiet, night]}),
+    )
+    assert {key: line["reason"] for key, line in lines.items()} == {
+        "stockholm": None,
+        "new_york": None,
+        "paris": "out_of_hours",
+        "kolkata": "out_of_hours",
+        "nowhere": "out_of_hours",
+        "not_a_zone": "out_of_hours",
+    }
+    assert {line["send_at"] for line in lines.values()} == {now}
