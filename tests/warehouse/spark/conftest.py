@@ -150,9 +150,23 @@ def second_build(engine: Engine, shop: Shop) -> Published:
     warehouse.export_suppressions(settings, [{**bounced, "address": address} for address in addresses])
     if engine.name == "spark":
         _leave_remains(settings)
-    result = warehouse.build_warehouse(settings, as_of=SECOND_DAY, clock=lambda: SECOND_DAY)
+    result = _with_a_retry(
+        lambda: warehouse.build_warehouse(settings, as_of=SECOND_DAY, clock=lambda: SECOND_DAY)
+    )
     warehouse.promote(settings, result.build_id)
     return {mart.name: mart for mart in result.path.iterdir() if mart.is_dir()}
+
+
+def _with_a_retry(stage: Callable[[], Any]) -> Any:
+    """What the stage returns, as Airflow would get it: where Spark's Java process ended by itself, which was
+    seen on busy machines, the task is tried once more. The rows must be the same then too."""
+    try:
+        return stage()
+    except warehouse.DbtFailed as error:
+        if "SparkContext was shut down" not in str(error):
+            raise
+        print(f"Spark's Java process ended, and the stage is tried again: {error}")
+        return stage()
 
 
 def first_run(engine: Engine, shop: Shop) -> Published:
@@ -246,7 +260,7 @@ def _decide(settings: Settings, runs: list[warehouse.OpenRun], marts: Published)
         ],
     )
     warehouse.export_open_runs(settings, runs)
-    warehouse.decide(settings, [run.run_key for run in runs])
+    _with_a_retry(lambda: warehouse.decide(settings, [run.run_key for run in runs]))
 
 
 def _emails(marts: Published) -> list[dict[str, Any]]:
