@@ -12,16 +12,12 @@
 
 with
 
-lines as (
-    select * from {{ ref('int_decisions__lines') }}
-),
-
 {% if is_incremental() %}
     recorded as (
         -- Only the open runs' part of the history is looked at.
         select distinct run_key
         from {{ this }}
-        where run_key in (select distinct lines.run_key from lines)
+        where run_key in (select distinct lines.run_key from {{ ref('int_decisions__lines') }} as lines)
     ),
 {% endif %}
 
@@ -57,7 +53,7 @@ final as (
         cast(batch_number as integer) as batch_number,
         cast(decided_at as timestamp) as decided_at,
         cast(send_at as timestamp) as send_at
-    from lines
+    from {{ ref('int_decisions__lines') }}
     {% if is_incremental() %}
         where run_key not in (select recorded.run_key from recorded)
     {% endif %}

@@ -1,119 +1,123 @@
--- What each person has answered about the run's topic on the channel, and when: the latest yes and the
--- latest no. Answers are the consents of the warehouse and the opt-outs of the operational store; the
+-- The lines with what each person has answered about the run's topic on the channel, and when: the latest yes and
+-- the latest no. Answers are the consents of the warehouse and the opt-outs of the operational store; the
 -- topic '*' is about every topic that needs consent: who wants no more marketing still gets what carries out
 -- an order, until they decline that very topic.
+--
+-- Consents have one line per person, channel and topic, so they are joined as they are: a line has two at most.
 with
 
 runs as (
     select
         run_key,
         topic,
-        consent,
-        decided_at
+        decided_at,
+        consent = 'exempt' as is_exempt,
+        case when consent <> 'exempt' then '*' end as every_topic
     from {{ ref('stg_operations__runs') }}
 ),
 
 lines as (
-    select
-        run_key,
-        profile_id,
-        entity_id,
-        channel,
-        address_key
-    from {{ ref('int_decisions__channels') }}
+    select * from {{ ref('int_decisions__channels') }}
 ),
 
-consents as (
-    select
-        profile_id,
-        channel,
+asked_topics as (
+    select distinct
         topic,
-        status,
-        recorded_at
-    from {{ ref('consents') }}
+        is_exempt
+    from runs
 ),
 
 opt_outs as (
     select
-        profile_id,
-        channel,
-        topic,
-        recorded_at,
-        lower(trim(address)) as address_key
-    from {{ ref('stg_operations__opt_outs') }}
+        asked_topics.topic,
+        asked_topics.is_exempt,
+        opt_outs.profile_id,
+        opt_outs.channel,
+        lower(trim(opt_outs.address)) as address_key,
+        opt_outs.recorded_at
+    from {{ ref('stg_operations__opt_outs') }} as opt_outs
+    inner join asked_topics
+        on
+            opt_outs.topic = asked_topics.topic
+            or (opt_outs.topic = '*' and not asked_topics.is_exempt)
 ),
 
-by_profile as (
+people_out as (
     select
+        topic,
+        is_exempt,
         profile_id,
         channel,
-        topic,
-        status,
-        recorded_at
-    from consents
-    union all
-    select
-        profile_id,
-        channel,
-        topic,
-        'no' as status,
-        recorded_at
+        max(recorded_at) as denied_at
     from opt_outs
     where profile_id is not null
+    group by
+        topic,
+        is_exempt,
+        profile_id,
+        channel
 ),
 
-matched as (
+addresses_out as (
     select
-        lines.run_key,
-        lines.profile_id,
-        lines.entity_id,
-        lines.channel,
-        by_profile.status,
-        by_profile.recorded_at
-    from lines
-    inner join runs on lines.run_key = runs.run_key
-    inner join by_profile
-        on
-            lines.profile_id = by_profile.profile_id
-            and lines.channel = by_profile.channel
-            and by_profile.topic in (runs.topic, '*')
-    where
-        (by_profile.topic = runs.topic or runs.consent <> 'exempt')
-        -- A yes counts from its instant on, a no at once: a source with a wrong clock must not outrank
-        -- an opt-out of today.
-        and (by_profile.status = 'no' or by_profile.recorded_at <= runs.decided_at)
-    union all
-    select
-        lines.run_key,
-        lines.profile_id,
-        lines.entity_id,
-        lines.channel,
-        'no' as status,
-        opt_outs.recorded_at
-    from lines
-    inner join runs on lines.run_key = runs.run_key
-    inner join opt_outs
-        on
-            lines.channel = opt_outs.channel
-            and lines.address_key = opt_outs.address_key
-            and opt_outs.topic in (runs.topic, '*')
-    where opt_outs.topic = runs.topic or runs.consent <> 'exempt'
+        topic,
+        is_exempt,
+        channel,
+        address_key,
+        max(recorded_at) as denied_at
+    from opt_outs
+    group by
+        topic,
+        is_exempt,
+        channel,
+        address_key
 ),
 
 final as (
     select
-        run_key,
-        profile_id,
-        entity_id,
-        channel,
-        max(case when status = 'yes' then recorded_at end) as granted_at,
-        max(case when status = 'no' then recorded_at end) as denied_at
-    from matched
-    group by
-        run_key,
-        profile_id,
-        entity_id,
-        channel
+        lines.*,
+        -- A yes counts from its instant on, a no at once: a source with a wrong clock must not outrank an
+        -- opt-out of today. (greatest passes over nulls.)
+        greatest(
+            case
+                when about_topic.status = 'yes' and about_topic.recorded_at <= runs.decided_at
+                    then about_topic.recorded_at
+            end,
+            case
+                when about_all.status = 'yes' and about_all.recorded_at <= runs.decided_at
+                    then about_all.recorded_at
+            end
+        ) as granted_at,
+        greatest(
+            case when about_topic.status = 'no' then about_topic.recorded_at end,
+            case when about_all.status = 'no' then about_all.recorded_at end,
+            people_out.denied_at,
+            addresses_out.denied_at
+        ) as denied_at
+    from lines
+    inner join runs on lines.run_key = runs.run_key
+    left join {{ ref('consents') }} as about_topic
+        on
+            lines.profile_id = about_topic.profile_id
+            and lines.channel = about_topic.channel
+            and runs.topic = about_topic.topic
+    left join {{ ref('consents') }} as about_all
+        on
+            lines.profile_id = about_all.profile_id
+            and lines.channel = about_all.channel
+            and runs.every_topic = about_all.topic
+    left join people_out
+        on
+            lines.profile_id = people_out.profile_id
+            and lines.channel = people_out.channel
+            and runs.topic = people_out.topic
+            and runs.is_exempt = people_out.is_exempt
+    left join addresses_out
+        on
+            lines.address_key = addresses_out.address_key
+            and lines.channel = addresses_out.channel
+            and runs.topic = addresses_out.topic
+            and runs.is_exempt = addresses_out.is_exempt
 )
 
 select * from final

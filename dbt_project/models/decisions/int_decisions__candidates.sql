@@ -21,33 +21,6 @@ run_segments as (
     from {{ ref('stg_operations__run_segments') }}
 ),
 
-members as (
-    select
-        segment,
-        profile_id,
-        entity_id,
-        entered_at
-    from {{ ref('segment_memberships') }}
-    where exited_at is null
-),
-
-included as (
-    select
-        run_segments.run_key,
-        run_segments.entity,
-        members.profile_id,
-        members.entity_id,
-        max(members.entered_at) as entered_at
-    from run_segments
-    inner join members on run_segments.segment = members.segment
-    where run_segments.segment_role = 'include'
-    group by
-        run_segments.run_key,
-        run_segments.entity,
-        members.profile_id,
-        members.entity_id
-),
-
 excluded_members as (
     select
         run_segments.run_key,
@@ -56,28 +29,53 @@ excluded_members as (
         members.profile_id,
         members.entity_id
     from run_segments
-    inner join members on run_segments.segment = members.segment
-    where run_segments.segment_role = 'exclude'
+    inner join {{ ref('segment_memberships') }} as members on run_segments.segment = members.segment
+    where
+        run_segments.segment_role = 'exclude'
+        and members.exited_at is null
 ),
 
 excluded as (
     select
-        included.run_key,
-        included.profile_id,
-        included.entity_id,
+        run_segments.run_key,
+        members.profile_id,
+        members.entity_id,
         min(excluded_members.segment) as excluded_by_segment
-    from included
+    from run_segments
+    inner join {{ ref('segment_memberships') }} as members on run_segments.segment = members.segment
     inner join excluded_members
         on
-            included.run_key = excluded_members.run_key
-            and included.profile_id = excluded_members.profile_id
+            run_segments.run_key = excluded_members.run_key
+            and members.profile_id = excluded_members.profile_id
     where
-        included.entity <> excluded_members.entity
-        or included.entity_id = excluded_members.entity_id
+        run_segments.segment_role = 'include'
+        and members.exited_at is null
+        and (
+            run_segments.entity <> excluded_members.entity
+            or members.entity_id = excluded_members.entity_id
+        )
     group by
-        included.run_key,
-        included.profile_id,
-        included.entity_id
+        run_segments.run_key,
+        members.profile_id,
+        members.entity_id
+),
+
+included as (
+    select
+        run_segments.run_key,
+        members.profile_id,
+        members.entity_id,
+        -- The latest, for one who is in several segments of the run.
+        max(members.entered_at) as entered_at
+    from run_segments
+    inner join {{ ref('segment_memberships') }} as members on run_segments.segment = members.segment
+    where
+        run_segments.segment_role = 'include'
+        and members.exited_at is null
+    group by
+        run_segments.run_key,
+        members.profile_id,
+        members.entity_id
 ),
 
 final as (
@@ -87,8 +85,7 @@ final as (
         included.profile_id,
         included.entity_id,
         excluded.excluded_by_segment,
-        -- The latest, for one who is in several segments of the run.
-        max(included.entered_at) as entered_at
+        included.entered_at
     from runs
     inner join included on runs.run_key = included.run_key
     left join excluded
@@ -96,12 +93,6 @@ final as (
             included.run_key = excluded.run_key
             and included.profile_id = excluded.profile_id
             and included.entity_id = excluded.entity_id
-    group by
-        runs.run_key,
-        runs.campaign,
-        included.profile_id,
-        included.entity_id,
-        excluded.excluded_by_segment
 )
 
 select * from final

@@ -4,6 +4,21 @@
 -- Each rule chooses among the lines that the rules before it have left, and is asked of every line ("would it
 -- have been stopped here, had it come so far?"), so that `explain` can show it. The holdouts are not looked at: a
 -- person who is held out keeps the address and the channel that the message would have had.
+--
+-- Nearly all lines have nobody beside them, so the rules look at those only that have: the runs with one message
+-- per person, the addresses that occur with two people, the runs with a second channel. The lines are a table
+-- and read in place: as a CTE all of them would be copied.
+{% set chosen_for_entity_id -%}
+    case when runs.one_per = 'person' then '' else lines.entity_id end
+{%- endset %}
+{#- The same for all channels where the campaign's own order decides. -#}
+{% set preferred_at -%}
+    case
+        when runs.channel_choice = 'preferred' and lines.engaged_at is not null then lines.engaged_at
+        else cast('1970-01-01 00:00:00' as timestamp)
+    end
+{%- endset %}
+
 with
 
 runs as (
@@ -14,48 +29,23 @@ runs as (
     from {{ ref('stg_operations__runs') }}
 ),
 
-lines as (
-    select
-        timing.*,
-        runs.channel_choice,
-        runs.one_per,
-        -- What a channel is chosen for: the person, or each entity.
-        case when runs.one_per = 'person' then '' else timing.entity_id end as chosen_for_entity_id,
-        -- The same for all channels where the campaign's own order decides.
-        case
-            when runs.channel_choice = 'preferred' and timing.engaged_at is not null then timing.engaged_at
-            else cast('1970-01-01 00:00:00' as timestamp)
-        end as preferred_at
-    from {{ ref('int_decisions__timing') }} as timing
-    inner join runs on timing.run_key = runs.run_key
-),
-
-possible as (
-    select
-        run_key,
-        profile_id,
-        entity_id,
-        channel,
-        address_key,
-        channel_choice,
-        one_per,
-        chosen_for_entity_id,
-        channel_position,
-        entered_at,
-        preferred_at
-    from lines
-    where is_possible
-),
-
 ranked_entities as (
     select
-        *,
+        lines.run_key,
+        lines.profile_id,
+        lines.entity_id,
+        lines.channel,
+        lines.entered_at,
         row_number() over (
-            partition by run_key, profile_id, channel
-            order by entered_at desc, entity_id asc
+            partition by lines.run_key, lines.profile_id, lines.channel
+            order by lines.entered_at desc, lines.entity_id asc
         ) as place
-    from possible
-    where one_per = 'person'
+    from {{ ref('int_decisions__timing') }} as lines
+    inner join runs
+        on
+            lines.run_key = runs.run_key
+            and runs.one_per = 'person'
+    where lines.is_possible
 ),
 
 chosen_entities as (
@@ -69,42 +59,84 @@ chosen_entities as (
     where place = 1
 ),
 
-of_chosen_entities as (
-    select possible.*
-    from possible
-    left join chosen_entities
-        on
-            possible.run_key = chosen_entities.run_key
-            and possible.profile_id = chosen_entities.profile_id
-            and possible.channel = chosen_entities.channel
-    where
-        chosen_entities.entity_id is null
-        or chosen_entities.entity_id = possible.entity_id
+-- By number: of ten million addresses a handful occurs twice. Two that have one number by chance are told apart
+-- below.
+shared_addresses as (
+    select {{ row_hash(['lines.run_key', 'lines.channel', 'lines.address_key']) }} as address_hash
+    from {{ ref('int_decisions__timing') }} as lines
+    where lines.address_key is not null
+    group by {{ row_hash(['lines.run_key', 'lines.channel', 'lines.address_key']) }}
+    having min({{ row_hash(['lines.profile_id']) }}) <> max({{ row_hash(['lines.profile_id']) }})
 ),
 
 address_keepers as (
     select
-        run_key,
-        channel,
-        address_key,
-        min(profile_id) as keeper_profile_id
-    from of_chosen_entities
+        lines.run_key,
+        lines.channel,
+        lines.address_key,
+        min(lines.profile_id) as keeper_profile_id
+    from {{ ref('int_decisions__timing') }} as lines
+    left join chosen_entities
+        on
+            lines.run_key = chosen_entities.run_key
+            and lines.profile_id = chosen_entities.profile_id
+            and lines.channel = chosen_entities.channel
+    where
+        lines.is_possible
+        and {{ row_hash(['lines.run_key', 'lines.channel', 'lines.address_key']) }} in (
+            select shared_addresses.address_hash from shared_addresses
+        )
+        and (
+            chosen_entities.entity_id is null
+            or chosen_entities.entity_id = lines.entity_id
+        )
     group by
-        run_key,
-        channel,
-        address_key
+        lines.run_key,
+        lines.channel,
+        lines.address_key
+),
+
+choosing_runs as (
+    select distinct
+        lines.run_key,
+        runs.one_per,
+        runs.channel_choice
+    from {{ ref('int_decisions__timing') }} as lines
+    inner join runs on lines.run_key = runs.run_key
+    where
+        lines.channel_position > 0
+        and runs.channel_choice in ('first_possible', 'preferred')
 ),
 
 of_address_keepers as (
-    select of_chosen_entities.*
-    from of_chosen_entities
-    inner join address_keepers
+    select
+        lines.run_key,
+        lines.profile_id,
+        lines.channel_position,
+        {{ chosen_for_entity_id }} as chosen_for_entity_id,
+        {{ preferred_at }} as preferred_at
+    from {{ ref('int_decisions__timing') }} as lines
+    inner join choosing_runs as runs on lines.run_key = runs.run_key
+    left join chosen_entities
         on
-            of_chosen_entities.run_key = address_keepers.run_key
-            and of_chosen_entities.channel = address_keepers.channel
-            and of_chosen_entities.address_key = address_keepers.address_key
-            and of_chosen_entities.profile_id = address_keepers.keeper_profile_id
-    where of_chosen_entities.channel_choice in ('first_possible', 'preferred')
+            lines.run_key = chosen_entities.run_key
+            and lines.profile_id = chosen_entities.profile_id
+            and lines.channel = chosen_entities.channel
+    left join address_keepers
+        on
+            lines.run_key = address_keepers.run_key
+            and lines.channel = address_keepers.channel
+            and lines.address_key = address_keepers.address_key
+    where
+        lines.is_possible
+        and (
+            chosen_entities.entity_id is null
+            or chosen_entities.entity_id = lines.entity_id
+        )
+        and (
+            address_keepers.keeper_profile_id is null
+            or address_keepers.keeper_profile_id = lines.profile_id
+        )
 ),
 
 latest_engagements as (
@@ -154,14 +186,15 @@ final as (
         ) as is_another_entity_chosen,
         coalesce(address_keepers.keeper_profile_id < lines.profile_id, false) as is_duplicate_address,
         coalesce(
-            chosen_channels.preferred_at > lines.preferred_at
+            chosen_channels.preferred_at > {{ preferred_at }}
             or (
-                chosen_channels.preferred_at = lines.preferred_at
+                chosen_channels.preferred_at = {{ preferred_at }}
                 and chosen_channels.channel_position < lines.channel_position
             ),
             false
         ) as is_another_channel_chosen
-    from lines
+    from {{ ref('int_decisions__timing') }} as lines
+    inner join runs on lines.run_key = runs.run_key
     left join chosen_entities
         on
             lines.run_key = chosen_entities.run_key
@@ -176,7 +209,7 @@ final as (
         on
             lines.run_key = chosen_channels.run_key
             and lines.profile_id = chosen_channels.profile_id
-            and lines.chosen_for_entity_id = chosen_channels.chosen_for_entity_id
+            and chosen_channels.chosen_for_entity_id = {{ chosen_for_entity_id }}
 )
 
 select * from final

@@ -11,10 +11,6 @@ runs as (
 ),
 
 lines as (
-    select * from {{ ref('int_decisions__channels') }}
-),
-
-answers as (
     select * from {{ ref('int_decisions__answers') }}
 ),
 
@@ -45,19 +41,13 @@ marked as (
         and allowed_addresses.entry is null
         and allowed_domains.entry is null as is_not_on_allow_list,
         case
-            when answers.granted_at is null and answers.denied_at is null then 'unknown'
-            when answers.denied_at is null or answers.granted_at > answers.denied_at then 'yes'
+            when lines.granted_at is null and lines.denied_at is null then 'unknown'
+            when lines.denied_at is null or lines.granted_at > lines.denied_at then 'yes'
             -- A yes and a no of the same instant are a no.
             else 'no'
         end as consent_status
     from lines
     inner join runs on lines.run_key = runs.run_key
-    left join answers
-        on
-            lines.run_key = answers.run_key
-            and lines.profile_id = answers.profile_id
-            and lines.entity_id = answers.entity_id
-            and lines.channel = answers.channel
     left join suppressions
         on
             lines.channel = suppressions.channel

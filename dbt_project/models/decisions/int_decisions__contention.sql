@@ -16,6 +16,94 @@
 -- in one.
 {{ config(materialized='table', post_hook="{{ settle_contention(this) }}") }}
 
+{#- Each line with the caps that count it. Twice in place: as a CTE it would be copied, caps times lines. -#}
+{% set counted_lines -%}
+    select
+        counted_runs.cap_number,
+        lines.profile_id as group_key,
+        counted_runs.run_place,
+        lines.run_key,
+        lines.profile_id,
+        lines.entity_id,
+        lines.channel,
+        lines.time_zone,
+        lines.send_at,
+        lines.is_competing,
+        counted_runs.is_under,
+        counted_runs.is_free,
+        counted_runs.priority
+    from lines
+    inner join counted_runs
+        on
+            lines.run_key = counted_runs.run_key
+            and lines.channel = counted_runs.channel
+    where
+        counted_runs.counted_per = ''
+        and (lines.is_competing or counted_runs.is_under)
+    union all
+    select
+        counted_runs.cap_number,
+        coalesce(shared_groups.group_key, lines.profile_id) as group_key,
+        counted_runs.run_place,
+        lines.run_key,
+        lines.profile_id,
+        lines.entity_id,
+        lines.channel,
+        lines.time_zone,
+        lines.send_at,
+        lines.is_competing,
+        counted_runs.is_under,
+        counted_runs.is_free,
+        counted_runs.priority
+    from lines
+    inner join counted_runs
+        on
+            lines.run_key = counted_runs.run_key
+            and lines.channel = counted_runs.channel
+    left join shared_groups
+        on
+            counted_runs.cap_number = shared_groups.cap_number
+            and lines.profile_id = shared_groups.profile_id
+    where
+        counted_runs.counted_per <> ''
+        and (lines.is_competing or counted_runs.is_under)
+{%- endset %}
+{% set counted_earlier -%}
+    select
+        counted.cap_number,
+        earlier_messages.profile_id as group_key,
+        earlier_messages.send_at
+    from earlier_messages
+    inner join counted
+        on
+            earlier_messages.topic = counted.topic
+            and earlier_messages.channel = counted.channel
+    inner join cap_reach on counted.cap_number = cap_reach.cap_number
+    where
+        counted.counted_per = ''
+        and earlier_messages.send_at >= cap_reach.first_at
+        and earlier_messages.send_at <= cap_reach.last_at
+    union all
+    select
+        counted.cap_number,
+        coalesce(shared_groups.group_key, earlier_messages.profile_id) as group_key,
+        earlier_messages.send_at
+    from earlier_messages
+    inner join counted
+        on
+            earlier_messages.topic = counted.topic
+            and earlier_messages.channel = counted.channel
+    inner join cap_reach on counted.cap_number = cap_reach.cap_number
+    left join shared_groups
+        on
+            counted.cap_number = shared_groups.cap_number
+            and earlier_messages.profile_id = shared_groups.profile_id
+    where
+        counted.counted_per <> ''
+        and earlier_messages.send_at >= cap_reach.first_at
+        and earlier_messages.send_at <= cap_reach.last_at
+{%- endset %}
+
 with
 
 runs as (
@@ -202,153 +290,93 @@ shared_groups as (
     where caps.counted_per <> ''
 ),
 
-personal_lines as (
+-- The times that a cap of the open runs can look at. A rolling one is exact but for its open ends. A period has a
+-- day more on both sides, so that no zone's matters.
+line_times as (
     select
-        counted_runs.cap_number,
-        lines.profile_id as group_key,
-        counted_runs.run_place,
-        lines.run_key,
-        lines.profile_id,
-        lines.entity_id,
-        lines.channel,
-        lines.time_zone,
-        lines.send_at,
-        lines.is_competing,
-        counted_runs.is_under,
-        counted_runs.is_free,
-        counted_runs.priority
+        min(send_at) as first_at,
+        max(send_at) as last_at
     from lines
-    inner join counted_runs
-        on
-            lines.run_key = counted_runs.run_key
-            and lines.channel = counted_runs.channel
-    where
-        counted_runs.counted_per = ''
-        and (lines.is_competing or counted_runs.is_under)
 ),
 
-shared_lines as (
+period_times as (
     select
-        counted_runs.cap_number,
-        coalesce(shared_groups.group_key, lines.profile_id) as group_key,
-        counted_runs.run_place,
-        lines.run_key,
-        lines.profile_id,
-        lines.entity_id,
-        lines.channel,
-        lines.time_zone,
-        lines.send_at,
-        lines.is_competing,
-        counted_runs.is_under,
-        counted_runs.is_free,
-        counted_runs.priority
-    from lines
-    inner join counted_runs
-        on
-            lines.run_key = counted_runs.run_key
-            and lines.channel = counted_runs.channel
-    left join shared_groups
-        on
-            counted_runs.cap_number = shared_groups.cap_number
-            and lines.profile_id = shared_groups.profile_id
-    where
-        counted_runs.counted_per <> ''
-        and (lines.is_competing or counted_runs.is_under)
+        cap,
+        min(starts_at) as first_at,
+        max(ends_at) as last_at
+    from cap_periods
+    group by cap
 ),
 
-counted_lines as (
-    select * from personal_lines
-    union all
-    select * from shared_lines
+cap_reach as (
+    select
+        caps.cap_number,
+        case
+            when caps.window_seconds is null then {{ seconds_after('period_times.first_at', -86400) }}
+            else {{ seconds_after('line_times.first_at', '-caps.window_seconds') }}
+        end as first_at,
+        case
+            when caps.window_seconds is null then {{ seconds_after('period_times.last_at', 86400) }}
+            else {{ seconds_after('line_times.last_at', 'caps.window_seconds') }}
+        end as last_at
+    from caps
+    cross join line_times
+    left join period_times on caps.cap = period_times.cap
 ),
 
-asked_groups as (
+-- Where everything that competes fits beside everything earlier that is in reach, no cap stops anybody: that is
+-- nearly everybody, so it is found out first, over numbers. (Groups that have one number by chance are looked at
+-- together; what follows tells them apart.)
+asked_hashes as (
     select
         cap_number,
-        group_key,
-        sum(case when is_competing then 1 else 0 end) as competing_count,
-        max(case when is_competing then 0 else 1 end) as bystander_count
-    from counted_lines
-    group by
-        cap_number,
-        group_key
-    having max(case when is_under then 1 else 0 end) = 1
-),
-
-counted_earlier as (
-    select
-        counted.cap_number,
-        earlier_messages.profile_id as group_key,
-        earlier_messages.send_at
-    from earlier_messages
-    inner join counted
-        on
-            earlier_messages.topic = counted.topic
-            and earlier_messages.channel = counted.channel
-    where counted.counted_per = ''
-    union all
-    select
-        counted.cap_number,
-        coalesce(shared_groups.group_key, earlier_messages.profile_id) as group_key,
-        earlier_messages.send_at
-    from earlier_messages
-    inner join counted
-        on
-            earlier_messages.topic = counted.topic
-            and earlier_messages.channel = counted.channel
-    left join shared_groups
-        on
-            counted.cap_number = shared_groups.cap_number
-            and earlier_messages.profile_id = shared_groups.profile_id
-    where counted.counted_per <> ''
+        {{ row_hash(['group_key']) }} as group_hash,
+        case when is_competing then 1 else 0 end as competing,
+        case when is_competing then 0 else 1 end as bystander,
+        case when is_under then 1 else 0 end as asking
+    from ({{ counted_lines }}) as counted_lines
 ),
 
 -- Of the people who are asked about only; the others are most of the history.
-asked_earlier as (
-    select
-        counted_earlier.cap_number,
-        counted_earlier.group_key,
-        counted_earlier.send_at,
-        count(*) as messages_count
-    from counted_earlier
-    inner join asked_groups
-        on
-            counted_earlier.cap_number = asked_groups.cap_number
-            and counted_earlier.group_key = asked_groups.group_key
-    group by
-        counted_earlier.cap_number,
-        counted_earlier.group_key,
-        counted_earlier.send_at
-),
-
--- Where everything that competes fits beside everything earlier, whenever it was, no cap stops anybody. (By an
--- aggregate, not by a join: DuckDB would join all lines first.)
-group_counts as (
+earlier_hashes as (
     select
         cap_number,
-        group_key,
-        competing_count + bystander_count as lines_count
-    from asked_groups
+        group_hash
+    from (
+        select
+            cap_number,
+            {{ row_hash(['group_key']) }} as group_hash
+        from ({{ counted_earlier }}) as counted_earlier
+    ) as numbered_earlier
+    where group_hash in (select asked_hashes.group_hash from asked_hashes)
+),
+
+group_counts as (
+    select * from asked_hashes
     union all
     select
         cap_number,
-        group_key,
-        messages_count as lines_count
-    from asked_earlier
+        group_hash,
+        1 as competing,
+        0 as bystander,
+        0 as asking
+    from earlier_hashes
 ),
 
 contended_groups as (
     select
         group_counts.cap_number,
-        group_counts.group_key,
+        group_counts.group_hash,
         max(caps.max_messages) as max_messages,
         max(caps.window_seconds) as window_seconds
     from group_counts
     inner join caps on group_counts.cap_number = caps.cap_number
     group by
         group_counts.cap_number,
-        group_counts.group_key
-    having sum(group_counts.lines_count) > max(caps.max_messages)
+        group_counts.group_hash
+    having
+        sum(group_counts.competing) + max(group_counts.bystander) > max(caps.max_messages)
+        and max(group_counts.asking) = 1
 ),
 
 contended_lines as (
@@ -356,11 +384,28 @@ contended_lines as (
         counted_lines.*,
         contended_groups.max_messages,
         contended_groups.window_seconds
-    from counted_lines
+    from ({{ counted_lines }}) as counted_lines
     inner join contended_groups
         on
             counted_lines.cap_number = contended_groups.cap_number
-            and counted_lines.group_key = contended_groups.group_key
+            and {{ row_hash(['counted_lines.group_key']) }} = contended_groups.group_hash
+),
+
+asked_earlier as (
+    select
+        counted_earlier.cap_number,
+        counted_earlier.group_key,
+        counted_earlier.send_at,
+        count(*) as messages_count
+    from ({{ counted_earlier }}) as counted_earlier
+    inner join contended_groups
+        on
+            counted_earlier.cap_number = contended_groups.cap_number
+            and {{ row_hash(['counted_earlier.group_key']) }} = contended_groups.group_hash
+    group by
+        counted_earlier.cap_number,
+        counted_earlier.group_key,
+        counted_earlier.send_at
 ),
 
 -- The slots by cap, zone and instant, of which there are few.

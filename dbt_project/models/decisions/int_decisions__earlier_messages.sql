@@ -1,6 +1,11 @@
 -- What earlier runs have sent or still will, as far back as a rule of an open run asks: every `send` line but
 -- those that failed or were withheld, and those of a stopped run that had not left when it was stopped. What
 -- is decided and not yet sent is reserved. A person who was merged since is who they are now.
+--
+-- The horizon is in the query twice: as a number that the engine knows before it opens a file, so that it leaves
+-- out what is older, and as a subquery, which is the rule.
+{% set earliest = earliest_asked() %}
+
 with
 
 horizon as (
@@ -21,6 +26,9 @@ decisions as (
     where
         verdict = 'send'
         and send_at >= (select horizon.history_from from horizon)
+        {%- if earliest is not none %}
+        and send_at >= {{ earliest }}
+        {%- endif %}
 ),
 
 runs as (

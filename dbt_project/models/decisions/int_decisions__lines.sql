@@ -1,7 +1,8 @@
 -- Every line of the open runs, decided and cut into batches. A table, because its tests stand between
 -- the rules and the record: when one fails, `decisions` is not touched.
-{{ config(materialized='table') }}
-
+--
+-- The batches are counted over keys alone and joined to the lines: sorting whole lines took longer than all rules
+-- together.
 with
 
 runs as (
@@ -20,68 +21,99 @@ verdicts as (
 -- of time zones, of which some forty differ.
 numbered as (
     select
-        verdicts.*,
-        runs.batch_size,
-        runs.decided_at,
+        message_id,
+        run_key,
+        channel,
+        send_at,
         -- By message_id, which is a hash: every batch has its share of every domain and variant.
         row_number() over (
-            partition by verdicts.run_key, verdicts.channel, verdicts.verdict, verdicts.send_at
-            order by verdicts.message_id
-        ) as line_number
+            partition by run_key, channel, send_at
+            order by message_id
+        ) as message_number
     from verdicts
-    inner join runs on verdicts.run_key = runs.run_key
+    where verdict = 'send'
 ),
 
-sliced as (
+send_times as (
     select
-        *,
-        floor((line_number - 1) / batch_size) as slice_number
+        numbered.run_key,
+        numbered.channel,
+        numbered.send_at,
+        max(runs.batch_size) as batch_size,
+        cast(ceil(max(numbered.message_number) / max(runs.batch_size)) as bigint) as batch_count
     from numbered
+    inner join runs on numbered.run_key = runs.run_key
+    group by
+        numbered.run_key,
+        numbered.channel,
+        numbered.send_at
+),
+
+-- Those that leave first have the lowest numbers.
+earlier_batches as (
+    select
+        run_key,
+        channel,
+        send_at,
+        batch_size,
+        coalesce(
+            sum(batch_count) over (
+                partition by run_key, channel
+                order by send_at
+                rows between unbounded preceding and 1 preceding
+            ),
+            0
+        ) as batches_before
+    from send_times
 ),
 
 batched as (
     select
-        *,
-        -- Those that leave first have the lowest numbers.
-        dense_rank() over (
-            partition by run_key, channel, verdict
-            order by send_at, slice_number
-        ) as batch_rank
-    from sliced
+        numbered.message_id,
+        earlier_batches.batches_before
+        + floor((numbered.message_number - 1) / earlier_batches.batch_size) + 1 as batch_number
+    from numbered
+    inner join earlier_batches
+        on
+            numbered.run_key = earlier_batches.run_key
+            and numbered.channel = earlier_batches.channel
+            and numbered.send_at is not distinct from earlier_batches.send_at
 ),
 
 final as (
     select
-        message_id,
-        run_key,
-        campaign,
-        profile_id,
-        entity_id,
-        channel,
-        verdict,
-        reason,
-        failed_rules,
-        address,
-        language,
-        time_zone,
-        variant,
-        consent_status,
-        suppression_reason,
-        excluded_by_segment,
-        already_sent_at,
-        sample_bucket,
-        cap,
-        cap_messages,
-        outranked_by,
-        priority,
-        size_rank,
-        global_holdout_bucket,
-        holdout_bucket,
-        variant_bucket,
-        decided_at,
-        send_at,
-        case when verdict = 'send' then cast(batch_rank as integer) end as batch_number
-    from batched
+        lines.message_id,
+        lines.run_key,
+        lines.campaign,
+        lines.profile_id,
+        lines.entity_id,
+        lines.channel,
+        lines.verdict,
+        lines.reason,
+        lines.failed_rules,
+        lines.address,
+        lines.language,
+        lines.time_zone,
+        lines.variant,
+        lines.consent_status,
+        lines.suppression_reason,
+        lines.excluded_by_segment,
+        lines.already_sent_at,
+        lines.sample_bucket,
+        lines.cap,
+        lines.cap_messages,
+        lines.outranked_by,
+        lines.priority,
+        lines.size_rank,
+        lines.global_holdout_bucket,
+        lines.holdout_bucket,
+        lines.variant_bucket,
+        runs.decided_at,
+        lines.send_at,
+        cast(batched.batch_number as integer) as batch_number
+    from verdicts as lines
+    inner join runs on lines.run_key = runs.run_key
+    left join batched on lines.message_id = batched.message_id
 )
 
 select * from final

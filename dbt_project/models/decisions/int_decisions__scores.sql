@@ -1,10 +1,19 @@
--- The scores of `vars: scores` of everybody who is considered: SQL over the columns of profiles. A mistake in
--- one has failed the build before (tests/scores_are_numbers.sql).
+-- The scores of `vars: scores` of everybody whom a run considers that goes by one. A mistake in a score has failed
+-- the build before (tests/scores_are_numbers.sql).
 with
 
+runs as (
+    select run_key
+    from {{ ref('stg_operations__runs') }}
+    where
+        priority_score is not null
+        or size_score is not null
+),
+
 candidates as (
-    select distinct profile_id
-    from {{ ref('int_decisions__candidates') }}
+    select candidates.profile_id
+    from {{ ref('int_decisions__candidates') }} as candidates
+    inner join runs on candidates.run_key = runs.run_key
 ),
 
 final as (

@@ -14,10 +14,6 @@ runs as (
     from {{ ref('stg_operations__runs') }}
 ),
 
-lines as (
-    select * from {{ ref('int_decisions__pressure') }}
-),
-
 scores as (
     select * from {{ ref('int_decisions__scores') }}
 ),
@@ -44,7 +40,7 @@ scored as (
                 then 1
             else 0
         end as places
-    from lines
+    from {{ ref('int_decisions__pressure') }} as lines
     inner join runs on lines.run_key = runs.run_key
     left join scores on lines.profile_id = scores.profile_id
     where runs.max_size is not null
@@ -75,7 +71,7 @@ final as (
         lines.*,
         ranked.size_rank,
         coalesce(ranked.size_rank > ranked.max_size, false) as is_over_max_size
-    from lines
+    from {{ ref('int_decisions__pressure') }} as lines
     left join ranked
         on
             lines.run_key = ranked.run_key

@@ -19,7 +19,7 @@ from kundresa.warehouse.workspace import decide_workspace
 
 # The tests of the open runs' lines stand before the record; those of the whole history are left out,
 # so that deciding costs what the open runs cost (see models/decisions/_decisions__models.yml).
-_DECIDE = (
+DECIDE = (
     *("build", "--select", "tag:decide"),
     *("--exclude", "tag:whole_history"),
     *("--exclude-resource-type", "unit_test"),
@@ -72,7 +72,7 @@ def decide(settings: Settings, run_keys: Iterable[str], *, progress: Progress | 
             if due:
                 build = current_build(settings)
                 with partial_folder(settings, "decisions") as folder:
-                    commands = [use_published(build.path), _DECIDE, *_publications(due, folder)]
+                    commands = [use_published(build.path), DECIDE, *_publications(due, folder)]
                     # Until all are published, whoever comes next has to look what was recorded.
                     write_text(_marker(settings), json.dumps(due))
                     result = dbt.invoke(commands, progress=progress)
