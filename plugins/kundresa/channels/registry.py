@@ -39,5 +39,9 @@ def open_sender(channel: Channel, account: Account, clock: Callable[[], datetime
         sender = SmtpSender(channel, account, run_key=run_key, clock=clock)
     else:
         sender = HttpSmsSender(channel, account, run_key=run_key, clock=clock)
-    sender.open()
+    try:
+        sender.open()
+    except BaseException:
+        sender.close()
+        raise
     return sender

@@ -300,7 +300,7 @@ class _Delivery:
 
     def _send(self, messages: Sequence[Message], attempts: Mapping[str, int]) -> None:
         handed = hand_over(
-            self._senders.get(), messages, after_each=self._keep, during=self._stop.interruptible()
+            self._senders.get(), messages, after_each=self._keep, during=self._stop.interruptible
         )
         if isinstance(handed.error, LeaseLost):
             # Whoever has the batch now has settled this window as unknown.
