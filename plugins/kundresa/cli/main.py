@@ -39,6 +39,7 @@ COMMANDS = {
     "segments": "kundresa.cli.segments",
     "opt-out": "kundresa.cli.protect",
     "suppress": "kundresa.cli.protect",
+    "serve": "kundresa.cli.serve",
     "sample": "kundresa.cli.local",
     "sandbox": "kundresa.cli.local",
 }

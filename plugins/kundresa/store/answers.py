@@ -41,12 +41,13 @@ class Answers:
         A no that holds already is not recorded twice. ``address`` is empty when it is not known. Returns
         the instant of the no that holds.
         """
+        who = {"profile_id": profile_id, "channel": channel, "address": address, "source": source}
         with self._database.write() as connection:
             take_turns(self._database, connection)
             last = _last(connection, profile_id, channel).get(topic)
             if last is None or last.status == "yes":
                 recorded_at = _after(at, last)
-                row = _row(profile_id, channel, address, topic, source, recorded_at)
+                row = who | {"topic": topic, "recorded_at": recorded_at}
                 connection.execute(insert(opt_outs), row)
             else:
                 recorded_at = last.recorded_at
@@ -73,6 +74,7 @@ class Answers:
         """
         if EVERY_TOPIC in topics:
             raise ValueError("a yes is to topics by name")
+        who = {"profile_id": profile_id, "channel": channel, "address": address, "source": source}
         with self._database.write() as connection:
             take_turns(self._database, connection)
             last = _last(connection, profile_id, channel)
@@ -83,7 +85,7 @@ class Answers:
             everything = last.get(EVERY_TOPIC)
             for topic in topics:
                 recorded_at = _after(_after(at, last.get(topic)), everything)
-                row = _row(profile_id, channel, address, topic, source, recorded_at)
+                row = who | {"topic": topic, "recorded_at": recorded_at}
                 connection.execute(insert(opt_ins), row)
         return True
 
@@ -122,16 +124,3 @@ def _last(connection: Connection, profile_id: str, channel: str) -> dict[str, An
 def _after(at: datetime, earlier: Answer | None) -> datetime:
     """An answer that is given later counts as later, whatever the clocks of two machines say."""
     return at if earlier is None or at > earlier.recorded_at else earlier.recorded_at + _TICK
-
-
-def _row(
-    profile_id: str, channel: str, address: str, topic: str, source: str, recorded_at: datetime
-) -> dict[str, Any]:
-    return {
-        "profile_id": profile_id,
-        "channel": channel,
-        "address": address,
-        "topic": topic,
-        "source": source,
-        "recorded_at": recorded_at,
-    }

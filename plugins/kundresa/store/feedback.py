@@ -57,8 +57,8 @@ class Feedback:
     def record(
         self, items: Sequence[NewFeedback], *, rule: SoftBounceRule | None = None
     ) -> list[NewFeedback]:
-        """Record what is new of these, and suppress what follows from it, in one transaction; returns what was
-        new. A hard bounce and a complaint suppress at once, soft ones by the rule.
+        """Record what is new of these, and suppress what follows from it, in one transaction; returns what
+        was new. A hard bounce and a complaint suppress at once, soft ones by the rule.
         """
         if not items:
             return []
@@ -104,9 +104,10 @@ class Feedback:
         """How many lines were received on each day (UTC)."""
         with self._database.read() as connection:
             day = func.date(feedback.c.received_at)
-            rows = connection.execute(select(day, func.count()).group_by(day)).all()
+            rows: Sequence[Any] = connection.execute(select(day, func.count()).group_by(day)).all()
         return {
-            each if isinstance(each, date) else date.fromisoformat(each): int(count) for each, count in rows
+            each if isinstance(each, date) else date.fromisoformat(str(each)): int(count)
+            for each, count in rows
         }
 
     def rows(self, start: datetime, end: datetime, chunk: int = 5_000) -> Iterator[dict[str, Any]]:
@@ -137,7 +138,7 @@ def record_feedback(
     """Within a write transaction that has taken its turn: what ``Feedback.record`` does."""
     keys = {item.feedback_key for item in items}
     query = select(feedback.c.feedback_key).where(feedback.c.feedback_key.in_(keys))
-    known = set(connection.execute(query).scalars())
+    known: set[str] = set(connection.execute(query).scalars())
     new = list({item.feedback_key: item for item in items if item.feedback_key not in known}.values())
     if new:
         connection.execute(database.insert_new(feedback), [item.as_row() for item in new])
@@ -180,7 +181,7 @@ def _soft_bounces(connection: Connection, item: NewFeedback, rule: SoftBounceRul
         feedback.c.occurred_at <= item.occurred_at,
     )
     since = item.occurred_at - rule.within
-    success = connection.execute(successes).scalar_one()
+    success: datetime | None = connection.execute(successes).scalar_one()
     bounces = select(
         func.count(distinct(func.coalesce(feedback.c.message_id, feedback.c.feedback_key)))
     ).where(

@@ -11,7 +11,8 @@ from kundresa.spec.vocabulary import Automation, BounceClass, FeedbackKind
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """Something that happened to a person, as a producer told it. One event per ``source`` and ``event_id``."""
+    """Something that happened to a person, as a producer told it. One event per ``source`` and
+    ``event_id``."""
 
     source: str
     event_id: str

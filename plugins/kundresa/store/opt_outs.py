@@ -17,8 +17,8 @@ EVERY_TOPIC = "*"
 
 
 class OptOuts:
-    """The table ``opt_outs``. Rows are only added: a later yes is a consent in the warehouse or an opt-in (see
-    ``store.answers``), and the times are compared."""
+    """The table ``opt_outs``. Rows are only added: a later yes is a consent in the warehouse or an opt-in
+    (see ``store.answers``), and the times are compared."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
