@@ -40,6 +40,7 @@ COMMANDS = {
     "opt-out": "kundresa.cli.protect",
     "suppress": "kundresa.cli.protect",
     "serve": "kundresa.cli.serve",
+    "api-key": "kundresa.cli.serve",
     "sample": "kundresa.cli.local",
     "sandbox": "kundresa.cli.local",
 }

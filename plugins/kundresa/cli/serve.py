@@ -32,3 +32,26 @@ def serve(
     open_store(settings.store_url).close()
     out.print(f"http://{host}:{port} answers for {settings.public_url} · Ctrl-C ends it")
     run(host=host, port=port, workers=workers)
+
+
+def api_key(
+    name: Annotated[str, typer.Argument(help="Whose key: lower-case letters, digits, - and _.")],
+    scopes: Annotated[
+        list[str] | None, typer.Option("--scope", help="events, audiences (default: events).")
+    ] = None,
+) -> None:
+    """Make a key for who calls the public service. It is shown once; only its hash is kept.
+
+    Example: [bold]kundresa api-key shop --scope events --scope audiences[/bold]
+    """
+    from kundresa.public.keys import Scope, new_key
+
+    try:
+        wanted = frozenset(Scope(scope) for scope in scopes or [Scope.EVENTS.value])
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; there are {', '.join(Scope)}") from None
+    key, entry = new_key(name, wanted)
+    out.print("For the caller, now and never again:", key, sep="\n", markup=False, highlight=False)
+    out.print(
+        "For KUNDRESA_API_KEYS, comma between entries:", str(entry), sep="\n", markup=False, highlight=False
+    )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kundresa.feedback.bots import judge
 from kundresa.spec.vocabulary import Automation, FeedbackKind
-from kundresa.store import Hit, NewFeedback, SoftBounceRule, Store
+from kundresa.store import Hit, LedgerLine, NewFeedback, SoftBounceRule, Store
 
 MAX_HITS = 200
 """Hits that are kept of one message. A link that somebody calls in a loop fills no disk."""
@@ -23,9 +23,6 @@ class RawHit:
 
     kind: FeedbackKind
     message_id: str
-    profile_id: str
-    channel: str
-    address: str
     method: str
     user_agent: str
     at: datetime
@@ -33,13 +30,19 @@ class RawHit:
     is_honeypot: bool = False
 
 
-def record_hits(store: Store, hits: Sequence[RawHit]) -> list[NewFeedback]:
+def record_hits(
+    store: Store, hits: Sequence[RawHit], *, address_of: Callable[[str, str], str]
+) -> list[NewFeedback]:
     """Judge the hits in the order of their time and record them; returns what was recorded.
 
-    Reads twice, whatever the number of hits: their messages in the ledger, and earlier hits on them.
+    Reads twice, whatever the number of hits: their messages in the ledger, and earlier hits on them. A hit
+    on a message that is not in the ledger, a proof or a preview, is not recorded.
+
+    Args:
+        address_of: (profile, channel) → the person's address, empty when it is not known.
     """
     message_ids = sorted({hit.message_id for hit in hits})
-    accepted = {key: line.settled_at for key, line in store.ledger.lines(message_ids).items()}
+    lines = store.ledger.lines(message_ids)
     earlier: defaultdict[str, list[Hit]] = defaultdict(list)
     for known in store.feedback.hits(message_ids):
         earlier[known.message_id].append(known)
@@ -47,7 +50,8 @@ def record_hits(store: Store, hits: Sequence[RawHit]) -> list[NewFeedback]:
     marked: list[int] = []
     for hit in sorted(hits, key=lambda each: each.at):
         before = earlier[hit.message_id]
-        if len(before) >= MAX_HITS:
+        line = lines.get(hit.message_id)
+        if line is None or len(before) >= MAX_HITS:
             continue
         judged = judge(
             kind=hit.kind,
@@ -56,7 +60,7 @@ def record_hits(store: Store, hits: Sequence[RawHit]) -> list[NewFeedback]:
             target=hit.target,
             is_honeypot=hit.is_honeypot,
             at=hit.at,
-            accepted_at=accepted.get(hit.message_id),
+            accepted_at=line.settled_at,
             earlier=before,
         )
         for position in judged.also_scanned:
@@ -66,7 +70,8 @@ def record_hits(store: Store, hits: Sequence[RawHit]) -> list[NewFeedback]:
                     new[place] = replace(new[place], automation=Automation.SCANNER)
             else:
                 marked.append(position)
-        new.append(_feedback(hit, judged.automation))
+        address = address_of(line.profile_id, line.channel)
+        new.append(_feedback(hit, line, address, judged.automation))
         before.append(Hit(-len(new), hit.message_id, hit.kind, hit.target, judged.automation, hit.at))
     store.feedback.record(new, rule=SoftBounceRule())
     if marked:
@@ -74,17 +79,17 @@ def record_hits(store: Store, hits: Sequence[RawHit]) -> list[NewFeedback]:
     return new
 
 
-def _feedback(hit: RawHit, automation: Automation | None) -> NewFeedback:
+def _feedback(hit: RawHit, line: LedgerLine, address: str, automation: Automation | None) -> NewFeedback:
     return NewFeedback(
         feedback_key=f"hit/{uuid.uuid4().hex}",  # each request is one of its own
         kind=hit.kind,
-        channel=hit.channel,
+        channel=line.channel,
         provider=OWN_LINKS,
         occurred_at=hit.at,
         received_at=hit.at,
         message_id=hit.message_id,
-        profile_id=hit.profile_id,
-        address=hit.address,
+        profile_id=line.profile_id,
+        address=address,
         automation=automation,
         target=hit.target,
         detail=hit.user_agent[:200] or None,

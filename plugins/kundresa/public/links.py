@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from kundresa.content import RenderError, Token, TokenError
+from kundresa.content import RenderError, TokenError
 from kundresa.feedback import RawHit
 from kundresa.public.group_commit import GroupCommit
 from kundresa.public.languages import choose_language
@@ -24,6 +26,10 @@ from kundresa.spec.vocabulary import FeedbackKind
 from kundresa.store import StoreError
 
 log = logging.getLogger(__name__)
+
+Read = TypeVar("Read")
+HONEYPOT_LINK = 0
+"""The number of a link that no person sees; those of a template count from 1."""
 
 PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """One transparent pixel."""
@@ -60,67 +66,59 @@ class MessageLinks:
         ]
 
     async def _open(self, request: Request) -> Response:
-        try:
-            token = self._service.links.read_open(request.path_params["token"])
-        except TokenError as error:
-            raise Refused(HTTPStatus.NOT_FOUND, str(error)) from None
-        await self._record(self._hit(request, FeedbackKind.OPENED, token))
+        message_id = _signed(self._service.links.read_open, request)
+        await self._record(self._hit(request, FeedbackKind.OPENED, message_id))
         return Response(PIXEL, media_type="image/gif", headers=NOT_KEPT)
 
     async def _click(self, request: Request) -> Response:
         """Leads only to where a signed link says: a link that could be pointed elsewhere would lend the
         brand's name to anybody (CWE-601)."""
-        try:
-            click = self._service.links.read_click(request.path_params["token"])
-        except TokenError as error:
-            raise Refused(HTTPStatus.NOT_FOUND, str(error)) from None
+        click = _signed(self._service.links.read_click, request)
+        if not click.target.startswith(("https://", "http://")):
+            raise Refused(HTTPStatus.NOT_FOUND, "this link is not valid")
         hit = self._hit(
-            request, FeedbackKind.CLICKED, click.token, target=click.target, is_honeypot=click.is_honeypot
+            request,
+            FeedbackKind.CLICKED,
+            click.message_id,
+            target=click.target,
+            is_honeypot=click.link == HONEYPOT_LINK,
         )
         await self._record(hit)
         return RedirectResponse(click.target, HTTPStatus.FOUND.value, NOT_KEPT)
 
     async def _mirror(self, request: Request) -> Response:
-        try:
-            token = self._service.links.read_mirror(request.path_params["token"])
-        except TokenError as error:
-            raise Refused(HTTPStatus.NOT_FOUND, str(error)) from None
-        return await run_in_threadpool(self._mirrored, request, token)
+        message_id = _signed(self._service.links.read_mirror, request)
+        return await run_in_threadpool(self._mirrored, request, message_id)
 
-    def _mirrored(self, request: Request, token: Token) -> Response:
+    def _mirrored(self, request: Request, message_id: str) -> Response:
         try:
-            html = render_mirror(self._service.settings, self._service.store, token.message_id)
+            html = render_mirror(self._service.settings, self._service.store, message_id)
         except RenderError as error:
-            log.warning("the mirror of message %s: %s", token.message_id, error)
+            log.warning("the mirror of message %s: %s", message_id, error)
             html = None
         if html is not None:
             return Response(html, media_type="text/html", headers=MIRROR_HEADERS)
-        person = self._service.people.person(token.profile_id)
-        language = choose_language(
-            person.language if person else None, request.headers.get("accept-language", "")
-        )
+        line = self._service.store.ledger.lines([message_id]).get(message_id)
+        person = self._service.people.person(line.profile_id) if line else None
+        accepted = request.headers.get("accept-language", "")
+        language = choose_language(person.language if person else None, accepted)
         return page("gone.html", language, brand=self._service.settings.public_name, status=HTTPStatus.GONE)
 
     def _hit(
         self,
         request: Request,
         kind: FeedbackKind,
-        token: Token,
+        message_id: str,
         *,
         target: str | None = None,
         is_honeypot: bool = False,
     ) -> RawHit:
-        person = self._service.people.person(token.profile_id)
+        agent = request.headers.get("user-agent", "")[:500]
         return RawHit(
             kind=kind,
-            message_id=token.message_id,
-            profile_id=token.profile_id,
-            channel=token.channel,
-            address=person.addresses.get(token.channel, "") if person else "",
+            message_id=message_id,
             method=request.method,
-            user_agent="".join(
-                each for each in request.headers.get("user-agent", "")[:500] if each.isprintable()
-            ),
+            user_agent="".join(each for each in agent if each.isprintable()),
             at=self._service.clock(),
             target=target,
             is_honeypot=is_honeypot,
@@ -136,3 +134,10 @@ class MessageLinks:
             log.warning("a hit is recorded later than it was answered: the store is slow")
         except (StoreError, Refused) as error:
             log.error("a hit was not recorded: %s", error)
+
+
+def _signed(read: Callable[[str], Read], request: Request) -> Read:
+    try:
+        return read(request.path_params["token"])
+    except TokenError as error:
+        raise Refused(HTTPStatus.NOT_FOUND, str(error)) from None

@@ -33,6 +33,7 @@ from kundresa.public.languages import CATALOGUE, choose_language
 from kundresa.public.pages import page
 from kundresa.public.refusals import Refused, content_type, read_body
 from kundresa.public.service import Service
+from kundresa.public.undo import read_undo, sign_undo
 from kundresa.runs.messages import find_message
 from kundresa.spec.vocabulary import FeedbackKind
 from kundresa.store import Answer, NewFeedback
@@ -41,8 +42,6 @@ from kundresa.warehouse import Person
 MOST_FORM_BYTES = 64_000
 FORM_SECONDS = 10.0
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
-UNDO_SECONDS = 24 * 3600
-"""How long the undo button of a page works; the preferences are there after it."""
 
 
 class Recipients:
@@ -149,9 +148,8 @@ class Visit:
     def undo(self, text: str) -> Response:
         """Take the no of this message's page back, as a new yes; nothing, when it was said again since."""
         try:
-            token, topic, said_at = self._service.links.read_undo(text, max_age_seconds=UNDO_SECONDS)
-            no = datetime.fromisoformat(said_at)
-        except (TokenError, ValueError):
+            token, topic, no = read_undo(self._service.links.secret, text)
+        except TokenError:
             return self.preferences("undo_late")
         if token != self.token:
             return self.preferences("undo_late")
@@ -206,7 +204,7 @@ class Visit:
             holds=holds.format(topic="" if is_everything else self.label(topic), channel=self.channel()),
             is_everything=is_everything,
             channel=self.channel(),
-            undo=self._service.links.sign_undo(self.token, topic, said_at.isoformat()),
+            undo=sign_undo(self._service.links.secret, self.token, topic, said_at),
         )
 
     def page(self, template: str, **values: Any) -> Response:

@@ -121,6 +121,11 @@ class PeopleIndex:
         row = opened[0].execute(query, (namespace, identifier)).fetchone()
         return self.person(row[0]) if row else None
 
+    def address(self, profile_id: str, channel: str) -> str:
+        """The person's address on a channel; empty when it is not known."""
+        person = self.person(profile_id)
+        return person.addresses.get(channel, "") if person else ""
+
     def build(self) -> Build | None:
         """The publication that is answered from; None before the first one with an index."""
         opened = self._opened()

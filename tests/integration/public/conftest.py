@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,11 @@ from kundresa import settings as configuration
 from kundresa.content import Links, Token
 from kundresa.public.app import build_app
 from kundresa.settings import Settings
-from kundresa.store import Store, open_store
+from kundresa.spec.frozen import freeze
+from kundresa.spec.loading import load_campaign, load_sources
+from kundresa.spec.messages import Receipt
+from kundresa.spec.vocabulary import MessageState, Trigger
+from kundresa.store import Candidate, NewRun, Store, open_store
 from kundresa.warehouse.people_index import write_index
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -126,6 +131,13 @@ def _dated(schema: pa.Schema, row: dict[str, Any]) -> dict[str, Any]:
     return dict.fromkeys(instants, EARLIER) | row
 
 
+KEYS = {"shop": "events", "engine": "audiences", "both": "audiences+events"}
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
 @dataclass
 class Clock:
     """Ticks a second with each look, as a person's clicks would be apart."""
@@ -157,6 +169,9 @@ def settings(tmp_path: Path, store_url: str) -> Settings:
             "KUNDRESA_SECRET": "a secret for tests",
             "KUNDRESA_PUBLIC_URL": "https://mail.shop.example",
             "KUNDRESA_PUBLIC_NAME": "Nordlys Shop",
+            "KUNDRESA_API_KEYS": ", ".join(
+                f"{name}:{scopes}:{_digest(name)}" for name, scopes in KEYS.items()
+            ),
         }
     )
     publish(made, "20261123T040000.000000Z", PEOPLE)
@@ -203,3 +218,59 @@ def client(settings: Settings, clock: Clock) -> Iterator[httpx.Client]:
 def path(links: Links) -> Callable[[str], str]:
     """The path of a link, as a request names it."""
     return lambda url: url.removeprefix(links.public_url)
+
+
+RUN = "winback--20261123T080000Z"
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def sent(settings: Settings, store: Store) -> Token:
+    """A mail of the example campaign to Anna: decided, published, and accepted at NOW. Its links' token."""
+    folder = CHECKOUT / "dags" / "campaigns" / "winback"
+    spec_json = freeze(load_campaign(folder), load_sources(folder)).json
+    store.runs.open(
+        NewRun(
+            run_key=RUN,
+            campaign="winback",
+            logical_at=NOW,
+            trigger=Trigger.SCHEDULED,
+            spec_json=spec_json,
+            spec_hash="a" * 64,
+            opened_at=NOW,
+            valid_until=NOW + timedelta(hours=48),
+        )
+    )
+    store.runs.mark_decided([RUN], at=NOW)
+    store.runs.mark_checked(RUN)
+    store.batches.register(RUN, "email", 1, 2)
+    lease = store.batches.lease(RUN, "email", 1, owner="test", seconds=60, now=NOW)
+    people = [Candidate(token.message_id, token.profile_id) for token in (ANNA, SVEN)]
+    store.ledger.claim(lease, people, now=NOW)
+    store.ledger.settle(
+        lease, [Receipt(each.message_id, MessageState.ACCEPTED, provider_id="q") for each in people], now=NOW
+    )
+    rows = [
+        {
+            "message_id": token.message_id,
+            "run_key": RUN,
+            "profile_id": token.profile_id,
+            "address": f"then-{name.lower()}@x.example",
+            "variant": None,
+            "profile": {
+                "first_name": name,
+                "favourite_category": "lamps",
+                "days_since_last_order": 200,
+                "customer_since_date": date(2020, 5, 1),
+                "language": "en",
+                "total_spend": 10.0,
+            },
+        }
+        for token, name in ((ANNA, "Anna"), (SVEN, "Sven"))
+    ]
+    run = settings.published / "runs" / RUN
+    (run / "decisions").mkdir(parents=True)
+    batch = run / "batches" / "channel=email" / "batch_number=1"
+    batch.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows), batch / "data_0.parquet")
+    return ANNA
