@@ -39,6 +39,8 @@ COMMANDS = {
     "segments": "kundresa.cli.segments",
     "opt-out": "kundresa.cli.protect",
     "suppress": "kundresa.cli.protect",
+    "serve": "kundresa.cli.serve",
+    "api-key": "kundresa.cli.serve",
     "sample": "kundresa.cli.local",
     "sandbox": "kundresa.cli.local",
 }

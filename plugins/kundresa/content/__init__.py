@@ -5,9 +5,10 @@ from kundresa.content.columns import template_columns
 from kundresa.content.errors import RenderError, TemplateError
 from kundresa.content.files import TemplateFile, template_files
 from kundresa.content.render import Renderer, compile_templates
-from kundresa.content.tokens import Links, Token, TokenError
+from kundresa.content.tokens import Click, Links, Token, TokenError
 
 __all__ = [
+    "Click",
     "Links",
     "RenderError",
     "Renderer",

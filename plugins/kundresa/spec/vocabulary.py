@@ -171,3 +171,43 @@ class Trigger(StrEnum):
     MANUAL = "manual"
     BACKFILL = "backfill"
     COMMAND_LINE = "command_line"
+
+
+class FeedbackKind(StrEnum):
+    """What came back about a message."""
+
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    OPENED = "opened"
+    CLICKED = "clicked"
+    UNSUBSCRIBED = "unsubscribed"
+    REPLIED = "replied"
+
+
+class BounceClass(StrEnum):
+    """What a bounce says of the address."""
+
+    HARD = "hard"
+    """Nobody is reached there, now or later."""
+    SOFT = "soft"
+    """Not now: a full mailbox, a server that is down."""
+    BLOCK = "block"
+    """The message or its sender was refused, by reputation or policy; the address is not at fault."""
+    UNDETERMINED = "undetermined"
+    """It says that it was not delivered, and nothing that can be understood of why."""
+
+
+class Automation(StrEnum):
+    """Which machine opened or clicked, where it was not a person."""
+
+    PREFETCH = "prefetch"
+    """A mail client's proxy that loads every image when the mail arrives."""
+    CRAWLER = "crawler"
+    """A program that says so by its name."""
+    HEAD = "head"
+    """A look at the link without following it."""
+    SCANNER = "scanner"
+    """Several links of one message within seconds of its arrival, or of each other."""
+    HONEYPOT = "honeypot"
+    """A link that no person sees."""

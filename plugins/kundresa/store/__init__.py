@@ -14,6 +14,8 @@ from kundresa.store.errors import (
     StoreOutOfDate,
     StoreUnavailable,
 )
+from kundresa.store.feedback import Hit, SoftBounceRule
+from kundresa.store.inbox_records import Answer, InboxEvent, NewEvent, NewFeedback
 from kundresa.store.records import (
     BatchRecord,
     BatchTally,
@@ -33,6 +35,7 @@ from kundresa.store.records import (
 from kundresa.store.store import Store, open_store
 
 __all__ = [
+    "Answer",
     "BatchBusy",
     "BatchConflict",
     "BatchIncomplete",
@@ -40,11 +43,15 @@ __all__ = [
     "BatchRecord",
     "BatchTally",
     "Candidate",
+    "Hit",
     "IllegalTransition",
+    "InboxEvent",
     "Lease",
     "LeaseLost",
     "LedgerCount",
     "LedgerLine",
+    "NewEvent",
+    "NewFeedback",
     "NewRun",
     "OptOut",
     "OptOutHits",
@@ -53,6 +60,7 @@ __all__ = [
     "RunClosed",
     "RunNotChecked",
     "RunNotFound",
+    "SoftBounceRule",
     "Standing",
     "Store",
     "StoreError",

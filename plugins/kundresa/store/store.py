@@ -5,8 +5,11 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from kundresa.store.answers import Answers
 from kundresa.store.batches import Batches
 from kundresa.store.engine import BUSY_SECONDS, Database
+from kundresa.store.feedback import Feedback
+from kundresa.store.inbox import Inbox
 from kundresa.store.ledger import Ledger
 from kundresa.store.migrate import migrate as migrate_tables
 from kundresa.store.migrate import require_current
@@ -27,6 +30,9 @@ class Store:
         self.ledger = Ledger(database)
         self.opt_outs = OptOuts(database)
         self.suppressions = Suppressions(database)
+        self.answers = Answers(database)
+        self.inbox = Inbox(database)
+        self.feedback = Feedback(database)
         self.retention = Retention(database)
 
     def close(self) -> None:

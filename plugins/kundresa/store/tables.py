@@ -144,6 +144,7 @@ opt_outs = Table(
     Column("topic", String, nullable=False),
     Column("source", String, nullable=False),
     Column("recorded_at", UtcDateTime, nullable=False, index=True),
+    Index(None, "profile_id", "channel"),
 )
 
 suppressions = Table(

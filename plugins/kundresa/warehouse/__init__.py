@@ -47,6 +47,7 @@ from kundresa.warehouse.exports import (
 from kundresa.warehouse.manifest import Manifest, SourceTable, load_manifest
 from kundresa.warehouse.measurement import prune_exports, record
 from kundresa.warehouse.people import find_profiles, person_decisions
+from kundresa.warehouse.people_index import PeopleIndex, Person, write_people_index
 from kundresa.warehouse.plan import PlannedDecisions, plan_decisions
 from kundresa.warehouse.published import (
     DecisionCount,
@@ -56,6 +57,7 @@ from kundresa.warehouse.published import (
     batch_sizes,
     decision_counts,
     read_batch,
+    read_message,
     send_hours,
 )
 from kundresa.warehouse.reconcile import AccountLines, ReconcileCounts, reconcile_counts
@@ -81,6 +83,8 @@ __all__ = [
     "Manifest",
     "NothingPublished",
     "OpenRun",
+    "PeopleIndex",
+    "Person",
     "PlannedDecisions",
     "ReconcileCounts",
     "RunCap",
@@ -122,6 +126,7 @@ __all__ = [
     "published_segments",
     "query",
     "read_batch",
+    "read_message",
     "read_run",
     "reconcile_counts",
     "record",
@@ -129,4 +134,5 @@ __all__ = [
     "segment_lines",
     "segment_states",
     "send_hours",
+    "write_people_index",
 ]

@@ -106,6 +106,24 @@ def read_batch(
         skip = max(skip - _rows(file), 0)
 
 
+def read_message(
+    settings: Settings, run_key: str, channel: str, number: int, message_id: str
+) -> dict[str, Any] | None:
+    """One message of a batch as ``read_batch`` gives it; None when it is not in it.
+
+    Raises:
+        RunNotPublished: when the run was never decided.
+        KeyError: when it has no such batch.
+    """
+    import pyarrow.parquet as pq
+
+    for file in _files(_batch(settings, run_key, channel, number)):
+        found = pq.read_table(file, filters=[("message_id", "=", message_id)], partitioning=None)
+        for row in found.cast(_aware(found.schema)).to_pylist():
+            return {"channel": channel, "batch_number": number, **row}
+    return None
+
+
 def batch_send_at(settings: Settings, run_key: str, channel: str, number: int) -> datetime:
     """The instant before which no message of the batch may leave: the latest ``send_at`` in it. (They are all
     the same, since batches are cut by it; should they ever not be, some leave late and none early.)
