@@ -15,10 +15,11 @@ from kundresa.content.environment import Profile, build_environment
 from kundresa.content.errors import RenderError, TemplateError
 from kundresa.content.files import PARTS, SUFFIX
 from kundresa.content.filters import TemplateValueError
+from kundresa.content.pieces import clean_pieces, template_constants
 from kundresa.content.text import body_text, subject_line
 from kundresa.content.tokens import Links, Token
 from kundresa.spec.campaign import Campaign
-from kundresa.spec.messages import Content, EmailContent, SmsContent
+from kundresa.spec.messages import Constant, Content, EmailContent, SmsContent
 
 MAX_PART = 2_000_000
 """Characters of one rendered part. Ten times the largest newsletter seen; what is above is a loop
@@ -32,6 +33,7 @@ class Renderer:
         self._campaign = campaign
         self._templates = templates
         self._links = links
+        self._constants = template_constants(templates.values())
         self._about = {"name": campaign.name, "description": campaign.description}
         self._writers: dict[str, Callable[[str, dict[str, Any], str], Content]] = {
             "email": self._email,
@@ -68,23 +70,25 @@ class Renderer:
 
     def _email(self, stem: str, names: dict[str, Any], url: str) -> Content:
         subject, html, text = (self._part(f"{stem}.{part}{SUFFIX}", names) for part in PARTS["email"])
-        line = subject_line(subject)
+        line = subject_line("".join(subject))
         if not line:
             raise RenderError(f"{stem}.subject{SUFFIX}: the subject is empty for this person")
+        html_pieces, text_pieces = clean_pieces(html), clean_pieces(text)
+        whole_html, whole_text = "".join(html_pieces), "".join(text_pieces)
         # Checked here as well as before the run: the link may stand in a branch that was not taken.
-        if str(escape(url)) not in html or url not in text:
+        if str(escape(url)) not in whole_html or url not in whole_text:
             raise RenderError(f"{stem}: a part came out without its unsubscribe link")
-        return EmailContent(subject=line, html=body_text(html), text=body_text(text), unsubscribe_url=url)
+        return EmailContent(line, whole_html, whole_text, url, html_pieces, text_pieces)
 
     def _sms(self, stem: str, names: dict[str, Any], _url: str) -> Content:
-        text = body_text(self._part(f"{stem}.txt{SUFFIX}", names)).strip()
+        text = body_text("".join(self._part(f"{stem}.txt{SUFFIX}", names))).strip()
         if not text:
             raise RenderError(f"{stem}.txt{SUFFIX}: the text is empty for this person")
         return SmsContent(text=text)
 
-    def _part(self, name: str, names: dict[str, Any]) -> str:
+    def _part(self, name: str, names: dict[str, Any]) -> list[str]:
         try:
-            return _bounded(self._templates[name], names)
+            return _bounded(self._templates[name], names, self._constants)
         except RenderError:
             raise
         # A template can raise anything; whatever it is becomes this person's line in the account.
@@ -92,14 +96,15 @@ class Renderer:
             raise RenderError(_explain(error, name)) from None
 
 
-def _bounded(template: Template, names: dict[str, Any]) -> str:
-    chunks, length = [], 0
+def _bounded(template: Template, names: dict[str, Any], constants: Mapping[str, Constant]) -> list[str]:
+    """What the template prints, piece by piece; those that stand in it as they are, as constants."""
+    pieces, length = [], 0
     for chunk in template.generate(names):
         length += len(chunk)
         if length > MAX_PART:
             raise RenderError(f"{template.name}: longer than {MAX_PART} characters")
-        chunks.append(chunk)
-    return "".join(chunks)
+        pieces.append(constants.get(chunk, chunk))
+    return pieces
 
 
 def _explain(error: Exception, name: str) -> str:

@@ -3,10 +3,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
+
+
+class Constant(str):
+    """A piece of a template that stands in every message made from it, the same object each time; what is
+    made from it can be kept with it."""
+
+    printable: bytes
+    """It as quoted-printable, once a channel has made that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +25,10 @@ class EmailContent:
     html: str
     text: str
     unsubscribe_url: str
+    html_pieces: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """The html once more, in pieces of which some are ``Constant``; or nothing."""
+    text_pieces: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """The same of the text."""
 
 
 @dataclass(frozen=True, slots=True)
