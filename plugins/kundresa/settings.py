@@ -67,6 +67,9 @@ class Settings:
     webhooks: str = field(default="", repr=False)
     """Whose reports are believed: ``name=kind:secret`` entries, comma between them
     (``KUNDRESA_WEBHOOKS``); see ``feedback.webhooks``."""
+    mailbox: str = field(default="", repr=False)
+    """Where bounces and complaints land: a Maildir, or ``imaps://user:password@host/folder``; empty for none
+    (``KUNDRESA_MAILBOX``)."""
     alert_callback: str = ""
     """``package.module:function``, called with Airflow's context and one line of text when a task has
     failed for good; empty for none (``KUNDRESA_ALERT_CALLBACK``)."""
@@ -147,6 +150,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         public_name=env.get("KUNDRESA_PUBLIC_NAME", ""),
         api_keys=env.get("KUNDRESA_API_KEYS", ""),
         webhooks=env.get("KUNDRESA_WEBHOOKS", ""),
+        mailbox=env.get("KUNDRESA_MAILBOX", ""),
         alert_callback=env.get("KUNDRESA_ALERT_CALLBACK", ""),
     )
 
