@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from kundresa.spec.explain import explain
-from kundresa.spec.fields import HoldoutPercent, Line, Name, Recipient, misplaced
+from kundresa.spec.fields import HoldoutPercent, HostName, Line, Name, Recipient, misplaced
 from kundresa.spec.opening_hours import is_ever_permitted
 from kundresa.spec.pressure import Cap
 from kundresa.spec.problems import SpecError, SpecProblem
@@ -78,6 +78,8 @@ class Policies(Spec):
     """For installations that must not write to customers: addresses, numbers, or ``@domain`` for all of a
     domain. Nobody else gets anything; empty is nobody. None (null) is no list: everybody may be written
     to."""
+    webhook_hosts: Annotated[tuple[HostName, ...], Field(max_length=1000)] = ()
+    """The hosts that webhooks and audience shares may call, exactly as accounts name them. Empty is none."""
 
 
 def exempt_topics(policies: Policies) -> list[str]:
