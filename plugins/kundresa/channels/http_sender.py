@@ -109,7 +109,7 @@ class HttpSender:
         self._clock = clock
         self._in_flight = in_flight
         self._idempotent = account.extra.get("idempotent", "").lower() == "true"
-        self._outage = _Outage(clock, sleep)
+        self._outage = Outage(clock, sleep)
         self._rate = Rate(account, sleep)
         self._held_until: datetime | None = None
         self._loop = asyncio.new_event_loop()
@@ -288,7 +288,7 @@ class Rate:
             await self._sleep(mine - now)
 
 
-class _Outage:
+class Outage:
     """As ``outage.Outage``, for many requests that find the server gone at the same moment: together they
     count as one failure, and wait once."""
 

@@ -11,6 +11,7 @@ from kundresa.channels.apns import ApnsAdapter
 from kundresa.channels.email import SmtpSender
 from kundresa.channels.fcm import FcmAdapter
 from kundresa.channels.http_sender import Adapter, HttpSender
+from kundresa.channels.smpp import SmppSender
 from kundresa.channels.sms import CONNECTIONS as SMS_CONNECTIONS
 from kundresa.channels.sms import TwilioAdapter
 from kundresa.channels.webhook import CONNECTIONS as WEBHOOK_CONNECTIONS
@@ -59,6 +60,10 @@ def open_sender(
             email.open()
             return email
         case SmsChannel():
+            if account.kind == "smpp":
+                smpp = SmppSender(channel, account, clock=clock)
+                smpp.open()
+                return smpp
             sms = TwilioAdapter(channel, account, run_key=run_key, clock=clock)
             return _http(sms, account, clock, SMS_CONNECTIONS)
         case PushChannel():

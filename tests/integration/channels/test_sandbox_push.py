@@ -61,7 +61,7 @@ def push_sender(time: Time) -> Iterator[Open]:
             token_uri = quote(f"http://127.0.0.1:{ports.http}/token", safe="")
             login, extra = {
                 "fcm": (
-                    f"push%40project.iam:{quote(pem(GOOGLE), safe='')}",
+                    f"a%40p.iam:{quote(pem(GOOGLE), safe='')}",
                     f"project=p&token_uri={token_uri}",
                 ),
                 "apns": (f"KEY1234567:{quote(pem(APPLE), safe='')}", "team_id=TEAM123456&topic=example.shop"),
