@@ -108,6 +108,18 @@ class _Stream:
     body: bytearray = field(default_factory=bytearray)
 
 
+class _H2(h2.connection.H2Connection):
+    """h2 walks all streams at each new one, to count them and to forget those that are closed: with 200 in
+    flight a fifth of a request's cost. We count ourselves (``_has_room``); it forgets at each 64th."""
+
+    _asked = 0
+
+    @property
+    def open_outbound_streams(self) -> int:
+        self._asked += 1
+        return super().open_outbound_streams if self._asked % 64 == 0 else 0
+
+
 class _Connection(asyncio.Protocol):
     """One connection."""
 
@@ -120,7 +132,7 @@ class _Connection(asyncio.Protocol):
             validate_outbound_headers=False,
             normalize_outbound_headers=False,
         )
-        self._h2 = h2.connection.H2Connection(config)
+        self._h2 = _H2(config)
         self._h2.state_machine._transitions = _READ_ON
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None

@@ -115,7 +115,8 @@ class Centre:
             self.submitted.append(unit)
         reply(verdict, f"id{number}".encode() + b"\0" if verdict == 0 else b"")
         if self.reports and verdict == 0:
-            text = f"id:id{number} sub:001 dlvrd:001 submit date:2611230900 done date:2611230901 stat:DELIVRD err:000 text:x"
+            dates = "submit date:2611230900 done date:2611230901"
+            text = f"id:id{number} sub:001 dlvrd:001 {dates} stat:DELIVRD err:000 text:x"
             body = b"\0\1\0014670\0\5\0Shop\0" + b"\x04\0\0\0\0\0\0\0\0" + bytes([len(text)]) + text.encode()
             writer.write(struct.pack(">IIII", 16 + len(body), 0x5, 0, 1000 + number) + body)
         return True
