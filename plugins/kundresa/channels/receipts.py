@@ -44,9 +44,11 @@ def accepted(message_id: str, provider_id: str | None, code: str) -> Receipt:
     return Receipt(message_id, MessageState.ACCEPTED, provider_id=provider_id or None, code=code)
 
 
-def failed(message_id: str, reason: DeliveryReason, code: str | None, detail: str) -> Receipt:
-    """It will not be taken, however often it is tried."""
-    return Receipt(message_id, MessageState.FAILED, reason, code=code, detail=detail)
+def failed(
+    message_id: str, reason: DeliveryReason, code: str | None, detail: str, *, suppress: str | None = None
+) -> Receipt:
+    """It will not be taken, however often it is tried. With ``suppress``, nothing will to this address."""
+    return Receipt(message_id, MessageState.FAILED, reason, code=code, detail=detail, suppress=suppress)
 
 
 def deferred(message_id: str, code: str | None, detail: str, retry_at: datetime) -> Receipt:

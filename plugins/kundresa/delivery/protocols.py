@@ -139,6 +139,10 @@ class SuppressionBook(Protocol):
 
     def active(self, *, channel: str, addresses: Sequence[str]) -> Mapping[str, str]: ...
 
+    def add_many(
+        self, *, channel: str, reasons: Mapping[str, str], source: str, recorded_at: datetime
+    ) -> None: ...
+
 
 class Books(Protocol):
     """The operational store, as far as delivery reads and writes it."""

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from kundresa.spec.costs import Costs
 from kundresa.spec.explain import explain
-from kundresa.spec.fields import Age, HoldoutPercent, Line, Name, Recipient, Whole, misplaced
+from kundresa.spec.fields import Age, HoldoutPercent, HostName, Line, Name, Recipient, Whole, misplaced
 from kundresa.spec.opening_hours import is_ever_permitted
 from kundresa.spec.pressure import Cap
 from kundresa.spec.problems import SpecError, SpecProblem
@@ -94,6 +94,8 @@ class Policies(Spec):
     to."""
     costs: Costs | None = None
     """What messages cost, for budgets and plans. None: nobody knows."""
+    webhook_hosts: Annotated[tuple[HostName, ...], Field(max_length=1000)] = ()
+    """The hosts that webhooks and audience shares may call, exactly as accounts name them. Empty is none."""
 
 
 def exempt_topics(policies: Policies) -> list[str]:

@@ -10,6 +10,9 @@ class ChannelKind(StrEnum):
 
     EMAIL = "email"
     SMS = "sms"
+    PUSH = "push"
+    DIRECT_MAIL = "direct_mail"
+    WEBHOOK = "webhook"
 
 
 class Verdict(StrEnum):
@@ -66,6 +69,7 @@ class DeliveryReason(StrEnum):
     RUN_EXPIRED = "run_expired"
     RUN_CANCELLED = "run_cancelled"
     QUALITY_GATE_FAILED = "quality_gate_failed"
+    DUPLICATE_ROW = "duplicate_row"
     # failed: we tried, or could not write the message
     RENDER_FAILED = "render_failed"
     ADDRESS_REFUSED = "address_refused"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,25 @@ class Suppressions:
                 suppressions.c.channel == channel, suppressions.c.address == address, _ACTIVE
             )
             return Suppression(**connection.execute(query).one()._mapping)
+
+    def add_many(
+        self, *, channel: str, reasons: Mapping[str, str], source: str, recorded_at: datetime
+    ) -> None:
+        """Suppress addresses in one transaction; ``reasons`` is address → reason. Those that are already
+        suppressed keep their earlier reason."""
+        rows = [
+            {
+                "channel": channel,
+                "address": address,
+                "reason": reason,
+                "source": source,
+                "recorded_at": recorded_at,
+            }
+            for address, reason in reasons.items()
+        ]
+        if rows:
+            with self._database.write() as connection:
+                connection.execute(self._database.insert_new(suppressions), rows)
 
     def lift(self, *, channel: str, address: str, at: datetime) -> bool:
         """Allow the address again. False when it was not suppressed."""
