@@ -50,7 +50,10 @@ class Account:
     extra: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """``timeout`` (seconds), ``ca_file`` (PEM of a private authority), ``helo`` (the name given in EHLO),
     ``feedback_id`` (the sender's part of Feedback-ID), ``proxy`` (HTTP), ``idempotent`` (HTTP: ``true``
-    when the gateway honours Idempotency-Key)."""
+    when the gateway honours Idempotency-Key). SMTP only: ``connections`` (at most, 10), ``per_domain``
+    (messages in flight to one receiving domain), ``domains`` (``gmail.com=20,web.de=4``: the same for some),
+    ``bounce_domain`` (return paths of our own, see ``return_path``), ``dkim_domain``, ``dkim_selector``,
+    ``dkim_key_file`` or ``dkim_key`` (see ``dkim``)."""
 
     @property
     def timeout(self) -> float:

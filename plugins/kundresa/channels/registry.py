@@ -21,7 +21,9 @@ class Sender(Protocol):
     def close(self) -> None: ...
 
 
-def open_sender(channel: Channel, account: Account, clock: Callable[[], datetime], *, run_key: str) -> Sender:
+def open_sender(
+    channel: Channel, account: Account, clock: Callable[[], datetime], *, run_key: str, secret: str = ""
+) -> Sender:
     """A sender for one run on one account, connected and logged in.
 
     Args:
@@ -29,6 +31,7 @@ def open_sender(channel: Channel, account: Account, clock: Callable[[], datetime
         account: the account that ``channel.account`` names, resolved.
         clock: UTC now.
         run_key: goes with every message, so that it can be found on the other side.
+        secret: signs the return paths of emails, where the account has a ``bounce_domain``.
 
     Raises:
         AccountError: when the account cannot be used: wrong kind, wrong password, no encryption. A
@@ -36,7 +39,7 @@ def open_sender(channel: Channel, account: Account, clock: Callable[[], datetime
     """
     sender: SmtpSender | HttpSmsSender
     if isinstance(channel, EmailChannel):
-        sender = SmtpSender(channel, account, run_key=run_key, clock=clock)
+        sender = SmtpSender(channel, account, run_key=run_key, secret=secret, clock=clock)
     else:
         sender = HttpSmsSender(channel, account, run_key=run_key, clock=clock)
     try:

@@ -145,6 +145,8 @@ def compile_templates(campaign: Campaign, templates: Mapping[str, str], *, links
     for name in sorted(templates):
         try:
             compiled[name] = environment.get_template(name)
+            # A chain of mappings otherwise, gone through for each of millions of messages.
+            compiled[name].globals = dict(compiled[name].globals)
         except TemplateSyntaxError as error:
             raise TemplateError(f"{error.filename or name}:{error.lineno}: {error.message}") from None
     return Renderer(campaign, compiled, links)

@@ -88,7 +88,9 @@ def deliver(
             ),
             rows=partial(_rows, settings, run_key, channel, batch_number),
             renderer=renderer,
-            open_sender=lambda: open_sender(part, account, clock, run_key=run_key),
+            open_sender=lambda: open_sender(
+                part, account, clock, run_key=run_key, secret=settings.signing_secret()
+            ),
             owner=owner,
             lease=timedelta(seconds=settings.lease_seconds),
             clock=clock,
