@@ -1,6 +1,7 @@
 """Email at full speed: Parquet → render → MIME → SMTP → ledger, against smtp-sink on the same cores.
 
-In one run, so that the ratios hold on any machine: the whole pipeline at 20 KB and 2 KB, by one worker and two;
+In one run, so that the ratios hold on any machine: the whole pipeline at 20 KB and 2 KB, by one worker and
+two, and with DKIM;
 ``smtp-source``, which only writes the same bytes again and again; and what one would do instead (Airflow's
 own SMTP hook for each message, aiosmtplib with EmailMessage). ``sink_cpu`` and ``cpu`` are CPU seconds of the
 receiving side and of the workers: on a machine that others use too, they say more than the clock.
@@ -106,6 +107,7 @@ def campaign() -> Any:
             "channels": [
                 {"kind": "email", "template": "m", "account": "bench", "sender": "Shop <hello@shop.example>"}
             ],
+            "delivery": {"window": 500},
             "quality": {"rows": {"min": 1, "max": 10_000_000}},
         }
     )
@@ -115,7 +117,7 @@ def templates(size: int) -> dict[str, str]:
     return {
         "m.subject.j2": "An offer for {{ profile.first_name | default('you') }}",
         "m.html.j2": page(size),
-        "m.txt.j2": "Hej {{ profile.first_name | default('there') }}!\n\nOur offers.\n\n{{ unsubscribe_url }}\n",
+        "m.txt.j2": "Hej {{ profile.first_name | default('you') }}!\n\nNew.\n\n{{ unsubscribe_url }}\n",
     }
 
 
@@ -306,6 +308,15 @@ def octets_of(size: int, query: str = "") -> int:
     return len(email_bytes(envelope, "0" * 32, "person@d1.example", content, datetime.now(tz=UTC)))
 
 
+def rsa_key() -> bytes:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return rsa.generate_private_key(65537, 2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
 def one_row(each: int = 7) -> dict[str, Any]:
     profile = {"first_name": "Åsa"} | {f"c{n}": f"{each * n % 997} kr & more" for n in range(COLUMNS)}
     return {
@@ -418,6 +429,20 @@ def measure(report: Any, *, people: int | None) -> None:
             size=20_000,
             workers=2,
             ratio_to="pipeline_20k",
+        )
+        key = folder / "rsa.pem"
+        key.write_bytes(rsa_key())
+        query = f"&dkim_domain=shop.example&dkim_selector=s&dkim_key_file={key}"
+        pipeline(
+            report,
+            "pipeline_20k_dkim_rsa_two",
+            folder,
+            server,
+            people=people,
+            size=20_000,
+            workers=2,
+            query=query,
+            ratio_to="pipeline_20k_two",
         )
         smtp_source(report, "smtp_source_2k", server, people=people, size=small)
         pipeline(report, "pipeline_2k", folder, server, people=people, size=2_000, ratio_to="smtp_source_2k")

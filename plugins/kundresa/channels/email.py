@@ -24,11 +24,13 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 
 from kundresa.channels.accounts import Account, AccountError
-from kundresa.channels.addresses import AddressError, smtp_mailbox
+from kundresa.channels.addresses import AddressError, smtp_domain, smtp_mailbox
+from kundresa.channels.dkim import dkim_signer
 from kundresa.channels.domains import Domains, parse_limits
-from kundresa.channels.mime import build_envelope, email_bytes
+from kundresa.channels.mime import build_envelope, email_parts
 from kundresa.channels.outage import Outage
 from kundresa.channels.receipts import accepted, clean_detail, clean_provider_id, deferred, failed, unknown
+from kundresa.channels.return_path import PREFIX, return_path
 from kundresa.channels.smtp_connection import (
     ConnectionLostError,
     Outcome,
@@ -61,11 +63,15 @@ class SmtpSender:
         account: Account,
         *,
         run_key: str,
+        secret: str = "",
         clock: Callable[[], datetime],
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
+        Args:
+            secret: signs return paths, where the account has a ``bounce_domain``.
+
         Raises:
             AccountError: when the account is not for SMTP, or the sender cannot stand in a header.
         """
@@ -86,6 +92,15 @@ class SmtpSender:
             per_domain = int(account.extra.get("per_domain", connections * 2))
         except ValueError as error:
             raise AccountError(f"{account.place}: connections, per_domain or domains: {error}") from None
+        try:
+            self._dkim = dkim_signer(account.extra)
+            domain = account.extra.get("bounce_domain", "")
+            self._bounce_domain = smtp_domain(domain) if domain else ""
+        except ValueError as error:
+            raise AccountError(f"{account.place}: {error}") from None
+        if self._bounce_domain and not secret:
+            raise AccountError(f"{account.place}: return paths at bounce_domain need a signing secret")
+        self._secret = secret
         if connections < 1 or per_domain < 1:
             raise AccountError(f"{account.place}: connections and per_domain are at least 1")
         self._pool = SmtpPool(account, limit=connections, monotonic=monotonic)
@@ -216,9 +231,13 @@ class SmtpSender:
             return deferred(key, reply.shown, detail, self._clock() + RETRY_AFTER)
         if stage is Stage.MAIL:
             raise AccountError(
-                f"{self._account.place} refused the sender {self._envelope.sender}: {reply.shown} {detail}"
+                f"{self._account.place} refused the sender {self._return_address}: {reply.shown} {detail}"
             )
         return failed(key, refusal(stage, reply), reply.shown, detail)
+
+    @property
+    def _return_address(self) -> str:
+        return f"{PREFIX}…@{self._bounce_domain}" if self._bounce_domain else self._envelope.sender
 
     def _lost(self, connection: SmtpConnection, lost: ConnectionLostError) -> None:
         """A connection is of no further use: what may have left is unknown, the rest is offered again."""
@@ -300,7 +319,9 @@ class SmtpSender:
         key = message.message_id
         try:
             recipient = smtp_mailbox(message.address)
-            octets = email_bytes(self._envelope, key, recipient, content, self._clock())
+            octets = self._octets(key, recipient, content)
+            bounces = self._bounce_domain
+            sender = return_path(key, bounces, self._secret) if bounces else self._envelope.sender
         except AddressError as error:
             self._receipts.append(failed(key, DeliveryReason.ADDRESS_REFUSED, None, str(error)))
             return None
@@ -308,7 +329,13 @@ class SmtpSender:
             detail = clean_detail(str(error))
             self._receipts.append(failed(key, DeliveryReason.MESSAGE_REFUSED, None, detail))
             return None
-        return Transaction(message, self._envelope.sender, recipient, recipient.rpartition("@")[2], octets)
+        return Transaction(message, sender, recipient, recipient.rpartition("@")[2], octets)
+
+    def _octets(self, key: str, recipient: str, content: EmailContent) -> bytes:
+        now = self._clock()
+        head, body = email_parts(self._envelope, key, recipient, content, now)
+        signature = self._dkim.fields(head, body, now) if self._dkim else b""
+        return b"".join((signature, head, b"\r\n", body))
 
     def _too_large(self, transaction: Transaction, max_size: int) -> None:
         self._free(transaction)

@@ -35,6 +35,7 @@ FOLD_AT = 76
 MAX_QUOTED = 76
 """Characters of a line of quoted-printable, its soft break included (RFC 2045 6.7, rule 5)."""
 
+_SHORT = 75
 _SOFT_BREAK = b"=\r\n"
 _PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+\Z")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*\Z")
@@ -178,7 +179,11 @@ def _printable(piece: str) -> bytes:
     """One piece as quoted-printable, from a line's start to a line's end, which is a soft break where the
     piece does not end in a line break: so a piece is the same octets whatever stands before it."""
     if type(piece) is not Constant:
-        return _quoted(piece)
+        is_plain = piece.isascii() and piece.isprintable() and "=" not in piece
+        if is_plain and 0 < len(piece) <= _SHORT and piece[-1] != " ":
+            return piece.encode("ascii") + _SOFT_BREAK
+        # Escaped values are of a class of Jinja's, whose methods escape again and take their time.
+        return _quoted("".join((piece,)))
     try:
         return piece.printable
     except AttributeError:

@@ -24,6 +24,11 @@ def clean_detail(text: str, *secrets: str) -> str:
 def clean_provider_id(text: str, *secrets: str) -> str:
     """The provider's own name for a message: as ``clean_detail``, at most 200 characters, but digits
     stay, since that is what such names are made of."""
+    if len(text) <= MAX_PROVIDER_ID and "@" not in text and text.isprintable() and " " not in text:
+        for secret in secrets:
+            if secret:
+                text = text.replace(secret, "<hidden>")
+        return text
     return _one_line(_hidden(text, secrets))[:MAX_PROVIDER_ID]
 
 

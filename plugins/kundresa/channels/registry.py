@@ -39,6 +39,7 @@ def open_sender(
     clock: Clock,
     *,
     run_key: str,
+    secret: str = "",
     allowed_hosts: Collection[str] = (),
 ) -> Sender:
     """A sender for one run on one account, connected and logged in where the protocol has that.
@@ -48,6 +49,7 @@ def open_sender(
         account: the account that ``channel.account`` names, resolved.
         clock: UTC now.
         run_key: goes with every message, so that it can be found on the other side.
+        secret: signs the return paths of emails, where the account has a ``bounce_domain``.
         allowed_hosts: what webhooks may call: ``webhook_hosts`` of the policies.
 
     Raises:
@@ -56,7 +58,7 @@ def open_sender(
     """
     match channel:
         case EmailChannel():
-            email = SmtpSender(channel, account, run_key=run_key, clock=clock)
+            email = SmtpSender(channel, account, run_key=run_key, secret=secret, clock=clock)
             return _opened(email)
         case SmsChannel():
             if account.kind == "smpp":

@@ -184,6 +184,8 @@ def compile_templates(campaign: Campaign, templates: Mapping[str, str], *, links
     for name in sorted(templates):
         try:
             compiled[name] = (as_json if name.endswith(JSON_SUFFIX) else environment).get_template(name)
+            # A chain of mappings otherwise, gone through for each of millions of messages.
+            compiled[name].globals = dict(compiled[name].globals)
         except TemplateSyntaxError as error:
             raise TemplateError(f"{error.filename or name}:{error.lineno}: {error.message}") from None
     return Renderer(campaign, compiled, links)

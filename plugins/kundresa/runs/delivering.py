@@ -89,7 +89,12 @@ def deliver(
             rows=partial(_rows, settings, run_key, channel, batch_number),
             renderer=renderer,
             open_sender=lambda: open_sender(
-                part, account, clock, run_key=run_key, allowed_hosts=policies.webhook_hosts
+                part,
+                account,
+                clock,
+                run_key=run_key,
+                secret=settings.signing_secret(),
+                allowed_hosts=policies.webhook_hosts,
             ),
             owner=owner,
             lease=timedelta(seconds=settings.lease_seconds),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import os
 import re
 import signal
@@ -9,18 +11,23 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
+import dkim
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from kundresa.channels import AccountError
+from kundresa.channels import AccountError, account_from_uri
 from kundresa.channels.domains import SLOW_AFTER
 from kundresa.channels.email import SmtpSender
+from kundresa.channels.return_path import read_return_path
 from kundresa.delivery.stopping import Stopped, stop_on_signals
 from kundresa.spec.messages import Receipt
 from kundresa.spec.vocabulary import MessageState
 
-from .conftest import DROP, STALL, Certificate, Peer, Step, mails
+from .conftest import DROP, EMAIL, RUN_KEY, STALL, Certificate, Peer, Step, Time, mails
 
 Start = Callable[..., Peer]
 Open = Callable[..., SmtpSender]
@@ -222,3 +229,39 @@ def test_large_messages_over_tls(peer: Start, sender: Open, certificate: Certifi
     assert {each.state for each in receipts} == {ACCEPTED}
     assert set(arrived(server).values()) == {1}
     assert all(body.count(b"x") > 200_000 for body in server.bodies)
+
+
+def test_what_arrives_is_signed_and_comes_back_to_its_message(
+    peer: Start, time: Time, tmp_path: Path
+) -> None:
+    key = Ed25519PrivateKey.generate()
+    file = tmp_path / "key.pem"
+    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = base64.b64encode(key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
+    senders: list[str] = []
+
+    def script(step: Step) -> str | None:
+        if step.verb == "MAIL":
+            senders.append(step.argument)
+        return None
+
+    server = peer(script)
+    query = (
+        "security=none&bounce_domain=b.shop.example"
+        f"&dkim_domain=shop.example&dkim_selector=s&dkim_key_file={file}"
+    )
+    account = account_from_uri(f"smtp://127.0.0.1:{server.port}/?{query}", name="newsletter")
+    opened = SmtpSender(EMAIL, account, run_key=RUN_KEY, secret="secret", clock=time.clock)
+    with contextlib.closing(opened):
+        messages = mails(20, "one\n.two\n")
+        assert {each.state for each in opened.send(messages)} == {ACCEPTED}
+    paths = {read_return_path(each.removeprefix("FROM:<").removesuffix(">"), "secret") for each in senders}
+    assert paths == {each.message_id for each in messages}
+    for body in server.bodies:
+        octets = body.replace(b"\r\n..", b"\r\n.")
+        assert dkim.DKIM(octets).verify(dnsfunc=lambda *_, **__: b"v=DKIM1; k=ed25519; p=" + public)
+
+
+def test_return_paths_need_a_secret(peer: Start, sender: Open) -> None:
+    with pytest.raises(AccountError, match="need a signing secret"):
+        sender(peer().port, "security=none&bounce_domain=b.shop.example")
