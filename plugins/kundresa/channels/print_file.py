@@ -1,8 +1,8 @@
 """Direct mail: the letters of one batch as one print file, put where the printer takes it from.
 
 The account: ``file:///out/printer``, or ``sftp://user:password@host/in?host_key=…`` with the Base64 of the
-server's key, and ``key_file`` in place of a password. ``pgp_key_file`` names the printer's OpenPGP certificate,
-and only the printer can read the file. SFTP and OpenPGP need the extra ``print``.
+server's key, and ``key_file`` in place of a password. ``pgp_key_file`` names the printer's OpenPGP
+certificate: only the printer can read the file then. SFTP and OpenPGP need the extra ``print``.
 
 The file's name is the run's and its rows' (a hash of their message ids): the same rows written again, after a
 crash or a lost connection, take the place of the file that may be there already, and never make a second. It
