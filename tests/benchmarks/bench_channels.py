@@ -1,7 +1,7 @@
 """Messages a second by channel, against a peer in a process of its own on the same cores.
 
-Each figure stands beside the way that a user would write: one request, its answer, the next, with the usual client
-(httpx, smpplib). Rendering and the ledger are not in it; ``bench_main_path`` has them.
+Each figure stands beside the way that a user would write: one request, its answer, the next, with the usual
+client (httpx, smpplib). Rendering and the ledger are not in it; ``bench_main_path`` has them.
 """
 
 from __future__ import annotations

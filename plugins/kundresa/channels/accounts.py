@@ -21,7 +21,7 @@ minutes; a batch's lease would not, and an answer later than this is rarer than 
 (``?timeout=120``) for a relay that scans a message before it answers: what it accepts after the
 timeout is ``unknown``."""
 
-Kind = Literal["smtp", "http", "fcm", "apns", "smpp", "file", "sftp", "s3", "redis"]
+Kind = Literal["smtp", "http", "fcm", "apns", "smpp", "file", "sftp"]
 
 _SMTP_KINDS = {"smtp": None, "smtps": "tls", "email": None}
 _HTTP_KINDS = {"http": "none", "https": "tls"}
@@ -31,16 +31,13 @@ _OTHER_KINDS: Mapping[str, tuple[Kind, str, Security, int, int]] = {
     "apns": ("apns", "api.push.apple.com", "tls", 443, 80),
     "smpp": ("smpp", "", "none", 3550, 2775),
     "smpps": ("smpp", "", "tls", 3550, 2775),
-    # A folder and a bucket have no host; what stands there is a part of the path, or the bucket.
+    # A folder has no host.
     "file": ("file", "-", "none", 0, 0),
     "sftp": ("sftp", "", "tls", 22, 22),
-    "s3": ("s3", "", "tls", 443, 80),
-    "redis": ("redis", "", "none", 6379, 6379),
-    "rediss": ("redis", "", "tls", 6379, 6379),
 }
-_PASSWORD_STAYS = ("fcm", "apns", "file", "s3")
+_PASSWORD_STAYS = ("fcm", "apns", "file")
 """Kinds whose password is a private key that signs here and never travels, or none."""
-_CLEAR_TEXT_ALLOWED = ("smpp", "redis")
+_CLEAR_TEXT_ALLOWED = ("smpp",)
 """Protocols that are clear text more often than not, over a VPN: with ``clear_text=allowed``."""
 
 
@@ -66,15 +63,15 @@ class Account:
     """``starttls`` and ``tls`` verify the server's certificate and name."""
     path: str = ""
     """HTTP: where messages are posted, with its leading slash; empty for the gateway's usual path. A folder
-    for files; a bucket's prefix."""
+    for files."""
     extra: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """``timeout`` (seconds), ``ca_file`` (PEM of a private authority), ``helo`` (the name given in EHLO),
     ``feedback_id`` (the sender's part of Feedback-ID), ``proxy`` (HTTP), ``idempotent`` (HTTP: ``true``
     when the gateway honours Idempotency-Key), ``rate`` (messages a second per connection), ``connections``
     (at once; by SMTP at most 10). SMTP only: ``per_domain`` (messages in flight to one receiving domain),
     ``domains`` (``gmail.com=20,web.de=4``: the same for some), ``bounce_domain`` (return paths of our own, see
-    ``return_path``), ``dkim_domain``, ``dkim_selector``, ``dkim_key_file`` or ``dkim_key`` (see ``dkim``). What
-    else a channel takes stands in its module."""
+    ``return_path``), ``dkim_domain``, ``dkim_selector``, ``dkim_key_file`` or ``dkim_key`` (see ``dkim``).
+    What else a channel takes stands in its module."""
 
     @property
     def timeout(self) -> float:
@@ -143,7 +140,7 @@ def account_from_uri(text: str, *, name: str = "unnamed") -> Account:
         return _http(name, kind, raw)
     if kind in _OTHER_KINDS:
         return _other(name, kind, raw)
-    expected = "smtp, http, https, fcm, apns, smpp, file, sftp, s3 or redis"
+    expected = "smtp, http, https, fcm, apns, smpp, file or sftp"
     raise AccountError(f"account {name} is of kind {kind}; expected {expected}")
 
 

@@ -11,12 +11,20 @@ from kundresa.channels.apns import ApnsAdapter
 from kundresa.channels.email import SmtpSender
 from kundresa.channels.fcm import FcmAdapter
 from kundresa.channels.http_sender import Adapter, HttpSender
+from kundresa.channels.print_file import PrintFileSender
 from kundresa.channels.smpp import SmppSender
 from kundresa.channels.sms import CONNECTIONS as SMS_CONNECTIONS
 from kundresa.channels.sms import TwilioAdapter
 from kundresa.channels.webhook import CONNECTIONS as WEBHOOK_CONNECTIONS
 from kundresa.channels.webhook import WebhookAdapter
-from kundresa.spec.campaign import Channel, EmailChannel, PushChannel, SmsChannel, WebhookChannel
+from kundresa.spec.campaign import (
+    Channel,
+    DirectMailChannel,
+    EmailChannel,
+    PushChannel,
+    SmsChannel,
+    WebhookChannel,
+)
 from kundresa.spec.messages import Message, Receipt
 
 STREAMS = 200
@@ -76,7 +84,8 @@ def open_sender(
                 channel, account, run_key=run_key, clock=clock, allowed_hosts=allowed_hosts
             )
             return _http(webhook, account, clock, WEBHOOK_CONNECTIONS)
-    raise NotImplementedError(channel.kind)
+        case DirectMailChannel():
+            return PrintFileSender(channel, account, run_key=run_key, clock=clock)
 
 
 def _opened(sender: SmtpSender | SmppSender) -> Sender:

@@ -81,7 +81,8 @@ def deliver(
                 topic=spec.topic,
                 is_exempt=is_exempt,
                 policy=spec.delivery.policy,
-                window=spec.delivery.window,
+                # A print file is one hand-over, whole or not at all.
+                window=spec.delivery.batch_size if channel == "direct_mail" else spec.delivery.window,
                 decided_at=run.decided_at,
                 not_before=warehouse.batch_send_at(settings, run_key, channel, batch_number),
                 valid_until=run.valid_until,

@@ -41,3 +41,17 @@ def test_an_earlier_suppression_keeps_its_reason(bench: Bench) -> None:
     book.add_many(channel="push", reasons={"t1": "dead", "t2": "dead"}, source="delivery", recorded_at=now)
     book.add_many(channel="push", reasons={}, source="delivery", recorded_at=now)
     assert book.active(channel="push", addresses=["t1", "t2"]) == {"t1": "manual", "t2": "dead"}
+
+
+def test_what_a_sender_withholds_is_in_the_account_with_its_reason(bench: Bench) -> None:
+    """A row of a print file that is equal to another."""
+    again = bench.ids[3]
+    bench.provider.before = lambda message: (
+        Receipt(again, MessageState.WITHHELD, DeliveryReason.DUPLICATE_ROW)
+        if message.message_id == again
+        else None
+    )
+    result = bench.deliver()
+    assert result.counts == {MessageState.ACCEPTED: 9, MessageState.WITHHELD: 1}
+    assert result.retry_at is None
+    assert bench.lines()[again].reason is DeliveryReason.DUPLICATE_ROW
