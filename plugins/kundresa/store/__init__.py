@@ -24,6 +24,7 @@ from kundresa.store.records import (
     NewRun,
     OptOut,
     OptOutHits,
+    PartTally,
     Pending,
     Run,
     Standing,
@@ -31,6 +32,7 @@ from kundresa.store.records import (
     Untried,
 )
 from kundresa.store.store import Store, open_store
+from kundresa.store.wave_gates import WaveGate
 
 __all__ = [
     "BatchBusy",
@@ -48,6 +50,7 @@ __all__ = [
     "NewRun",
     "OptOut",
     "OptOutHits",
+    "PartTally",
     "Pending",
     "Run",
     "RunClosed",
@@ -60,5 +63,6 @@ __all__ = [
     "StoreUnavailable",
     "Suppression",
     "Untried",
+    "WaveGate",
     "open_store",
 ]
