@@ -69,8 +69,8 @@ class Account:
     ``feedback_id`` (the sender's part of Feedback-ID), ``proxy`` (HTTP), ``idempotent`` (HTTP: ``true``
     when the gateway honours Idempotency-Key), ``rate`` (messages a second per connection), ``connections``
     (at once; by SMTP at most 10). SMTP only: ``per_domain`` (messages in flight to one receiving domain),
-    ``domains`` (``gmail.com=20,web.de=4``: the same for some), ``bounce_domain`` (return paths of our own, see
-    ``return_path``), ``dkim_domain``, ``dkim_selector``, ``dkim_key_file`` or ``dkim_key`` (see ``dkim``).
+    ``domains`` (``gmail.com=20,web.de=4``: the same for some), ``bounce_domain`` (return paths of our own,
+    see ``return_path``), ``dkim_domain``, ``dkim_selector``, ``dkim_key_file`` or ``dkim_key`` (see ``dkim``).
     What else a channel takes stands in its module."""
 
     @property

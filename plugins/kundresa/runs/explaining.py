@@ -9,7 +9,7 @@ from typing import Any
 from kundresa import warehouse
 from kundresa.runs.planning import masked
 from kundresa.settings import Settings
-from kundresa.spec.campaign import MaxSize
+from kundresa.spec.campaign import Campaign, MaxSize
 from kundresa.spec.frozen import thaw
 from kundresa.spec.vocabulary import DecisionReason, Verdict
 from kundresa.store import LedgerLine, Run, open_store
@@ -125,6 +125,8 @@ def _values(decision: Mapping[str, Any], run: Run) -> dict[DecisionReason, str]:
         DecisionReason.CAPPED: capped,
         DecisionReason.OUTRANKED: outranked,
         DecisionReason.OVER_MAX_SIZE: _size(decision, spec.audience.max_size),
+        DecisionReason.OVER_CAPACITY: _capacity(decision),
+        DecisionReason.OVER_BUDGET: _budget(decision, spec),
         DecisionReason.GLOBAL_HOLDOUT: "not asked"
         if decision["global_holdout_bucket"] is None
         else f"bucket {decision['global_holdout_bucket']} of 10,000",
@@ -154,6 +156,20 @@ def _pressure(decision: Mapping[str, Any]) -> tuple[str, str]:
 
 def _size(decision: Mapping[str, Any], size: MaxSize | None) -> str:
     return f"place {decision['size_rank']:,}, {size.messages:,} at most" if size else "no maximum size"
+
+
+def _capacity(decision: Mapping[str, Any]) -> str:
+    # None: also a run of before there were capacities.
+    if decision["capacity"] is None:
+        return "no capacity is used up"
+    return f"place {decision['capacity_rank']:,} of {decision['capacity']} is one that it has not"
+
+
+def _budget(decision: Mapping[str, Any], spec: Campaign) -> str:
+    if decision["budget_spent"] is None or spec.budget is None:
+        return "no budget"
+    amount = f"{spec.budget.amount:,.2f} per {spec.budget.per}"
+    return f"{decision['budget_spent']:,.2f} of {amount} with this message"
 
 
 def _hours(decision: Mapping[str, Any], run: Run) -> str:

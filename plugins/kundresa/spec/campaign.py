@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from kundresa.spec.capacity import Budget
 from kundresa.spec.fields import (
     DEFAULT_VALIDITY,
     MAX_VALIDITY,
@@ -36,6 +37,7 @@ from kundresa.spec.policies import DEFAULT_RULE_SET
 from kundresa.spec.send_time import SendTime
 from kundresa.spec.spec import Spec
 from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy, HeldPolicy, NotReadyPolicy, OnePer
+from kundresa.spec.waves import Waves
 
 __all__ = [
     "MAX_VALIDITY",
@@ -108,7 +110,7 @@ class MaxSize(Spec):
     messages: Annotated[Whole, Field(ge=1, le=1_000_000_000)]
     """Over all channels."""
     score: Name | None = None
-    """One of the ``scores`` in ``dbt_project.yml``; null, and no score, go last. None: by the hash alone."""
+    """One of the ``scores`` in ``dbt_project.yml``; null goes last. None: that of the audience."""
 
 
 class Audience(Spec):
@@ -127,6 +129,9 @@ class Audience(Spec):
     person, about the one that entered its segment last."""
     sample: SamplePercent = 100
     """Of the audience, in percent: the same people in every run of the campaign."""
+    score: Name | None = None
+    """One of the ``scores`` in ``dbt_project.yml``: who goes first where a maximum size, a capacity or
+    a budget is not enough for all; null goes last. None: by a hash of the person alone."""
     max_size: MaxSize | None = None
     """The most messages that a run sends, and who is cut."""
     max_age: Age | None = None
@@ -360,8 +365,12 @@ class Campaign(Spec):
     where it is not null."""
     rule_sets: Names = (DEFAULT_RULE_SET,)
     """The sets of caps in ``dags/policies.yaml`` that hold for this campaign. [] is none."""
+    budget: Budget | None = None
+    """What its messages may cost; None is any amount."""
     send_time: SendTime | None = None
     """When messages leave; None is at once, quiet hours apart."""
+    waves: Waves | None = None
+    """The parts in which a run leaves; None is all at once."""
     channels: Annotated[tuple[Channel, ...], Field(min_length=1), AfterValidator(_one_per_kind)]
     """In order of preference."""
     channel_choice: ChannelChoice = ChannelChoice.FIRST_POSSIBLE
@@ -379,6 +388,18 @@ class Campaign(Spec):
             if unused:
                 at = ("experiment", "variants", position, "templates", unused[0])
                 raise misplaced(at, f"a template for '{unused[0]}', which is no channel of this campaign")
+        return self
+
+    @model_validator(mode="after")
+    def _waves_leave_in_time(self) -> Campaign:
+        if self.waves is not None:
+            last = self.waves.every * (len(self.waves.shares) - 1)
+            if last >= self.delivery.valid_for:
+                message = (
+                    f"the last wave would leave {format_duration(last)} after the decision, and a run is "
+                    f"valid for {format_duration(self.delivery.valid_for)}"
+                )
+                raise misplaced(("waves", "every"), message)
         return self
 
     def template_stem(self, channel: str, variant: str | None) -> str:

@@ -31,6 +31,8 @@ EXPECTED_BY_PATTERN = {
 """What to say to a person instead of a regular expression."""
 
 _DURATION = re.compile(r"^(\d{1,9})([smhd])$", re.ASCII)
+DurationText = Annotated[str, Field(pattern=_DURATION.pattern)]
+"""A duration as it is written, for the JSON Schema."""
 _AGAIN_PATTERN = rf"^(always|never|{_DURATION.pattern[1:-1]})$"
 _DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _EXPECTED_DURATION = "expected a whole number and one unit of s, m, h, d: for example 84h"

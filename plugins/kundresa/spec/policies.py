@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from kundresa.spec.capacity import Capacities
 from kundresa.spec.costs import Costs
 from kundresa.spec.explain import explain
 from kundresa.spec.fields import Age, HoldoutPercent, HostName, Line, Name, Recipient, Whole, misplaced
@@ -92,6 +93,8 @@ class Policies(Spec):
     """For installations that must not write to customers: addresses, numbers, or ``@domain`` for all of a
     domain. Nobody else gets anything; empty is nobody. None (null) is no list: everybody may be written
     to."""
+    capacities: Capacities = ()
+    """What places that handle messages can take. Whom they have no room for gets nothing."""
     costs: Costs | None = None
     """What messages cost, for budgets and plans. None: nobody knows."""
     webhook_hosts: Annotated[tuple[HostName, ...], Field(max_length=1000)] = ()

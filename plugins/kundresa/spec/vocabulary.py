@@ -44,6 +44,8 @@ class DecisionReason(StrEnum):
     CAPPED = "capped"
     OUTRANKED = "outranked"
     OVER_MAX_SIZE = "over_max_size"
+    OVER_CAPACITY = "over_capacity"
+    OVER_BUDGET = "over_budget"
     GLOBAL_HOLDOUT = "global_holdout"
     HOLDOUT = "holdout"
 
@@ -70,6 +72,7 @@ class DeliveryReason(StrEnum):
     RUN_CANCELLED = "run_cancelled"
     QUALITY_GATE_FAILED = "quality_gate_failed"
     DUPLICATE_ROW = "duplicate_row"
+    WAVE_STOPPED = "wave_stopped"
     # failed: we tried, or could not write the message
     RENDER_FAILED = "render_failed"
     ADDRESS_REFUSED = "address_refused"
@@ -145,6 +148,13 @@ class Outside(StrEnum):
     """It leaves at the next permitted minute within the run's validity."""
     EXCLUDE = "exclude"
     """It is not sent."""
+
+
+class GateResult(StrEnum):
+    """What the results of a wave say about the next."""
+
+    PASSED = "passed"
+    STOPPED = "stopped"
 
 
 class RunState(StrEnum):

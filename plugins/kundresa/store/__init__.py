@@ -26,6 +26,7 @@ from kundresa.store.records import (
     NewRun,
     OptOut,
     OptOutHits,
+    PartTally,
     Pending,
     Run,
     Standing,
@@ -33,6 +34,7 @@ from kundresa.store.records import (
     Untried,
 )
 from kundresa.store.store import Store, open_store
+from kundresa.store.wave_gates import WaveGate
 
 __all__ = [
     "Answer",
@@ -55,6 +57,7 @@ __all__ = [
     "NewRun",
     "OptOut",
     "OptOutHits",
+    "PartTally",
     "Pending",
     "Run",
     "RunClosed",
@@ -68,5 +71,6 @@ __all__ = [
     "StoreUnavailable",
     "Suppression",
     "Untried",
+    "WaveGate",
     "open_store",
 ]

@@ -88,6 +88,21 @@ class OptOuts:
             addresses=frozenset(row.address for row in found),
         )
 
+    def all_since(
+        self, since: datetime, *, channel: str, topic: str, with_every_topic: bool = True
+    ) -> OptOutHits:
+        """As :meth:`since`, of everybody: all that said no since then, some thousands in a busy week."""
+        topics = (topic, EVERY_TOPIC) if with_every_topic else (topic,)
+        query = select(opt_outs.c.profile_id, opt_outs.c.address).where(
+            opt_outs.c.recorded_at >= since, opt_outs.c.channel == channel, opt_outs.c.topic.in_(topics)
+        )
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        return OptOutHits(
+            profile_ids=frozenset(row.profile_id for row in found if row.profile_id is not None),
+            addresses=frozenset(row.address for row in found),
+        )
+
     def rows(self, chunk: int = 5_000) -> Iterator[dict[str, Any]]:
         """All opt-outs as dicts with the fields of ``OptOut``, by id; read in pages."""
         last = 0

@@ -17,6 +17,7 @@ from kundresa.store.opt_outs import OptOuts
 from kundresa.store.retention import Retention
 from kundresa.store.runs import Runs
 from kundresa.store.suppressions import Suppressions
+from kundresa.store.wave_gates import WaveGates
 
 
 class Store:
@@ -34,6 +35,7 @@ class Store:
         self.inbox = Inbox(database)
         self.feedback = Feedback(database)
         self.retention = Retention(database)
+        self.wave_gates = WaveGates(database)
 
     def close(self) -> None:
         """Close all connections."""

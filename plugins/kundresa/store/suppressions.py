@@ -71,6 +71,16 @@ class Suppressions:
         with self._database.read() as connection:
             return {row.address: row.reason for row in connection.execute(query)}
 
+    def all_since(self, since: datetime, *, channel: str) -> dict[str, str]:
+        """What was suppressed since then, lifted or not: address → reason, the latest one's."""
+        query = (
+            select(suppressions.c.address, suppressions.c.reason)
+            .where(suppressions.c.channel == channel, suppressions.c.recorded_at >= since)
+            .order_by(suppressions.c.suppression_id)
+        )
+        with self._database.read() as connection:
+            return {row.address: row.reason for row in connection.execute(query)}
+
     def rows(self, chunk: int = 5_000) -> Iterator[dict[str, Any]]:
         """The active suppressions as dicts with the fields of ``Suppression``, by id; read in pages."""
         last = 0

@@ -145,6 +145,32 @@ def batch_send_at(settings: Settings, run_key: str, channel: str, number: int) -
     return found
 
 
+def batch_waves(settings: Settings, run_key: str) -> dict[str, dict[int, int]]:
+    """Channel → batch number → the wave that its messages are of; empty for a run that leaves all at once.
+
+    From the decisions, three columns of which are read: a run may have thousands of batches, and one file to
+    open is less than thousands.
+
+    Raises:
+        RunNotPublished: when it was never decided.
+    """
+    import pyarrow.parquet as pq
+
+    files = _files(decisions_folder(settings, run_key))
+    keys = ["channel", "batch_number", "wave"]
+    # A run of before there were waves has no such column.
+    if any("wave" not in pq.read_schema(file).names for file in files):
+        return {}
+    send = pq.read_table(
+        files, columns=keys, filters=[("verdict", "=", Verdict.SEND.value)], partitioning=None
+    )
+    found: dict[str, dict[int, int]] = {}
+    for row in send.group_by(keys).aggregate([]).to_pylist():
+        if row["wave"] is not None:
+            found.setdefault(row["channel"], {})[row["batch_number"]] = row["wave"]
+    return found
+
+
 def send_hours(settings: Settings, run_key: str) -> list[SendHour]:
     """How many messages may leave from when on, by channel and the full hour in which ``send_at`` lies.
 
