@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 COUNTRY_PATTERN = r"^[A-Z]{2}$"
+CURRENCY_PATTERN = r"^[A-Z]{3}$"
 SMS_SENDER_PATTERN = r"^(\+[1-9]\d{6,14}|[A-Za-z0-9 ]{1,11})$"
 MIN_VALIDITY = timedelta(minutes=10)
 MAX_VALIDITY = timedelta(days=14)
@@ -22,6 +23,7 @@ MAX_AGE = timedelta(days=366)
 DEFAULT_VALIDITY = timedelta(hours=84)
 
 EXPECTED_BY_PATTERN = {
+    CURRENCY_PATTERN: "expected a currency in three capital letters (ISO 4217), for example EUR",
     COUNTRY_PATTERN: "expected a country in two capital letters (ISO 3166), for example SE",
     NAME_PATTERN: "expected a name: lower-case letters, digits and _, a letter first, at most 63 characters",
     SMS_SENDER_PATTERN: "expected a number as +46701234567 or at most 11 letters, digits and spaces",

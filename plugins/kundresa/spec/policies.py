@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from kundresa.spec.costs import Costs
 from kundresa.spec.explain import explain
 from kundresa.spec.fields import HoldoutPercent, Line, Name, Recipient, misplaced
 from kundresa.spec.opening_hours import is_ever_permitted
@@ -78,6 +79,8 @@ class Policies(Spec):
     """For installations that must not write to customers: addresses, numbers, or ``@domain`` for all of a
     domain. Nobody else gets anything; empty is nobody. None (null) is no list: everybody may be written
     to."""
+    costs: Costs | None = None
+    """What messages cost, for budgets and plans. None: nobody knows."""
 
 
 def exempt_topics(policies: Policies) -> list[str]:
