@@ -14,6 +14,7 @@ from kundresa.store.opt_outs import OptOuts
 from kundresa.store.retention import Retention
 from kundresa.store.runs import Runs
 from kundresa.store.suppressions import Suppressions
+from kundresa.store.throughput import Throughput
 
 
 class Store:
@@ -28,6 +29,7 @@ class Store:
         self.opt_outs = OptOuts(database)
         self.suppressions = Suppressions(database)
         self.retention = Retention(database)
+        self.throughput = Throughput(database)
 
     def close(self) -> None:
         """Close all connections."""
