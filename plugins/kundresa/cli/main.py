@@ -28,6 +28,7 @@ app = typer.Typer(
 COMMANDS = {
     "check": "kundresa.cli.check",
     "plan": "kundresa.cli.plan",
+    "simulate": "kundresa.cli.simulate",
     "build": "kundresa.cli.execute",
     "run": "kundresa.cli.execute",
     "cancel": "kundresa.cli.execute",

@@ -17,6 +17,7 @@ from kundresa.store.opt_outs import OptOuts
 from kundresa.store.retention import Retention
 from kundresa.store.runs import Runs
 from kundresa.store.suppressions import Suppressions
+from kundresa.store.throughput import Throughput
 from kundresa.store.wave_gates import WaveGates
 
 
@@ -36,6 +37,7 @@ class Store:
         self.feedback = Feedback(database)
         self.retention = Retention(database)
         self.wave_gates = WaveGates(database)
+        self.throughput = Throughput(database)
 
     def close(self) -> None:
         """Close all connections."""

@@ -51,7 +51,22 @@ from kundresa.warehouse.manifest import Manifest, SourceTable, load_manifest
 from kundresa.warehouse.measurement import prune_exports, record
 from kundresa.warehouse.people import find_profiles, person_decisions
 from kundresa.warehouse.people_index import PeopleIndex, Person, write_people_index
+from kundresa.warehouse.person_facts import (
+    address_suppressions,
+    held_at,
+    others_at_address,
+    person_addresses,
+    person_answers,
+    person_memberships,
+)
 from kundresa.warehouse.plan import PlannedDecisions, plan_decisions
+from kundresa.warehouse.plan_questions import (
+    OrderRate,
+    PlannedPeople,
+    PlanQuestions,
+    WaveCount,
+    plan_questions,
+)
 from kundresa.warehouse.published import (
     DecisionCount,
     SendHour,
@@ -73,12 +88,25 @@ from kundresa.warehouse.segment_report import (
     segment_lines,
 )
 from kundresa.warehouse.segment_states import SegmentState, segment_states
+from kundresa.warehouse.simulation import Simulation, simulate_decisions
+from kundresa.warehouse.simulation_report import (
+    Conflict,
+    CutCount,
+    DayCount,
+    PressureCount,
+    RunSize,
+    SimulationReport,
+    simulation_report,
+)
 from kundresa.warehouse.sql import query
 
 __all__ = [
     "AccountLines",
     "Build",
     "BuildResult",
+    "Conflict",
+    "CutCount",
+    "DayCount",
     "DbtFailed",
     "DbtFailure",
     "DecideResult",
@@ -87,23 +115,32 @@ __all__ = [
     "Manifest",
     "NothingPublished",
     "OpenRun",
+    "OrderRate",
     "PeopleIndex",
     "Person",
+    "PlanQuestions",
     "PlannedDecisions",
+    "PlannedPeople",
+    "PressureCount",
     "ReconcileCounts",
     "RunBudget",
     "RunCap",
     "RunCapacity",
     "RunNotPublished",
     "RunOpening",
+    "RunSize",
     "RunWave",
     "SegmentDetail",
     "SegmentLine",
     "SegmentState",
     "SendHour",
+    "Simulation",
+    "SimulationReport",
     "SourceTable",
     "UnknownSegment",
     "WarehouseError",
+    "WaveCount",
+    "address_suppressions",
     "batch_numbers",
     "batch_send_at",
     "batch_sizes",
@@ -123,10 +160,16 @@ __all__ = [
     "export_policies",
     "export_suppressions",
     "find_profiles",
+    "held_at",
     "is_published",
     "load_manifest",
+    "others_at_address",
+    "person_addresses",
+    "person_answers",
     "person_decisions",
+    "person_memberships",
     "plan_decisions",
+    "plan_questions",
     "promote",
     "prune_builds",
     "prune_exports",
@@ -142,5 +185,7 @@ __all__ = [
     "segment_lines",
     "segment_states",
     "send_hours",
+    "simulate_decisions",
+    "simulation_report",
     "write_people_index",
 ]
