@@ -73,7 +73,7 @@ class Links:
         return f"{self.public_url}/u/{self.sign(token)}"
 
     def sign(self, token: Token) -> str:
-        """The token as ``itsdangerous`` would write it, without its compression: 6 µs where that takes 60,
+        """The token as ``itsdangerous`` would write it, without its compression: that takes 60 µs,
         and every message needs one. It reads both."""
         payload = json.dumps(
             (token.message_id, token.profile_id, token.channel, token.topic), separators=(",", ":")
