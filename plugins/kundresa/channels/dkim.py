@@ -95,7 +95,7 @@ class DkimSigner:
 
 def relaxed_body(body: bytes) -> bytes:
     """RFC 6376 3.4.4: white space at line ends goes, other runs of it become one space, empty lines at the
-    end go. By replacements of whole bodies: a regular expression takes 20 times as long on 20 KB."""
+    end go. By replacements of whole bodies: a regular expression takes 18 times as long on 20 KB."""
     body = body.replace(b"\t", b" ")
     while b"  " in body:
         body = body.replace(b"  ", b" ")

@@ -6,7 +6,7 @@ back changed), and header values here cannot hold a line break by construction. 
 message back with the standard library's parser under both policies.
 
 Nine tenths of a newsletter are the same for everybody: pieces that are ``Constant`` are encoded once, and a
-message is joined from them (20 KB: 15 µs instead of 400).
+message is joined from them (20 KB, cleaning included: 44 µs instead of 580).
 
 What goes out is 7-bit: non-ASCII header text as RFC 2047 encoded words, bodies as quoted-printable or
 base64, whichever is shorter; lines end in CRLF and no line is longer than 998 octets (RFC 5322 2.1.1).

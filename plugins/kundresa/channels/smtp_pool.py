@@ -24,8 +24,8 @@ from kundresa.channels.smtp_session import Opened, UnreachableError, open_connec
 log = logging.getLogger(__name__)
 
 CONNECTIONS = 10
-"""At most, unless the account says otherwise (``?connections=20``). A near server gains nothing
-from more, and many receivers refuse more than twenty."""
+"""At most, unless the account says otherwise (``?connections=20``). The same number
+as smtp-source has in the benchmark; a relay far away may want more, a shy one fewer."""
 GROW_AFTER = 1_000
 """Accepted messages until one connection more is tried after the number was halved."""
 WORK_PER_CONNECTION = 4

@@ -2,7 +2,7 @@
 
 Jinja compiles a template into a generator whose literal pieces are constants of its code. Finding them there
 once lets everything that is done to a message's text (cleaning, encoding) be done once for the nine tenths of
-a newsletter that are the same for everybody: 20 KB are cleaned and encoded in 20 µs instead of 900.
+a newsletter that are the same for everybody: 20 KB are cleaned and encoded in 44 µs instead of 580.
 """
 
 from __future__ import annotations

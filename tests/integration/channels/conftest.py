@@ -146,8 +146,14 @@ class Peer:
             lines.append(line)
         else:
             return False
-        self.bodies.append(b"".join(lines))
-        return self._answer(connection, "END", number)
+        return self._end(connection, number, b"".join(lines))
+
+    def _end(self, connection: socket.socket, number: int, body: bytes) -> bool:
+        self.bodies.append(body)
+        goes_on = self._answer(connection, "END", number)
+        if goes_on and self.said[number][4] in "45":
+            self.bodies.remove(body)
+        return goes_on
 
     def _chunk(self, connection: socket.socket, stream: object, number: int, size: int) -> bool:
         if self.script(Step("BODY", number, self.transactions)) == DROP:
@@ -159,8 +165,7 @@ class Peer:
         if not self.said[number].startswith("RCPT 25"):
             connection.sendall(b"503 5.5.1 no recipient\r\n")
             return True
-        self.bodies.append(octets)
-        return self._answer(connection, "END", number)
+        return self._end(connection, number, octets)
 
     def _answer(self, connection: socket.socket, verb: str, number: int, argument: str = "") -> bool:
         reply = self.script(Step(verb, number, self.transactions, argument))
