@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kundresa.channels import AccountError, account_from_uri
+from kundresa.channels import AccountError, account_from_uri, open_sender
 from kundresa.channels.http_sender import HttpSender
 from kundresa.channels.outage import DOWN_FOR
 from kundresa.channels.sms import TwilioAdapter
@@ -253,3 +253,18 @@ def test_the_number_is_not_in_the_detail(gateway: Callable[[bytes], int], sms_se
     [receipt] = sms_sender(gateway(answered("400 Bad Request", body))).send(texts(1))
     assert receipt.detail
     assert "0000" not in receipt.detail.replace(" ", "")
+
+
+def test_an_accounts_rate_spaces_its_messages(sandbox: Start, sms_sender: Open, time: Time) -> None:
+    ports, _ = sandbox()
+    receipts = list(sms_sender(ports.http, "?rate=0.01").send(texts(4)))
+    assert {receipt.state for receipt in receipts} == {ACCEPTED}
+    # The sleeps are counted and not slept, so that each turn is 100 seconds after the one before.
+    assert [round(seconds / 100) for seconds in time.slept] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("query", ["?rate=fast", "?rate=-1", "?connections=0", "?connections=many"])
+def test_a_number_that_is_none_is_an_account_error(query: str, time: Time) -> None:
+    account = account_from_uri(f"http://127.0.0.1:1/{query}", name="texts")
+    with pytest.raises(AccountError, match=r"account texts: (rate|connections) takes"):
+        open_sender(SMS, account, time.clock, run_key=RUN_KEY)
