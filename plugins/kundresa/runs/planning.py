@@ -96,6 +96,7 @@ def plan_campaign(
             exempt_topics=exempt_topics(policies),
             allow_list=allow_list(policies),
             opt_outs=_until(moment, store.opt_outs.rows()),
+            opt_ins=_until(moment, store.answers.opt_in_rows()),
             suppressions=_until(moment, store.suppressions.rows()),
             stopped_runs=news.stopped_runs,
             ledger_news=news.messages,
