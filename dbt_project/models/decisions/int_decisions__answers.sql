@@ -1,5 +1,5 @@
 -- What each person has answered about the run's topic on the channel, and when: the latest yes and the
--- latest no. Answers are the consents of the warehouse and the opt-outs of the operational store; the
+-- latest no. Answers are the consents of the warehouse, and the opt-outs and opt-ins of the operational store; the
 -- topic '*' is about every topic that needs consent: who wants no more marketing still gets what carries out
 -- an order, until they decline that very topic.
 with
@@ -33,6 +33,15 @@ consents as (
     from {{ ref('consents') }}
 ),
 
+opt_ins as (
+    select
+        profile_id,
+        channel,
+        topic,
+        recorded_at
+    from {{ ref('stg_operations__opt_ins') }}
+),
+
 opt_outs as (
     select
         profile_id,
@@ -60,6 +69,14 @@ by_profile as (
         recorded_at
     from opt_outs
     where profile_id is not null
+    union all
+    select
+        profile_id,
+        channel,
+        topic,
+        'yes' as status,
+        recorded_at
+    from opt_ins
 ),
 
 matched as (

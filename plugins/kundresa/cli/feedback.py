@@ -9,7 +9,11 @@ import typer
 from kundresa import settings as configuration
 from kundresa.cli.output import out, print_json
 
-feedback = typer.Typer(no_args_is_help=True, help="Read what came back about messages.")
+feedback = typer.Typer(
+    no_args_is_help=True,
+    help="Read what came back about messages.\n\n"
+    "Example: [bold]kundresa feedback mailbox /var/mail/bounces[/bold]",
+)
 
 
 @feedback.command()

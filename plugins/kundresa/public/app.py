@@ -15,6 +15,7 @@ from starlette.routing import Route
 from kundresa import settings as configuration
 from kundresa.content import Links
 from kundresa.feedback import RawHit, record_hits
+from kundresa.feedback.webhooks import parse_webhooks
 from kundresa.public.audiences import Audiences
 from kundresa.public.events import EventIntake
 from kundresa.public.group_commit import GroupCommit
@@ -24,6 +25,7 @@ from kundresa.public.openapi import document
 from kundresa.public.recipients import Recipients
 from kundresa.public.refusals import tell
 from kundresa.public.service import Clock, Service, utc_now
+from kundresa.public.webhooks import Webhooks
 from kundresa.settings import Settings
 from kundresa.spec.events import load_event_types
 from kundresa.spec.policies import load_policies
@@ -76,6 +78,7 @@ def build_app(settings: Settings, store: Store, *, clock: Clock = utc_now) -> St
             *MessageLinks(service, hits).routes(),
             *EventIntake(service, keys, inbox).routes(),
             *Audiences(service, keys).routes(),
+            *Webhooks(service, parse_webhooks(settings.webhooks)).routes(),
             Route("/openapi.json", partial(_described, service), methods=["GET"]),
             Route("/healthy", partial(_healthy, store), methods=["GET"]),
         ],

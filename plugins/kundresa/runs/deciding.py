@@ -159,5 +159,6 @@ def export_operations(
     rows = [open_run_row(run, spec, policies, decided_at) for run, spec in runs]
     warehouse.export_open_runs(settings, rows)
     warehouse.export_opt_outs(settings, store.opt_outs.rows())
+    warehouse.export_opt_ins(settings, store.answers.opt_in_rows())
     warehouse.export_suppressions(settings, store.suppressions.rows())
     export_ledger_news(settings, store, decided_at)

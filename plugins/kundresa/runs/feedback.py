@@ -9,6 +9,7 @@ from datetime import datetime
 
 from kundresa.feedback.mailbox import open_mailbox
 from kundresa.feedback.mails import MailFinding, ReadMail, read_mail
+from kundresa.feedback.webhooks import Report, report_key
 from kundresa.runs.messages import find_message
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
@@ -77,3 +78,34 @@ def _items(settings: Settings, store: Store, mail: ReadMail, now: datetime) -> l
             )
         )
     return items
+
+
+def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
+    settings: Settings, store: Store, policies: Policies, name: str, reports: Sequence[Report], now: datetime
+) -> None:
+    """Record what a provider's webhook tells, and suppress what follows. Reports of messages that are not
+    in the ledger are left out: providers also send what other systems of the account have sent."""
+    by_provider = store.ledger.by_provider_id([each.provider_id for each in reports if each.provider_id])
+    items = []
+    for report in reports:
+        message_id = report.message_id or by_provider.get(report.provider_id, "")
+        line, address = identified(settings, store, [message_id] if message_id else [])
+        if line is None or line.channel != report.channel:
+            continue
+        items.append(
+            NewFeedback(
+                feedback_key=report_key(name, report),
+                kind=report.kind,
+                channel=line.channel,
+                provider=name,
+                occurred_at=report.occurred_at or now,
+                received_at=now,
+                message_id=line.message_id,
+                profile_id=line.profile_id,
+                address=address,
+                bounce_class=report.bounce_class,
+                code=report.code,
+                detail=report.detail,
+            )
+        )
+    store.feedback.record(items, rule=soft_bounce_rule(policies))

@@ -131,6 +131,7 @@ def plan_campaign(
             exempt_topics=exempt_topics(policies),
             allow_list=allow_list(policies),
             opt_outs=recorded_until(moment, store.opt_outs.rows()),
+            opt_ins=recorded_until(moment, store.answers.opt_in_rows()),
             suppressions=recorded_until(moment, store.suppressions.rows()),
             stopped_runs=news.stopped_runs,
             ledger_news=news.messages,

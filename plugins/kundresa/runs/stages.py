@@ -93,6 +93,7 @@ def build_warehouse(
         warehouse.ensure_exports(settings)
         warehouse.export_opt_outs(settings, store.opt_outs.rows())
         warehouse.export_suppressions(settings, store.suppressions.rows())
+        warehouse.export_feedback(settings, store.feedback.all_rows())
     return warehouse.build_warehouse(
         settings, as_of=as_of, accepted_segments=accepted_segments, progress=progress
     ).build_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, and_, distinct, func, or_, select, update
@@ -19,6 +19,7 @@ from kundresa.store.tables import suppressions
 HARD_BOUNCE = "hard_bounce"
 SOFT_BOUNCES = "soft_bounces"
 COMPLAINT = "complaint"
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _SUCCESSES = (
     FeedbackKind.DELIVERED,
     FeedbackKind.OPENED,
@@ -100,15 +101,9 @@ class Feedback:
         with self._database.write() as connection:
             return connection.execute(change).rowcount
 
-    def days(self) -> dict[date, int]:
-        """How many lines were received on each day (UTC)."""
-        with self._database.read() as connection:
-            day = func.date(feedback.c.received_at)
-            rows: Sequence[Any] = connection.execute(select(day, func.count()).group_by(day)).all()
-        return {
-            each if isinstance(each, date) else date.fromisoformat(str(each)): int(count)
-            for each, count in rows
-        }
+    def all_rows(self) -> Iterator[dict[str, Any]]:
+        """All lines that are kept, as ``rows`` gives them."""
+        return self.rows(_FIRST, _LAST)
 
     def rows(self, start: datetime, end: datetime, chunk: int = 5_000) -> Iterator[dict[str, Any]]:
         """The lines received from ``start`` to before ``end`` as dicts, by position; read in pages."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, text, tuple_
 
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 from kundresa.store.engine import Database
@@ -143,6 +143,18 @@ class LedgerReads:
             line["state"] = MessageState(line["state"])
             line["reason"] = DeliveryReason(line["reason"]) if line["reason"] else None
         return {line["message_id"]: LedgerLine(**line) for line in found}
+
+    def by_provider_id(self, provider_ids: Sequence[str]) -> dict[str, str]:
+        """Of these names that providers have given to messages (at most a few thousand), those that are
+        known: the provider's id → ours. Not of emails, whose id is ours."""
+        if not provider_ids:
+            return {}
+        query = select(messages.c.provider_id, messages.c.message_id).where(
+            messages.c.provider_id.in_(provider_ids),
+            text("channel <> 'email'"),  # as the index says it
+        )
+        with self._database.read() as connection:
+            return {row.provider_id: row.message_id for row in connection.execute(query)}
 
     def attempts_of(self, message_id: str) -> list[dict[str, Any]]:
         """The attempts of one message that came to an end, the first one first, as plain dicts."""

@@ -289,6 +289,17 @@ def export_opt_outs(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> in
     return _write(_path(settings, "opt_outs"), EXPORTS["opt_outs"], rows)
 
 
+def export_opt_ins(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write all opt-ins; returns how many."""
+    return _write(_path(settings, "opt_ins"), EXPORTS["opt_ins"], rows)
+
+
+def export_feedback(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write the feedback that is kept, in place of what was written before: what is known of a hit's
+    machine may have changed. Returns how many."""
+    return _write(_path(settings, "feedback"), EXPORTS["feedback"], rows)
+
+
 def export_suppressions(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> int:
     """Write the active suppressions; returns how many."""
     return _write(_path(settings, "suppressions"), EXPORTS["suppressions"], rows)

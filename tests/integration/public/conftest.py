@@ -169,6 +169,7 @@ def settings(tmp_path: Path, store_url: str) -> Settings:
             "KUNDRESA_SECRET": "a secret for tests",
             "KUNDRESA_PUBLIC_URL": "https://mail.shop.example",
             "KUNDRESA_PUBLIC_NAME": "Nordlys Shop",
+            "KUNDRESA_WEBHOOKS": "texts=twilio:auth-token, mail=hmac:mail-secret",
             "KUNDRESA_API_KEYS": ", ".join(
                 f"{name}:{scopes}:{_digest(name)}" for name, scopes in KEYS.items()
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from datetime import timedelta
 from typing import Any
@@ -217,3 +218,34 @@ def test_positions_are_not_given_twice(store: Store) -> None:
     assert store.retention.forget_events(NOW + timedelta(days=1)) == 1
     store.inbox.append([NewEvent("s", "2", "t", "email", "a", "{}", NOW, NOW)])
     assert store.inbox.end() > first
+
+
+def test_a_client_that_stalls_is_sent_away(
+    client: httpx.Client, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kundresa.public.events.BODY_SECONDS", 0.2)
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as slow:
+        head = b"POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer shop\r\n"
+        slow.sendall(head + b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n[")
+        answer = slow.recv(4_096)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert client.get("/healthy").status_code == 200
+    assert store.inbox.count() == 0
+
+
+def test_a_body_without_a_length_is_bounded_too(client: httpx.Client, store: Store) -> None:
+    answer = client.post(
+        "/events",
+        content=(b" " * 1_000_000 for _ in range(5)),
+        headers=SHOP | {"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 413
+    assert store.inbox.count() == 0
+
+
+def test_a_client_that_goes_away_leaves_nothing(client: httpx.Client, store: Store) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as gone:
+        head = b"POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer shop\r\n"
+        gone.sendall(head + b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n[")
+    assert client.get("/healthy").status_code == 200
+    assert store.inbox.count() == 0

@@ -82,9 +82,18 @@ def upgrade() -> None:
     )
     op.create_index("ix_opt_ins_profile_id_channel", "opt_ins", ["profile_id", "channel"])
     op.create_index("ix_opt_outs_profile_id_channel", "opt_outs", ["profile_id", "channel"])
+    not_email = sa.text("channel <> 'email'")
+    op.create_index(
+        "ix_messages_provider_id",
+        "messages",
+        ["provider_id"],
+        sqlite_where=not_email,
+        postgresql_where=not_email,
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_messages_provider_id", "messages")
     op.drop_index("ix_opt_outs_profile_id_channel", "opt_outs")
     for table in ("opt_ins", "feedback", "events"):
         op.drop_table(table)
