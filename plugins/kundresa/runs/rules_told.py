@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from kundresa.runs.planning import masked
-from kundresa.spec.buckets import holdout_buckets
+from kundresa.spec.buckets import bucket, explore_salt, explored_hour, holdout_buckets
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.policies import Policies, exempt_topics
 from kundresa.spec.pressure import Cap
@@ -220,6 +220,13 @@ def _hours(decision: Mapping[str, Any], facts: Facts) -> Asked:
     value = f"may leave from {_moment(decision['send_at'])} on"
     if local is not None and _is_timed(facts):
         value += f", {datetime.fromisoformat(local):%a %H:%M} in {zone}"
+    best_hour = facts.spec.send_time.best_hour if facts.spec.send_time else None
+    if best_hour is not None:
+        salt, below = explore_salt(decision["run_key"]), holdout_buckets(best_hour.explore)
+        drawn = bucket(salt, decision["profile_id"])
+        tried = explored_hour(salt, decision["profile_id"]) if drawn < below else None
+        values |= {"explore_bucket": drawn, "explored_below": below, "explored_hour": tried}
+        value += "; by their best hour" if tried is None else f"; {tried} o'clock is tried, drawn by hash"
     return _is_timed(facts), value, values
 
 

@@ -53,11 +53,13 @@ class RunCap:
 class RunOpening:
     """The first instant at which a run may write to people of one time zone and country. The empty zone
     is for people whose own is unknown, and of a zone that is not here; the empty country for every
-    country that is not here. ``opens_at`` None: not within the run's validity."""
+    country that is not here. ``opens_at`` None: not within the run's validity. ``hour`` is
+    the local hour (0 to 23) that is waited for, None for none."""
 
     time_zone: str
     country: str
     opens_at: datetime | None
+    hour: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class OpenRun:
     ``history_from``: the earliest message that any of its rules asks about; None when none does.
     ``not_again_since``: who got the campaign since then does not get it again; None asks nothing.
     ``consent`` is one of ``spec.vocabulary.Consent``. ``openings`` are read when ``is_timed``.
+    ``explore_percent`` is None where no best hour is asked for.
     """
 
     run_key: str
@@ -100,6 +103,8 @@ class OpenRun:
     consent: str = Consent.YES.value
     is_allow_listed: bool = False
     is_timed: bool = False
+    explore_percent: float | None = None
+    explore_salt: str = ""
     global_holdout_percent: float = 0.0
     global_holdout_salt: str = ""
     caps: tuple[RunCap, ...] = ()

@@ -39,6 +39,8 @@ EXPORTS: Mapping[str, Columns] = {
         "consent": "string",
         "is_allow_listed": "boolean",
         "is_timed": "boolean",
+        "explore_percent": "double",
+        "explore_salt": "string",
         "global_holdout_percent": "double",
         "global_holdout_salt": "string",
     },
@@ -46,6 +48,7 @@ EXPORTS: Mapping[str, Columns] = {
         "run_key": "string",
         "time_zone": "string",
         "country": "string",
+        "hour": "integer",
         "opens_at": "timestamp",
     },
     "run_caps": {
