@@ -19,6 +19,11 @@ lines as (
         timing.*,
         runs.channel_choice,
         runs.one_per,
+        -- What messages have in common that are one: a letter to a house is for one of those who live there.
+        case
+            when timing.channel = 'direct_mail' then concat_ws(' ', timing.address_key, timing.profile_id)
+            else timing.address_key
+        end as shared_address_key,
         -- What a channel is chosen for: the person, or each entity.
         case when runs.one_per = 'person' then '' else timing.entity_id end as chosen_for_entity_id,
         -- The same for all channels where the campaign's own order decides.
@@ -36,7 +41,7 @@ possible as (
         profile_id,
         entity_id,
         channel,
-        address_key,
+        shared_address_key,
         channel_choice,
         one_per,
         chosen_for_entity_id,
@@ -86,13 +91,13 @@ address_keepers as (
     select
         run_key,
         channel,
-        address_key,
+        shared_address_key,
         min(profile_id) as keeper_profile_id
     from of_chosen_entities
     group by
         run_key,
         channel,
-        address_key
+        shared_address_key
 ),
 
 of_address_keepers as (
@@ -102,7 +107,7 @@ of_address_keepers as (
         on
             of_chosen_entities.run_key = address_keepers.run_key
             and of_chosen_entities.channel = address_keepers.channel
-            and of_chosen_entities.address_key = address_keepers.address_key
+            and of_chosen_entities.shared_address_key = address_keepers.shared_address_key
             and of_chosen_entities.profile_id = address_keepers.keeper_profile_id
     where of_chosen_entities.channel_choice in ('first_possible', 'preferred')
 ),
@@ -171,7 +176,7 @@ final as (
         on
             lines.run_key = address_keepers.run_key
             and lines.channel = address_keepers.channel
-            and lines.address_key = address_keepers.address_key
+            and lines.shared_address_key = address_keepers.shared_address_key
     left join chosen_channels
         on
             lines.run_key = chosen_channels.run_key

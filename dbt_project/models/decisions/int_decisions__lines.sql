@@ -16,8 +16,8 @@ verdicts as (
     select * from {{ ref('int_decisions__verdicts') }}
 ),
 
--- A batch leaves at one time: its messages have one send_at. There are few in a run, since they are the openings
--- of time zones, of which some forty differ.
+-- A batch leaves at one time: its messages have one send_at, and are of one wave. There are few times in a run,
+-- since they are the openings of time zones, of which some forty differ, for each wave.
 numbered as (
     select
         verdicts.*,
@@ -25,7 +25,7 @@ numbered as (
         runs.decided_at,
         -- By message_id, which is a hash: every batch has its share of every domain and variant.
         row_number() over (
-            partition by verdicts.run_key, verdicts.channel, verdicts.verdict, verdicts.send_at
+            partition by verdicts.run_key, verdicts.channel, verdicts.verdict, verdicts.send_at, verdicts.wave
             order by verdicts.message_id
         ) as line_number
     from verdicts
@@ -45,7 +45,7 @@ batched as (
         -- Those that leave first have the lowest numbers.
         dense_rank() over (
             partition by run_key, channel, verdict
-            order by send_at, slice_number
+            order by send_at, wave, slice_number
         ) as batch_rank
     from sliced
 ),
@@ -65,6 +65,7 @@ final as (
         language,
         time_zone,
         variant,
+        wave,
         consent_status,
         suppression_reason,
         excluded_by_segment,
@@ -75,6 +76,9 @@ final as (
         outranked_by,
         priority,
         size_rank,
+        capacity,
+        capacity_rank,
+        budget_spent,
         global_holdout_bucket,
         holdout_bucket,
         variant_bucket,

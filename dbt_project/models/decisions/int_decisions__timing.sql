@@ -1,6 +1,6 @@
--- When each line's message may leave: at once, or at the first permitted instant of the person's time zone and
--- country, which is computed for each run beforehand (stg_operations__run_openings); where the run asks for the best
--- hour, for each hour of the day.
+-- When each line's message may leave: at once, when its wave does, or from then on at the first permitted instant of
+-- the person's time zone and country, which is computed for each run beforehand (stg_operations__run_openings); where
+-- the run asks for the best hour, for each hour of the day.
 with
 
 runs as (
@@ -13,9 +13,18 @@ runs as (
     from {{ ref('stg_operations__runs') }}
 ),
 
+waves as (
+    select
+        run_key,
+        wave,
+        starts_at
+    from {{ ref('stg_operations__run_waves') }}
+),
+
 openings as (
     select
         run_key,
+        wave,
         time_zone,
         country,
         hour,
@@ -90,11 +99,15 @@ hours as (
 timed as (
     select
         lines.*,
-        coalesce(openings.opens_at, runs.decided_at) as send_at,
+        coalesce(openings.opens_at, waves.starts_at, runs.decided_at) as send_at,
         runs.is_timed and openings.run_key is null as is_time_zone_unknown,
         openings.run_key is not null and openings.opens_at is null as is_out_of_hours
     from lines
     inner join runs on lines.run_key = runs.run_key
+    left join waves
+        on
+            lines.run_key = waves.run_key
+            and lines.wave = waves.wave
     -- A zone that is none of the IANA's is as good as none; a country without hours of its own is like all
     -- others of that kind. Both stand under ''.
     left join zones
@@ -112,6 +125,7 @@ timed as (
     left join openings
         on
             lines.run_key = openings.run_key
+            and coalesce(lines.wave, 0) = openings.wave
             and coalesce(zones.time_zone, '') = openings.time_zone
             and coalesce(countries.country, '') = openings.country
             and coalesce(hours.hour, -1) = coalesce(openings.hour, -1)

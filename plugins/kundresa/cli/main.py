@@ -40,6 +40,9 @@ COMMANDS = {
     "segments": "kundresa.cli.segments",
     "opt-out": "kundresa.cli.protect",
     "suppress": "kundresa.cli.protect",
+    "serve": "kundresa.cli.serve",
+    "api-key": "kundresa.cli.serve",
+    "feedback": "kundresa.cli.feedback",
     "sample": "kundresa.cli.local",
     "sandbox": "kundresa.cli.local",
 }
@@ -55,6 +58,7 @@ ENVIRONMENT = (
     "ConnectionError",
     "PermissionError",
     "ConnectError",
+    "MailboxError",
 )
 BUSY = ("AudienceWaits", "BatchBusy", "RunNotFinished", "Timeout")
 PROBLEMS = (
@@ -74,8 +78,11 @@ be imported to print one. Anything else is a defect and shows its trace."""
 
 def _register() -> None:
     for name, module in COMMANDS.items():
-        function: Callable[..., None] = getattr(import_module(module), name.replace("-", "_"))
-        app.command(name)(function)
+        found: Callable[..., None] | typer.Typer = getattr(import_module(module), name.replace("-", "_"))
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
 
 
 @app.callback(invoke_without_command=True)

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 
 from jinja2 import TemplateSyntaxError, nodes
 from jinja2.meta import find_undeclared_variables
 
-from kundresa.content.environment import REFUSED_FILTERS, Sandbox, build_environment, usable_filters
+from kundresa.content.check_channels import check_channels
+from kundresa.content.environment import (
+    JSON_SUFFIX,
+    REFUSED_FILTERS,
+    Sandbox,
+    build_environment,
+    usable_filters,
+)
 from kundresa.content.files import template_files
+from kundresa.content.problems import TemplateProblem
 from kundresa.spec.campaign import Campaign
 
 NAMES = frozenset({"profile", "campaign", "unsubscribe_url", "message_id"})
 """What every template may use; with an experiment, ``variant`` too."""
 CAMPAIGN_FIELDS = ("description", "name")
 LINK = "unsubscribe_url"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class TemplateProblem:
-    """One thing to mend. ``line`` is 1-based, None when it is about the file as a whole."""
-
-    file: str
-    line: int | None
-    message: str
-
-    def __str__(self) -> str:
-        place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: {self.message}"
 
 
 def check_templates(
@@ -42,12 +36,13 @@ def check_templates(
         columns: the contracted columns of ``profiles`` (a mapping of name to type does as well).
     """
     environment = build_environment(templates)
+    as_json = build_environment(templates, as_json=True)
     problems = check_files_present(campaign, templates)
     trees: dict[str, nodes.Template] = {}
     for name, source in sorted(templates.items()):
         try:
             trees[name] = environment.parse(source, name, name)
-            environment.compile(source, name, name)
+            (as_json if name.endswith(JSON_SUFFIX) else environment).compile(source, name, name)
         except TemplateSyntaxError as error:
             problems.append(TemplateProblem(name, error.lineno, _syntax(error, environment)))
     names = NAMES | {"variant"} if campaign.experiment else NAMES
@@ -57,6 +52,7 @@ def check_templates(
         )
         problems.extend(checker.problems())
     problems.extend(_links(campaign, trees))
+    problems.extend(check_channels(campaign, trees))
     return sorted(set(problems), key=lambda each: (each.file, each.line or 0, each.message))
 
 

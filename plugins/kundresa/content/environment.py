@@ -14,7 +14,10 @@ never from a recipient; the sandbox protects from mistakes and from what a profi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from jinja2 import FunctionLoader, StrictUndefined, TemplateNotFound
@@ -140,9 +143,28 @@ def _refused(name: str, why: str) -> Callable[..., NoReturn]:
     return refuse
 
 
-def build_environment(templates: Mapping[str, str]) -> Sandbox:
+JSON_SUFFIX = ".json.j2"
+
+
+def _printed_as_json(value: Any) -> str:
+    """Called on whatever a ``*.json.j2`` prints: ``{"name": {{ profile.first_name }}}`` needs no quotes, and
+    no value can end the text it stands in or add a field."""
+    if isinstance(value, Undefined):
+        str(value)  # raises what it has to say
+    if isinstance(value, date | datetime):
+        value = value.isoformat()
+    if isinstance(value, Decimal):
+        value = float(value)
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        raise TemplateValueError(f"JSON cannot hold a {type(value).__name__} of this value") from None
+
+
+def build_environment(templates: Mapping[str, str], *, as_json: bool = False) -> Sandbox:
     """An environment whose templates, includes and parents all come from ``templates``: text by file
-    name. ``*.html.j2`` escapes what it prints, other files do not."""
+    name. ``*.html.j2`` escapes what it prints, other files do not; with ``as_json``, for ``*.json.j2``,
+    everything is printed as JSON."""
 
     def load(name: str) -> tuple[str, str, Callable[[], bool]]:
         if name not in templates:
@@ -154,7 +176,7 @@ def build_environment(templates: Mapping[str, str]) -> Sandbox:
         loader=FunctionLoader(load),
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),
         undefined=StrictUndefined,
-        finalize=_printed,
+        finalize=_printed_as_json if as_json else _printed,
         keep_trailing_newline=False,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -12,7 +12,12 @@ from kundresa.spec.campaign import Campaign
 from kundresa.spec.loading import campaign_names, load_campaign, load_sources
 from kundresa.spec.policies import Policies, load_policies
 from kundresa.spec.problems import SpecError, SpecProblem
-from kundresa.spec.references import check_policy_references, check_references, check_window
+from kundresa.spec.references import (
+    check_budget,
+    check_policy_references,
+    check_references,
+    check_window,
+)
 
 
 class CampaignNotFound(Exception):
@@ -54,7 +59,9 @@ def check_policies(settings: Settings) -> tuple[SpecProblem, ...]:
     except SpecError as error:
         return error.problems
     columns = warehouse.load_manifest(settings).columns("profiles")
-    return tuple(check_policy_references(policies, dags, columns=columns, relative_to=root))
+    campaigns = campaign_names(settings.campaigns)
+    found = check_policy_references(policies, dags, columns=columns, campaigns=campaigns, relative_to=root)
+    return tuple(found)
 
 
 def load_checked(settings: Settings, name: str) -> tuple[Campaign, dict[str, str]]:
@@ -126,6 +133,8 @@ def _check(
         relative_to=root,
     )
     problems.extend(check_window(campaign, folder, known.policies, relative_to=root))
+    if known.rule_sets is not None:
+        problems.extend(check_budget(campaign, folder, known.policies, relative_to=root))
     problems.extend(
         SpecProblem(file=_shown(settings, folder / each.file), line=each.line or 1, message=each.message)
         for each in content.check_templates(campaign, templates, known.columns)

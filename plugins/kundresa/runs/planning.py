@@ -24,7 +24,14 @@ from kundresa.runs.waterfall import Waterfall, waterfalls
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.frozen import thaw
-from kundresa.spec.messages import EmailContent
+from kundresa.spec.messages import (
+    Content,
+    DirectMailContent,
+    EmailContent,
+    PushContent,
+    SmsContent,
+    WebhookContent,
+)
 from kundresa.spec.policies import allow_list, exempt_topics, load_policies
 from kundresa.spec.vocabulary import Trigger, Verdict
 from kundresa.store import NewRun, Run, open_store
@@ -245,9 +252,22 @@ def _samples(
                 subject, text = None, f"cannot be written: {error}"
             else:
                 subject = rendered.subject if isinstance(rendered, EmailContent) else None
-                text = rendered.text
+                text = shown_text(rendered)
             written.append(Sample(part.kind, row["variant"], masked(row["address"]), subject, text))
     return written
+
+
+def shown_text(content: Content) -> str:
+    """What a person would read of it."""
+    match content:
+        case EmailContent() | SmsContent():
+            return content.text
+        case PushContent():
+            return "\n".join([content.title, content.body, *([content.link] if content.link else [])])
+        case WebhookContent():
+            return content.payload
+        case DirectMailContent():
+            return " | ".join(content.values)
 
 
 def masked(address: str) -> str:

@@ -301,6 +301,23 @@ def _size(decision: Mapping[str, Any], facts: Facts) -> Asked:
     return True, f"place {rank:,}{score}, {size.messages:,} at most", values
 
 
+def _capacity(decision: Mapping[str, Any], facts: Facts) -> Asked:
+    # None: also a run of before there were capacities.
+    capacity, rank = decision["capacity"], decision["capacity_rank"]
+    if capacity is None:
+        return bool(facts.policies.capacities), "no capacity is used up", {"capacity": None}
+    values = {"capacity": capacity, "capacity_rank": rank}
+    return True, f"place {rank:,} of {capacity} is one that it has not", values
+
+
+def _budget(decision: Mapping[str, Any], facts: Facts) -> Asked:
+    budget, spent = facts.spec.budget, decision["budget_spent"]
+    if budget is None or spent is None:
+        return budget is not None, "no budget" if budget is None else "nothing is spent", {}
+    values = {"spent": spent, "amount": budget.amount, "per": str(budget.per)}
+    return True, f"{spent:,.2f} of {budget.amount:,.2f} per {budget.per} with this message", values
+
+
 def _global_holdout(decision: Mapping[str, Any], facts: Facts) -> Asked:
     drawn, percent = decision["global_holdout_bucket"], facts.policies.global_holdout.percent
     values = {"bucket": drawn, "held_out_below": holdout_buckets(percent), "percent": percent}
@@ -335,6 +352,8 @@ _TELL: Mapping[DecisionReason, Callable[[Mapping[str, Any], Facts], Asked]] = {
     DecisionReason.CAPPED: _capped,
     DecisionReason.OUTRANKED: _outranked,
     DecisionReason.OVER_MAX_SIZE: _size,
+    DecisionReason.OVER_CAPACITY: _capacity,
+    DecisionReason.OVER_BUDGET: _budget,
     DecisionReason.GLOBAL_HOLDOUT: _global_holdout,
     DecisionReason.HOLDOUT: _holdout,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -65,7 +65,7 @@ def run_openings(
 
     hours: tuple[int | None, ...] = (None,) if best_hour is None else (None, *range(24))
     openings = [
-        warehouse.RunOpening(zone, country, in_hour(clock, rule, hour), hour)
+        warehouse.RunOpening(zone, country, in_hour(clock, rule, hour), hour=hour)
         for zone, clock in zones.items()
         for country, rule in rules.items()
         for hour in hours
@@ -73,13 +73,41 @@ def run_openings(
     fallback = send_time.unknown_time_zone
     openings += [
         warehouse.RunOpening(
-            ANYWHERE, country, in_hour(zones["UTC" if fallback == EXCLUDE else fallback], rule, hour), hour
+            ANYWHERE,
+            country,
+            in_hour(zones["UTC" if fallback == EXCLUDE else fallback], rule, hour),
+            hour=hour,
         )
         for country, rule in rules.items()
         if fallback != EXCLUDE or (rule.is_always and best_hour is None)
         for hour in hours
     ]
     return tuple(openings)
+
+
+def wave_openings(
+    spec: Campaign,
+    policies: Policies,
+    waves: Sequence[warehouse.RunWave],
+    *,
+    decided_at: datetime,
+    valid_until: datetime,
+) -> tuple[warehouse.RunOpening, ...] | None:
+    """As :func:`run_openings`, for each wave from its own start on. A wave that would start after the
+    validity, as in a run that is decided late, has none."""
+    if not waves:
+        return run_openings(spec, policies, decided_at=decided_at, valid_until=valid_until)
+    found: list[warehouse.RunOpening] = []
+    for wave in waves:
+        is_late = wave.starts_at > valid_until
+        start = decided_at if is_late else wave.starts_at
+        openings = run_openings(spec, policies, decided_at=start, valid_until=valid_until)
+        if openings is None:
+            return None
+        found += [
+            replace(each, wave=wave.wave, opens_at=None if is_late else each.opens_at) for each in openings
+        ]
+    return tuple(found)
 
 
 def country_rules(send_time: SendTime, quiet_hours: tuple[QuietHours, ...]) -> dict[str, Rules]:

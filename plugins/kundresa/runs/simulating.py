@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kundresa import warehouse
 from kundresa.runs.checking import load_checked
+from kundresa.runs.limits import CostNotFound, require_costs
 from kundresa.runs.planning import recorded_until
 from kundresa.runs.readiness import SegmentNotPublished, require_known
 from kundresa.runs.reservations import ledger_news
@@ -157,10 +158,11 @@ def _due(
         try:
             spec, templates = load_checked(settings, name)
             require_known(settings, name, spec.audience)
+            require_costs(spec, policies)
         except SpecError:
             left_out.append(LeftOut(name, "its spec is not valid (kundresa check)"))
             continue
-        except SegmentNotPublished as error:
+        except (SegmentNotPublished, CostNotFound) as error:
             left_out.append(LeftOut(name, str(error)))
             continue
         if spec.schedule == "manual":

@@ -109,7 +109,8 @@ def check_marts(settings: Settings, build_id: str) -> GateOutcome:
 
 
 def promote(settings: Settings, build_id: str) -> None:
-    """Make a candidate the current publication."""
+    """Make a candidate the current publication, with the index that the public service answers from."""
+    warehouse.write_people_index(settings, build_id)
     warehouse.promote(settings, build_id)
 
 

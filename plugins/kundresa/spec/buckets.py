@@ -50,6 +50,11 @@ def explored_hour(salt: str, profile_id: str) -> int:
     return bucket(f"{salt}|hour", profile_id) % 24
 
 
+def wave_salt(run_key: str) -> str:
+    """One salt per run: other people are in its first wave than in the next run's."""
+    return f"wave|{run_key}"
+
+
 def global_holdout_salt(rotates: str, at: datetime) -> str:
     """One salt per period, in UTC: at its end other people are held out."""
     at = at.astimezone(UTC)

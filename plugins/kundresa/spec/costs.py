@@ -14,15 +14,18 @@ MICROS = 1_000_000
 """Costs are added up as whole millionths of the currency: sums of binary fractions depend on their order."""
 
 
-def _whole_micros(value: float) -> float:
+def whole_micros(value: float) -> float:
+    """The value, when it is a whole number of millionths.
+
+    Raises:
+        ValueError: when it has more decimals.
+    """
     if abs(value * MICROS - round(value * MICROS)) > 1e-3:
         raise ValueError("expected at most six decimals")
     return value + 0.0
 
 
-Cost = Annotated[
-    float, Field(strict=True, allow_inf_nan=False, ge=0, le=1_000), AfterValidator(_whole_micros)
-]
+Cost = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1_000), AfterValidator(whole_micros)]
 
 
 class Costs(Spec):

@@ -31,6 +31,8 @@ EXPECTED_BY_PATTERN = {
 """What to say to a person instead of a regular expression."""
 
 _DURATION = re.compile(r"^(\d{1,9})([smhd])$", re.ASCII)
+DurationText = Annotated[str, Field(pattern=_DURATION.pattern)]
+"""A duration as it is written, for the JSON Schema."""
 _AGAIN_PATTERN = rf"^(always|never|{_DURATION.pattern[1:-1]})$"
 _DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _EXPECTED_DURATION = "expected a whole number and one unit of s, m, h, d: for example 84h"
@@ -41,6 +43,7 @@ _ADDRESS = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~.-]{{1,64}}@{_DOMAIN}"
 # Narrower than RFC 5322 section 3.4 on purpose: one mailbox, a display name without comments.
 _MAILBOX = re.compile(rf"""(?:"[^"\\]*"|[^<>@,;:"\\()\[\]]*)\s?<{_ADDRESS}>|{_ADDRESS}""")
 _RECIPIENT = re.compile(rf"{_ADDRESS}|@{_DOMAIN}|\+[1-9]\d{{6,14}}", re.ASCII)
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|[0-9a-f:]{2,45}")
 _MACHINE_ZONES = frozenset({"localtime", "posixrules", "Factory"})
 
 
@@ -147,6 +150,12 @@ def _recipient(value: str) -> str:
     return value
 
 
+def _host_name(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise ValueError("expected a host name in lower case, for example hooks.partner.example")
+    return value
+
+
 def _one_line(value: str) -> str:
     if not value.isprintable():
         raise ValueError("expected one line of text")
@@ -239,3 +248,5 @@ Mailbox = Annotated[str, Field(max_length=320), AfterValidator(_mailbox)]
 Recipient = Annotated[str, Field(max_length=320), AfterValidator(_recipient)]
 """One address or number, or ``@domain`` for all of a domain."""
 SmsSender = Annotated[str, Field(pattern=SMS_SENDER_PATTERN)]
+HostName = Annotated[str, Field(max_length=253), AfterValidator(_host_name)]
+"""As it stands in a URL: a name, or an address for tests on one machine."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, tu
 
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 from kundresa.store.engine import Database
-from kundresa.store.records import BatchTally, Lease, LedgerCount, LedgerLine, Pending, Standing
+from kundresa.store.records import BatchTally, Lease, LedgerCount, LedgerLine, PartTally, Pending, Standing
 from kundresa.store.tables import attempts, batches, messages
 
 EXPORTED = (
@@ -53,6 +54,24 @@ class LedgerReads:
         """How the messages of one batch stand. ``retry_at`` is the earliest of any that has one."""
         with self._database.read() as connection:
             return _tally(connection, _of(run_key, channel, batch_number))
+
+    def part_tally(self, run_key: str, batch_numbers: Mapping[str, Sequence[int]]) -> PartTally:
+        """How the messages of some batches stand: channel → batch numbers, at most a few thousand."""
+        last = func.max(func.coalesce(messages.c.first_claimed_at, messages.c.settled_at)).label("last_at")
+        by = (messages.c.state, messages.c.reason)
+        query = select(*by, func.count().label("messages"), last).where(messages.c.run_key == run_key)
+        counts: Counter[tuple[MessageState, DeliveryReason | None]] = Counter()
+        instants = []
+        with self._database.read() as connection:
+            for channel, numbers in batch_numbers.items():
+                of_channel = query.where(
+                    messages.c.channel == channel, messages.c.batch_number.in_(numbers)
+                ).group_by(*by)
+                for row in connection.execute(of_channel):
+                    reason = DeliveryReason(row.reason) if row.reason else None
+                    counts[MessageState(row.state), reason] += row.messages
+                    instants.append(row.last_at)
+        return PartTally(counts, max(instants, default=None))
 
     def counts(self, run_key: str) -> list[LedgerCount]:
         """Messages of a run by channel, state and reason, in that order."""

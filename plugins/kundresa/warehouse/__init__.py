@@ -34,8 +34,11 @@ from kundresa.warehouse.errors import (
 )
 from kundresa.warehouse.exports import (
     OpenRun,
+    RunBudget,
     RunCap,
+    RunCapacity,
     RunOpening,
+    RunWave,
     ensure_exports,
     export_ledger,
     export_ledger_news,
@@ -47,6 +50,7 @@ from kundresa.warehouse.exports import (
 from kundresa.warehouse.manifest import Manifest, SourceTable, load_manifest
 from kundresa.warehouse.measurement import prune_exports, record
 from kundresa.warehouse.people import find_profiles, person_decisions
+from kundresa.warehouse.people_index import PeopleIndex, Person, write_people_index
 from kundresa.warehouse.person_facts import (
     address_suppressions,
     held_at,
@@ -69,8 +73,10 @@ from kundresa.warehouse.published import (
     batch_numbers,
     batch_send_at,
     batch_sizes,
+    batch_waves,
     decision_counts,
     read_batch,
+    read_message,
     send_hours,
 )
 from kundresa.warehouse.reconcile import AccountLines, ReconcileCounts, reconcile_counts
@@ -110,15 +116,20 @@ __all__ = [
     "NothingPublished",
     "OpenRun",
     "OrderRate",
+    "PeopleIndex",
+    "Person",
     "PlanQuestions",
     "PlannedDecisions",
     "PlannedPeople",
     "PressureCount",
     "ReconcileCounts",
+    "RunBudget",
     "RunCap",
+    "RunCapacity",
     "RunNotPublished",
     "RunOpening",
     "RunSize",
+    "RunWave",
     "SegmentDetail",
     "SegmentLine",
     "SegmentState",
@@ -133,6 +144,7 @@ __all__ = [
     "batch_numbers",
     "batch_send_at",
     "batch_sizes",
+    "batch_waves",
     "build_warehouse",
     "builds_folder",
     "check_history",
@@ -165,6 +177,7 @@ __all__ = [
     "published_segments",
     "query",
     "read_batch",
+    "read_message",
     "read_run",
     "reconcile_counts",
     "record",
@@ -174,4 +187,5 @@ __all__ = [
     "send_hours",
     "simulate_decisions",
     "simulation_report",
+    "write_people_index",
 ]

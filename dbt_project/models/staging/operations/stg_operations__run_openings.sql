@@ -10,6 +10,7 @@ final as (
         cast(time_zone as string) as time_zone,
         cast(country as string) as country,
         cast(hour as integer) as hour,
+        cast(wave as integer) as wave,
         cast(opens_at as timestamp) as opens_at
     from source
 )
