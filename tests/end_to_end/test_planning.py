@@ -69,6 +69,7 @@ def test_explain_tells_the_values_that_decided(shop):
     (shop.project / "dags" / "policies.yaml").write_text(
         POLICIES + "pressure: {default: [{name: one_a_week, max: 1, within: 7d}]}\n"
     )
+    shop.change("spring_sale", {"quality": {"rows": {"min": 0, "max": 10_000}}})
     first = shop.run("spring_sale")
     person = shop.received(first["run_key"], "email")[0].recipient
     shop.kundresa("opt-out", person)

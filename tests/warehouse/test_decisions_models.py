@@ -43,6 +43,8 @@ def test_all_models_build_on_nothing_and_their_unit_tests_pass(home, world, publ
         "equals_go_by_a_hash_of_the_person",
         "a_line_leaves_when_its_zone_opens",
         "who_has_no_zone_leaves_when_the_runs_own_choice_opens",
+        "who_is_written_to_in_which_hour",
+        "without_any_reaction_nobody_has_a_best_hour",
         "a_batch_has_one_send_time",
         "a_batch_is_of_one_wave",
         "a_person_is_in_the_wave_of_their_bucket",

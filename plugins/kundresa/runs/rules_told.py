@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from kundresa.runs.planning import masked
-from kundresa.spec.buckets import holdout_buckets
+from kundresa.spec.buckets import bucket, explore_salt, explored_hour, holdout_buckets
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.policies import Policies, exempt_topics
 from kundresa.spec.pressure import Cap
@@ -220,6 +220,13 @@ def _hours(decision: Mapping[str, Any], facts: Facts) -> Asked:
     value = f"may leave from {_moment(decision['send_at'])} on"
     if local is not None and _is_timed(facts):
         value += f", {datetime.fromisoformat(local):%a %H:%M} in {zone}"
+    best_hour = facts.spec.send_time.best_hour if facts.spec.send_time else None
+    if best_hour is not None:
+        salt, below = explore_salt(decision["run_key"]), holdout_buckets(best_hour.explore)
+        drawn = bucket(salt, decision["profile_id"])
+        tried = explored_hour(salt, decision["profile_id"]) if drawn < below else None
+        values |= {"explore_bucket": drawn, "explored_below": below, "explored_hour": tried}
+        value += "; by their best hour" if tried is None else f"; {tried} o'clock is tried, drawn by hash"
     return _is_timed(facts), value, values
 
 
@@ -295,18 +302,18 @@ def _size(decision: Mapping[str, Any], facts: Facts) -> Asked:
 
 
 def _capacity(decision: Mapping[str, Any], facts: Facts) -> Asked:
-    name, rank = decision["capacity"], decision["capacity_rank"]
-    values = {"capacity": name, "capacity_rank": rank}
-    if name is None:
-        # None: also a run of before there were capacities.
-        return bool(facts.policies.capacities), "no capacity is used up", values
-    return True, f"place {rank:,} of {name} is one that it has not", values
+    # None: also a run of before there were capacities.
+    capacity, rank = decision["capacity"], decision["capacity_rank"]
+    if capacity is None:
+        return bool(facts.policies.capacities), "no capacity is used up", {"capacity": None}
+    values = {"capacity": capacity, "capacity_rank": rank}
+    return True, f"place {rank:,} of {capacity} is one that it has not", values
 
 
 def _budget(decision: Mapping[str, Any], facts: Facts) -> Asked:
     budget, spent = facts.spec.budget, decision["budget_spent"]
     if budget is None or spent is None:
-        return False, "no budget", {}
+        return budget is not None, "no budget" if budget is None else "nothing is spent", {}
     values = {"spent": spent, "amount": budget.amount, "per": str(budget.per)}
     return True, f"{spent:,.2f} of {budget.amount:,.2f} per {budget.per} with this message", values
 

@@ -11,6 +11,7 @@ from kundresa.runs.limits import BEGINNING, run_budgets, run_capacities
 from kundresa.runs.send_times import wave_openings
 from kundresa.spec.buckets import (
     experiment_salt,
+    explore_salt,
     global_holdout_salt,
     holdout_salt,
     sample_salt,
@@ -42,6 +43,7 @@ def open_run_row(
     openings = wave_openings(spec, policies, waves, **validity)
     not_again_since = _not_again_since(spec, decided_at)
     size = spec.audience.max_size
+    best_hour = spec.send_time.best_hour if spec.send_time else None
     return warehouse.OpenRun(
         run_key=run.run_key,
         campaign=run.campaign,
@@ -74,6 +76,8 @@ def open_run_row(
         consent=consent,
         is_allow_listed=policies.allow_list is not None,
         is_timed=openings is not None,
+        explore_percent=best_hour.explore if best_hour else None,
+        explore_salt=explore_salt(run.run_key) if best_hour else "",
         caps=caps,
         capacities=capacities,
         budgets=budgets,

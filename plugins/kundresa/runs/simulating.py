@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kundresa import warehouse
 from kundresa.runs.checking import load_checked
+from kundresa.runs.limits import CostNotFound, require_costs
 from kundresa.runs.planning import recorded_until
 from kundresa.runs.readiness import SegmentNotPublished, require_known
 from kundresa.runs.reservations import ledger_news
@@ -118,6 +119,7 @@ def simulate(
             exempt_topics=exempt_topics(policies),
             allow_list=allow_list(policies),
             opt_outs=recorded_until(now, store.opt_outs.rows()),
+            opt_ins=recorded_until(now, store.answers.opt_in_rows()),
             suppressions=recorded_until(now, store.suppressions.rows()),
             stopped_runs=news.stopped_runs,
             ledger_news=news.messages,
@@ -157,10 +159,11 @@ def _due(
         try:
             spec, templates = load_checked(settings, name)
             require_known(settings, name, spec.audience)
+            require_costs(spec, policies)
         except SpecError:
             left_out.append(LeftOut(name, "its spec is not valid (kundresa check)"))
             continue
-        except SegmentNotPublished as error:
+        except (SegmentNotPublished, CostNotFound) as error:
             left_out.append(LeftOut(name, str(error)))
             continue
         if spec.schedule == "manual":

@@ -214,6 +214,13 @@ HoldoutPercent = Annotated[
     AfterValidator(_plain_zero),
     AfterValidator(_whole_buckets),
 ]
+SharePercent = Annotated[
+    float,
+    Field(strict=True, allow_inf_nan=False, ge=0, le=100),
+    AfterValidator(_plain_zero),
+    AfterValidator(_whole_buckets),
+]
+"""Of people, at most two decimals."""
 SamplePercent = Annotated[
     float, Field(strict=True, allow_inf_nan=False, gt=0, le=100), AfterValidator(_whole_buckets)
 ]

@@ -36,8 +36,8 @@ class Store:
         self.inbox = Inbox(database)
         self.feedback = Feedback(database)
         self.retention = Retention(database)
-        self.wave_gates = WaveGates(database)
         self.throughput = Throughput(database)
+        self.wave_gates = WaveGates(database)
 
     def close(self) -> None:
         """Close all connections."""

@@ -93,6 +93,8 @@ class RunOpening:
     opens_at: datetime | None
     wave: int = 0
     """From 1; 0 in a run without waves."""
+    hour: int | None = None
+    """The local hour, 0 to 23, that is waited for; None for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class OpenRun:
     ``history_from``: the earliest message that any of its rules asks about; None when none does.
     ``not_again_since``: who got the campaign since then does not get it again; None asks nothing.
     ``consent`` is one of ``spec.vocabulary.Consent``. ``openings`` are read when ``is_timed``.
+    ``explore_percent`` is None where no best hour is asked for.
     ``wave_salt`` is empty without ``waves``.
     """
 
@@ -148,6 +151,8 @@ class OpenRun:
     consent: str = Consent.YES.value
     is_allow_listed: bool = False
     is_timed: bool = False
+    explore_percent: float | None = None
+    explore_salt: str = ""
     global_holdout_percent: float = 0.0
     global_holdout_salt: str = ""
     caps: tuple[RunCap, ...] = ()

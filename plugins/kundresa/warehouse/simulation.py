@@ -17,6 +17,7 @@ from kundresa.warehouse.exports import (
     ensure_exports,
     export_ledger_news,
     export_open_runs,
+    export_opt_ins,
     export_opt_outs,
     export_policies,
     export_suppressions,
@@ -67,6 +68,7 @@ def simulate_decisions(
     exempt_topics: Iterable[str] = (),
     allow_list: Iterable[str] = (),
     opt_outs: Iterable[Mapping[str, Any]] = (),
+    opt_ins: Iterable[Mapping[str, Any]] = (),
     suppressions: Iterable[Mapping[str, Any]] = (),
     stopped_runs: Iterable[str] = (),
     ledger_news: Iterable[Mapping[str, Any]] = (),
@@ -86,6 +88,7 @@ def simulate_decisions(
     ensure_exports(inside)
     export_policies(inside, exempt_topics=exempt_topics, allow_list=allow_list)
     export_opt_outs(inside, opt_outs)
+    export_opt_ins(inside, opt_ins)
     export_suppressions(inside, suppressions)
     export_ledger_news(inside, stopped_runs=stopped_runs, messages=ledger_news)
     runs = inside.published / "runs"

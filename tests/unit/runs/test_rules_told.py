@@ -97,6 +97,8 @@ def test_what_nobody_asked_is_not_called_passed():
         "capped",
         "outranked",
         "over_max_size",
+        "over_capacity",
+        "over_budget",
         "global_holdout",
         "holdout",
     }
@@ -272,6 +274,24 @@ def test_what_failed_is_told_as_failed_whatever_policies_and_spec_say_now(rule):
             {"spec": {"audience": {"max_size": {"messages": 1000, "score": "value"}}}},
             "over_max_size",
             ("failed", "place 1,001 by value, 1,000 at most"),
+        ),
+        (
+            {"capacity": "call_centre", "capacity_rank": 501, "failed_rules": "over_capacity"},
+            {},
+            "over_capacity",
+            ("failed", "place 501 of call_centre is one that it has not"),
+        ),
+        (
+            {},
+            {"policies": {"capacities": [{"name": "desk", "max": 5, "period": "day"}]}},
+            "over_capacity",
+            ("passed", "no capacity is used up"),
+        ),
+        (
+            {"budget_spent": 100.04, "failed_rules": "over_budget"},
+            {"spec": {"budget": {"amount": 100, "per": "month"}}},
+            "over_budget",
+            ("failed", "100.04 of 100.00 per month with this message"),
         ),
         ({"global_holdout_bucket": None}, {}, "global_holdout", ("not_asked", "not asked")),
         (

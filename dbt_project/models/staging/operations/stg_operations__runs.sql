@@ -25,6 +25,8 @@ final as (
         cast(consent as string) as consent,
         cast(is_allow_listed as boolean) as is_allow_listed,
         cast(is_timed as boolean) as is_timed,
+        cast(explore_percent as double) as explore_percent,
+        nullif(cast(explore_salt as string), '') as explore_salt,
         cast(global_holdout_percent as double) as global_holdout_percent,
         cast(global_holdout_salt as string) as global_holdout_salt,
         nullif(cast(wave_salt as string), '') as wave_salt,
