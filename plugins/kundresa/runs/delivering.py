@@ -69,7 +69,9 @@ def deliver(
             raise RunNotChecked(run_key, run.state)
         spec, templates = thaw(run.spec_json)
         part = channel_of(spec, channel)
-        renderer = compile_templates(spec, templates, links=Links.from_settings(settings))
+        renderer = compile_templates(
+            spec, templates, links=Links.from_settings(settings), logical_at=run.logical_at
+        )
         is_exempt = warehouse.read_run(settings, run_key).consent is Consent.EXEMPT
         policies = load_policies(settings.project / "dags", relative_to=settings.project)
         return delivery.deliver_batch(

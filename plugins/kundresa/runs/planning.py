@@ -105,7 +105,9 @@ def plan_campaign(
         ) as planned:
             counts = tuple(planned.counts())
             hours = tuple(planned.send_hours())
-            written = _samples(_plan_renderer(settings, spec, templates), spec, planned, samples)
+            written = _samples(
+                _plan_renderer(settings, spec, templates, run.logical_at), spec, planned, samples
+            )
     warnings = [*_readiness(settings, run, spec, now, as_of), *_warnings(spec, counts)]
     return Plan(campaign, moment, counts, hours, tuple(written), tuple(warnings))
 
@@ -128,9 +130,12 @@ def _readiness(
     return []
 
 
-def _plan_renderer(settings: Settings, spec: Campaign, templates: Mapping[str, str]) -> Renderer:
+def _plan_renderer(
+    settings: Settings, spec: Campaign, templates: Mapping[str, str], logical_at: datetime
+) -> Renderer:
     """A plan's links lead nowhere: they are signed with a secret that nothing accepts."""
-    return compile_templates(spec, templates, links=Links(settings.public_url, "a plan, not valid"))
+    links = Links(settings.public_url, "a plan, not valid")
+    return compile_templates(spec, templates, links=links, logical_at=logical_at)
 
 
 def _samples(

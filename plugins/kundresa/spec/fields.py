@@ -14,6 +14,8 @@ from pydantic_core import PydanticCustomError
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 COUNTRY_PATTERN = r"^[A-Z]{2}$"
+LABEL_PATTERN = r"^[A-Za-z0-9._~-]{1,100}$"
+LANGUAGE_PATTERN = r"^[a-z]{2,3}$"
 SMS_SENDER_PATTERN = r"^(\+[1-9]\d{6,14}|[A-Za-z0-9 ]{1,11})$"
 MIN_VALIDITY = timedelta(minutes=10)
 MAX_VALIDITY = timedelta(days=14)
@@ -23,6 +25,8 @@ DEFAULT_VALIDITY = timedelta(hours=84)
 
 EXPECTED_BY_PATTERN = {
     COUNTRY_PATTERN: "expected a country in two capital letters (ISO 3166), for example SE",
+    LABEL_PATTERN: "expected at most 100 letters, digits, '.', '_', '~' and '-'",
+    LANGUAGE_PATTERN: "expected a language in two or three small letters (ISO 639), for example sv",
     NAME_PATTERN: "expected a name: lower-case letters, digits and _, a letter first, at most 63 characters",
     SMS_SENDER_PATTERN: "expected a number as +46701234567 or at most 11 letters, digits and spaces",
 }
@@ -186,6 +190,8 @@ def first_repeated(words: list[str]) -> tuple[int, str] | None:
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 _UNIQUE: dict[str, JsonValue] = {"uniqueItems": True}
+Language = Annotated[str, Field(pattern=LANGUAGE_PATTERN)]
+"""ISO 639, as in ``profiles.language``."""
 Names = Annotated[tuple[Name, ...], Field(json_schema_extra=_UNIQUE), AfterValidator(_unique_names)]
 OneOrMoreNames = Annotated[
     tuple[Name, ...], Field(min_length=1, json_schema_extra=_UNIQUE), AfterValidator(_unique_names)

@@ -30,7 +30,7 @@ from kundresa.spec.campaign import (
 from kundresa.spec.frozen import freeze, thaw
 from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy, OnePer
 
-KNOWN_HASH = "001e8b47387d44fe96d7aa444f916186e55a11ce225a200fefa940c22a819f75"
+KNOWN_HASH = "5072a25f4ef94166012485cf848731c95a2c5d1b5a70ab067a45c428066756d8"
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 TEXTS = st.text(alphabet=st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=20)
