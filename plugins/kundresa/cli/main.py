@@ -28,6 +28,8 @@ app = typer.Typer(
 COMMANDS = {
     "check": "kundresa.cli.check",
     "plan": "kundresa.cli.plan",
+    "preview": "kundresa.cli.preview",
+    "proof": "kundresa.cli.preview",
     "build": "kundresa.cli.execute",
     "run": "kundresa.cli.execute",
     "cancel": "kundresa.cli.execute",
@@ -44,10 +46,18 @@ COMMANDS = {
 }
 """Command → the module that holds it, a function of that name (``opt-out`` is ``opt_out``)."""
 
-NOT_FOUND = ("RunNotFound", "CampaignNotFound", "PersonNotFound", "NothingPublished", "UnknownSegment")
+NOT_FOUND = (
+    "RunNotFound",
+    "CampaignNotFound",
+    "PersonNotFound",
+    "NothingPublished",
+    "UnknownSegment",
+    "UnknownVariant",
+)
 ENVIRONMENT = (
     "SettingsError",
     "AccountError",
+    "BrowserMissing",
     "OperationalError",
     "StoreOutOfDate",
     "StoreUnavailable",
@@ -60,6 +70,8 @@ PROBLEMS = (
     "AudienceNotReady",
     "SpecError",
     "GateFailed",
+    "ProofRefused",
+    "ScreenshotFailed",
     "DbtFailed",
     "AccountDoesNotAddUp",
     "RunNotChecked",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -12,6 +13,7 @@ from kundresa import delivery, warehouse
 from kundresa.channels import Account, open_sender
 from kundresa.content import Links, compile_templates
 from kundresa.runs.opening import Clock, utc_now
+from kundresa.runs.seeds import SEED_BATCH, may_seed, seed_count, seed_rows, seeds_send_at
 from kundresa.runs.send_times import SendHours
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign, Channel
@@ -20,9 +22,12 @@ from kundresa.spec.policies import load_policies
 from kundresa.spec.vocabulary import Consent, DeliveryReason, RunState
 from kundresa.store import Run, RunNotChecked, Store, open_store
 
+log = logging.getLogger(__name__)
+
 
 def plan_batches(settings: Settings, run_key: str, channel: str) -> dict[int, int]:
-    """The run's batches on one channel: batch number → messages. Empty when nothing was decided.
+    """The run's batches on one channel: batch number → messages. Empty when nothing was decided. Where there
+    are people, batch 0 is the campaign's seeds.
 
     Raises:
         RunNotFound: for a key that was never opened.
@@ -32,6 +37,12 @@ def plan_batches(settings: Settings, run_key: str, channel: str) -> dict[int, in
         if run.decided_at is None:
             return {}
         sizes = warehouse.batch_sizes(settings, run_key, channel)
+        spec, _ = thaw(run.spec_json)
+        if sizes and (seeds := seed_count(spec, channel)):
+            if may_seed(spec, load_policies(settings.project / "dags", relative_to=settings.project)):
+                sizes = {SEED_BATCH: seeds, **sizes}
+            else:
+                log.warning("%s: the allow_list of dags/policies.yaml leaves no seeds", run_key)
         for number, size in sizes.items():
             store.batches.register(run_key, channel, number, size)
         return sizes
@@ -74,6 +85,15 @@ def deliver(
         )
         is_exempt = warehouse.read_run(settings, run_key).consent is Consent.EXEMPT
         policies = load_policies(settings.project / "dags", relative_to=settings.project)
+        is_seeds = batch_number == SEED_BATCH
+        if is_seeds and not may_seed(spec, policies):
+            return delivery.BatchResult({}, newly_accepted=0, already_settled=0, retry_at=None)
+        send_hours = SendHours(
+            spec.send_time,
+            () if is_exempt else policies.quiet_hours,
+            decided_at=run.decided_at,
+            valid_until=run.valid_until,
+        )
         return delivery.deliver_batch(
             store,
             delivery.Batch(
@@ -85,21 +105,20 @@ def deliver(
                 policy=spec.delivery.policy,
                 window=spec.delivery.window,
                 decided_at=run.decided_at,
-                not_before=warehouse.batch_send_at(settings, run_key, channel, batch_number),
+                not_before=seeds_send_at(settings, run_key, channel)
+                if is_seeds
+                else warehouse.batch_send_at(settings, run_key, channel, batch_number),
                 valid_until=run.valid_until,
             ),
-            rows=partial(_rows, settings, run_key, channel, batch_number),
+            rows=partial(seed_rows, settings, spec, run_key, channel)
+            if is_seeds
+            else partial(_rows, settings, run_key, channel, batch_number),
             renderer=renderer,
             open_sender=lambda: open_sender(part, account, clock, run_key=run_key),
             owner=owner,
             lease=timedelta(seconds=settings.lease_seconds),
             clock=clock,
-            hours=SendHours(
-                spec.send_time,
-                () if is_exempt else policies.quiet_hours,
-                decided_at=run.decided_at,
-                valid_until=run.valid_until,
-            ),
+            hours=None if is_seeds else send_hours,
             progress=progress,
         )
 

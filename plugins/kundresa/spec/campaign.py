@@ -14,6 +14,7 @@ from kundresa.spec.fields import (
     Again,
     Age,
     Cron,
+    EmailAddresses,
     HoldoutPercent,
     Language,
     Line,
@@ -282,6 +283,11 @@ class Campaign(Spec):
     those; dates and amounts are written in the language of the template."""
     tracking: Tracking = Tracking()
     """What is measured of the people who get an email. Nothing, unless it is asked for."""
+    seeds: EmailAddresses = ()
+    """Addresses that get one email of every variant in each run, beside its people: in no figure of it. At
+    most 20."""
+    proofs: EmailAddresses = ()
+    """Who gets ``kundresa proof``: marked copies of every variant, no part of any run. At most 20."""
     holdout: Holdout = Holdout(percent=0)
     experiment: Experiment | None = None
     quality: Quality

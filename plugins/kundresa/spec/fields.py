@@ -143,6 +143,12 @@ def _mailbox(value: str) -> str:
     return value
 
 
+def _email_address(value: str) -> str:
+    if not re.fullmatch(_ADDRESS, value, re.ASCII):
+        raise ValueError("expected one address without a name, for example editor@shop.example")
+    return value
+
+
 def _recipient(value: str) -> str:
     if not _RECIPIENT.fullmatch(value):
         raise ValueError("expected an address, '@' and a domain, or a number as +46701234567")
@@ -233,6 +239,11 @@ Again = Annotated[
 TimeZone = Annotated[str, AfterValidator(require_time_zone)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Mailbox = Annotated[str, Field(max_length=320), AfterValidator(_mailbox)]
+EmailAddress = Annotated[str, Field(max_length=254), AfterValidator(_email_address)]
+"""One address, without a name."""
 Recipient = Annotated[str, Field(max_length=320), AfterValidator(_recipient)]
 """One address or number, or ``@domain`` for all of a domain."""
+EmailAddresses = Annotated[
+    tuple[EmailAddress, ...], Field(max_length=20, json_schema_extra=_UNIQUE), AfterValidator(_unique_names)
+]
 SmsSender = Annotated[str, Field(pattern=SMS_SENDER_PATTERN)]

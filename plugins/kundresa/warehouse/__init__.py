@@ -55,7 +55,9 @@ from kundresa.warehouse.published import (
     batch_send_at,
     batch_sizes,
     decision_counts,
+    profile_types,
     read_batch,
+    read_message,
     send_hours,
 )
 from kundresa.warehouse.reconcile import AccountLines, ReconcileCounts, reconcile_counts
@@ -115,6 +117,7 @@ __all__ = [
     "load_manifest",
     "person_decisions",
     "plan_decisions",
+    "profile_types",
     "promote",
     "prune_builds",
     "prune_exports",
@@ -122,6 +125,7 @@ __all__ = [
     "published_segments",
     "query",
     "read_batch",
+    "read_message",
     "read_run",
     "reconcile_counts",
     "record",

@@ -106,6 +106,39 @@ def read_batch(
         skip = max(skip - _rows(file), 0)
 
 
+def read_message(
+    settings: Settings, run_key: str, channel: str, number: int, message_id: str
+) -> dict[str, Any] | None:
+    """One message of a batch, as :func:`read_batch` gives it; None when the batch has no such message.
+
+    Raises:
+        RunNotPublished, KeyError: as :func:`read_batch`.
+    """
+    import pyarrow.parquet as pq
+
+    files = _files(_batch(settings, run_key, channel, number))
+    table = pq.read_table(files, filters=[("message_id", "=", message_id)], partitioning=None)
+    if table.num_rows == 0:
+        return None
+    row: dict[str, Any] = table.cast(_aware(table.schema)).slice(0, 1).to_pylist()[0]
+    return {"channel": channel, "batch_number": number, **row}
+
+
+def profile_types(settings: Settings, run_key: str, channel: str) -> dict[str, str]:
+    """The profile columns in a run's batches on a channel, by Arrow's type names; empty without a batch.
+
+    Raises:
+        RunNotPublished: when the run was never decided.
+    """
+    import pyarrow.parquet as pq
+
+    for folder in _batches(settings, run_key, channel).values():
+        for file in _files(folder):
+            profile = pq.read_schema(file).field("profile").type
+            return {field.name: str(field.type) for field in profile}
+    return {}
+
+
 def batch_send_at(settings: Settings, run_key: str, channel: str, number: int) -> datetime:
     """The instant before which no message of the batch may leave: the latest ``send_at`` in it. (They are all
     the same, since batches are cut by it; should they ever not be, some leave late and none early.)

@@ -30,7 +30,7 @@ from kundresa.spec.campaign import (
 from kundresa.spec.frozen import freeze, thaw
 from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy, OnePer
 
-KNOWN_HASH = "5072a25f4ef94166012485cf848731c95a2c5d1b5a70ab067a45c428066756d8"
+KNOWN_HASH = "124a30cfeb0e195ee1645fe4a7cdce6dd16893ec3135f3a03e7150115684236d"
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 TEXTS = st.text(alphabet=st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=20)
