@@ -29,6 +29,8 @@ COMMANDS = {
     "check": "kundresa.cli.check",
     "plan": "kundresa.cli.plan",
     "simulate": "kundresa.cli.simulate",
+    "preview": "kundresa.cli.preview",
+    "proof": "kundresa.cli.preview",
     "build": "kundresa.cli.execute",
     "run": "kundresa.cli.execute",
     "cancel": "kundresa.cli.execute",
@@ -48,10 +50,18 @@ COMMANDS = {
 }
 """Command → the module that holds it, a function of that name (``opt-out`` is ``opt_out``)."""
 
-NOT_FOUND = ("RunNotFound", "CampaignNotFound", "PersonNotFound", "NothingPublished", "UnknownSegment")
+NOT_FOUND = (
+    "RunNotFound",
+    "CampaignNotFound",
+    "PersonNotFound",
+    "NothingPublished",
+    "UnknownSegment",
+    "UnknownVariant",
+)
 ENVIRONMENT = (
     "SettingsError",
     "AccountError",
+    "BrowserMissing",
     "OperationalError",
     "StoreOutOfDate",
     "StoreUnavailable",
@@ -65,6 +75,8 @@ PROBLEMS = (
     "AudienceNotReady",
     "SpecError",
     "GateFailed",
+    "ProofRefused",
+    "ScreenshotFailed",
     "DbtFailed",
     "AccountDoesNotAddUp",
     "RunNotChecked",

@@ -4,6 +4,7 @@ from kundresa.content.check import check_templates
 from kundresa.content.columns import template_columns
 from kundresa.content.errors import RenderError, TemplateError
 from kundresa.content.files import TemplateFile, template_files
+from kundresa.content.frozen import templates_to_freeze
 from kundresa.content.problems import TemplateProblem
 from kundresa.content.render import Renderer, compile_templates
 from kundresa.content.tokens import Click, Links, Token, TokenError
@@ -22,4 +23,5 @@ __all__ = [
     "compile_templates",
     "template_columns",
     "template_files",
+    "templates_to_freeze",
 ]

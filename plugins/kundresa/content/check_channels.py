@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from jinja2 import nodes
 
-from kundresa.content.files import used_files
+from kundresa.content.files import template_files
 from kundresa.content.problems import TemplateProblem
 from kundresa.spec.campaign import Campaign, DirectMailChannel, SmsChannel
 from kundresa.spec.push_payload import MAX_PAYLOAD
@@ -17,7 +17,7 @@ def check_channels(campaign: Campaign, trees: Mapping[str, nodes.Template]) -> I
     """The columns that a print file's template lacks; text messages and notifications whose fixed text alone
     is too long. What a person's values add is checked when theirs is written."""
     channels = {channel.kind: channel for channel in campaign.channels}
-    for file in used_files(campaign, trees):
+    for file in template_files(campaign, trees):
         tree = trees.get(file.name)
         channel = channels[file.channel]  # type: ignore[index]
         if tree is None:

@@ -8,7 +8,7 @@ from jinja2 import nodes
 
 from kundresa.content.check import targets
 from kundresa.content.environment import build_environment
-from kundresa.content.files import used_files
+from kundresa.content.files import template_files
 from kundresa.spec.campaign import Campaign
 
 
@@ -21,7 +21,7 @@ def template_columns(campaign: Campaign, templates: Mapping[str, str]) -> frozen
         jinja2.TemplateSyntaxError: for a template that does not parse; ``check_templates`` explains it.
     """
     environment = build_environment(templates)
-    waiting = [file.name for file in used_files(campaign, templates)]
+    waiting = [file.name for file in template_files(campaign, templates)]
     seen: set[str] = set()
     columns: set[str] = set()
     while waiting:

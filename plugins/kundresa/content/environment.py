@@ -24,8 +24,10 @@ from jinja2 import FunctionLoader, StrictUndefined, TemplateNotFound
 from jinja2.exceptions import SecurityError, UndefinedError
 from jinja2.runtime import Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
 
 from kundresa.content.filters import FILTERS, TemplateValueError
+from kundresa.content.text import body_text
 
 MAX_SEQUENCE = 10_000
 """Elements or characters that one ``*`` in a template may produce: no message needs more."""
@@ -126,9 +128,13 @@ def _bound_repetition(left: Any, right: Any) -> None:
 
 
 def _printed(value: Any) -> Any:
-    """Called on whatever a template prints."""
+    """Called on whatever a template prints: what may not reach a message is taken out here, where it is
+    short, and not from the whole message."""
     if value is None:
         raise TemplateValueError("an expression gives nothing to print; add | default('…')")
+    if isinstance(value, str) and not value.isprintable():
+        clean = body_text(value)
+        return Markup(clean) if isinstance(value, Markup) else clean  # noqa: S704  it was markup before
     return value
 
 
@@ -161,10 +167,16 @@ def _printed_as_json(value: Any) -> str:
         raise TemplateValueError(f"JSON cannot hold a {type(value).__name__} of this value") from None
 
 
-def build_environment(templates: Mapping[str, str], *, as_json: bool = False) -> Sandbox:
+def build_environment(
+    templates: Mapping[str, str], *, is_prepared: bool = False, as_json: bool = False
+) -> Sandbox:
     """An environment whose templates, includes and parents all come from ``templates``: text by file
-    name. ``*.html.j2`` escapes what it prints, other files do not; with ``as_json``, for ``*.json.j2``,
-    everything is printed as JSON."""
+    name. ``*.html.j2`` and ``*.mjml.j2`` escape what they print, other files do not.
+
+    Args:
+        is_prepared: the texts are those of ``preparing``, in which white space is as it should be.
+        as_json: for ``*.json.j2``: everything is printed as JSON.
+    """
 
     def load(name: str) -> tuple[str, str, Callable[[], bool]]:
         if name not in templates:
@@ -174,12 +186,12 @@ def build_environment(templates: Mapping[str, str], *, as_json: bool = False) ->
 
     environment = Sandbox(
         loader=FunctionLoader(load),
-        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+        autoescape=lambda name: name is not None and name.endswith((".html.j2", ".mjml.j2")),
         undefined=StrictUndefined,
         finalize=_printed_as_json if as_json else _printed,
-        keep_trailing_newline=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        keep_trailing_newline=is_prepared,
+        trim_blocks=not is_prepared,
+        lstrip_blocks=not is_prepared,
         auto_reload=False,
     )
     environment.globals = {name: environment.globals[name] for name in GLOBALS}
@@ -191,5 +203,6 @@ def build_environment(templates: Mapping[str, str], *, as_json: bool = False) ->
 
 
 def usable_filters(environment: Sandbox) -> frozenset[str]:
-    """The filters that a template may name."""
-    return frozenset(environment.filters) - frozenset(REFUSED_FILTERS)
+    """The filters that a template may name; those of the renderer's own begin with ``_``."""
+    names = frozenset(name for name in environment.filters if not name.startswith("_"))
+    return names - frozenset(REFUSED_FILTERS)

@@ -12,6 +12,8 @@ class TemplateProblem:
     file: str
     line: int | None
     message: str
+    is_advisory: bool = False
+    """The campaign runs all the same."""
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"

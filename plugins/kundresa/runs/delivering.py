@@ -13,6 +13,7 @@ from kundresa import delivery, warehouse
 from kundresa.channels import Account, open_sender
 from kundresa.content import Links, compile_templates
 from kundresa.runs.opening import Clock, utc_now
+from kundresa.runs.seeds import SEED_BATCH, may_seed, seed_count, seed_rows, seeds_send_at
 from kundresa.runs.send_times import SendHours
 from kundresa.runs.waving import Gates, WaveWaits, gate_line
 from kundresa.settings import Settings
@@ -26,7 +27,8 @@ log = logging.getLogger(__name__)
 
 
 def plan_batches(settings: Settings, run_key: str, channel: str) -> dict[int, int]:
-    """The run's batches on one channel: batch number → messages. Empty when nothing was decided.
+    """The run's batches on one channel: batch number → messages. Empty when nothing was decided. Where there
+    are people, batch 0 is the campaign's seeds.
 
     Raises:
         RunNotFound: for a key that was never opened.
@@ -36,6 +38,12 @@ def plan_batches(settings: Settings, run_key: str, channel: str) -> dict[int, in
         if run.decided_at is None:
             return {}
         sizes = warehouse.batch_sizes(settings, run_key, channel)
+        spec, _ = thaw(run.spec_json)
+        if sizes and (seeds := seed_count(spec, channel)):
+            if may_seed(spec, load_policies(settings.project / "dags", relative_to=settings.project)):
+                sizes = {SEED_BATCH: seeds, **sizes}
+            else:
+                log.warning("%s: the allow_list of dags/policies.yaml leaves no seeds", run_key)
         for number, size in sizes.items():
             store.batches.register(run_key, channel, number, size)
         return sizes
@@ -76,9 +84,20 @@ def deliver(
             raise RunNotChecked(run_key, run.state)
         spec, templates = thaw(run.spec_json)
         part = channel_of(spec, channel)
-        renderer = compile_templates(spec, templates, links=Links.from_settings(settings))
+        renderer = compile_templates(
+            spec, templates, links=Links.from_settings(settings), logical_at=run.logical_at
+        )
         is_exempt = warehouse.read_run(settings, run_key).consent is Consent.EXEMPT
         policies = load_policies(settings.project / "dags", relative_to=settings.project)
+        is_seeds = batch_number == SEED_BATCH
+        if is_seeds and not may_seed(spec, policies):
+            return delivery.BatchResult({}, newly_accepted=0, already_settled=0, retry_at=None)
+        send_hours = SendHours(
+            spec.send_time,
+            () if is_exempt else policies.quiet_hours,
+            decided_at=run.decided_at,
+            valid_until=run.valid_until,
+        )
         batch = delivery.Batch(
             run_key=run_key,
             channel=channel,
@@ -89,29 +108,37 @@ def deliver(
             # A print file is one hand-over, whole or not at all.
             window=spec.delivery.batch_size if channel == "direct_mail" else spec.delivery.window,
             decided_at=run.decided_at,
-            not_before=warehouse.batch_send_at(settings, run_key, channel, batch_number),
+            not_before=seeds_send_at(settings, run_key, channel)
+            if is_seeds
+            else warehouse.batch_send_at(settings, run_key, channel, batch_number),
             valid_until=run.valid_until,
         )
-        held = _held_by_wave(
-            store,
-            Gates(settings, store, run, spec),
-            batch,
-            clock=clock,
-            withhold=partial(
-                _withhold_batch,
-                settings,
+        held = (
+            None
+            if is_seeds
+            else _held_by_wave(
                 store,
-                (run_key, channel, batch_number),
-                DeliveryReason.WAVE_STOPPED,
+                Gates(settings, store, run, spec),
+                batch,
                 clock=clock,
-            ),
+                withhold=partial(
+                    _withhold_batch,
+                    settings,
+                    store,
+                    (run_key, channel, batch_number),
+                    DeliveryReason.WAVE_STOPPED,
+                    clock=clock,
+                ),
+            )
         )
         if held is not None:
             return held
         return delivery.deliver_batch(
             store,
             batch,
-            rows=partial(_rows, settings, run_key, channel, batch_number),
+            rows=partial(seed_rows, settings, spec, run_key, channel)
+            if is_seeds
+            else partial(_rows, settings, run_key, channel, batch_number),
             renderer=renderer,
             open_sender=lambda: open_sender(
                 part,
@@ -124,12 +151,7 @@ def deliver(
             owner=owner,
             lease=timedelta(seconds=settings.lease_seconds),
             clock=clock,
-            hours=SendHours(
-                spec.send_time,
-                () if is_exempt else policies.quiet_hours,
-                decided_at=run.decided_at,
-                valid_until=run.valid_until,
-            ),
+            hours=None if is_seeds else send_hours,
             progress=progress,
         )
 

@@ -141,7 +141,9 @@ def plan_campaign(
         ) as planned:
             counts = tuple(planned.counts())
             hours = tuple(planned.send_hours())
-            written = _samples(_plan_renderer(settings, spec, templates), spec, planned, samples)
+            written = _samples(
+                _plan_renderer(settings, spec, templates, run.logical_at), spec, planned, samples
+            )
             with warehouse.plan_questions(settings, planned) as questions:
                 parts = tuple(waterfalls(counts, questions.waves()))
                 earlier = previous_runs(settings, store, campaign, moment)
@@ -236,9 +238,12 @@ def _readiness(
     return []
 
 
-def _plan_renderer(settings: Settings, spec: Campaign, templates: Mapping[str, str]) -> Renderer:
+def _plan_renderer(
+    settings: Settings, spec: Campaign, templates: Mapping[str, str], logical_at: datetime
+) -> Renderer:
     """A plan's links lead nowhere: they are signed with a secret that nothing accepts."""
-    return compile_templates(spec, templates, links=Links(settings.public_url, "a plan, not valid"))
+    links = Links(settings.public_url, "a plan, not valid")
+    return compile_templates(spec, templates, links=links, logical_at=logical_at)
 
 
 def _samples(

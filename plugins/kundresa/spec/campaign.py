@@ -15,7 +15,9 @@ from kundresa.spec.fields import (
     Again,
     Age,
     Cron,
+    EmailAddresses,
     HoldoutPercent,
+    Language,
     Line,
     Mailbox,
     Name,
@@ -36,6 +38,7 @@ from kundresa.spec.fields import (
 from kundresa.spec.policies import DEFAULT_RULE_SET
 from kundresa.spec.send_time import SendTime
 from kundresa.spec.spec import Spec
+from kundresa.spec.tracking import Tracking
 from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy, HeldPolicy, NotReadyPolicy, OnePer
 from kundresa.spec.waves import Waves
 
@@ -155,8 +158,9 @@ class EmailChannel(Spec):
 
     kind: Literal["email"]
     template: Name
-    """Stem of three templates beside the spec: ``<stem>.subject.j2``, ``<stem>.html.j2``,
-    ``<stem>.txt.j2``."""
+    """Stem of the templates beside the spec: ``<stem>.subject.j2``, ``<stem>.html.j2`` (or ``.mjml.j2``), and
+    where wanted ``<stem>.txt.j2`` (else it is derived from the HTML) and ``<stem>.preheader.j2``. In another
+    language ``<stem>.<language>.html.j2`` and so on."""
     account: Name
     """Sender account: the Airflow connection ``kundresa_<account>``."""
     sender: Mailbox
@@ -375,6 +379,16 @@ class Campaign(Spec):
     """In order of preference."""
     channel_choice: ChannelChoice = ChannelChoice.FIRST_POSSIBLE
     """Which of the channels reach one person."""
+    language: Language = "en"
+    """Of the templates that name none. Who has templates in their own language (``<stem>.sv.html.j2``) gets
+    those; dates and amounts are written in the language of the template."""
+    tracking: Tracking = Tracking()
+    """What is measured of the people who get an email. Nothing, unless it is asked for."""
+    seeds: EmailAddresses = ()
+    """Addresses that get one email of every variant in each run, beside its people: in no figure of it. At
+    most 20."""
+    proofs: EmailAddresses = ()
+    """Who gets ``kundresa proof``: marked copies of every variant, no part of any run. At most 20."""
     holdout: Holdout = Holdout(percent=0)
     experiment: Experiment | None = None
     quality: Quality

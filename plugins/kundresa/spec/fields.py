@@ -15,6 +15,8 @@ from pydantic_core import PydanticCustomError
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 COUNTRY_PATTERN = r"^[A-Z]{2}$"
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
+LABEL_PATTERN = r"^[A-Za-z0-9._~-]{1,100}$"
+LANGUAGE_PATTERN = r"^[a-z]{2,3}$"
 SMS_SENDER_PATTERN = r"^(\+[1-9]\d{6,14}|[A-Za-z0-9 ]{1,11})$"
 MIN_VALIDITY = timedelta(minutes=10)
 MAX_VALIDITY = timedelta(days=14)
@@ -25,6 +27,8 @@ DEFAULT_VALIDITY = timedelta(hours=84)
 EXPECTED_BY_PATTERN = {
     CURRENCY_PATTERN: "expected a currency in three capital letters (ISO 4217), for example EUR",
     COUNTRY_PATTERN: "expected a country in two capital letters (ISO 3166), for example SE",
+    LABEL_PATTERN: "expected at most 100 letters, digits, '.', '_', '~' and '-'",
+    LANGUAGE_PATTERN: "expected a language in two or three small letters (ISO 639), for example sv",
     NAME_PATTERN: "expected a name: lower-case letters, digits and _, a letter first, at most 63 characters",
     SMS_SENDER_PATTERN: "expected a number as +46701234567 or at most 11 letters, digits and spaces",
 }
@@ -144,6 +148,12 @@ def _mailbox(value: str) -> str:
     return value
 
 
+def _email_address(value: str) -> str:
+    if not re.fullmatch(_ADDRESS, value, re.ASCII):
+        raise ValueError("expected one address without a name, for example editor@shop.example")
+    return value
+
+
 def _recipient(value: str) -> str:
     if not _RECIPIENT.fullmatch(value):
         raise ValueError("expected an address, '@' and a domain, or a number as +46701234567")
@@ -197,6 +207,8 @@ def first_repeated(words: list[str]) -> tuple[int, str] | None:
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 _UNIQUE: dict[str, JsonValue] = {"uniqueItems": True}
+Language = Annotated[str, Field(pattern=LANGUAGE_PATTERN)]
+"""ISO 639, as in ``profiles.language``."""
 Names = Annotated[tuple[Name, ...], Field(json_schema_extra=_UNIQUE), AfterValidator(_unique_names)]
 OneOrMoreNames = Annotated[
     tuple[Name, ...], Field(min_length=1, json_schema_extra=_UNIQUE), AfterValidator(_unique_names)
@@ -245,8 +257,13 @@ Again = Annotated[
 TimeZone = Annotated[str, AfterValidator(require_time_zone)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Mailbox = Annotated[str, Field(max_length=320), AfterValidator(_mailbox)]
+EmailAddress = Annotated[str, Field(max_length=254), AfterValidator(_email_address)]
+"""One address, without a name."""
 Recipient = Annotated[str, Field(max_length=320), AfterValidator(_recipient)]
 """One address or number, or ``@domain`` for all of a domain."""
+EmailAddresses = Annotated[
+    tuple[EmailAddress, ...], Field(max_length=20, json_schema_extra=_UNIQUE), AfterValidator(_unique_names)
+]
 SmsSender = Annotated[str, Field(pattern=SMS_SENDER_PATTERN)]
 HostName = Annotated[str, Field(max_length=253), AfterValidator(_host_name)]
 """As it stands in a URL: a name, or an address for tests on one machine."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, text, tuple_
 
+from kundresa.spec.keys import SEED_BATCH
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 from kundresa.store.engine import Database
 from kundresa.store.records import BatchTally, Lease, LedgerCount, LedgerLine, PartTally, Pending, Standing
@@ -74,9 +75,11 @@ class LedgerReads:
         return PartTally(counts, max(instants, default=None))
 
     def counts(self, run_key: str) -> list[LedgerCount]:
-        """Messages of a run by channel, state and reason, in that order."""
+        """Messages of a run by channel, state and reason, in that order. Seeds are not counted."""
         by = (messages.c.channel, messages.c.state, messages.c.reason)
-        query = select(*by, func.count().label("messages")).where(messages.c.run_key == run_key)
+        query = select(*by, func.count().label("messages")).where(
+            messages.c.run_key == run_key, messages.c.batch_number != SEED_BATCH
+        )
         with self._database.read() as connection:
             lines = connection.execute(query.group_by(*by).order_by(*by)).all()
         return [
@@ -106,7 +109,7 @@ class LedgerReads:
         self, run_key: str, chunk: int = 5_000, *, states: Collection[MessageState] | None = None
     ) -> Iterator[list[dict[str, Any]]]:
         """All lines of a run, or those in some states, in chunks of at most ``chunk`` dicts with the keys of
-        ``EXPORTED``.
+        ``EXPORTED``. Not those of its seeds, who are in no account.
 
         Each chunk is a query of its own that starts after the last key of the one before, so memory
         does not grow with the run and no transaction stays open meanwhile. A line that is settled in
@@ -115,7 +118,7 @@ class LedgerReads:
         position = (messages.c.channel, messages.c.batch_number, messages.c.message_id)
         query = (
             select(*(messages.c[name] for name in EXPORTED))
-            .where(messages.c.run_key == run_key)
+            .where(messages.c.run_key == run_key, messages.c.batch_number != SEED_BATCH)
             .order_by(*position)
             .limit(chunk)
         )

@@ -124,6 +124,21 @@ def read_message(
     return None
 
 
+def profile_types(settings: Settings, run_key: str, channel: str) -> dict[str, str]:
+    """The profile columns in a run's batches on a channel, by Arrow's type names; empty without a batch.
+
+    Raises:
+        RunNotPublished: when the run was never decided.
+    """
+    import pyarrow.parquet as pq
+
+    for folder in _batches(settings, run_key, channel).values():
+        for file in _files(folder):
+            profile = pq.read_schema(file).field("profile").type
+            return {field.name: str(field.type) for field in profile}
+    return {}
+
+
 def batch_send_at(settings: Settings, run_key: str, channel: str, number: int) -> datetime:
     """The instant before which no message of the batch may leave: the latest ``send_at`` in it. (They are all
     the same, since batches are cut by it; should they ever not be, some leave late and none early.)

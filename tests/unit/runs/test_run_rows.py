@@ -11,7 +11,7 @@ from kundresa.runs.limits import CostNotFound
 from kundresa.runs.run_rows import open_run_row
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.policies import Policies
-from kundresa.spec.vocabulary import Consent, Trigger
+from kundresa.spec.vocabulary import ChannelKind, Consent, Trigger
 from kundresa.store import NewRun
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -107,7 +107,7 @@ def test_a_run_draws_on_the_capacities_of_its_campaign_in_their_order():
     # In one pass those that no message can share. The desk is another campaign's, and still before the weeks.
     assert drawn == {
         "gateway": (1, ("sms",), None),
-        "weeks": (3, ("email", "sms"), None),
+        "weeks": (3, tuple(ChannelKind), None),
         "mail": (4, ("email",), None),
     }
     gateway = found.capacities[0]
