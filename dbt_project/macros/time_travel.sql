@@ -1,5 +1,6 @@
 {#- What a publication says was known at an instant: the marts that decisions read, from the histories
-beside them. Another mart has no past, and no view: who reads it as of a past date gets an error.
+beside them. The best hours have no past and are today's. Another mart has no past, and no view: who reads it as of
+a past date gets an error.
 
 `at` is the SQL of the instant, UTC. -#}
 {% macro use_published_as_of(build_dir, at) %}
@@ -9,6 +10,8 @@ beside them. Another mart has no past, and no view: who reads it as of a past da
         'consents': held_at(build_dir, 'consent_history', at),
         'segment_memberships': past_memberships(build_dir, at),
         'profile_redirects': past_redirects(build_dir, at),
+        'best_hours': today(build_dir, 'best_hours'),
+        'zone_best_hours': today(build_dir, 'zone_best_hours'),
     }.items() %}
         {% set node = publishable(name) %}
         {% set relation = relation_of(node) %}
@@ -16,6 +19,11 @@ beside them. Another mart has no past, and no view: who reads it as of a past da
         {% do run_query('create or replace view ' ~ relation ~ ' as ' ~ as_contracted(node, rows)) %}
     {% endfor %}
 {% endmacro %}
+
+{#- All rows of a published mart. -#}
+{% macro today(build_dir, mart) -%}
+    select * from {{ parquet_files(build_dir ~ '/' ~ mart ~ '/*.parquet') }}
+{%- endmacro %}
 
 {#- The rows of a published history that held at an instant. -#}
 {% macro held_at(build_dir, history, at) -%}

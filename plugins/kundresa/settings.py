@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -59,6 +59,17 @@ class Settings:
     warehouse_schedule: str = "0 4 * * *"
     """When the ``warehouse`` DAG runs, five cron fields in UTC: after the sources have been loaded
     (``KUNDRESA_WAREHOUSE_SCHEDULE``)."""
+    public_name: str = ""
+    """The brand, as the pages that recipients see name it (``KUNDRESA_PUBLIC_NAME``)."""
+    api_keys: str = field(default="", repr=False)
+    """Who may call the public service's API: ``name:scopes:sha256`` entries, comma between them, as
+    ``kundresa api-key`` prints them (``KUNDRESA_API_KEYS``). Only hashes of the keys."""
+    webhooks: str = field(default="", repr=False)
+    """Whose reports are believed: ``name=kind:secret`` entries, comma between them
+    (``KUNDRESA_WEBHOOKS``); see ``feedback.webhooks``."""
+    mailbox: str = field(default="", repr=False)
+    """Where bounces and complaints land: a Maildir, or ``imaps://user:password@host/folder``; empty for none
+    (``KUNDRESA_MAILBOX``)."""
     alert_callback: str = ""
     """``package.module:function``, called with Airflow's context and one line of text when a task has
     failed for good; empty for none (``KUNDRESA_ALERT_CALLBACK``)."""
@@ -136,6 +147,10 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         published_builds=int(_number(env, "KUNDRESA_PUBLISHED_BUILDS", 3)),
         retry_seconds=_number(env, "KUNDRESA_RETRY_SECONDS", 60),
         warehouse_schedule=env.get("KUNDRESA_WAREHOUSE_SCHEDULE") or "0 4 * * *",
+        public_name=env.get("KUNDRESA_PUBLIC_NAME", ""),
+        api_keys=env.get("KUNDRESA_API_KEYS", ""),
+        webhooks=env.get("KUNDRESA_WEBHOOKS", ""),
+        mailbox=env.get("KUNDRESA_MAILBOX", ""),
         alert_callback=env.get("KUNDRESA_ALERT_CALLBACK", ""),
     )
 

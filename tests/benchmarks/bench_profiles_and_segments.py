@@ -107,7 +107,7 @@ def _tell(report, prefix: str, seconds: dict[str, float], people: int, *, agains
             peak=peak,
             rows_per_second=f"{people / max(value, 0.001):,.0f}",
         )
-    for name, value in sorted(seconds.items(), key=lambda each: -each[1])[:12]:
+    for name, value in sorted(seconds.items(), key=lambda each: -each[1])[:30]:
         print(f"{prefix:24} {name:50} {value:8.1f} s", flush=True)
 
 

@@ -108,7 +108,8 @@ def make_project(folder: Path) -> Path:
     """A project that shares the models with the checkout and has campaigns of its own."""
     project = folder / "project"
     (project / "dags").mkdir(parents=True)
-    shutil.copytree(CHECKOUT / "dags" / "campaigns", project / "dags" / "campaigns")
+    for shared in ("campaigns", "layouts", "fragments"):
+        shutil.copytree(CHECKOUT / "dags" / shared, project / "dags" / shared)
     for file in CHECKOUT.glob("dags/*.py"):
         shutil.copy(file, project / "dags")
     shutil.copytree(

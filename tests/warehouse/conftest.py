@@ -53,6 +53,8 @@ class World:
     consents: list[Row] = field(default_factory=list)
     segment_memberships: list[Row] = field(default_factory=list)
     profile_identifiers: list[Row] = field(default_factory=list)
+    best_hours: list[Row] = field(default_factory=list)
+    zone_best_hours: list[Row] = field(default_factory=list)
     opt_outs: list[Row] = field(default_factory=list)
     suppressions: list[Row] = field(default_factory=list)
 

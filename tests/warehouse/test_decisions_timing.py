@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from kundresa import warehouse
 from kundresa.runs.send_times import run_openings
+from kundresa.spec.buckets import bucket, explore_salt, explored_hour
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.policies import Policies
 
@@ -49,7 +51,14 @@ def decide(home, world, publish, open_runs, make_run, now):
         publish(home, world)
         valid_until = now + timedelta(days=2)
         openings = run_openings(spec, policies, decided_at=now, valid_until=valid_until)
-        run = make_run(is_timed=openings is not None, openings=openings or (), batch_size=2)
+        best_hour = spec.send_time.best_hour if spec.send_time else None
+        run = make_run(
+            is_timed=openings is not None,
+            openings=openings or (),
+            batch_size=2,
+            explore_percent=best_hour.explore if best_hour else None,
+            explore_salt=explore_salt(RUN),
+        )
         open_runs(home, world, run)
         warehouse.decide(home, [RUN])
         return {line["profile_id"]: line for line in warehouse.query(home, "select * from decisions")}
@@ -102,3 +111,39 @@ def test_quiet_hours_of_a_country_hold_there_and_who_may_not_wait_is_out_of_hour
         "not_a_zone": "out_of_hours",
     }
     assert {line["send_at"] for line in lines.values()} == {now}
+
+
+def test_everybody_at_their_best_hour_and_some_at_any(world, decide, now):
+    world.best_hours += [
+        {"profile_id": "stockholm", "best_hour": 19},
+        {"profile_id": "nowhere", "best_hour": 19},
+    ]
+    world.zone_best_hours += [
+        {"time_zone": "", "best_hour": 20},
+        {"time_zone": "Asia/Kolkata", "best_hour": 7},
+    ]
+    lines = decide(campaign(best_hour={"explore": 0}, unknown_time_zone="Asia/Tokyo"), Policies())
+    assert {key: line["send_at"] for key, line in lines.items()} == {
+        "stockholm": datetime(2026, 3, 1, 18, tzinfo=UTC),  # their own
+        "kolkata": datetime(2026, 3, 2, 1, 30, tzinfo=UTC),  # their zone's
+        "paris": datetime(2026, 3, 1, 19, tzinfo=UTC),  # everybody's
+        "new_york": datetime(2026, 3, 2, 1, tzinfo=UTC),
+        "nowhere": datetime(2026, 3, 1, 10, tzinfo=UTC),  # by the clock that the campaign names
+        "not_a_zone": datetime(2026, 3, 1, 11, tzinfo=UTC),
+    }
+    assert {line["verdict"] for line in lines.values()} == {"send"}
+
+
+def test_who_explores_is_who_python_says_and_leaves_in_the_hour_that_it_says(world, decide, now):
+    world.zone_best_hours.append({"time_zone": "", "best_hour": 10})
+    lines = decide(campaign(best_hour={"explore": 50}), Policies())
+    salt = explore_salt(RUN)
+    explorers = {profile_id for profile_id in ZONES if bucket(salt, profile_id) < 5000}
+    known = [profile_id for profile_id, (zone, _) in ZONES.items() if zone and "/C" not in zone]
+    assert explorers & set(known)
+    assert set(known) - explorers
+    for profile_id in known:
+        local = lines[profile_id]["send_at"].astimezone(ZoneInfo(ZONES[profile_id][0]))
+        assert local.hour == (explored_hour(salt, profile_id) if profile_id in explorers else 10)
+        assert now <= lines[profile_id]["send_at"] <= now + timedelta(hours=24)
+    assert lines["nowhere"]["reason"] == "time_zone_unknown"

@@ -15,6 +15,7 @@ PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
 PUBLIC = {
     "account_lines",
     "account_summary",
+    "best_hours",
     "campaign_performance",
     "consent_answers",
     "consent_history",
@@ -38,6 +39,7 @@ PUBLIC = {
     "segment_overlap",
     "segment_sizes",
     "suppressions",
+    "zone_best_hours",
 }
 
 

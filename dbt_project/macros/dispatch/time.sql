@@ -24,3 +24,17 @@ counts midnights: 23:00 to 01:00 would be 1.) -#}
 {% macro default__seconds_after(timestamp, seconds) -%}
     timestampadd(second, {{ seconds }}, {{ timestamp }})
 {%- endmacro %}
+
+{#- The hour of the day, 0 to 23, that a clock in `zone` (an IANA name that the seed time_zones has) shows at a
+UTC timestamp. An hour that comes twice is one hour. -#}
+{% macro local_hour(timestamp, zone) -%}
+    {{ return(adapter.dispatch('local_hour', 'kundresa')(timestamp, zone)) }}
+{%- endmacro %}
+
+{% macro duckdb__local_hour(timestamp, zone) -%}
+    cast(hour(timezone({{ zone }}, timezone('UTC', {{ timestamp }}))) as integer)
+{%- endmacro %}
+
+{% macro default__local_hour(timestamp, zone) -%}
+    cast(hour(from_utc_timestamp({{ timestamp }}, {{ zone }})) as integer)
+{%- endmacro %}

@@ -1,5 +1,5 @@
 -- The lines with what each person has answered about the run's topic on the channel, and when: the latest yes and
--- the latest no. Answers are the consents of the warehouse and the opt-outs of the operational store; the
+-- the latest no. Answers are the consents of the warehouse, and the opt-outs and opt-ins of the operational store; the
 -- topic '*' is about every topic that needs consent: who wants no more marketing still gets what carries out
 -- an order, until they decline that very topic.
 --
@@ -73,6 +73,24 @@ addresses_out as (
         address_key
 ),
 
+-- Read once more by each run: a yes counts from its instant on.
+people_in as (
+    select
+        runs.run_key,
+        opt_ins.profile_id,
+        opt_ins.channel,
+        max(opt_ins.recorded_at) as granted_at
+    from {{ ref('stg_operations__opt_ins') }} as opt_ins
+    inner join runs
+        on
+            (opt_ins.topic = runs.topic or opt_ins.topic = runs.every_topic)
+            and opt_ins.recorded_at <= runs.decided_at
+    group by
+        runs.run_key,
+        opt_ins.profile_id,
+        opt_ins.channel
+),
+
 final as (
     select
         lines.*,
@@ -86,7 +104,8 @@ final as (
             case
                 when about_all.status = 'yes' and about_all.recorded_at <= runs.decided_at
                     then about_all.recorded_at
-            end
+            end,
+            people_in.granted_at
         ) as granted_at,
         greatest(
             case when about_topic.status = 'no' then about_topic.recorded_at end,
@@ -106,6 +125,11 @@ final as (
             lines.profile_id = about_all.profile_id
             and lines.channel = about_all.channel
             and runs.every_topic = about_all.topic
+    left join people_in
+        on
+            lines.run_key = people_in.run_key
+            and lines.profile_id = people_in.profile_id
+            and lines.channel = people_in.channel
     left join people_out
         on
             lines.profile_id = people_out.profile_id

@@ -16,7 +16,8 @@ profiles as (
         country,
         time_zone,
         email_engaged_at,
-        sms_engaged_at
+        sms_engaged_at,
+        push_engaged_at
     from {{ ref('profiles') }}
 ),
 
@@ -36,13 +37,14 @@ final as (
         candidates.profile_id,
         candidates.entity_id,
         run_channels.channel,
-        contact_points.address,
+        {{ address_on('run_channels.channel') }} as address,
         -- What an address is compared by; opt-outs and suppressions may be written in another case.
-        lower(contact_points.address) as address_key,
+        lower({{ address_on('run_channels.channel') }}) as address_key,
         profiles.language,
         profiles.country,
         profiles.time_zone,
         candidates.variant,
+        candidates.wave,
         candidates.excluded_by_segment,
         candidates.already_sent_at,
         candidates.sample_bucket,
@@ -58,9 +60,10 @@ final as (
         case run_channels.channel
             when 'email' then profiles.email_engaged_at
             when 'sms' then profiles.sms_engaged_at
+            when 'push' then profiles.push_engaged_at
         end as engaged_at,
-        contact_points.address is not null as has_address,
-        coalesce(contact_points.is_valid, false) as is_address_valid
+        {{ address_on('run_channels.channel') }} is not null as has_address,
+        run_channels.channel = 'webhook' or coalesce(contact_points.is_valid, false) as is_address_valid
     from candidates
     inner join run_channels on candidates.run_key = run_channels.run_key
     left join profiles on candidates.profile_id = profiles.profile_id

@@ -60,11 +60,13 @@ chosen_entities as (
 ),
 
 -- By number: of ten million addresses a handful occurs twice. Two that have one number by chance are told apart
--- below.
+-- below. A letter to a house is for one of those who live there: no address of two is one letter.
 shared_addresses as (
     select {{ row_hash(['lines.run_key', 'lines.channel', 'lines.address_key']) }} as address_hash
     from {{ ref('int_decisions__timing') }} as lines
-    where lines.address_key is not null
+    where
+        lines.address_key is not null
+        and lines.channel <> 'direct_mail'
     group by {{ row_hash(['lines.run_key', 'lines.channel', 'lines.address_key']) }}
     having min({{ row_hash(['lines.profile_id']) }}) <> max({{ row_hash(['lines.profile_id']) }})
 ),
@@ -83,6 +85,7 @@ address_keepers as (
             and lines.channel = chosen_entities.channel
     where
         lines.is_possible
+        and lines.channel <> 'direct_mail'
         and {{ row_hash(['lines.run_key', 'lines.channel', 'lines.address_key']) }} in (
             select shared_addresses.address_hash from shared_addresses
         )

@@ -1,11 +1,16 @@
--- Who got the campaign already, who is in its sample, who is held out, and which variant everybody has.
--- Sample, holdouts and variants go by salted hashes of the person alone, so that they are the same in every
--- run of the campaign (the global holdout: in every run of the period) and on all channels. Everyone gets
--- all marks, whatever the other rules say; the holdouts are applied last, in int_decisions__verdicts.
+-- Who got the campaign already, who is in its sample, who is held out, and which variant and wave
+-- everybody has. Sample, holdouts and variants go by salted hashes of the person alone, so that they are the same in
+-- every run of the campaign (the global holdout: in every run of the period) and on all channels; waves by one that
+-- differs from run to run. Everyone gets all marks, whatever the other rules say;
+-- the holdouts are applied last, in int_decisions__verdicts.
 with
 
 runs as (
     select * from {{ ref('stg_operations__runs') }}
+),
+
+run_waves as (
+    select * from {{ ref('stg_operations__run_waves') }}
 ),
 
 run_variants as (
@@ -78,6 +83,7 @@ bucketed as (
         {{ bucket('runs.holdout_salt', 'candidates.profile_id') }} as holdout_bucket,
         {{ bucket('runs.global_holdout_salt', 'candidates.profile_id') }} as global_holdout_bucket,
         {{ bucket('runs.variant_salt', 'candidates.profile_id') }} as variant_bucket,
+        {{ bucket('runs.wave_salt', 'candidates.profile_id') }} as wave_bucket,
         -- Percent has two decimals here; rounded, since 0.07 * 100 is a little more than 7 in binary.
         cast(round(runs.sample_percent * 100) as integer) as sample_buckets,
         cast(round(runs.holdout_percent * 100) as integer) as holdout_buckets,
@@ -102,6 +108,7 @@ final as (
         bucketed.already_sent_at,
         bucketed.sample_bucket,
         run_variants.variant,
+        run_waves.wave,
         bucketed.global_holdout_bucket,
         bucketed.holdout_bucket,
         bucketed.variant_bucket,
@@ -114,6 +121,11 @@ final as (
             bucketed.run_key = run_variants.run_key
             and bucketed.variant_bucket >= run_variants.bucket_from
             and bucketed.variant_bucket < run_variants.bucket_to
+    left join run_waves
+        on
+            bucketed.run_key = run_waves.run_key
+            and bucketed.wave_bucket >= run_waves.bucket_from
+            and bucketed.wave_bucket < run_waves.bucket_to
 )
 
 select * from final

@@ -17,17 +17,18 @@ verdicts as (
     select * from {{ ref('int_decisions__verdicts') }}
 ),
 
--- A batch leaves at one time: its messages have one send_at. There are few in a run, since they are the openings
--- of time zones, of which some forty differ.
+-- A batch leaves at one time: its messages have one send_at, and are of one wave. There are few times in a run,
+-- since they are the openings of time zones, of which some forty differ, for each wave.
 numbered as (
     select
         message_id,
         run_key,
         channel,
         send_at,
+        wave,
         -- By message_id, which is a hash: every batch has its share of every domain and variant.
         row_number() over (
-            partition by run_key, channel, send_at
+            partition by run_key, channel, send_at, wave
             order by message_id
         ) as message_number
     from verdicts
@@ -39,6 +40,7 @@ send_times as (
         numbered.run_key,
         numbered.channel,
         numbered.send_at,
+        numbered.wave,
         max(runs.batch_size) as batch_size,
         cast(ceil(max(numbered.message_number) / max(runs.batch_size)) as bigint) as batch_count
     from numbered
@@ -46,7 +48,8 @@ send_times as (
     group by
         numbered.run_key,
         numbered.channel,
-        numbered.send_at
+        numbered.send_at,
+        numbered.wave
 ),
 
 -- Those that leave first have the lowest numbers.
@@ -55,11 +58,12 @@ earlier_batches as (
         run_key,
         channel,
         send_at,
+        wave,
         batch_size,
         coalesce(
             sum(batch_count) over (
                 partition by run_key, channel
-                order by send_at
+                order by send_at, wave
                 rows between unbounded preceding and 1 preceding
             ),
             0
@@ -78,6 +82,7 @@ batched as (
             numbered.run_key = earlier_batches.run_key
             and numbered.channel = earlier_batches.channel
             and numbered.send_at is not distinct from earlier_batches.send_at
+            and numbered.wave is not distinct from earlier_batches.wave
 ),
 
 final as (
@@ -95,6 +100,7 @@ final as (
         lines.language,
         lines.time_zone,
         lines.variant,
+        lines.wave,
         lines.consent_status,
         lines.suppression_reason,
         lines.excluded_by_segment,
@@ -105,6 +111,9 @@ final as (
         lines.outranked_by,
         lines.priority,
         lines.size_rank,
+        lines.capacity,
+        lines.capacity_rank,
+        lines.budget_spent,
         lines.global_holdout_bucket,
         lines.holdout_bucket,
         lines.variant_bucket,

@@ -1,11 +1,6 @@
-{#- Two rows of the history that meet are a record that changed hands. -#}
+{#- Two rows of the history that meet are a record that changed hands. A row of nobody has no profile_id and
+equals none. -#}
 with
-
-record_history as (
-    select *
-    from {{ ref('int_identity__record_history') }}
-    where profile_id is not null
-),
 
 moved as (
     select
@@ -13,8 +8,8 @@ moved as (
         earlier.profile_id as from_profile_id,
         later.profile_id as to_profile_id,
         count(*) as records_count
-    from record_history as earlier
-    inner join record_history as later
+    from {{ ref('int_identity__record_history') }} as earlier
+    inner join {{ ref('int_identity__record_history') }} as later
         on
             earlier.record_id = later.record_id
             and earlier.valid_to = later.valid_from
@@ -29,7 +24,7 @@ left_behind as (
         moved.changed_at,
         moved.from_profile_id
     from moved
-    inner join record_history
+    inner join {{ ref('int_identity__record_history') }} as record_history
         on moved.from_profile_id = record_history.profile_id
     where
         record_history.valid_from <= moved.changed_at
@@ -42,7 +37,7 @@ there_before as (
         moved.changed_at,
         moved.to_profile_id
     from moved
-    inner join record_history
+    inner join {{ ref('int_identity__record_history') }} as record_history
         on moved.to_profile_id = record_history.profile_id
     where
         record_history.valid_from < moved.changed_at

@@ -27,18 +27,6 @@ affected as (
     from changed_identities
 ),
 {%- else -%}
-resolved as (
-    select
-        record_id,
-        component_id,
-        profile_id,
-        identity_hash,
-        set_aside,
-        valid_from
-    from {{ earlier_history() }}
-    where valid_to is null
-),
-
 touched_components as (
     select component_id
     from changed_identities
@@ -46,8 +34,10 @@ touched_components as (
     union distinct
     select resolved.component_id
     from touched_holders
-    inner join resolved
-        on touched_holders.record_id = resolved.record_id
+    inner join {{ earlier_history() }} as resolved
+        on
+            touched_holders.record_id = resolved.record_id
+            and resolved.valid_to is null
     where
         not touched_holders.is_overshared
         or not {{ is_set_aside('resolved.set_aside', 'touched_holders.namespace') }}
@@ -59,11 +49,12 @@ affected as (
         coalesce(changed_identities.identity_hash, resolved.identity_hash) as identity_hash,
         resolved.profile_id as previous_profile_id,
         resolved.valid_from as previous_valid_from
-    from resolved
+    from {{ earlier_history() }} as resolved
     inner join touched_components
         on resolved.component_id = touched_components.component_id
     left join changed_identities
         on resolved.record_id = changed_identities.record_id
+    where resolved.valid_to is null
     union all
     select
         record_id,
@@ -116,12 +107,46 @@ judged as (
     {%- endfor %}
 ),
 
--- Over two columns, not over all: the sort carries what it is given.
-ranked as (
+-- One window over everybody is sorted in memory as a whole. So each day's records are numbered by themselves,
+-- and a day begins where the days before it end.
+dated as (
     select
         record_id,
-        row_number() over (order by {{ by_age() }}) as record_rank
+        created_at,
+        coalesce(cast(created_at as date), cast('9999-12-31' as date)) as created_on
     from judged
+),
+
+days as (
+    select
+        created_on,
+        count(*) as records_count
+    from dated
+    group by created_on
+),
+
+beginnings as (
+    select
+        created_on,
+        cast(sum(records_count) over (order by created_on asc) as bigint) - records_count as earlier_records_count
+    from days
+),
+
+numbered as (
+    select
+        record_id,
+        created_on,
+        row_number() over (partition by created_on order by {{ by_age() }}) as number_of_day
+    from dated
+),
+
+ranked as (
+    select
+        numbered.record_id,
+        beginnings.earlier_records_count + numbered.number_of_day as record_rank
+    from numbered
+    inner join beginnings
+        on numbered.created_on = beginnings.created_on
 ),
 
 final as (

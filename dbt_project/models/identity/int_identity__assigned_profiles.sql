@@ -55,18 +55,6 @@ final as (
     from named
 )
 {%- else -%}
-history as (
-    select
-        record_id,
-        profile_id,
-        is_founder,
-        created_at,
-        valid_from,
-        valid_to
-    from {{ earlier_history() }}
-    where profile_id is not null
-),
-
 ids_in_use as (
     select distinct previous_profile_id as profile_id
     from affected_records
@@ -75,10 +63,12 @@ ids_in_use as (
 
 ids_founded as (
     select distinct history.profile_id
-    from history
+    from {{ earlier_history() }} as history
     inner join members
         on history.record_id = members.record_id
-    where history.is_founder
+    where
+        history.is_founder
+        and history.profile_id is not null
 ),
 
 ids as (
@@ -109,7 +99,7 @@ described as (
         max(case when history.is_founder then history.record_id end) as founding_record_id,
         max(case when history.valid_to is null then 1 else 0 end) as is_held
     from ids
-    inner join history
+    inner join {{ earlier_history() }} as history
         on ids.profile_id = history.profile_id
     group by ids.profile_id, ids.is_in_use
 ),
@@ -162,7 +152,7 @@ ordered as (
 ids_taken as (
     select distinct named.own_id
     from named
-    inner join history
+    inner join {{ earlier_history() }} as history
         on named.own_id = history.profile_id
 ),
 

@@ -66,19 +66,14 @@ current_rows as (
 ),
 
 {% if is_incremental() -%}
-open_rows as (
-    select *
-    from {{ earlier(this) }}
-    where valid_to is null
-),
-
 written as (
     select current_rows.*
     from current_rows
-    left join open_rows
+    left join {{ earlier(this) }} as open_rows
         on
             current_rows.record_id = open_rows.record_id
             and current_rows.valid_from = open_rows.valid_from
+            and open_rows.valid_to is null
     where
         open_rows.record_id is null
         or open_rows.profile_id is distinct from current_rows.profile_id
@@ -103,16 +98,19 @@ ended as (
         open_rows.created_at,
         open_rows.valid_from,
         {{ as_of() }} as valid_to
-    from open_rows
+    from {{ earlier(this) }} as open_rows
     inner join affected_records
         on open_rows.record_id = affected_records.record_id
     left join resolved
         on open_rows.record_id = resolved.record_id
     where
-        affected_records.is_removed
-        or (
-            open_rows.valid_from < {{ as_of() }}
-            and open_rows.profile_id is distinct from resolved.profile_id
+        open_rows.valid_to is null
+        and (
+            affected_records.is_removed
+            or (
+                open_rows.valid_from < {{ as_of() }}
+                and open_rows.profile_id is distinct from resolved.profile_id
+            )
         )
 ),
 

@@ -4,12 +4,8 @@ only those of identifiers above their limit. -#}
 -- depends_on: {{ ref('int_identity__changed_identities') }}
 with
 
-source_records as (
-    select * from {{ ref('int_identity__source_records') }}
-),
-
 record_identifiers as (
-    {{- identifiers_of('source_records', ['record_id'], namespaces_that_count()) }}
+    {{- identifiers_of(ref('int_identity__source_records'), ['record_id'], namespaces_that_count()) }}
 ),
 
 {% if is_first_resolution() -%}
@@ -28,7 +24,7 @@ changed_identities as (
 
 changed_records as (
     select source_records.*
-    from source_records
+    from {{ ref('int_identity__source_records') }} as source_records
     inner join changed_identities
         on source_records.record_id = changed_identities.record_id
 ),
@@ -37,14 +33,20 @@ changed_identifiers as (
     {{- identifiers_of('changed_records', ['record_id'], namespaces_that_count()) }}
 ),
 
-held_before as (
+held_records as (
     select
-        record_id,
-        set_aside
-    from {{ earlier_history() }}
+        source_records.*,
+        history.set_aside
+    from {{ earlier_history() }} as history
+    inner join {{ ref('int_identity__source_records') }} as source_records
+        on history.record_id = source_records.record_id
     where
-        valid_to is null
-        and set_aside != ''
+        history.valid_to is null
+        and history.set_aside != ''
+),
+
+held_identifiers as (
+    {{- identifiers_of('held_records', ['set_aside'], namespaces_that_count()) }}
 ),
 
 touched as (
@@ -54,12 +56,10 @@ touched as (
     from changed_identifiers
     union distinct
     select
-        record_identifiers.namespace,
-        record_identifiers.identifier
-    from record_identifiers
-    inner join held_before
-        on record_identifiers.record_id = held_before.record_id
-    where {{ is_set_aside('held_before.set_aside', 'record_identifiers.namespace') }}
+        namespace,
+        identifier
+    from held_identifiers
+    where {{ is_set_aside('set_aside', 'namespace') }}
 ),
 {%- endif %}
 

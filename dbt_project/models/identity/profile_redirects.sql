@@ -2,24 +2,20 @@
 now, there is the person, however many merges lie between. -#}
 with
 
-record_history as (
-    select *
-    from {{ ref('int_identity__record_history') }}
-    where profile_id is not null
-),
-
 ended as (
     select
         profile_id,
         max(valid_to) as redirected_at
-    from record_history
-    where valid_to is not null
+    from {{ ref('int_identity__record_history') }}
+    where
+        valid_to is not null
+        and profile_id is not null
     group by profile_id
 ),
 
 held as (
     select distinct record_history.profile_id
-    from record_history
+    from {{ ref('int_identity__record_history') }} as record_history
     inner join ended
         on record_history.profile_id = ended.profile_id
     where record_history.valid_to is null
@@ -50,12 +46,13 @@ followed as (
                 earlier.record_id asc
         ) as choice
     from gone
-    inner join record_history as earlier
+    inner join {{ ref('int_identity__record_history') }} as earlier
         on gone.profile_id = earlier.profile_id
-    inner join record_history as now_with
+    inner join {{ ref('int_identity__record_history') }} as now_with
         on
             earlier.record_id = now_with.record_id
             and now_with.valid_to is null
+            and now_with.profile_id is not null
 ),
 
 final as (

@@ -5,6 +5,10 @@ engagements as (
     select * from {{ ref('stg_shop__engagements') }}
 ),
 
+feedback as (
+    select * from {{ ref('stg_operations__feedback') }}
+),
+
 web_events as (
     select * from {{ ref('stg_shop__web_events') }}
 ),
@@ -27,6 +31,25 @@ messages as (
 
 named_messages as (
     {{ with_named_identifier('messages') }}
+),
+
+-- Our own links, people's reactions only. A message's profile may have been merged into another since.
+own_messages as (
+    select
+        profile_id,
+        channel,
+        count(case when feedback_kind = 'opened' and occurred_at > {{ as_of() }} - interval '90' day then 1 end)
+            as opens_count,
+        count(case when feedback_kind = 'clicked' and occurred_at > {{ as_of() }} - interval '90' day then 1 end)
+            as clicks_count,
+        max(occurred_at) as engaged_at
+    from feedback
+    where
+        occurred_at <= {{ as_of() }}
+        and profile_id is not null
+        and feedback_kind in ('opened', 'clicked')
+        and not is_automated
+    group by profile_id, channel
 ),
 
 visits as (
@@ -67,6 +90,16 @@ reactions as (
         on
             named_messages.named_namespace = owners.namespace
             and named_messages.named_identifier = owners.identifier
+    union all
+    select
+        coalesce(redirects.current_profile_id, own_messages.profile_id) as profile_id,
+        own_messages.channel,
+        own_messages.opens_count,
+        own_messages.clicks_count,
+        own_messages.engaged_at
+    from own_messages
+    left join {{ ref('profile_redirects') }} as redirects
+        on own_messages.profile_id = redirects.profile_id
     union all
     select
         profile_id,

@@ -21,8 +21,24 @@ minutes; a batch's lease would not, and an answer later than this is rarer than 
 (``?timeout=120``) for a relay that scans a message before it answers: what it accepts after the
 timeout is ``unknown``."""
 
+Kind = Literal["smtp", "http", "fcm", "apns", "smpp", "file", "sftp"]
+
 _SMTP_KINDS = {"smtp": None, "smtps": "tls", "email": None}
 _HTTP_KINDS = {"http": "none", "https": "tls"}
+# Kind: usual host, security, port with it, port without.
+_OTHER_KINDS: Mapping[str, tuple[Kind, str, Security, int, int]] = {
+    "fcm": ("fcm", "fcm.googleapis.com", "tls", 443, 80),
+    "apns": ("apns", "api.push.apple.com", "tls", 443, 80),
+    "smpp": ("smpp", "", "none", 3550, 2775),
+    "smpps": ("smpp", "", "tls", 3550, 2775),
+    # A folder has no host.
+    "file": ("file", "-", "none", 0, 0),
+    "sftp": ("sftp", "", "tls", 22, 22),
+}
+_PASSWORD_STAYS = ("fcm", "apns", "file")
+"""Kinds whose password is a private key that signs here and never travels, or none."""
+_CLEAR_TEXT_ALLOWED = ("smpp",)
+"""Protocols that are clear text more often than not, over a VPN: with ``clear_text=allowed``."""
 
 
 class AccountError(Exception):
@@ -38,7 +54,7 @@ class Account:
     """One sender account, as its Airflow connection says it."""
 
     name: str
-    kind: Literal["smtp", "http"]
+    kind: Kind
     host: str
     port: int
     user: str = ""
@@ -46,15 +62,34 @@ class Account:
     security: Security = "starttls"
     """``starttls`` and ``tls`` verify the server's certificate and name."""
     path: str = ""
-    """HTTP only: where messages are posted, with its leading slash; empty for the gateway's usual path."""
+    """HTTP: where messages are posted, with its leading slash; empty for the gateway's usual path. A folder
+    for files."""
     extra: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """``timeout`` (seconds), ``ca_file`` (PEM of a private authority), ``helo`` (the name given in EHLO),
     ``feedback_id`` (the sender's part of Feedback-ID), ``proxy`` (HTTP), ``idempotent`` (HTTP: ``true``
-    when the gateway honours Idempotency-Key)."""
+    when the gateway honours Idempotency-Key), ``rate`` (messages a second per connection), ``connections``
+    (at once; by SMTP at most 10). SMTP only: ``per_domain`` (messages in flight to one receiving domain),
+    ``domains`` (``gmail.com=20,web.de=4``: the same for some), ``bounce_domain`` (return paths of our own,
+    see ``return_path``), ``dkim_domain``, ``dkim_selector``, ``dkim_key_file`` or ``dkim_key`` (see
+    ``dkim``). What else a channel takes stands in its module."""
 
     @property
     def timeout(self) -> float:
         return float(self.extra.get("timeout", DEFAULT_TIMEOUT))
+
+    @property
+    def connections(self) -> int | None:
+        """How many connections at once, where the account says so: 1 to 256.
+
+        Raises:
+            AccountError: when it is no such number.
+        """
+        text = self.extra.get("connections")
+        if text is None:
+            return None
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 256):
+            raise AccountError(f"account {self.name}: connections takes 1 to 256")
+        return int(text)
 
     @property
     def place(self) -> str:
@@ -103,7 +138,10 @@ def account_from_uri(text: str, *, name: str = "unnamed") -> Account:
         return _smtp(name, kind, raw)
     if kind in _HTTP_KINDS:
         return _http(name, kind, raw)
-    raise AccountError(f"account {name} is of kind {kind}; expected smtp, http or https")
+    if kind in _OTHER_KINDS:
+        return _other(name, kind, raw)
+    expected = "smtp, http, https, fcm, apns, smpp, file or sftp"
+    raise AccountError(f"account {name} is of kind {kind}; expected {expected}")
 
 
 def _smtp(name: str, kind: str, raw: Mapping[str, Any]) -> Account:
@@ -122,9 +160,14 @@ def _http(name: str, kind: str, raw: Mapping[str, Any]) -> Account:
     return _checked(name, "http", raw["port"] or (443 if security == "tls" else 80), security, raw)
 
 
-def _checked(
-    name: str, kind: Literal["smtp", "http"], port: int, security: Any, raw: Mapping[str, Any]
-) -> Account:
+def _other(name: str, kind: str, raw: Mapping[str, Any]) -> Account:
+    known, host, usual, encrypted, clear = _OTHER_KINDS[kind]
+    security = raw["extra"].get("security") or usual
+    raw = {**raw, "host": raw["host"] or host}
+    return _checked(name, known, raw["port"] or (encrypted if security == "tls" else clear), security, raw)
+
+
+def _checked(name: str, kind: Kind, port: int, security: Any, raw: Mapping[str, Any]) -> Account:
     if not raw["host"]:
         raise AccountError(f"account {name} has no host")
     if security not in ("none", "starttls", "tls"):
@@ -146,11 +189,17 @@ def _checked(
         positive = False
     if not positive:
         raise AccountError(f"account {name}: timeout takes seconds above 0")
-    if account.password and security == "none" and not _is_loopback(account.host):
+    if account.password and security == "none" and not _may_be_clear(account):
         raise AccountError(
             f"{account.place} would send its password unencrypted; use security=starttls or tls, or https"
         )
     return account
+
+
+def _may_be_clear(account: Account) -> bool:
+    if account.kind in _PASSWORD_STAYS or _is_loopback(account.host):
+        return True
+    return account.kind in _CLEAR_TEXT_ALLOWED and account.extra.get("clear_text") == "allowed"
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import idna
 
@@ -43,6 +44,7 @@ def smtp_mailbox(address: str) -> str:
     return mailbox
 
 
+@lru_cache(maxsize=65_536)
 def smtp_domain(domain: str) -> str:
     """A host name in ASCII, international ones as punycode (IDNA 2008 with UTS 46 mapping).
 

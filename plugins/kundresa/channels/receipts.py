@@ -24,6 +24,11 @@ def clean_detail(text: str, *secrets: str) -> str:
 def clean_provider_id(text: str, *secrets: str) -> str:
     """The provider's own name for a message: as ``clean_detail``, at most 200 characters, but digits
     stay, since that is what such names are made of."""
+    if len(text) <= MAX_PROVIDER_ID and "@" not in text and text.isprintable() and " " not in text:
+        for secret in secrets:
+            if secret:
+                text = text.replace(secret, "<hidden>")
+        return text
     return _one_line(_hidden(text, secrets))[:MAX_PROVIDER_ID]
 
 
@@ -44,9 +49,11 @@ def accepted(message_id: str, provider_id: str | None, code: str) -> Receipt:
     return Receipt(message_id, MessageState.ACCEPTED, provider_id=provider_id or None, code=code)
 
 
-def failed(message_id: str, reason: DeliveryReason, code: str | None, detail: str) -> Receipt:
-    """It will not be taken, however often it is tried."""
-    return Receipt(message_id, MessageState.FAILED, reason, code=code, detail=detail)
+def failed(
+    message_id: str, reason: DeliveryReason, code: str | None, detail: str, *, suppress: str | None = None
+) -> Receipt:
+    """It will not be taken, however often it is tried. With ``suppress``, nothing will to this address."""
+    return Receipt(message_id, MessageState.FAILED, reason, code=code, detail=detail, suppress=suppress)
 
 
 def deferred(message_id: str, code: str | None, detail: str, retry_at: datetime) -> Receipt:

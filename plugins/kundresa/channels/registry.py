@@ -1,16 +1,36 @@
-"""Which sender sends which channel kind."""
+"""Which sender sends which channel kind on which kind of account."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from kundresa.channels.accounts import Account
+from kundresa.channels.apns import ApnsAdapter
 from kundresa.channels.email import SmtpSender
-from kundresa.channels.sms import HttpSmsSender
-from kundresa.spec.campaign import Channel, EmailChannel
+from kundresa.channels.fcm import FcmAdapter
+from kundresa.channels.http_sender import Adapter, HttpSender
+from kundresa.channels.print_file import PrintFileSender
+from kundresa.channels.smpp import SmppSender
+from kundresa.channels.sms import CONNECTIONS as SMS_CONNECTIONS
+from kundresa.channels.sms import TwilioAdapter
+from kundresa.channels.webhook import CONNECTIONS as WEBHOOK_CONNECTIONS
+from kundresa.channels.webhook import WebhookAdapter
+from kundresa.spec.campaign import (
+    Channel,
+    DirectMailChannel,
+    EmailChannel,
+    PushChannel,
+    SmsChannel,
+    WebhookChannel,
+)
 from kundresa.spec.messages import Message, Receipt
+
+STREAMS = 200
+"""Requests at once over HTTP/2; what the other side permits is the bound below it."""
+
+Clock = Callable[[], datetime]
 
 
 class Sender(Protocol):
@@ -21,23 +41,61 @@ class Sender(Protocol):
     def close(self) -> None: ...
 
 
-def open_sender(channel: Channel, account: Account, clock: Callable[[], datetime], *, run_key: str) -> Sender:
-    """A sender for one run on one account, connected and logged in.
+def open_sender(
+    channel: Channel,
+    account: Account,
+    clock: Clock,
+    *,
+    run_key: str,
+    secret: str = "",
+    allowed_hosts: Collection[str] = (),
+) -> Sender:
+    """A sender for one run on one account, connected and logged in where the protocol has that.
 
     Args:
         channel: the campaign's channel.
         account: the account that ``channel.account`` names, resolved.
         clock: UTC now.
         run_key: goes with every message, so that it can be found on the other side.
+        secret: signs the return paths of emails, where the account has a ``bounce_domain``.
+        allowed_hosts: what webhooks may call: ``webhook_hosts`` of the policies.
 
     Raises:
         AccountError: when the account cannot be used: wrong kind, wrong password, no encryption. A
             server that is down is not an error: its messages are deferred.
     """
-    sender: SmtpSender | HttpSmsSender
-    if isinstance(channel, EmailChannel):
-        sender = SmtpSender(channel, account, run_key=run_key, clock=clock)
-    else:
-        sender = HttpSmsSender(channel, account, run_key=run_key, clock=clock)
-    sender.open()
+    match channel:
+        case EmailChannel():
+            email = SmtpSender(channel, account, run_key=run_key, secret=secret, clock=clock)
+            return _opened(email)
+        case SmsChannel():
+            if account.kind == "smpp":
+                smpp = SmppSender(channel, account, clock=clock)
+                return _opened(smpp)
+            sms = TwilioAdapter(channel, account, run_key=run_key, clock=clock)
+            return _http(sms, account, clock, SMS_CONNECTIONS)
+        case PushChannel():
+            adapter = ApnsAdapter if account.kind == "apns" else FcmAdapter
+            return HttpSender(
+                adapter(account, run_key=run_key, clock=clock), account, clock=clock, in_flight=STREAMS
+            )
+        case WebhookChannel():
+            webhook = WebhookAdapter(
+                channel, account, run_key=run_key, clock=clock, allowed_hosts=allowed_hosts
+            )
+            return _http(webhook, account, clock, WEBHOOK_CONNECTIONS)
+        case DirectMailChannel():
+            return PrintFileSender(channel, account, run_key=run_key, clock=clock)
+
+
+def _opened(sender: SmtpSender | SmppSender) -> Sender:
+    try:
+        sender.open()
+    except BaseException:
+        sender.close()
+        raise
     return sender
+
+
+def _http(adapter: Adapter, account: Account, clock: Clock, connections: int) -> HttpSender:
+    return HttpSender(adapter, account, clock=clock, in_flight=account.connections or connections)

@@ -1,19 +1,17 @@
-"""One SMTP connection: opening it, and handing over one message with every answer told apart.
+"""Opening an SMTP connection: greeting, TLS, login, and what the server offers.
 
-``smtplib`` does the dialogue. Its ``sendmail`` is not used: it reports a connection lost before the end
-of DATA and one lost after it in the same way, and that difference decides between *certainly not sent*
-and *unknown*.
+``smtplib`` does this part of the dialogue, step by step and blocking. Handing messages over is
+``smtp_connection``'s: ``smtplib`` waits for every answer, and its ``sendmail`` reports a connection lost
+before the end of DATA and one lost after it in the same way, a difference that decides between
+*certainly not sent* and *unknown*.
 """
 
 from __future__ import annotations
 
-import contextlib
-import re
 import smtplib
 import socket
 import ssl
 from dataclasses import dataclass
-from enum import StrEnum
 
 from kundresa.channels.accounts import Account, AccountError
 from kundresa.channels.receipts import clean_detail
@@ -21,140 +19,43 @@ from kundresa.channels.receipts import clean_detail
 CONNECT_TIMEOUT = 10.0
 """Seconds for each step until the connection is ready, when the account's own timeout is longer."""
 
-_ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})\b")
-_END_OF_DATA = b"\r\n.\r\n"
-
-
-class Stage(StrEnum):
-    """Which step of a transaction an answer belongs to."""
-
-    MAIL = "MAIL"
-    RCPT = "RCPT"
-    DATA = "DATA"
-    END = "end of DATA"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A server's answer."""
-
-    code: int
-    text: str
-
-    @property
-    def enhanced(self) -> str:
-        """The enhanced status code (RFC 3463), or nothing."""
-        match = _ENHANCED.match(self.text)
-        return match[0] if match else ""
-
-    @property
-    def subject(self) -> str:
-        """The second part of the enhanced code: 1 address, 2 mailbox, 3 system, 4 network, 5 protocol,
-        6 content, 7 policy; or nothing."""
-        match = _ENHANCED.match(self.text)
-        return match[2] if match else ""
-
-    @property
-    def shown(self) -> str:
-        """``550 5.1.1``."""
-        return f"{self.code} {self.enhanced}".strip()
-
 
 class UnreachableError(Exception):
     """No connection now; it may work later."""
 
 
-class ConnectionLostError(Exception):
-    """The connection broke, or what came back was no SMTP.
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A connection that is ready for its first transaction."""
 
-    ``handed_over`` is True when the end of DATA had been written: the server may have the message.
+    sock: socket.socket
+    """Blocking, with the account's timeout."""
+    pipelining: bool
+    """RFC 2920."""
+    chunking: bool
+    """RFC 3030."""
+    max_size: int
+    """Octets of the largest message that the server takes (RFC 1870); 0 when it does not say."""
+
+
+def open_connection(account: Account) -> Opened:
+    """An open connection, logged in where the account has a user.
+
+    Raises:
+        UnreachableError: when there is no connection now: refused, timed out, 421, 4xx.
+        AccountError: when it will not work until a person changes something: login refused, no
+            STARTTLS, certificate not trusted, service refused with 5xx.
     """
-
-    def __init__(self, detail: str, *, handed_over: bool) -> None:
-        super().__init__(detail)
-        self.handed_over = handed_over
+    return _Opening(account).run()
 
 
-class SmtpSession:
-    """An open connection, logged in where the account has a user."""
+class _Opening:
+    """The steps of opening one connection."""
 
     def __init__(self, account: Account) -> None:
-        """
-        Raises:
-            UnreachableError: when there is no connection now: refused, timed out, 421, 4xx.
-            AccountError: when it will not work until a person changes something: login refused, no
-                STARTTLS, certificate not trusted, service refused with 5xx.
-        """
         self._account = account
-        self._smtp = self._connect()
 
-    def transact(self, sender: str, recipient: str, octets: bytes) -> tuple[Stage, Reply]:
-        """Hands over one message; the answer that ended the transaction, and at which step.
-
-        Args:
-            octets: the message with CRLF line ends, dots not stuffed.
-
-        Raises:
-            ConnectionLostError: the connection is of no further use.
-        """
-        for stage, command, expected in (
-            (Stage.MAIL, f"MAIL FROM:<{sender}>", (250,)),
-            (Stage.RCPT, f"RCPT TO:<{recipient}>", (250, 251)),
-            (Stage.DATA, "DATA", (354,)),
-        ):
-            reply = self._command(command)
-            if reply.code not in expected:
-                if reply.code < 400:
-                    raise ConnectionLostError(f"answered {stage} with {reply.code}", handed_over=False)
-                return stage, reply
-        stuffed = octets.removesuffix(b"\r\n").replace(b"\r\n.", b"\r\n..")
-        try:
-            # One write, dot included: when it fails, the last octet never left.
-            self._smtp.send(stuffed + _END_OF_DATA)
-        except (smtplib.SMTPException, OSError) as error:
-            raise ConnectionLostError(f"lost while writing the message: {error}", handed_over=False) from None
-        reply = self._reply(handed_over=True)
-        if 300 <= reply.code < 400:
-            raise ConnectionLostError(f"answered the end of DATA with {reply.code}", handed_over=True)
-        return Stage.END, reply
-
-    def reset(self) -> None:
-        """Ends a transaction that the server did not take.
-
-        Raises:
-            ConnectionLostError: the connection is of no further use.
-        """
-        reply = self._command("RSET")
-        if reply.code != 250:
-            raise ConnectionLostError(f"answered RSET with {reply.code}", handed_over=False)
-
-    def quit(self) -> None:
-        """Says goodbye; whether the server still listens does not matter by now."""
-        with contextlib.suppress(smtplib.SMTPException, OSError):
-            self._smtp.docmd("QUIT")
-        self.drop()
-
-    def drop(self) -> None:
-        """Closes the connection without a word."""
-        self._smtp.close()
-
-    def _command(self, command: str) -> Reply:
-        try:
-            self._smtp.putcmd(command)
-        except (smtplib.SMTPException, OSError) as error:
-            raise ConnectionLostError(f"lost before {command[:4]}: {error}", handed_over=False) from None
-        return self._reply(handed_over=False)
-
-    def _reply(self, *, handed_over: bool) -> Reply:
-        try:
-            code, text = self._smtp.getreply()
-        except (smtplib.SMTPException, OSError) as error:
-            raise ConnectionLostError(str(error), handed_over=handed_over) from None
-        if not 200 <= code < 600:
-            raise ConnectionLostError("the answer is no SMTP reply", handed_over=handed_over)
-        return Reply(code, text.decode("utf-8", "replace"))
-
-    def _connect(self) -> smtplib.SMTP:
+    def run(self) -> Opened:
         account = self._account
         timeout = min(account.timeout, CONNECT_TIMEOUT)
         smtp: smtplib.SMTP | None = None
@@ -171,7 +72,7 @@ class SmtpSession:
             if smtp is not None:
                 smtp.close()
             raise self._explained(error) from None
-        return smtp
+        return _taken_over(smtp)
 
     def _tls(self) -> ssl.SSLContext:
         file = self._account.extra.get("ca_file")
@@ -248,6 +149,22 @@ def _open(account: Account, timeout: float, context: ssl.SSLContext | None) -> s
             account.host, account.port, local_hostname=helo, timeout=timeout, context=context
         )
     return smtplib.SMTP(account.host, account.port, local_hostname=helo, timeout=timeout)
+
+
+def _taken_over(smtp: smtplib.SMTP) -> Opened:
+    """The socket without ``smtplib`` around it. What a server says before it is asked is read later, as an
+    answer that nothing had asked for."""
+    size = smtp.esmtp_features.get("size", "").strip()
+    sock, smtp.sock = smtp.sock, None
+    if smtp.file is not None:
+        smtp.file.close()
+        smtp.file = None
+    return Opened(
+        sock=sock,  # type: ignore[arg-type]
+        pipelining=smtp.has_extn("pipelining"),
+        chunking=smtp.has_extn("chunking"),
+        max_size=int(size) if size.isdecimal() else 0,
+    )
 
 
 def _own_name() -> str:

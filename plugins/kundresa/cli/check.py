@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from kundresa import settings as configuration
 from kundresa.cli.output import Exit, out, print_json
+from kundresa.spec.problems import SpecProblem
 
 
 def check(
@@ -17,7 +19,8 @@ def check(
 ) -> None:
     """Check specs, policies, templates, segments and columns against the models, without running anything.
 
-    Exit code 1 when something is wrong. --json has the key policies.yaml when that file has problems.
+    Exit code 1 when something blocks a run. What is only advisory (what mail clients and spam filters hold
+    against a template) is shown apart. --json has the key policies.yaml when that file has problems.
 
     Examples: [bold]kundresa check[/bold] · [bold]kundresa check winback --json[/bold]
     """
@@ -29,13 +32,25 @@ def check(
     policies = check_policies(settings)
     problems = [*policies, *(problem for each in checked for problem in each.problems)]
     if json:
-        found = {each.campaign: each.problems for each in checked}
+        found = {each.campaign: _told(each.problems, each.advice) for each in checked}
         if policies:
-            found[POLICIES_FILE] = policies
-        print_json({name: [asdict(problem) for problem in each] for name, each in found.items()})
+            found[POLICIES_FILE] = _told(policies, ())
+        print_json(found)
     else:
         for problem in problems:
             out.print(str(problem), markup=False, highlight=False)
-        out.print(f"{len(checked)} campaigns checked, {len(problems)} problems")
+        advice = [problem for each in checked for problem in each.advice]
+        for problem in advice:
+            out.print(f"advisory: {problem}", markup=False, highlight=False)
+        out.print(f"{len(checked)} campaigns checked, {len(problems)} problems, {len(advice)} to consider")
     if problems:
         raise typer.Exit(Exit.PROBLEMS)
+
+
+def _told(blocking: Sequence[SpecProblem], advisory: Sequence[SpecProblem]) -> list[dict[str, Any]]:
+    """Both kinds as JSON, each saying which it is."""
+    return [
+        asdict(problem) | {"severity": severity}
+        for severity, problems in (("blocking", blocking), ("advisory", advisory))
+        for problem in problems
+    ]

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kundresa import settings as configuration
+from kundresa.cli.explain_output import print_explanation
 from kundresa.cli.output import Exit, account_rows, err, out, print_json, table
 from kundresa.spec.vocabulary import RunState
 
@@ -104,25 +105,16 @@ def explain(
     Example: [bold]kundresa explain anna@example.com spring_sale[/bold]
     """
     from kundresa.runs.explaining import explain as explain_person
+    from kundresa.runs.explaining import why_not_considered
 
-    explained = explain_person(configuration.load(), person, campaign)
+    settings = configuration.load()
+    explained = explain_person(settings, person, campaign)
     if json:
         print_json([asdict(each) for each in explained])
         return
     if not explained:
-        out.print(f"No run has considered {person}" + (f" for {campaign}" if campaign else ""))
+        out.print(f"No run has considered {person}" + (f" for {campaign}" if campaign else ""), markup=False)
+        if campaign:
+            out.print(f"{person} is {why_not_considered(settings, person, campaign)}", markup=False)
     for each in explained:
-        title = f"{each.run_key} · {each.channel}: {each.outcome}" + (
-            f", {each.reason}" if each.reason else ""
-        )
-        rows: list[tuple[object, ...]] = [
-            (rule.rule, "pass" if rule.passed else "FAIL", rule.value) for rule in each.rules
-        ]
-        if each.variant:
-            rows.append(("variant", each.variant, ""))
-        if each.delivery:
-            line = each.delivery
-            rows.append(
-                ("delivery", line["state"], line["provider_id"] or line["detail"] or line["code"] or "")
-            )
-        table(title, ("rule", "result", "what it looked at"), rows)
+        print_explanation(each)

@@ -28,6 +28,9 @@ app = typer.Typer(
 COMMANDS = {
     "check": "kundresa.cli.check",
     "plan": "kundresa.cli.plan",
+    "simulate": "kundresa.cli.simulate",
+    "preview": "kundresa.cli.preview",
+    "proof": "kundresa.cli.preview",
     "build": "kundresa.cli.execute",
     "run": "kundresa.cli.execute",
     "cancel": "kundresa.cli.execute",
@@ -39,27 +42,41 @@ COMMANDS = {
     "segments": "kundresa.cli.segments",
     "opt-out": "kundresa.cli.protect",
     "suppress": "kundresa.cli.protect",
+    "serve": "kundresa.cli.serve",
+    "api-key": "kundresa.cli.serve",
+    "feedback": "kundresa.cli.feedback",
     "sample": "kundresa.cli.local",
     "sandbox": "kundresa.cli.local",
 }
 """Command → the module that holds it, a function of that name (``opt-out`` is ``opt_out``)."""
 
-NOT_FOUND = ("RunNotFound", "CampaignNotFound", "PersonNotFound", "NothingPublished", "UnknownSegment")
+NOT_FOUND = (
+    "RunNotFound",
+    "CampaignNotFound",
+    "PersonNotFound",
+    "NothingPublished",
+    "UnknownSegment",
+    "UnknownVariant",
+)
 ENVIRONMENT = (
     "SettingsError",
     "AccountError",
+    "BrowserMissing",
     "OperationalError",
     "StoreOutOfDate",
     "StoreUnavailable",
     "ConnectionError",
     "PermissionError",
     "ConnectError",
+    "MailboxError",
 )
 BUSY = ("AudienceWaits", "BatchBusy", "RunNotFinished", "Timeout")
 PROBLEMS = (
     "AudienceNotReady",
     "SpecError",
     "GateFailed",
+    "ProofRefused",
+    "ScreenshotFailed",
     "DbtFailed",
     "AccountDoesNotAddUp",
     "RunNotChecked",
@@ -73,8 +90,11 @@ be imported to print one. Anything else is a defect and shows its trace."""
 
 def _register() -> None:
     for name, module in COMMANDS.items():
-        function: Callable[..., None] = getattr(import_module(module), name.replace("-", "_"))
-        app.command(name)(function)
+        found: Callable[..., None] | typer.Typer = getattr(import_module(module), name.replace("-", "_"))
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
 
 
 @app.callback(invoke_without_command=True)

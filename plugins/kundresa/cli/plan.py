@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from kundresa import settings as configuration
-from kundresa.cli.output import out, print_json, progress, table
+from kundresa.cli.output import print_json, progress
 
 
-def plan(
+def plan(  # noqa: PLR0917  # each is an option of the command
     campaign: Annotated[str, typer.Argument(help="Folder name under dags/campaigns.")],
     as_of: Annotated[
         str | None, typer.Option(help="Plan on what was known at this past UTC instant (default: now).")
     ] = None,
     samples: Annotated[int, typer.Option(min=0, max=20, help="Messages to show per channel.")] = 2,
+    base_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Percent of people who react without the message, for the power (default: as observed)."
+        ),
+    ] = None,
+    effect: Annotated[
+        float | None,
+        typer.Option(help="Tell the sample size that an effect of this many percentage points needs."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
-    """Show what a campaign would do: counts by reason and sample messages. Nothing is sent or recorded.
+    """Show what a campaign would do. Nothing is sent or recorded.
 
-    Example: [bold]kundresa plan spring_sale --as-of 2026-03-01[/bold]
+    Who is left after each rule, what has changed since the last run, which other campaigns the people are in,
+    cost, duration, power of holdout and experiment, and sample messages.
+
+    Examples: [bold]kundresa plan spring_sale --as-of 2026-03-01[/bold] · [bold]kundresa plan spring_sale
+    --base-rate 3 --effect 0.5[/bold]
     """
     from kundresa.cli.execute import parse_instant
-    from kundresa.runs.planning import counts_by_channel, plan_campaign
+    from kundresa.cli.plan_output import plan_document, print_plan
+    from kundresa.runs.planning import plan_campaign
 
     now = datetime.now(tz=UTC)
     moment = parse_instant(as_of)
     if moment is not None and moment > now:
         raise typer.BadParameter(f"{as_of} is in the future", param_hint="--as-of")
+    # Not by typer's bounds: these would let 0 and 100 in.
+    if base_rate is not None and not 0 < base_rate < 100:
+        raise typer.BadParameter("expected more than 0 and less than 100 percent", param_hint="--base-rate")
+    if effect is not None and not 0 < effect < 100:
+        raise typer.BadParameter("expected more than 0 and less than 100 points", param_hint="--effect")
     with progress(quiet=json) as bars:
         task = bars.add_task("deciding on the published marts", total=None)
         planned = plan_campaign(
@@ -39,53 +58,11 @@ def plan(
             now=now,
             as_of=moment,
             samples=samples,
+            base_rate=None if base_rate is None else base_rate / 100,
+            effect=None if effect is None else effect / 100,
             progress=lambda line: bars.update(task, description=line),
         )
-    channels = counts_by_channel(planned.counts)
     if json:
-        print_json(
-            {
-                "campaign": campaign,
-                "planned_at": planned.planned_at,
-                "channels": channels,
-                "send_hours": [asdict(hour) for hour in planned.send_hours],
-                "samples": [asdict(sample) for sample in planned.samples],
-                "warnings": planned.warnings,
-            }
-        )
-        return
-    rows: list[tuple[object, ...]] = []
-    for channel, part in channels.items():
-        rows.append((channel, "considered", part["considered"]))
-        rows.extend((channel, f"  {reason}", -count) for reason, count in sorted(part["not_sent"].items()))
-        rows.append((channel, "  = send", part["send"]))
-        rows.extend(
-            (channel, f"      variant {variant}", count)
-            for variant, count in sorted(part["variants"].items())
-        )
-    table(
-        f"Plan of {campaign} as of {planned.planned_at:%Y-%m-%d %H:%M}Z",
-        ("channel", "", "people"),
-        rows,
-        right=("people",),
-    )
-    if len({hour.starts_at for hour in planned.send_hours}) > 1:
-        table(
-            "When they may leave",
-            ("channel", "hour (UTC)", "messages"),
-            [
-                (hour.channel, f"{hour.starts_at:%Y-%m-%d %H}:00", hour.messages)
-                for hour in planned.send_hours
-            ],
-            right=("messages",),
-        )
-    for warning in planned.warnings:
-        out.print(f"[yellow]Warning:[/yellow] {warning}")
-    for sample in planned.samples:
-        out.rule(
-            f"{sample.channel} to {sample.address}"
-            + (f", variant {sample.variant}" if sample.variant else "")
-        )
-        if sample.subject:
-            out.print(f"Subject: {sample.subject}", markup=False, highlight=False)
-        out.print(sample.text, markup=False, highlight=False)
+        print_json(plan_document(planned))
+    else:
+        print_plan(planned)

@@ -65,12 +65,18 @@ def suppress(
 
 
 def normalised(address: str, channel: ChannelKind) -> str:
-    """The address as contact points are written, so that it is found: lower case, or E.164.
+    """The address as contact points are written, so that it is found: an email in lower case, a number in
+    E.164, any other as it is.
 
     Raises:
         typer.BadParameter: when it is none of the channel's; recorded all the same, it would match nobody.
     """
-    text = address.strip().lower()
+    text = address.strip()
+    if channel in (ChannelKind.PUSH, ChannelKind.DIRECT_MAIL, ChannelKind.WEBHOOK):
+        if not text:
+            raise typer.BadParameter("the address is empty")
+        return text  # a device token, a postal address on one line, a profile id: as it is in contact_points
+    text = text.lower()
     if channel is ChannelKind.SMS:
         text = re.sub(r"[\s().-]", "", text)
         if not re.fullmatch(r"\+[1-9]\d{6,14}", text):

@@ -1,13 +1,16 @@
 """From templates and a profile to the message a person gets: rendering, checking, signed links."""
 
-from kundresa.content.check import TemplateProblem, check_templates
+from kundresa.content.check import check_templates
 from kundresa.content.columns import template_columns
 from kundresa.content.errors import RenderError, TemplateError
 from kundresa.content.files import TemplateFile, template_files
+from kundresa.content.frozen import templates_to_freeze
+from kundresa.content.problems import TemplateProblem
 from kundresa.content.render import Renderer, compile_templates
-from kundresa.content.tokens import Links, Token, TokenError
+from kundresa.content.tokens import Click, Links, Token, TokenError
 
 __all__ = [
+    "Click",
     "Links",
     "RenderError",
     "Renderer",
@@ -20,4 +23,5 @@ __all__ = [
     "compile_templates",
     "template_columns",
     "template_files",
+    "templates_to_freeze",
 ]

@@ -3,73 +3,145 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 
 from jinja2 import TemplateSyntaxError, nodes
 from jinja2.meta import find_undeclared_variables
 
-from kundresa.content.environment import REFUSED_FILTERS, Sandbox, build_environment, usable_filters
-from kundresa.content.files import template_files
+from kundresa.content.check_channels import check_channels
+from kundresa.content.environment import (
+    JSON_SUFFIX,
+    REFUSED_FILTERS,
+    Sandbox,
+    build_environment,
+    usable_filters,
+)
+from kundresa.content.errors import TemplateError
+from kundresa.content.files import MARKUP, SUFFIX, TemplateFile, file_name, missing_files, template_files
+from kundresa.content.lint import lint_page, lint_sources
+from kundresa.content.preparing import PREPARED, prepare
+from kundresa.content.problems import TemplateProblem
+from kundresa.content.render import compile_templates
+from kundresa.content.tokens import Links
+from kundresa.content.types import filter_problems
 from kundresa.spec.campaign import Campaign
 
-NAMES = frozenset({"profile", "campaign", "unsubscribe_url", "message_id"})
+NAMES = frozenset(
+    {
+        "campaign",
+        "logical_at",
+        "message_id",
+        "mirror_url",
+        "preferences_url",
+        "profile",
+        "unsubscribe_url",
+    }
+)
 """What every template may use; with an experiment, ``variant`` too."""
+_PLACE = re.compile(rf"(?P<file>[^:]+{re.escape(SUFFIX)})(?::(?P<line>\d+))?: (?P<message>.*)", re.DOTALL)
 CAMPAIGN_FIELDS = ("description", "name")
 LINK = "unsubscribe_url"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class TemplateProblem:
-    """One thing to mend. ``line`` is 1-based, None when it is about the file as a whole."""
-
-    file: str
-    line: int | None
-    message: str
-
-    def __str__(self) -> str:
-        place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: {self.message}"
 
 
 def check_templates(
     campaign: Campaign, templates: Mapping[str, str], columns: Collection[str]
 ) -> list[TemplateProblem]:
-    """Everything wrong with a campaign's templates, by file and line; empty when all is well.
+    """Everything wrong with a campaign's templates, by file and line; empty when all is well. What is
+    advisory only says so.
 
     Args:
-        templates: text by file name, all ``*.j2`` beside the spec.
-        columns: the contracted columns of ``profiles`` (a mapping of name to type does as well).
+        templates: text by file name: all ``*.j2`` beside the spec, and the layouts and fragments they use.
+        columns: the contracted columns of ``profiles``; a mapping of name to type, and helpers are held
+            against the types too.
     """
     environment = build_environment(templates)
+    as_json = build_environment(templates, as_json=True)
     problems = check_files_present(campaign, templates)
     trees: dict[str, nodes.Template] = {}
     for name, source in sorted(templates.items()):
         try:
             trees[name] = environment.parse(source, name, name)
-            environment.compile(source, name, name)
+            (as_json if name.endswith(JSON_SUFFIX) else environment).compile(source, name, name)
         except TemplateSyntaxError as error:
             problems.append(TemplateProblem(name, error.lineno, _syntax(error, environment)))
     names = NAMES | {"variant"} if campaign.experiment else NAMES
+    pages = {file.name for file in template_files(campaign, templates)}
+    given = {
+        each.name
+        for tree in trees.values()
+        for each in tree.find_all(nodes.Name)
+        if each.ctx in ("store", "param")
+    }
     for name, tree in trees.items():
         checker = _Checker(
-            name, tree, environment=environment, names=names, columns=sorted(columns), templates=templates
+            name,
+            tree,
+            environment=environment,
+            # The page that uses a layout or a fragment gives it values.
+            names=names if name in pages else names | given,
+            columns=columns,
+            templates=templates,
         )
         problems.extend(checker.problems())
-    problems.extend(_links(campaign, trees))
+    problems.extend(_links(campaign, templates, trees))
+    problems.extend(check_channels(campaign, trees))
+    if not problems:
+        problems.extend(_as_prepared(campaign, templates, environment))
     return sorted(set(problems), key=lambda each: (each.file, each.line or 0, each.message))
 
 
 def check_files_present(campaign: Campaign, templates: Collection[str]) -> list[TemplateProblem]:
-    """The files that the campaign names and the folder does not have."""
+    """The files that the campaign needs and the folder does not have, and where there is one too many."""
     problems = []
-    for file in template_files(campaign):
-        if file.name not in templates:
-            hint = nearest(file.name, templates)
-            problems.append(
-                TemplateProblem(file.name, None, f"this file of the {file.channel} channel is missing{hint}")
-            )
+    for file in missing_files(campaign, templates):
+        hint = nearest(file.name, templates)
+        problems.append(
+            TemplateProblem(file.name, None, f"this file of the {file.channel} channel is missing{hint}")
+        )
+    problems += [
+        TemplateProblem(file.name, None, "there is an .html.j2 of it too; keep one of them")
+        for file in template_files(campaign, templates)
+        if file.part == "mjml" and file_name(file.stem, file.language, "html") in templates
+    ]
     return problems
+
+
+def _as_prepared(
+    campaign: Campaign, templates: Mapping[str, str], environment: Sandbox
+) -> Iterator[TemplateProblem]:
+    """What shows when layouts, MJML, CSS and links are put together, as every run does."""
+    links = Links("https://public.invalid", "nothing is sent with this")
+    seen: dict[tuple[str, str, str | None], TemplateFile] = {
+        (file.channel, file.stem, file.language): file for file in template_files(campaign, templates)
+    }
+    found: list[TemplateProblem] = []
+    try:
+        for channel, stem, language in seen:
+            if channel not in PREPARED:
+                continue
+            sources = prepare(
+                campaign,
+                templates,
+                channel=channel,
+                stem=stem,
+                language=language,
+                environment=environment,
+                links=links,
+                look=lambda page: found.extend(lint_page(page)),
+            )
+            found.extend(lint_sources(channel, sources))
+        compile_templates(campaign, templates, links=links)
+    except TemplateError as error:
+        found.append(_problem(str(error)))
+    yield from found
+
+
+def _problem(message: str) -> TemplateProblem:
+    match = _PLACE.fullmatch(message)
+    if match is None:
+        return TemplateProblem("campaign.yaml", None, message)
+    return TemplateProblem(match["file"], int(match["line"]) if match["line"] else None, match["message"])
 
 
 def nearest(word: str, known: Collection[str]) -> str:
@@ -86,10 +158,12 @@ def _syntax(error: TemplateSyntaxError, environment: Sandbox) -> str:
     return message.rstrip(".")
 
 
-def _links(campaign: Campaign, trees: Mapping[str, nodes.Template]) -> Iterator[TemplateProblem]:
+def _links(
+    campaign: Campaign, templates: Collection[str], trees: Mapping[str, nodes.Template]
+) -> Iterator[TemplateProblem]:
     """Both parts of an email carry the unsubscribe link: people read one or the other."""
-    for file in template_files(campaign):
-        if file.channel != "email" or file.part == "subject" or file.name not in trees:
+    for file in template_files(campaign, templates):
+        if file.channel != "email" or file.part in ("subject", "preheader") or file.name not in trees:
             continue
         if not _prints_link(file.name, trees, frozenset()):
             message = f"there is no {{{{ {LINK} }}}} in it; every email needs one"
@@ -121,6 +195,10 @@ def targets(tree: nodes.Template) -> Iterator[nodes.Expr]:
         yield node.template
 
 
+def _not_there(name: str) -> str:
+    return f"there is no template {name} {'in dags' if '/' in name else 'beside campaign.yaml'}"
+
+
 class _Checker:
     """One template file."""
 
@@ -146,13 +224,15 @@ class _Checker:
         yield from self._fields_of_records()
         yield from self._private()
         yield from self._filters()
+        yield from self._types()
         yield from self._references()
+        yield from self._blocks()
 
     def _problem(self, node: nodes.Node, message: str) -> TemplateProblem:
         return TemplateProblem(self._file, node.lineno, message)
 
     def _undefined(self) -> Iterator[TemplateProblem]:
-        known = self._names | set(self._environment.globals)
+        known = self._names | set(self._environment.globals) | {"self"}
         try:
             unknown = find_undeclared_variables(self._tree) - known
         except TemplateSyntaxError:
@@ -198,6 +278,32 @@ class _Checker:
             kind = "column" if record == "profile" else "field"
             yield self._problem(node, f"{record} has no {kind} {key}{nearest(str(key), known)}")
 
+    def _types(self) -> Iterator[TemplateProblem]:
+        columns = self._fields["profile"]
+        types = columns if isinstance(columns, Mapping) else {}
+        for node, message in filter_problems(self._tree, types):
+            yield self._problem(node, message)
+
+    def _blocks(self) -> Iterator[TemplateProblem]:
+        for name in self._tree.find_all(nodes.Name):
+            if name.name == "self":
+                yield self._problem(name, "self is not available in templates; {% set %} a value instead")
+        for include in self._tree.find_all(nodes.Include):
+            if include.ignore_missing or not include.with_context:
+                yield self._problem(include, 'write {% include "name" %} alone: what it names must be there')
+        if not self._file.endswith(tuple(f".{part}{SUFFIX}" for part in MARKUP)):
+            return
+        imports: list[nodes.Import | nodes.FromImport] = [
+            *self._tree.find_all(nodes.Import),
+            *self._tree.find_all(nodes.FromImport),
+        ]
+        for node in imports:
+            yield self._problem(
+                node,
+                "import is not available in HTML, where links and styles are written once per template: "
+                "{% include %} a fragment, {% with %} its values",
+            )
+
     def _private(self) -> Iterator[TemplateProblem]:
         for node in self._tree.find_all(nodes.Getattr):
             if node.attr.startswith("_"):
@@ -224,4 +330,4 @@ class _Checker:
                 )
             elif target.value not in self._templates:
                 hint = nearest(target.value, self._templates)
-                yield self._problem(target, f"there is no template {target.value} beside campaign.yaml{hint}")
+                yield self._problem(target, _not_there(str(target.value)) + hint)

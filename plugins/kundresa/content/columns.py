@@ -21,7 +21,7 @@ def template_columns(campaign: Campaign, templates: Mapping[str, str]) -> frozen
         jinja2.TemplateSyntaxError: for a template that does not parse; ``check_templates`` explains it.
     """
     environment = build_environment(templates)
-    waiting = [file.name for file in template_files(campaign)]
+    waiting = [file.name for file in template_files(campaign, templates)]
     seen: set[str] = set()
     columns: set[str] = set()
     while waiting:

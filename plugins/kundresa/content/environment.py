@@ -14,15 +14,20 @@ never from a recipient; the sandbox protects from mistakes and from what a profi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from jinja2 import FunctionLoader, StrictUndefined, TemplateNotFound
 from jinja2.exceptions import SecurityError, UndefinedError
 from jinja2.runtime import Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
 
 from kundresa.content.filters import FILTERS, TemplateValueError
+from kundresa.content.text import body_text
 
 MAX_SEQUENCE = 10_000
 """Elements or characters that one ``*`` in a template may produce: no message needs more."""
@@ -123,9 +128,13 @@ def _bound_repetition(left: Any, right: Any) -> None:
 
 
 def _printed(value: Any) -> Any:
-    """Called on whatever a template prints."""
+    """Called on whatever a template prints: what may not reach a message is taken out here, where it is
+    short, and not from the whole message."""
     if value is None:
         raise TemplateValueError("an expression gives nothing to print; add | default('…')")
+    if isinstance(value, str) and not value.isprintable():
+        clean = body_text(value)
+        return Markup(clean) if isinstance(value, Markup) else clean  # noqa: S704  it was markup before
     return value
 
 
@@ -140,9 +149,34 @@ def _refused(name: str, why: str) -> Callable[..., NoReturn]:
     return refuse
 
 
-def build_environment(templates: Mapping[str, str]) -> Sandbox:
+JSON_SUFFIX = ".json.j2"
+
+
+def _printed_as_json(value: Any) -> str:
+    """Called on whatever a ``*.json.j2`` prints: ``{"name": {{ profile.first_name }}}`` needs no quotes, and
+    no value can end the text it stands in or add a field."""
+    if isinstance(value, Undefined):
+        str(value)  # raises what it has to say
+    if isinstance(value, date | datetime):
+        value = value.isoformat()
+    if isinstance(value, Decimal):
+        value = float(value)
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        raise TemplateValueError(f"JSON cannot hold a {type(value).__name__} of this value") from None
+
+
+def build_environment(
+    templates: Mapping[str, str], *, is_prepared: bool = False, as_json: bool = False
+) -> Sandbox:
     """An environment whose templates, includes and parents all come from ``templates``: text by file
-    name. ``*.html.j2`` escapes what it prints, other files do not."""
+    name. ``*.html.j2`` and ``*.mjml.j2`` escape what they print, other files do not.
+
+    Args:
+        is_prepared: the texts are those of ``preparing``, in which white space is as it should be.
+        as_json: for ``*.json.j2``: everything is printed as JSON.
+    """
 
     def load(name: str) -> tuple[str, str, Callable[[], bool]]:
         if name not in templates:
@@ -152,12 +186,12 @@ def build_environment(templates: Mapping[str, str]) -> Sandbox:
 
     environment = Sandbox(
         loader=FunctionLoader(load),
-        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+        autoescape=lambda name: name is not None and name.endswith((".html.j2", ".mjml.j2")),
         undefined=StrictUndefined,
-        finalize=_printed,
-        keep_trailing_newline=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        finalize=_printed_as_json if as_json else _printed,
+        keep_trailing_newline=is_prepared,
+        trim_blocks=not is_prepared,
+        lstrip_blocks=not is_prepared,
         auto_reload=False,
     )
     environment.globals = {name: environment.globals[name] for name in GLOBALS}
@@ -169,5 +203,6 @@ def build_environment(templates: Mapping[str, str]) -> Sandbox:
 
 
 def usable_filters(environment: Sandbox) -> frozenset[str]:
-    """The filters that a template may name."""
-    return frozenset(environment.filters) - frozenset(REFUSED_FILTERS)
+    """The filters that a template may name; those of the renderer's own begin with ``_``."""
+    names = frozenset(name for name in environment.filters if not name.startswith("_"))
+    return names - frozenset(REFUSED_FILTERS)

@@ -14,6 +14,7 @@ from kundresa.delivery.handover import Handover, hand_over
 from kundresa.delivery.protocols import Books, Guard, Hours, Renderer, Row, Sender
 from kundresa.delivery.retries import schedule
 from kundresa.delivery.stopping import Stop, stop_on_signals
+from kundresa.delivery.suppress import suppress_dead
 from kundresa.delivery.withhold import WITHHELD_BY, candidate, leased, windows, withhold_rows
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.vocabulary import DeliveryPolicy, DeliveryReason, MessageState
@@ -152,6 +153,7 @@ class _Delivery:
         stop: Stop,
     ) -> None:
         self._ledger = books.ledger
+        self._suppressions = books.suppressions
         self._batches = books.batches
         self._batch = batch
         self._lease = lease
@@ -300,7 +302,7 @@ class _Delivery:
 
     def _send(self, messages: Sequence[Message], attempts: Mapping[str, int]) -> None:
         handed = hand_over(
-            self._senders.get(), messages, after_each=self._keep, during=self._stop.interruptible()
+            self._senders.get(), messages, after_each=self._keep, during=self._stop.interruptible
         )
         if isinstance(handed.error, LeaseLost):
             # Whoever has the batch now has settled this window as unknown.
@@ -308,6 +310,8 @@ class _Delivery:
         now = self._clock()
         receipts = [self._scheduled(each, handed, attempts[each.message_id], now) for each in handed.receipts]
         try:
+            # Before the settle: a crash between the two must not forget that an address is dead.
+            suppress_dead(self._suppressions, self._batch.channel, messages, receipts, now=now)
             self._ledger.settle(self._lease, receipts, now=now)
         except Exception as failure:
             if handed.error is not None:

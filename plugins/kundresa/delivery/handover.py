@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import overload
 
 from kundresa.channels.accounts import AccountError
 from kundresa.delivery.batch import SenderContractError
-from kundresa.delivery.protocols import Sender
+from kundresa.delivery.protocols import PipelinedSender, Sender
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 
@@ -59,30 +59,57 @@ def hand_over(
     messages: Sequence[Message],
     *,
     after_each: Callable[[], None],
-    during: AbstractContextManager[None],
+    during: Callable[[], AbstractContextManager[object]],
 ) -> Handover:
     """Send a window and account for every message of it, also when the sender breaks off.
 
-    ``after_each`` runs after each receipt; what it raises ends the sending. ``during`` is open exactly
-    while the sender works. Never raises itself: the caller has receipts to settle first.
+    ``after_each`` runs after each receipt; what it raises ends the sending. ``during()`` is open
+    while the sender works; for a pipelined one, only while it waits. Never raises itself: the caller has
+    receipts to settle first.
     """
     window = Taken(messages)
     ours = {each.message_id for each in messages}
     receipts: dict[str, Receipt] = {}
     error: BaseException | None = None
+    sending: Iterator[Receipt] | None = None
+    is_pipelined = isinstance(sender, PipelinedSender)
     try:
-        with during:
-            for receipt in sender.send(window):
+        if isinstance(sender, PipelinedSender):
+            sender.wait_within(during)
+        with nullcontext() if is_pipelined else during():
+            sending = iter(sender.send(window))
+            for receipt in sending:
                 _accept(receipt, receipts, ours)
                 after_each()
     # BaseException: Ctrl-C and SIGTERM arrive here too, and what has left must be written down first.
     except BaseException as broken:
         error = broken
+        if isinstance(sending, Generator):
+            _wind_up(sending, broken, receipts, ours)
     missing = [each.message_id for each in messages if each.message_id not in receipts]
     if missing and error is None:
         error = SenderContractError(f"{type(sender).__name__} gave no receipt for {len(missing)} messages")
         window.ids.update(missing)
     return _complete(receipts, missing, window.ids, error)
+
+
+def _wind_up(
+    sending: Generator[Receipt, None, None],
+    error: BaseException,
+    receipts: dict[str, Receipt],
+    ours: set[str],
+) -> None:
+    """Tell a sender that is a generator why it has to stop, and take what it still knows: a pipelined one
+    has messages in flight whose answers are on their way."""
+    try:
+        receipt = sending.throw(error)
+        while True:
+            _accept(receipt, receipts, ours)
+            receipt = next(sending)
+    # Its last word is the same error, or another one about the same end: the first one is told.
+    except BaseException as last:
+        if last is not error and not isinstance(last, StopIteration):
+            error.add_note(f"The sender ended with {type(last).__name__}")
 
 
 def _accept(receipt: Receipt, receipts: dict[str, Receipt], ours: set[str]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from kundresa.spec.messages import Content, Message, Receipt
 from kundresa.spec.vocabulary import DeliveryReason
@@ -25,6 +26,9 @@ class Sender(Protocol):
         slicing: what was never taken counts as never sent. A message whose fate is not known gets a
         receipt with the state ``unknown``.
 
+        A sender that has several messages in flight is a generator: what ends the sending early is raised in
+        it, and it may give more receipts before it ends. Those it does not give are taken to be unknown.
+
         Raises:
             AccountError: the account cannot be used. Messages without a receipt were not handed over.
         """
@@ -32,6 +36,15 @@ class Sender(Protocol):
 
     def close(self) -> None:
         """End the connection."""
+        ...
+
+
+@runtime_checkable
+class PipelinedSender(Protocol):
+    """A sender with several messages in flight. It must not be interrupted but where it waits."""
+
+    def wait_within(self, waiting: Callable[[], AbstractContextManager[object]], /) -> None:
+        """Open ``waiting()`` around each wait for the other side: what is raised there ends the sending."""
         ...
 
 
@@ -125,6 +138,10 @@ class SuppressionBook(Protocol):
     """Suppressions: see ``store.suppressions.Suppressions``."""
 
     def active(self, *, channel: str, addresses: Sequence[str]) -> Mapping[str, str]: ...
+
+    def add_many(
+        self, *, channel: str, reasons: Mapping[str, str], source: str, recorded_at: datetime
+    ) -> None: ...
 
 
 class Books(Protocol):

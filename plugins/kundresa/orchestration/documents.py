@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
-from kundresa.spec.campaign import Campaign, CronSchedule
+from kundresa.spec.campaign import Campaign, Channel, CronSchedule
 from kundresa.spec.fields import format_duration
 from kundresa.spec.problems import SpecError
 from kundresa.spec.send_time import DAYS, EXCLUDE
@@ -116,11 +116,14 @@ def _limits(campaign: Campaign) -> list[tuple[str, str]]:
     return rows
 
 
+def _channel(channel: Channel) -> str:
+    sender = getattr(channel, "sender", None)
+    whose = f" from {plain(sender)}" if sender else ""
+    return f"{channel.kind}{whose} by account `{channel.account}`"
+
+
 def _channels(campaign: Campaign) -> str:
-    each = "; ".join(
-        f"{channel.kind} from {plain(channel.sender)} by account `{channel.account}`"
-        for channel in campaign.channels
-    )
+    each = "; ".join(_channel(channel) for channel in campaign.channels)
     if len(campaign.channels) == 1:
         return each
     return f"{each} ({_CHOICES[campaign.channel_choice]})"

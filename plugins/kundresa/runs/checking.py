@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kundresa import content, warehouse
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign
-from kundresa.spec.loading import campaign_names, load_campaign, load_sources
+from kundresa.spec.loading import campaign_names, load_campaign, load_shared_sources, load_sources
 from kundresa.spec.policies import Policies, load_policies
 from kundresa.spec.problems import SpecError, SpecProblem
-from kundresa.spec.references import check_policy_references, check_references, check_window
+from kundresa.spec.references import (
+    check_budget,
+    check_policy_references,
+    check_references,
+    check_window,
+)
 
 
 class CampaignNotFound(Exception):
@@ -25,6 +30,9 @@ class Checked:
 
     campaign: str
     problems: tuple[SpecProblem, ...]
+    """Blocking: no run is opened before they are mended."""
+    advice: tuple[SpecProblem, ...] = ()
+    """Advisory: what mail clients and spam filters hold against a template."""
 
 
 def check_campaigns(settings: Settings, names: Sequence[str] = ()) -> list[Checked]:
@@ -54,7 +62,9 @@ def check_policies(settings: Settings) -> tuple[SpecProblem, ...]:
     except SpecError as error:
         return error.problems
     columns = warehouse.load_manifest(settings).columns("profiles")
-    return tuple(check_policy_references(policies, dags, columns=columns, relative_to=root))
+    campaigns = campaign_names(settings.campaigns)
+    found = check_policy_references(policies, dags, columns=columns, campaigns=campaigns, relative_to=root)
+    return tuple(found)
 
 
 def load_checked(settings: Settings, name: str) -> tuple[Campaign, dict[str, str]]:
@@ -89,7 +99,7 @@ class _Known:
     """What a campaign may refer to."""
 
     segments: Collection[str]
-    columns: Collection[str]
+    columns: Mapping[str, str]
     scores: Collection[str]
     rule_sets: Collection[str] | None
     """None when the policies cannot be read."""
@@ -114,7 +124,9 @@ def _check(
     root = settings.project
     try:
         campaign = load_campaign(folder, relative_to=root)
-        templates = load_sources(folder, relative_to=root)
+        templates = content.templates_to_freeze(
+            load_sources(folder, relative_to=root), load_shared_sources(root / "dags", relative_to=root)
+        )
     except SpecError as error:
         return Checked(name, error.problems), None
     problems = check_references(
@@ -126,11 +138,14 @@ def _check(
         relative_to=root,
     )
     problems.extend(check_window(campaign, folder, known.policies, relative_to=root))
-    problems.extend(
-        SpecProblem(file=_shown(settings, folder / each.file), line=each.line or 1, message=each.message)
-        for each in content.check_templates(campaign, templates, known.columns)
-    )
-    return Checked(name, tuple(problems)), (campaign, templates)
+    if known.rule_sets is not None:
+        problems.extend(check_budget(campaign, folder, known.policies, relative_to=root))
+    advice: list[SpecProblem] = []
+    for each in content.check_templates(campaign, templates, known.columns):
+        file = _shown(settings, (root / "dags" if "/" in each.file else folder) / each.file)
+        problem = SpecProblem(file=file, line=each.line or 1, message=each.message)
+        (advice if each.is_advisory else problems).append(problem)
+    return Checked(name, tuple(problems), tuple(advice)), (campaign, templates)
 
 
 def _shown(settings: Settings, file: Path) -> str:

@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from kundresa import warehouse
 from kundresa.runs.capping import require_rule_sets
+from kundresa.runs.limits import require_costs
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.readiness import AudienceNotReady, SegmentNotPublished, require_ready
 from kundresa.runs.reservations import export_ledger_news
@@ -40,6 +41,7 @@ def decide_run(
         AudienceWaits: when one of its segments is too old or held; it says when to look again.
         AudienceNotReady: the same when the run does not wait, or its validity is over; it is closed then.
         RuleSetNotFound: when it names a set of caps that the policies do not have.
+        CostNotFound: when it has a budget, and the policies do not say what a channel costs.
         SpecError: when the policies are not valid; nothing is decided then.
         DbtFailed: when a model or one of its tests failed; nothing is marked as decided then.
     """
@@ -119,14 +121,15 @@ def _decidable(
     """The run's spec, when it can be decided; None when not, so that one bad run does not stop the others.
 
     Raises:
-        SegmentNotPublished, AudienceWaits, AudienceNotReady, RuleSetNotFound, ValueError: what is wrong, when
-            it is the run that was asked for.
+        SegmentNotPublished, AudienceWaits, AudienceNotReady, RuleSetNotFound, CostNotFound, ValueError:
+            what is wrong, when it is the run that was asked for.
     """
     try:
         spec, _ = thaw(run.spec_json)
         # Decided already, but killed before it was noted: what its segments are now is not asked.
         if not warehouse.is_published(settings, run.run_key):
             require_rule_sets(spec, policies)
+            require_costs(spec, policies)
             require_ready(settings, run.run_key, spec.audience, now=now, valid_until=run.valid_until)
     except (SegmentNotPublished, AudienceNotReady, ValueError) as error:
         if run.run_key == asked:
@@ -156,5 +159,6 @@ def export_operations(
     rows = [open_run_row(run, spec, policies, decided_at) for run, spec in runs]
     warehouse.export_open_runs(settings, rows)
     warehouse.export_opt_outs(settings, store.opt_outs.rows())
+    warehouse.export_opt_ins(settings, store.answers.opt_in_rows())
     warehouse.export_suppressions(settings, store.suppressions.rows())
     export_ledger_news(settings, store, decided_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -12,17 +13,22 @@ from kundresa import delivery, warehouse
 from kundresa.channels import Account, open_sender
 from kundresa.content import Links, compile_templates
 from kundresa.runs.opening import Clock, utc_now
+from kundresa.runs.seeds import SEED_BATCH, may_seed, seed_count, seed_rows, seeds_send_at
 from kundresa.runs.send_times import SendHours
+from kundresa.runs.waving import Gates, WaveWaits, gate_line
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign, Channel
 from kundresa.spec.frozen import thaw
 from kundresa.spec.policies import load_policies
-from kundresa.spec.vocabulary import Consent, DeliveryReason, RunState
-from kundresa.store import Run, RunNotChecked, Store, open_store
+from kundresa.spec.vocabulary import Consent, DeliveryReason, GateResult, RunState
+from kundresa.store import Run, RunNotChecked, Store, WaveGate, open_store
+
+log = logging.getLogger(__name__)
 
 
 def plan_batches(settings: Settings, run_key: str, channel: str) -> dict[int, int]:
-    """The run's batches on one channel: batch number → messages. Empty when nothing was decided.
+    """The run's batches on one channel: batch number → messages. Empty when nothing was decided. Where there
+    are people, batch 0 is the campaign's seeds.
 
     Raises:
         RunNotFound: for a key that was never opened.
@@ -32,6 +38,12 @@ def plan_batches(settings: Settings, run_key: str, channel: str) -> dict[int, in
         if run.decided_at is None:
             return {}
         sizes = warehouse.batch_sizes(settings, run_key, channel)
+        spec, _ = thaw(run.spec_json)
+        if sizes and (seeds := seed_count(spec, channel)):
+            if may_seed(spec, load_policies(settings.project / "dags", relative_to=settings.project)):
+                sizes = {SEED_BATCH: seeds, **sizes}
+            else:
+                log.warning("%s: the allow_list of dags/policies.yaml leaves no seeds", run_key)
         for number, size in sizes.items():
             store.batches.register(run_key, channel, number, size)
         return sizes
@@ -49,6 +61,9 @@ def deliver(
     progress: Callable[[int], None] | None = None,
 ) -> delivery.BatchResult:
     """Deliver one batch, or what is left of it. Delivering it again sends nothing.
+
+    A later wave waits until the results of the one before it have been looked at; when it is stopped, its
+    messages are withheld.
 
     Nothing leaves before the send time of its messages, outside the campaign's window or in quiet hours (as
     ``dags/policies.yaml`` has them now), whoever asks: the result then says when to ask again.
@@ -69,37 +84,103 @@ def deliver(
             raise RunNotChecked(run_key, run.state)
         spec, templates = thaw(run.spec_json)
         part = channel_of(spec, channel)
-        renderer = compile_templates(spec, templates, links=Links.from_settings(settings))
+        renderer = compile_templates(
+            spec, templates, links=Links.from_settings(settings), logical_at=run.logical_at
+        )
         is_exempt = warehouse.read_run(settings, run_key).consent is Consent.EXEMPT
         policies = load_policies(settings.project / "dags", relative_to=settings.project)
+        is_seeds = batch_number == SEED_BATCH
+        if is_seeds and not may_seed(spec, policies):
+            return delivery.BatchResult({}, newly_accepted=0, already_settled=0, retry_at=None)
+        send_hours = SendHours(
+            spec.send_time,
+            () if is_exempt else policies.quiet_hours,
+            decided_at=run.decided_at,
+            valid_until=run.valid_until,
+        )
+        batch = delivery.Batch(
+            run_key=run_key,
+            channel=channel,
+            number=batch_number,
+            topic=spec.topic,
+            is_exempt=is_exempt,
+            policy=spec.delivery.policy,
+            # A print file is one hand-over, whole or not at all.
+            window=spec.delivery.batch_size if channel == "direct_mail" else spec.delivery.window,
+            decided_at=run.decided_at,
+            not_before=seeds_send_at(settings, run_key, channel)
+            if is_seeds
+            else warehouse.batch_send_at(settings, run_key, channel, batch_number),
+            valid_until=run.valid_until,
+        )
+        held = (
+            None
+            if is_seeds
+            else _held_by_wave(
+                store,
+                Gates(settings, store, run, spec),
+                batch,
+                clock=clock,
+                withhold=partial(
+                    _withhold_batch,
+                    settings,
+                    store,
+                    (run_key, channel, batch_number),
+                    DeliveryReason.WAVE_STOPPED,
+                    clock=clock,
+                ),
+            )
+        )
+        if held is not None:
+            return held
         return delivery.deliver_batch(
             store,
-            delivery.Batch(
-                run_key=run_key,
-                channel=channel,
-                number=batch_number,
-                topic=spec.topic,
-                is_exempt=is_exempt,
-                policy=spec.delivery.policy,
-                window=spec.delivery.window,
-                decided_at=run.decided_at,
-                not_before=warehouse.batch_send_at(settings, run_key, channel, batch_number),
-                valid_until=run.valid_until,
-            ),
-            rows=partial(_rows, settings, run_key, channel, batch_number),
+            batch,
+            rows=partial(seed_rows, settings, spec, run_key, channel)
+            if is_seeds
+            else partial(_rows, settings, run_key, channel, batch_number),
             renderer=renderer,
-            open_sender=lambda: open_sender(part, account, clock, run_key=run_key),
+            open_sender=lambda: open_sender(
+                part,
+                account,
+                clock,
+                run_key=run_key,
+                secret=settings.signing_secret(),
+                allowed_hosts=policies.webhook_hosts,
+            ),
             owner=owner,
             lease=timedelta(seconds=settings.lease_seconds),
             clock=clock,
-            hours=SendHours(
-                spec.send_time,
-                () if is_exempt else policies.quiet_hours,
-                decided_at=run.decided_at,
-                valid_until=run.valid_until,
-            ),
+            hours=None if is_seeds else send_hours,
             progress=progress,
         )
+
+
+def _held_by_wave(
+    store: Store, gates: Gates, batch: delivery.Batch, *, clock: Clock, withhold: Callable[[], int]
+) -> delivery.BatchResult | None:
+    """What becomes of a batch whose wave may not leave: it waits, or is withheld for good.
+
+    None: it may leave, or it is for ``delivery`` to say why not (its time has not come, its run is closed,
+    its validity is over), or it is finished.
+    """
+    now = clock()
+    wave = gates.wave_of(batch.channel, batch.number)
+    is_finished = store.batches.get(batch.run_key, batch.channel, batch.number).finished_at is not None
+    if wave is None or is_finished or store.runs.require(batch.run_key).state is not RunState.CHECKED:
+        return None
+    if now > batch.valid_until:
+        gate: WaveGate | WaveWaits | None = gates.stopped(wave)
+    else:
+        gate = gates.ask(wave, now) if now >= batch.not_before else None
+    if isinstance(gate, WaveWaits):
+        return delivery.BatchResult({}, newly_accepted=0, already_settled=0, retry_at=gate.until)
+    if gate is None or gate.result is GateResult.PASSED:
+        return None
+    log.warning("%s", gate_line(gate))
+    withhold()
+    tally = store.ledger.tally(batch.run_key, batch.channel, batch.number)
+    return delivery.BatchResult(tally.counts, newly_accepted=0, already_settled=0, retry_at=None)
 
 
 def withhold_closed(settings: Settings, store: Store, run: Run, *, clock: Clock) -> int:
@@ -131,22 +212,37 @@ def settle_overdue(settings: Settings, run_key: str, *, clock: Clock) -> int:
 
 def _withhold(settings: Settings, store: Store, run: Run, reason: DeliveryReason, *, clock: Clock) -> int:
     spec, _ = thaw(run.spec_json)
+    gates = Gates(settings, store, run, spec)
     withheld = 0
     for part in spec.channels:
         for number, size in warehouse.batch_sizes(settings, run.run_key, part.kind).items():
             store.batches.register(run.run_key, part.kind, number, size)
-            withheld += delivery.withhold_batch(
-                store,
-                run.run_key,
-                part.kind,
-                number,
-                rows=partial(_rows, settings, run.run_key, part.kind, number),
-                reason=reason,
-                owner=f"withhold {uuid.uuid4().hex[:8]}",
-                lease=timedelta(seconds=settings.lease_seconds),
-                clock=clock,
-            )
+            wave = gates.wave_of(part.kind, number)
+            is_stopped = wave is not None and gates.stopped(wave) is not None
+            its_reason = DeliveryReason.WAVE_STOPPED if is_stopped else reason
+            which = (run.run_key, part.kind, number)
+            withheld += _withhold_batch(settings, store, which, its_reason, clock=clock)
     return withheld
+
+
+def _withhold_batch(
+    settings: Settings,
+    store: Store,
+    which: tuple[str, str, int],
+    reason: DeliveryReason,
+    *,
+    clock: Clock,
+) -> int:
+    """Settle what is left of one batch, given by run, channel and number; returns how many messages."""
+    return delivery.withhold_batch(
+        store,
+        *which,
+        rows=partial(_rows, settings, *which),
+        reason=reason,
+        owner=f"withhold {uuid.uuid4().hex[:8]}",
+        lease=timedelta(seconds=settings.lease_seconds),
+        clock=clock,
+    )
 
 
 def channel_of(spec: Campaign, kind: str) -> Channel:

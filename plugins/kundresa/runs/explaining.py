@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from kundresa import warehouse
+from kundresa.runs.checking import require_campaign
 from kundresa.runs.planning import masked
+from kundresa.runs.rules_told import Facts, RuleResult, local_time, tell_rules
 from kundresa.settings import Settings
-from kundresa.spec.campaign import MaxSize
+from kundresa.spec.campaign import Campaign
 from kundresa.spec.frozen import thaw
-from kundresa.spec.vocabulary import DecisionReason, Verdict
-from kundresa.store import LedgerLine, Run, open_store
+from kundresa.spec.loading import load_campaign
+from kundresa.spec.policies import Policies, load_policies
+from kundresa.spec.vocabulary import Consent, DecisionReason, Verdict
+from kundresa.store import LedgerLine, OptOut, Run, open_store
+from kundresa.store.opt_outs import EVERY_TOPIC
 
 
 class PersonNotFound(Exception):
@@ -20,24 +26,27 @@ class PersonNotFound(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class RuleResult:
-    """One rule, in the order in which the rules count. ``value`` is what it looked at."""
-
-    rule: str
-    passed: bool
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
 class Explanation:
-    """One line of the account: what was decided about a person on one channel, and what became of it."""
+    """One line of the account: what was decided about a person on one channel, and what became of it.
+
+    ``considered_by`` are the included segments that the person was in then, each with since when. The address
+    is masked. ``send_at_local`` is by the person's own clock; None when their zone is unknown.
+    """
 
     run_key: str
     campaign: str
+    profile_id: str
+    entity_id: str
     channel: str
     outcome: str
     reason: str | None
     variant: str | None
+    address: str | None
+    decided_at: datetime
+    send_at: datetime
+    send_at_local: str | None
+    batch_number: int | None
+    considered_by: tuple[dict[str, Any], ...]
     rules: tuple[RuleResult, ...]
     delivery: dict[str, Any] | None
 
@@ -50,113 +59,170 @@ def explain(settings: Settings, person: str, campaign: str | None = None) -> lis
     Raises:
         PersonNotFound: when nobody, or more than one profile, answers to it.
         NothingPublished: before the first build.
+        SpecError: when today's policies are not valid.
     """
-    profiles = warehouse.find_profiles(settings, person)
-    if len(profiles) != 1:
-        which = f"{len(profiles)} profiles: {', '.join(sorted(profiles)[:5])}" if profiles else "nobody"
-        raise PersonNotFound(f"{person!r} is {which}")
-    decisions = warehouse.person_decisions(settings, profiles[0], campaign)
+    profile_id = _one_profile(settings, person)
+    decisions = warehouse.person_decisions(settings, profile_id, campaign)
+    if not decisions:
+        return []
+    addresses = sorted({each["address"] for each in decisions if each["address"]})
     with open_store(settings.store_url) as store:
         lines = store.ledger.lines([decision["message_id"] for decision in decisions])
         runs = {key: store.runs.require(key) for key in {decision["run_key"] for decision in decisions}}
+        opt_outs = store.opt_outs.of(profile_id=profile_id, addresses=addresses)
+    known = _Known(
+        settings=settings,
+        policies=load_policies(settings.project / "dags", relative_to=settings.project),
+        specs={key: thaw(run.spec_json)[0] for key, run in runs.items()},
+        decisions=decisions,
+        memberships=warehouse.person_memberships(settings, profile_id),
+        answers=[*warehouse.person_answers(settings, profile_id), *map(_as_answer, opt_outs)],
+        contact_points=warehouse.person_addresses(settings, profile_id),
+        suppressions=warehouse.address_suppressions(settings, addresses),
+    )
     return [
-        _explain(decision, runs[decision["run_key"]], lines.get(decision["message_id"]))
+        _explain(decision, runs[decision["run_key"]], lines.get(decision["message_id"]), known)
         for decision in decisions
     ]
 
 
-def _explain(decision: Mapping[str, Any], run: Run, line: LedgerLine | None) -> Explanation:
+def why_not_considered(settings: Settings, person: str, campaign: str) -> str:
+    """Of a person whom no run of a campaign has considered: which of its segments they are in today.
+
+    Raises:
+        PersonNotFound, CampaignNotFound, SpecError, NothingPublished.
+    """
+    require_campaign(settings, campaign)
+    audience = load_campaign(settings.campaigns / campaign, relative_to=settings.project).audience
+    memberships = warehouse.person_memberships(settings, _one_profile(settings, person))
+    current = {each["segment"] for each in memberships if each["exited_at"] is None}
+    included = [name for name in audience.include if name in current]
+    excluded = [name for name in audience.exclude if name in current]
+    if not included:
+        return f"today in none of {', '.join(audience.include)}, which {campaign} includes"
+    also = f", and in {', '.join(excluded)}, which it excludes" if excluded else ""
+    return f"today in {', '.join(included)}, which {campaign} includes{also}: its next run considers them"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is read once for all lines of a person."""
+
+    settings: Settings
+    policies: Policies
+    specs: Mapping[str, Campaign]
+    decisions: Sequence[Mapping[str, Any]]
+    memberships: list[dict[str, Any]]
+    answers: Sequence[Mapping[str, Any]]
+    contact_points: Sequence[Mapping[str, Any]]
+    suppressions: Sequence[Mapping[str, Any]]
+
+
+def _one_profile(settings: Settings, person: str) -> str:
+    profiles = warehouse.find_profiles(settings, person)
+    if len(profiles) != 1:
+        which = f"{len(profiles)} profiles: {', '.join(sorted(profiles)[:5])}" if profiles else "nobody"
+        raise PersonNotFound(f"{person!r} is {which}")
+    return profiles[0]
+
+
+def _as_answer(opt_out: OptOut) -> dict[str, Any]:
+    return {
+        "channel": opt_out.channel,
+        "topic": opt_out.topic,
+        "status": "no",
+        "source": opt_out.source,
+        "recorded_at": opt_out.recorded_at,
+    }
+
+
+def _explain(decision: Mapping[str, Any], run: Run, line: LedgerLine | None, known: _Known) -> Explanation:
     outcome, reason = decision["verdict"], decision["reason"]
     if decision["verdict"] == Verdict.SEND:
         outcome = str(line.state) if line else "pending"
         reason = line.reason if line else None
+    facts = _facts(decision, run, known)
     return Explanation(
         run_key=run.run_key,
         campaign=run.campaign,
+        profile_id=decision["profile_id"],
+        entity_id=decision["entity_id"],
         channel=decision["channel"],
         outcome=outcome,
         reason=reason,
         variant=decision["variant"],
-        rules=tuple(_rules(decision, run)),
+        address=masked(decision["address"]) if decision["address"] else None,
+        decided_at=decision["decided_at"],
+        send_at=decision["send_at"],
+        send_at_local=local_time(decision["send_at"], decision["time_zone"]),
+        batch_number=decision["batch_number"],
+        considered_by=tuple(
+            {"segment": each["segment"], "since": each["entered_at"]}
+            for each in facts.memberships
+            if each["segment"] in facts.spec.audience.include
+            and each["entity_id"] in ("", decision["entity_id"])
+        ),
+        rules=tuple(tell_rules(decision, facts)),
         delivery=line.as_dict() if line else None,
     )
 
 
-def _rules(decision: Mapping[str, Any], run: Run) -> list[RuleResult]:
-    failed = set(filter(None, decision["failed_rules"].split(",")))
-    values = _values(decision, run)
-    return [RuleResult(rule.value, rule.value not in failed, values[rule]) for rule in DecisionReason]
-
-
-def _values(decision: Mapping[str, Any], run: Run) -> dict[DecisionReason, str]:
-    """What each rule looked at, in words."""
-    spec, _ = thaw(run.spec_json)
-    channel, address = decision["channel"], decision["address"]
-    channels = ", ".join(each.kind for each in spec.channels)
-    consent = f"consent for {channel} × {spec.topic}: {decision['consent_status']}"
-    if decision["consent_status"] == "unknown" and not _failed(decision, DecisionReason.CONSENT_UNKNOWN):
-        consent += "; this topic needs none"
-    holdout = (
-        f"bucket {decision['holdout_bucket']} of 10,000, held out below {round(spec.holdout.percent * 100)}"
-    )
-    capped, outranked = _pressure(decision)
-    return {
-        DecisionReason.IN_EXCLUDED_SEGMENT: f"in {decision['excluded_by_segment']}"
-        if decision["excluded_by_segment"]
-        else f"in none of {', '.join(spec.audience.exclude) or '(no segment is excluded)'}",
-        DecisionReason.ALREADY_SENT: f"the last one is of {decision['already_sent_at']:%Y-%m-%d %H:%M}Z"
-        if decision["already_sent_at"]
-        else "none that is too recent",
-        DecisionReason.NOT_IN_SAMPLE: "no sample"
-        if decision["sample_bucket"] is None
-        else f"bucket {decision['sample_bucket']} of 10,000, in the sample below "
-        f"{round(spec.audience.sample * 100)}",
-        DecisionReason.CONTACT_POINT_MISSING: f"{channel} address {'known' if address else 'missing'}",
-        DecisionReason.ADDRESS_INVALID: masked(address) if address else "no address",
-        DecisionReason.NOT_ON_ALLOW_LIST: masked(address) if address else "no address",
-        DecisionReason.SUPPRESSED: decision["suppression_reason"] or "not suppressed",
-        DecisionReason.CONSENT_DENIED: consent,
-        DecisionReason.CONSENT_UNKNOWN: consent,
-        DecisionReason.TIME_ZONE_UNKNOWN: decision["time_zone"] or "unknown",
-        DecisionReason.OUT_OF_HOURS: _hours(decision, run),
-        DecisionReason.ANOTHER_ENTITY_CHOSEN: f"one message per {spec.audience.one_per.value}",
-        DecisionReason.DUPLICATE_ADDRESS: "one message per address",
-        DecisionReason.ANOTHER_CHANNEL_CHOSEN: f"{spec.channel_choice.value} of {channels}",
-        DecisionReason.CAPPED: capped,
-        DecisionReason.OUTRANKED: outranked,
-        DecisionReason.OVER_MAX_SIZE: _size(decision, spec.audience.max_size),
-        DecisionReason.GLOBAL_HOLDOUT: "not asked"
-        if decision["global_holdout_bucket"] is None
-        else f"bucket {decision['global_holdout_bucket']} of 10,000",
-        DecisionReason.HOLDOUT: holdout,
-    }
-
-
-def _failed(decision: Mapping[str, Any], rule: DecisionReason) -> bool:
-    return rule in decision["failed_rules"].split(",")
-
-
-def _pressure(decision: Mapping[str, Any]) -> tuple[str, str]:
-    """What the caps said of earlier messages, and of those that were decided together with this one."""
-    # None: a run of before there were caps.
-    priority = "no priority" if decision["priority"] is None else f"priority {decision['priority']:g}"
-    if decision["cap"] is None:
-        return "no cap is reached", f"nobody went first, {priority}"
-    count = decision["cap_messages"]
-    full = f"cap {decision['cap']} is full: {count} {'message counts' if count == 1 else 'messages count'}"
-    if decision["outranked_by"] is None:
-        return full, f"nobody went first, {priority}"
-    return (
-        "earlier messages leave room",
-        f"{decision['outranked_by']} took the last place: {full}, {priority}",
+def _facts(decision: Mapping[str, Any], run: Run, known: _Known) -> Facts:
+    spec, decided_at = known.specs[run.run_key], decision["decided_at"]
+    channel, address = decision["channel"], (decision["address"] or "").lower()
+    consent = warehouse.read_run(known.settings, run.run_key).consent
+    failed = decision["failed_rules"].split(",")
+    return Facts(
+        spec=spec,
+        policies=known.policies,
+        consent=consent,
+        decided_at=decided_at,
+        valid_until=run.valid_until,
+        memberships=warehouse.held_at(known.memberships, decided_at),
+        answers=_answers(known.answers, spec, channel, consent, decided_at),
+        suppressions=[
+            each
+            for each in known.suppressions
+            if each["channel"] == channel and each["address"].lower() == address
+        ],
+        invalid_reason=next(
+            (
+                each["invalid_reason"]
+                for each in known.contact_points
+                if each["channel"] == channel and each["address"].lower() == address
+            ),
+            None,
+        ),
+        others_at_address=warehouse.others_at_address(
+            known.settings, run.run_key, channel, address, decision["profile_id"]
+        )
+        if DecisionReason.DUPLICATE_ADDRESS in failed
+        else (),
+        chosen_channels=[
+            other["channel"]
+            for other in known.decisions
+            if other["run_key"] == run.run_key
+            and other["entity_id"] == decision["entity_id"]
+            and other["verdict"] in (Verdict.SEND, Verdict.HOLDOUT)
+        ],
     )
 
 
-def _size(decision: Mapping[str, Any], size: MaxSize | None) -> str:
-    return f"place {decision['size_rank']:,}, {size.messages:,} at most" if size else "no maximum size"
-
-
-def _hours(decision: Mapping[str, Any], run: Run) -> str:
-    if _failed(decision, DecisionReason.OUT_OF_HOURS):
-        return f"no permitted time until {run.valid_until:%Y-%m-%d %H:%M}Z"
-    return f"may leave from {decision['send_at']:%Y-%m-%d %H:%M}Z on"
+def _answers(
+    answers: Sequence[Mapping[str, Any]],
+    spec: Campaign,
+    channel: str,
+    consent: Consent,
+    decided_at: datetime,
+) -> list[Mapping[str, Any]]:
+    """Those that count, by the rules of ``int_decisions__answers``, and that were there then, the latest
+    first. A no recorded since is not one that decided."""
+    topics = {spec.topic} if consent is Consent.EXEMPT else {spec.topic, EVERY_TOPIC}
+    counting = [
+        each
+        for each in answers
+        if each["channel"] == channel
+        and each["topic"] in topics
+        and each["recorded_at"].astimezone(UTC) <= decided_at
+    ]
+    return sorted(counting, key=lambda each: each["recorded_at"], reverse=True)

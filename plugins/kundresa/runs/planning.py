@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from kundresa import warehouse
 from kundresa.content import Links, Renderer, RenderError, compile_templates
 from kundresa.runs.checking import require_campaign
+from kundresa.runs.comparing import Comparison, compare, previous_runs
+from kundresa.runs.estimating import Cost, Duration, Rate, estimate_cost, estimate_durations, observed_rate
 from kundresa.runs.opening import new_run
+from kundresa.runs.overlapping import Overlaps, find_overlaps
+from kundresa.runs.power import ASSUMED_BASE_RATE, BaseRate, Comparability, comparisons
 from kundresa.runs.readiness import AudienceNotReady, SegmentNotPublished, require_ready
 from kundresa.runs.reservations import ledger_news
 from kundresa.runs.run_rows import open_run_row
+from kundresa.runs.waterfall import Waterfall, waterfalls
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.frozen import thaw
-from kundresa.spec.messages import EmailContent
+from kundresa.spec.messages import (
+    Content,
+    DirectMailContent,
+    EmailContent,
+    PushContent,
+    SmsContent,
+    WebhookContent,
+)
 from kundresa.spec.policies import allow_list, exempt_topics, load_policies
 from kundresa.spec.vocabulary import Trigger, Verdict
-from kundresa.store import NewRun, open_store
+from kundresa.store import NewRun, Run, open_store
+
+REACTION_TIME = timedelta(days=7)
+"""How long ago a run must be for its people to show what share of them reacts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +52,28 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Power:
+    """What the plan's groups can show. ``base_rate`` is the share that reacts without the message."""
+
+    base_rate: BaseRate
+    comparisons: tuple[Comparability, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """``counts`` has one entry per channel, verdict, reason and variant; ``send_hours`` one per channel and
-    hour in which messages become free to leave."""
+    hour in which messages become free to leave. ``previous`` is None when the campaign has no earlier run
+    that was decided, ``power`` when it has neither holdout nor experiment."""
 
     campaign: str
     planned_at: datetime
     counts: tuple[warehouse.DecisionCount, ...]
+    waterfalls: tuple[Waterfall, ...]
+    previous: Comparison | None
+    overlaps: Overlaps
+    cost: Cost
+    durations: tuple[Duration, ...]
+    power: Power | None
     send_hours: tuple[warehouse.SendHour, ...]
     samples: tuple[Sample, ...]
     warnings: tuple[str, ...]
@@ -56,6 +86,8 @@ def plan_campaign(
     now: datetime,
     as_of: datetime | None = None,
     samples: int = 2,
+    base_rate: float | None = None,
+    effect: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Plan:
     """Decide a campaign on the published marts, in a scratch warehouse that is thrown away.
@@ -64,6 +96,9 @@ def plan_campaign(
         as_of: a past instant, to decide on the people, segments, consents and addresses as they were known
             then, by the histories in the current publication. The campaign and its templates are today's.
             None: as of now.
+        base_rate: the share (0 to 1) that reacts without the message, for the power; None: as observed in
+            the campaign's previous runs, or assumed.
+        effect: the increase over it (a share) for which the sample size is to be told.
 
     Raises:
         ValueError: when ``as_of`` is in the future.
@@ -95,8 +130,9 @@ def plan_campaign(
             [open_run_row(run, spec, policies, moment)],
             exempt_topics=exempt_topics(policies),
             allow_list=allow_list(policies),
-            opt_outs=_until(moment, store.opt_outs.rows()),
-            suppressions=_until(moment, store.suppressions.rows()),
+            opt_outs=recorded_until(moment, store.opt_outs.rows()),
+            opt_ins=recorded_until(moment, store.answers.opt_in_rows()),
+            suppressions=recorded_until(moment, store.suppressions.rows()),
             stopped_runs=news.stopped_runs,
             ledger_news=news.messages,
             scratch=Path(folder),
@@ -105,12 +141,86 @@ def plan_campaign(
         ) as planned:
             counts = tuple(planned.counts())
             hours = tuple(planned.send_hours())
-            written = _samples(_plan_renderer(settings, spec, templates), spec, planned, samples)
-    warnings = [*_readiness(settings, run, spec, now, as_of), *_warnings(spec, counts)]
-    return Plan(campaign, moment, counts, hours, tuple(written), tuple(warnings))
+            written = _samples(
+                _plan_renderer(settings, spec, templates, run.logical_at), spec, planned, samples
+            )
+            with warehouse.plan_questions(settings, planned) as questions:
+                parts = tuple(waterfalls(counts, questions.waves()))
+                earlier = previous_runs(settings, store, campaign, moment)
+                overlaps = find_overlaps(
+                    settings,
+                    spec,
+                    policies,
+                    at=moment,
+                    shared_people=lambda audience: questions.shared_people(
+                        audience.include, audience.exclude, moment
+                    ),
+                )
+                power = _power(spec, questions, earlier, moment, base_rate=base_rate, effect=effect)
+        rates: dict[str, Rate | None] = {
+            part.kind: observed_rate(store, earlier, part.kind, part.account, before=moment)
+            for part in spec.channels
+        }
+    limit = spec.quality.max_change_percent
+    return Plan(
+        campaign=campaign,
+        planned_at=moment,
+        counts=counts,
+        waterfalls=parts,
+        previous=compare(settings, earlier[0], parts, max_change_percent=limit) if earlier else None,
+        overlaps=overlaps,
+        cost=estimate_cost(policies.costs, parts),
+        durations=tuple(estimate_durations(spec, hours, rates, planned_at=moment)),
+        power=power,
+        send_hours=hours,
+        samples=tuple(written),
+        warnings=(*_readiness(settings, run, spec, now, as_of), *_warnings(spec, counts)),
+    )
 
 
-def _until(moment: datetime, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+def _power(
+    spec: Campaign,
+    questions: warehouse.PlanQuestions,
+    earlier: Sequence[Run],
+    moment: datetime,
+    *,
+    base_rate: float | None,
+    effect: float | None,
+) -> Power | None:
+    if spec.holdout.percent == 0 and spec.experiment is None:
+        return None
+    people = questions.people()
+    base = BaseRate(base_rate, "as given") if base_rate is not None else _observed(questions, earlier, moment)
+    groups = comparisons(
+        spec,
+        held_out=people.held_out,
+        sent=people.sent,
+        variants=people.variants,
+        base_rate=base.rate,
+        effect=effect,
+    )
+    return Power(base, tuple(groups))
+
+
+def _observed(questions: warehouse.PlanQuestions, earlier: Sequence[Run], moment: datetime) -> BaseRate:
+    """Who has ordered since the latest previous run that people had some time to react to, those who were
+    held out included: when the message does nothing, they are alike."""
+    for run in earlier:
+        if run.decided_at is None or moment - run.decided_at < REACTION_TIME:
+            continue
+        seen = questions.ordered_since(run.run_key, run.decided_at)
+        if 0 < seen.ordered < seen.people:
+            days = (moment - run.decided_at).days
+            basis = (
+                f"{seen.ordered:,} of {seen.people:,} people of {run.run_key} have ordered in the "
+                f"{days} days since"
+            )
+            return BaseRate(seen.ordered / seen.people, basis)
+    basis = f"assumed: no earlier run of {REACTION_TIME.days} days or more ago shows one"
+    return BaseRate(ASSUMED_BASE_RATE, basis)
+
+
+def recorded_until(moment: datetime, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """What had been recorded by then."""
     return (row for row in rows if row["recorded_at"] <= moment)
 
@@ -128,9 +238,12 @@ def _readiness(
     return []
 
 
-def _plan_renderer(settings: Settings, spec: Campaign, templates: Mapping[str, str]) -> Renderer:
+def _plan_renderer(
+    settings: Settings, spec: Campaign, templates: Mapping[str, str], logical_at: datetime
+) -> Renderer:
     """A plan's links lead nowhere: they are signed with a secret that nothing accepts."""
-    return compile_templates(spec, templates, links=Links(settings.public_url, "a plan, not valid"))
+    links = Links(settings.public_url, "a plan, not valid")
+    return compile_templates(spec, templates, links=links, logical_at=logical_at)
 
 
 def _samples(
@@ -145,9 +258,22 @@ def _samples(
                 subject, text = None, f"cannot be written: {error}"
             else:
                 subject = rendered.subject if isinstance(rendered, EmailContent) else None
-                text = rendered.text
+                text = shown_text(rendered)
             written.append(Sample(part.kind, row["variant"], masked(row["address"]), subject, text))
     return written
+
+
+def shown_text(content: Content) -> str:
+    """What a person would read of it."""
+    match content:
+        case EmailContent() | SmsContent():
+            return content.text
+        case PushContent():
+            return "\n".join([content.title, content.body, *([content.link] if content.link else [])])
+        case WebhookContent():
+            return content.payload
+        case DirectMailContent():
+            return " | ".join(content.values)
 
 
 def masked(address: str) -> str:
@@ -166,21 +292,3 @@ def _warnings(spec: Campaign, counts: tuple[warehouse.DecisionCount, ...]) -> li
         allowed = f"{bounds.min:,} to {bounds.max:,}"
         warnings.append(f"{send:,} messages are outside quality.rows ({allowed}): the gate would stop it")
     return warnings
-
-
-def counts_by_channel(counts: tuple[warehouse.DecisionCount, ...]) -> dict[str, dict[str, Any]]:
-    """Per channel: considered, send (by variant) and each reason."""
-    channels: dict[str, dict[str, Any]] = {}
-    for count in counts:
-        part = channels.setdefault(
-            count.channel, {"considered": 0, "send": 0, "variants": {}, "not_sent": {}}
-        )
-        part["considered"] += count.lines
-        if count.verdict == Verdict.SEND:
-            part["send"] += count.lines
-            if count.variant:
-                part["variants"][count.variant] = part["variants"].get(count.variant, 0) + count.lines
-        else:
-            reason = count.reason or "reason_missing"
-            part["not_sent"][reason] = part["not_sent"].get(reason, 0) + count.lines
-    return channels

@@ -42,12 +42,7 @@ def require_ready(
         NothingPublished: before the first build.
     """
     named = sorted({*audience.include, *audience.exclude})
-    missing = sorted(set(named) - warehouse.published_segments(settings))
-    if missing:
-        raise SegmentNotPublished(
-            f"{run_key} names segment {missing[0]}, which is not in the current publication: an "
-            "exclusion would exclude nobody. Build and publish the warehouse, then clear decide."
-        )
+    require_known(settings, run_key, audience)
     states = warehouse.segment_states(settings)
     reasons = [
         reason for name in named for reason in _against(states[name], audience, now) if reason is not None
@@ -60,6 +55,21 @@ def require_ready(
         look_again_at = min(now + LOOK_AGAIN, valid_until + timedelta(seconds=1))
         raise AudienceWaits(f"{message}; it waits until {valid_until:%Y-%m-%d %H:%M}Z", look_again_at)
     raise AudienceNotReady(message)
+
+
+def require_known(settings: Settings, who: str, audience: Audience) -> None:
+    """Nothing, when the current publication knows every segment of the audience.
+
+    Raises:
+        SegmentNotPublished: naming one, and who names it.
+        NothingPublished: before the first build.
+    """
+    missing = sorted({*audience.include, *audience.exclude} - warehouse.published_segments(settings))
+    if missing:
+        raise SegmentNotPublished(
+            f"{who} names segment {missing[0]}, which is not in the current publication: an "
+            "exclusion would exclude nobody. Build and publish the warehouse, then clear decide."
+        )
 
 
 def _against(state: warehouse.SegmentState, audience: Audience, now: datetime) -> list[str | None]:

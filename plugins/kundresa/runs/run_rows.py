@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from kundresa import warehouse
 from kundresa.runs.capping import run_caps
-from kundresa.runs.send_times import run_openings
+from kundresa.runs.limits import BEGINNING, run_budgets, run_capacities
+from kundresa.runs.send_times import wave_openings
 from kundresa.spec.buckets import (
     experiment_salt,
+    explore_salt,
     global_holdout_salt,
     holdout_salt,
     sample_salt,
     variant_buckets,
+    wave_salt,
 )
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.policies import Policies
 from kundresa.spec.vocabulary import Consent
+from kundresa.spec.waves import wave_buckets
 from kundresa.store import NewRun, Run
-
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-"""Before every message: what "never again" looks back to."""
 
 
 def open_run_row(
@@ -34,9 +36,14 @@ def open_run_row(
     topic = policies.topics.get(spec.topic)
     consent = topic.consent if topic else Consent.YES
     caps = run_caps(spec, policies, decided_at=decided_at, valid_until=run.valid_until)
-    openings = run_openings(spec, policies, decided_at=decided_at, valid_until=run.valid_until)
+    validity = {"decided_at": decided_at, "valid_until": run.valid_until}
+    capacities = run_capacities(spec, policies, **validity)
+    budgets = run_budgets(spec, policies, **validity)
+    waves = run_waves(spec, decided_at)
+    openings = wave_openings(spec, policies, waves, **validity)
     not_again_since = _not_again_since(spec, decided_at)
     size = spec.audience.max_size
+    best_hour = spec.send_time.best_hour if spec.send_time else None
     return warehouse.OpenRun(
         run_key=run.run_key,
         campaign=run.campaign,
@@ -58,18 +65,36 @@ def open_run_row(
         exclude=spec.audience.exclude,
         channels=tuple(channel.kind for channel in spec.channels),
         variants=tuple(variant_buckets(experiment)) if experiment else (),
-        history_from=_history_from(decided_at, not_again_since, caps),
+        history_from=min(_asked_from(decided_at, not_again_since, caps, capacities, budgets), default=None),
         not_again_since=not_again_since,
         one_per=spec.audience.one_per,
         sample_percent=spec.audience.sample,
         sample_salt=sample_salt(run.campaign),
         max_size=size.messages if size else None,
-        size_score=(size.score or "") if size else "",
+        size_score=(size.score or spec.audience.score or "") if size else "",
+        limit_score=spec.audience.score or "",
         consent=consent,
         is_allow_listed=policies.allow_list is not None,
         is_timed=openings is not None,
+        explore_percent=best_hour.explore if best_hour else None,
+        explore_salt=explore_salt(run.run_key) if best_hour else "",
         caps=caps,
+        capacities=capacities,
+        budgets=budgets,
         openings=openings or (),
+        wave_salt=wave_salt(run.run_key) if waves else "",
+        waves=waves,
+    )
+
+
+def run_waves(spec: Campaign, decided_at: datetime) -> tuple[warehouse.RunWave, ...]:
+    """The campaign's waves, from the decision on; none when it leaves all at once."""
+    waves = spec.waves
+    if waves is None:
+        return ()
+    return tuple(
+        warehouse.RunWave(number + 1, start, end, decided_at + number * waves.every)
+        for number, (start, end) in enumerate(wave_buckets(waves.shares))
     )
 
 
@@ -80,13 +105,21 @@ def _not_again_since(spec: Campaign, decided_at: datetime) -> datetime | None:
     return decided_at - again if isinstance(again, timedelta) else BEGINNING
 
 
-def _history_from(
-    decided_at: datetime, not_again_since: datetime | None, caps: tuple[warehouse.RunCap, ...]
-) -> datetime | None:
-    """The earliest message that a rule asks about; None when none does."""
-    instants = [] if not_again_since is None else [not_again_since]
+def _asked_from(
+    decided_at: datetime,
+    not_again_since: datetime | None,
+    caps: tuple[warehouse.RunCap, ...],
+    capacities: tuple[warehouse.RunCapacity, ...],
+    budgets: tuple[warehouse.RunBudget, ...],
+) -> Iterator[datetime]:
+    """For each rule that asks about earlier messages, the earliest that it asks about."""
+    if not_again_since is not None:
+        yield not_again_since
     for cap in caps:
         if cap.window_seconds is not None:
-            instants.append(decided_at - timedelta(seconds=cap.window_seconds))
-        instants += [start for _, start, _ in cap.periods]
-    return min(instants, default=None)
+            yield decided_at - timedelta(seconds=cap.window_seconds)
+        yield from (start for _, start, _ in cap.periods)
+    for capacity in capacities:
+        # Where there is room for nothing, nobody asks what was there before.
+        yield from (start for start, _, messages in capacity.periods if messages > 0)
+    yield from (budget.starts_at for budget in budgets if budget.is_shared)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -13,7 +14,7 @@ from kundresa.spec.campaign import Campaign
 from kundresa.spec.fields import time_zones
 from kundresa.spec.opening_hours import Rules, Stretch, opening, stretches
 from kundresa.spec.policies import Policies
-from kundresa.spec.send_time import EXCLUDE, QuietHours, SendTime
+from kundresa.spec.send_time import EXCLUDE, MAX_WAIT, QuietHours, SendTime
 from kundresa.spec.vocabulary import Consent, Outside
 
 ANYWHERE = ""
@@ -25,6 +26,10 @@ def run_openings(
 ) -> tuple[warehouse.RunOpening, ...] | None:
     """One for each time zone, and in each for every country that quiet hours name and for all the others.
 
+    Where the campaign asks for the best hour there is one for each hour of the day as well, which waits for
+    it as ``send_time.at`` does, unless it comes later than ``best_hour.within``; the one without an hour is
+    for people of whom no best one is known.
+
     People whose zone is unknown have those of ``send_time.unknown_time_zone``. With ``exclude`` they have
     none, except in countries where no hours hold at all: what the zone is does not matter there.
 
@@ -33,8 +38,9 @@ def run_openings(
     send_time = spec.send_time or SendTime()
     topic = policies.topics.get(spec.topic)
     is_exempt = topic is not None and topic.consent is Consent.EXEMPT
+    best_hour = send_time.best_hour
     rules = country_rules(send_time, () if is_exempt else policies.quiet_hours)
-    if all(each.is_always for each in rules.values()):
+    if best_hour is None and all(each.is_always for each in rules.values()):
         return None
     zones: dict[str, tuple[Stretch, ...]] = {
         name: stretches(zone, decided_at, valid_until) for name, zone in _zones().items()
@@ -47,20 +53,61 @@ def run_openings(
             known[clock, rule] = opening(clock, rule, decided_at=decided_at, valid_until=valid_until)
         return known[clock, rule]
 
+    def in_hour(clock: tuple[Stretch, ...], rule: Rules, hour: int | None) -> datetime | None:
+        if best_hour is None or hour is None:
+            return opens_at(clock, rule)
+        hourly = Rules(at=f"{hour:02d}:00")
+        last = decided_at + best_hour.within
+        too_late = best_hour.within < MAX_WAIT and (
+            (opened := opens_at(clock, hourly)) is None or opened > last
+        )
+        return opens_at(clock, rule if too_late else replace(rule, at=hourly.at))
+
+    hours: tuple[int | None, ...] = (None,) if best_hour is None else (None, *range(24))
     openings = [
-        warehouse.RunOpening(zone, country, opens_at(clock, rule))
+        warehouse.RunOpening(zone, country, in_hour(clock, rule, hour), hour=hour)
         for zone, clock in zones.items()
         for country, rule in rules.items()
+        for hour in hours
     ]
     fallback = send_time.unknown_time_zone
     openings += [
         warehouse.RunOpening(
-            ANYWHERE, country, opens_at(zones["UTC" if fallback == EXCLUDE else fallback], rule)
+            ANYWHERE,
+            country,
+            in_hour(zones["UTC" if fallback == EXCLUDE else fallback], rule, hour),
+            hour=hour,
         )
         for country, rule in rules.items()
-        if fallback != EXCLUDE or rule.is_always
+        if fallback != EXCLUDE or (rule.is_always and best_hour is None)
+        for hour in hours
     ]
     return tuple(openings)
+
+
+def wave_openings(
+    spec: Campaign,
+    policies: Policies,
+    waves: Sequence[warehouse.RunWave],
+    *,
+    decided_at: datetime,
+    valid_until: datetime,
+) -> tuple[warehouse.RunOpening, ...] | None:
+    """As :func:`run_openings`, for each wave from its own start on. A wave that would start after the
+    validity, as in a run that is decided late, has none."""
+    if not waves:
+        return run_openings(spec, policies, decided_at=decided_at, valid_until=valid_until)
+    found: list[warehouse.RunOpening] = []
+    for wave in waves:
+        is_late = wave.starts_at > valid_until
+        start = decided_at if is_late else wave.starts_at
+        openings = run_openings(spec, policies, decided_at=start, valid_until=valid_until)
+        if openings is None:
+            return None
+        found += [
+            replace(each, wave=wave.wave, opens_at=None if is_late else each.opens_at) for each in openings
+        ]
+    return tuple(found)
 
 
 def country_rules(send_time: SendTime, quiet_hours: tuple[QuietHours, ...]) -> dict[str, Rules]:

@@ -93,6 +93,7 @@ def build_warehouse(
         warehouse.ensure_exports(settings)
         warehouse.export_opt_outs(settings, store.opt_outs.rows())
         warehouse.export_suppressions(settings, store.suppressions.rows())
+        warehouse.export_feedback(settings, store.feedback.all_rows())
     return warehouse.build_warehouse(
         settings, as_of=as_of, accepted_segments=accepted_segments, progress=progress
     ).build_id
@@ -109,7 +110,8 @@ def check_marts(settings: Settings, build_id: str) -> GateOutcome:
 
 
 def promote(settings: Settings, build_id: str) -> None:
-    """Make a candidate the current publication."""
+    """Make a candidate the current publication, with the index that the public service answers from."""
+    warehouse.write_people_index(settings, build_id)
     warehouse.promote(settings, build_id)
 
 

@@ -20,3 +20,10 @@ class Faults:
     http_status: int = 503
     http_retry_after: str = ""
     """Value of the Retry-After header; empty sends none."""
+    push_every: int = 0
+    push_fault: Literal["answer", "drop", "refuse", "go_away"] = "answer"
+    """Answer with what follows; close the connection; reset the stream as not looked at; close it in order,
+    with this and later requests not looked at."""
+    push_status: int = 503
+    push_body: str = '{"reason": "ServiceUnavailable"}'
+    push_retry_after: str = ""

@@ -30,6 +30,7 @@ PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; 
 MAIL_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
 """A mail's own HTML: shown in a frame of no origin, without scripts, loading nothing."""
 
+_NAMES = {"sms": "Text message", "push": "Notification", "webhook": "Webhook", "direct_mail": "Letter"}
 _environment = Environment(
     loader=PackageLoader("kundresa.sandbox"),
     autoescape=select_autoescape(default=True),
@@ -72,6 +73,7 @@ def _list(folder: Path, request: Request) -> Response:
             "counts": counts,
             "runs": sorted({count.run_key for count in counts}),
             "total": sum(count.arrivals for count in counts),
+            "channels": sorted({count.channel for count in counts}),
             "channel": channel or "",
             "run": run_key or "",
             "page": page,
@@ -99,7 +101,7 @@ def _message(folder: Path, request: Request) -> Response:
         values["text"] = _body(mail, "plain")
         values["has_html"] = bool(_body(mail, "html"))
     else:
-        values["subject"] = f"Text message to {row.recipient}"
+        values["subject"] = f"{_NAMES.get(row.channel, row.channel)} to {row.recipient}"
         values["headers"] = [("From", row.sender), ("To", row.recipient), ("Idempotency-Key", row.message_id)]
         values["text"] = row.body.decode("utf-8", "replace")
         values["has_html"] = False
@@ -155,7 +157,12 @@ def _body(mail: EmailMessage, kind: str) -> str:
 
 def _summary(row: Received) -> dict[str, Any]:
     """One line of the list. A text message's subject is its beginning."""
-    text = _decoded(row.subject) if row.channel == "email" else row.body.decode("utf-8", "replace")[:120]
+    if row.channel == "email":
+        text = _decoded(row.subject)
+    elif row.channel == "push":
+        text = row.subject
+    else:
+        text = row.body.decode("utf-8", "replace")[:120]
     return {"row": row, "subject": text or "(none)", "received_at": _moment(row)}
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import quote
 
 START_TIMEOUT = 30.0
 """Seconds. It takes under one; a loaded machine with a cold cache has taken eight."""
@@ -33,6 +34,7 @@ class Sandbox:
         self.home = home
         self.smtp_port = smtp_port
         self.http_port = http_port
+        self.push_port = 0
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -55,6 +57,18 @@ class Sandbox:
         """The connection of a text message account that leads here."""
         return f"http://127.0.0.1:{self.http_port}/2010-04-01/Accounts/sandbox/Messages.json"
 
+    def fcm_uri(self, key_file: Path) -> str:
+        """The connection of an FCM account that leads here. Any RSA key will do; ``key_file`` is PEM."""
+        key = quote(key_file.read_text(), safe="")
+        token_uri = quote(f"http://127.0.0.1:{self.http_port}/token", safe="")
+        login = f"sandbox%40example.iam:{key}"
+        query = f"security=none&project=sandbox&token_uri={token_uri}"
+        return f"fcm://{login}@127.0.0.1:{self.push_port}/?{query}"
+
+    def hook_uri(self, secret: str) -> str:
+        """The connection of a webhook account that leads here; the policies must permit 127.0.0.1."""
+        return f"http://:{quote(secret, safe='')}@127.0.0.1:{self.http_port}/hooks/sandbox?private=allowed"
+
     def start(self) -> Sandbox:
         """Returns when both ports answer.
 
@@ -67,6 +81,7 @@ class Sandbox:
         log = self.home / "sandbox.log"
         command = [sys.executable, "-m", "kundresa.sandbox", "--home", str(self.home)]
         command += ["--smtp-port", str(self.smtp_port), "--http-port", str(self.http_port)]
+        command += ["--push-port", str(self.push_port)]
         with log.open("w") as errors:
             # A session of its own: Ctrl-C in the terminal reaches whoever started it, who stops it.
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -80,7 +95,7 @@ class Sandbox:
             process.communicate()
             raise SandboxError(f"the sandbox did not start: {log.read_text().strip() or 'no answer in time'}")
         ports = json.loads(line)
-        self.smtp_port, self.http_port = ports["smtp"], ports["http"]
+        self.smtp_port, self.http_port, self.push_port = ports["smtp"], ports["http"], ports["push"]
         self._process = process
         return self
 

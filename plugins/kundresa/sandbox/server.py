@@ -1,4 +1,4 @@
-"""Running the sandbox: SMTP and HTTP on the loopback interface, in one event loop."""
+"""Running the sandbox: SMTP, HTTP and push on the loopback interface, in one event loop."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from starlette.applications import Starlette
 
 from kundresa.sandbox.faults import Faults
 from kundresa.sandbox.gateway import Gateway
+from kundresa.sandbox.hooks import Hooks
 from kundresa.sandbox.mailbox import Mailbox
 from kundresa.sandbox.pages import routes
+from kundresa.sandbox.push import PushServices
 from kundresa.sandbox.store import Recorder, connect
 
 HOST = "127.0.0.1"
 """Never another: what is shown here is personal data, and nothing asks for a password."""
 DEFAULT_SMTP_PORT = 2525
 DEFAULT_HTTP_PORT = 2526
+DEFAULT_PUSH_PORT = 2527
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Ports:
     smtp: int
     http: int
     pid: int
+    push: int = 0
 
 
 def serve(
@@ -42,6 +46,7 @@ def serve(
     *,
     smtp_port: int = DEFAULT_SMTP_PORT,
     http_port: int = DEFAULT_HTTP_PORT,
+    push_port: int = 0,
     ready: Callable[[Ports], None] | None = None,
     stop: threading.Event | None = None,
     faults: Faults | None = None,
@@ -51,13 +56,13 @@ def serve(
 
     Args:
         folder: where to store what arrives: ``settings.sandbox``.
-        smtp_port, http_port: 0 takes a free one.
+        smtp_port, http_port, push_port: 0 takes a free one.
         ready: called once with the ports, when both listen.
 
     Raises:
         OSError: when a port is taken.
     """
-    options = _Options(folder, smtp_port, http_port, faults or Faults())
+    options = _Options(folder, smtp_port, http_port, push_port, faults or Faults())
     asyncio.run(_serve(options, ready or (lambda _: None), stop, clock))
 
 
@@ -66,6 +71,7 @@ class _Options:
     folder: Path
     smtp_port: int
     http_port: int
+    push_port: int
     faults: Faults
 
 
@@ -78,21 +84,33 @@ async def _serve(
     with contextlib.ExitStack() as stack:
         smtp_socket = stack.enter_context(_listening(options.smtp_port))
         http_socket = stack.enter_context(_listening(options.http_port))
+        push_socket = stack.enter_context(_listening(options.push_port))
         recorder = Recorder(stack.enter_context(contextlib.closing(connect(options.folder))))
         mailbox = Mailbox(recorder, clock, options.faults)
         gateway = Gateway(recorder, clock, options.faults)
         smtp = await asyncio.get_running_loop().create_server(mailbox.protocol, sock=smtp_socket)
-        application = Starlette(routes=[*gateway.routes(), *routes(options.folder)])
+        push_services = PushServices(recorder, clock, options.faults)
+        push = await asyncio.get_running_loop().create_server(push_services.protocol, sock=push_socket)
+        hooks = Hooks(recorder, clock)
+        application = Starlette(routes=[*gateway.routes(), *hooks.routes(), *routes(options.folder)])
         config = uvicorn.Config(
             application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2
         )
         http = _HttpServer(config)
-        ports = Ports(smtp_socket.getsockname()[1], http_socket.getsockname()[1], os.getpid())
+        ports = Ports(
+            smtp_socket.getsockname()[1],
+            http_socket.getsockname()[1],
+            os.getpid(),
+            push_socket.getsockname()[1],
+        )
         watcher = asyncio.create_task(_watch(http, stop, lambda: ready(ports)))
         with _stopping_on_signals(http):
             await http.serve(sockets=[http_socket])
         await watcher
         smtp.close()
+        push.close()
+        push_services.close()
+        await asyncio.sleep(0)
 
 
 class _HttpServer(uvicorn.Server):

@@ -40,6 +40,21 @@ def sample_salt(campaign: str) -> str:
     return f"sample|{campaign}"
 
 
+def explore_salt(run_key: str) -> str:
+    """One salt per run: in each, other people are written to in another hour than their best one."""
+    return f"explore|{run_key}"
+
+
+def explored_hour(salt: str, profile_id: str) -> int:
+    """The hour of the day, 0 to 23, that is tried for a person of whom another one than the best is tried."""
+    return bucket(f"{salt}|hour", profile_id) % 24
+
+
+def wave_salt(run_key: str) -> str:
+    """One salt per run: other people are in its first wave than in the next run's."""
+    return f"wave|{run_key}"
+
+
 def global_holdout_salt(rotates: str, at: datetime) -> str:
     """One salt per period, in UTC: at its end other people are held out."""
     at = at.astimezone(UTC)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from kundresa.spec.capacity import Budget
 from kundresa.spec.fields import (
     DEFAULT_VALIDITY,
     MAX_VALIDITY,
@@ -14,7 +15,9 @@ from kundresa.spec.fields import (
     Again,
     Age,
     Cron,
+    EmailAddresses,
     HoldoutPercent,
+    Language,
     Line,
     Mailbox,
     Name,
@@ -35,7 +38,9 @@ from kundresa.spec.fields import (
 from kundresa.spec.policies import DEFAULT_RULE_SET
 from kundresa.spec.send_time import SendTime
 from kundresa.spec.spec import Spec
+from kundresa.spec.tracking import Tracking
 from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy, HeldPolicy, NotReadyPolicy, OnePer
+from kundresa.spec.waves import Waves
 
 __all__ = [
     "MAX_VALIDITY",
@@ -46,16 +51,21 @@ __all__ = [
     "Channel",
     "CronSchedule",
     "Delivery",
+    "DirectMailChannel",
     "EmailChannel",
     "Experiment",
     "Holdout",
     "MaxSize",
+    "PrintColumn",
+    "PrintLayout",
+    "PushChannel",
     "Quality",
     "RowBounds",
     "Schedule",
     "SmsChannel",
     "Spec",
     "Variant",
+    "WebhookChannel",
 ]
 
 
@@ -103,7 +113,7 @@ class MaxSize(Spec):
     messages: Annotated[Whole, Field(ge=1, le=1_000_000_000)]
     """Over all channels."""
     score: Name | None = None
-    """One of the ``scores`` in ``dbt_project.yml``; null, and no score, go last. None: by the hash alone."""
+    """One of the ``scores`` in ``dbt_project.yml``; null goes last. None: that of the audience."""
 
 
 class Audience(Spec):
@@ -122,6 +132,9 @@ class Audience(Spec):
     person, about the one that entered its segment last."""
     sample: SamplePercent = 100
     """Of the audience, in percent: the same people in every run of the campaign."""
+    score: Name | None = None
+    """One of the ``scores`` in ``dbt_project.yml``: who goes first where a maximum size, a capacity or
+    a budget is not enough for all; null goes last. None: by a hash of the person alone."""
     max_size: MaxSize | None = None
     """The most messages that a run sends, and who is cut."""
     max_age: Age | None = None
@@ -145,8 +158,9 @@ class EmailChannel(Spec):
 
     kind: Literal["email"]
     template: Name
-    """Stem of three templates beside the spec: ``<stem>.subject.j2``, ``<stem>.html.j2``,
-    ``<stem>.txt.j2``."""
+    """Stem of the templates beside the spec: ``<stem>.subject.j2``, ``<stem>.html.j2`` (or ``.mjml.j2``), and
+    where wanted ``<stem>.txt.j2`` (else it is derived from the HTML) and ``<stem>.preheader.j2``. In another
+    language ``<stem>.<language>.html.j2`` and so on."""
     account: Name
     """Sender account: the Airflow connection ``kundresa_<account>``."""
     sender: Mailbox
@@ -156,7 +170,7 @@ class EmailChannel(Spec):
 
 
 class SmsChannel(Spec):
-    """Text message, by an HTTP gateway."""
+    """Text message, by an HTTP gateway or by SMPP."""
 
     kind: Literal["sms"]
     template: Name
@@ -165,12 +179,99 @@ class SmsChannel(Spec):
     """Sender account: the Airflow connection ``kundresa_<account>``."""
     sender: SmsSender
     """An E.164 number or an alphanumeric sender of at most 11 characters."""
+    max_segments: Annotated[Whole, Field(ge=1, le=10)] = 10
+    """The most segments that one person's text may take: each is sent, and paid, as a message. A longer one
+    is not sent, and its line in the account says so. 10 is what gateways take at most."""
 
 
-Channel = Annotated[EmailChannel | SmsChannel, Field(discriminator="kind")]
+class PushChannel(Spec):
+    """Push notification, by FCM (HTTP v1) or APNs."""
+
+    kind: Literal["push"]
+    template: Name
+    """Stem of the templates beside the spec: ``<stem>.title.j2``, ``<stem>.body.j2``; where they are there,
+    ``<stem>.link.j2`` (what a tap opens) and ``<stem>.data.json.j2`` (an object of texts for the app)."""
+    account: Name
+    """Sender account: the Airflow connection ``kundresa_<account>``, ``fcm://`` or ``apns://``."""
 
 
-def _one_per_kind(channels: tuple[EmailChannel | SmsChannel, ...]) -> tuple[EmailChannel | SmsChannel, ...]:
+class WebhookChannel(Spec):
+    """A call of another system, by HTTPS: signed, several people in one request."""
+
+    kind: Literal["webhook"]
+    template: Name
+    """Stem of one template beside the spec: ``<stem>.json.j2``, a JSON object per person."""
+    account: Name
+    """Receiver: the Airflow connection ``kundresa_<account>``; its host is one of ``webhook_hosts`` in
+    ``dags/policies.yaml``."""
+    per_request: Annotated[Whole, Field(ge=1, le=1_000)] = 50
+    """The most people in one request."""
+
+
+class PrintColumn(Spec):
+    """One column of a print file."""
+
+    name: Name
+    """Its value is the block of this name in the template."""
+    header: Line | None = None
+    """What the header row calls it; None is its name."""
+    width: Annotated[Whole, Field(ge=1, le=500)] | None = None
+    """Characters: required for a file of fixed width, where a shorter value is filled with spaces. In either
+    form a longer value is not cut: that person's message is not written, with that reason."""
+
+
+def _distinct_columns(columns: tuple[PrintColumn, ...]) -> tuple[PrintColumn, ...]:
+    repeated = first_repeated([column.name for column in columns])
+    if repeated:
+        raise misplaced((repeated[0], "name"), f"there is a column '{repeated[1]}' already")
+    return columns
+
+
+class PrintLayout(Spec):
+    """How a print file is written."""
+
+    format: Literal["csv", "fixed"] = "csv"
+    """Values between delimiters, quoted where needed (RFC 4180), or each filled up to its width."""
+    columns: Annotated[
+        tuple[PrintColumn, ...], Field(min_length=1, max_length=200), AfterValidator(_distinct_columns)
+    ]
+    """In their order. One named ``message_id`` is required: by it the printer's result file is read back."""
+    delimiter: Literal[",", ";", "\t", "|"] = ","
+    """Of a CSV file."""
+    header: bool = True
+    """Whether the first row names the columns."""
+    encoding: Literal["utf-8", "utf-8-sig", "latin-1", "cp1252"] = "utf-8"
+    """A value that it cannot write fails that person's message; nothing is replaced in silence."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> PrintLayout:
+        if "message_id" not in {column.name for column in self.columns}:
+            raise misplaced(("columns",), "there is no column 'message_id'")
+        for position, column in enumerate(self.columns):
+            if self.format == "fixed" and column.width is None:
+                raise misplaced(("columns", position), f"column '{column.name}' needs a width")
+        return self
+
+
+class DirectMailChannel(Spec):
+    """Letters: one print file per batch, to a folder or an SFTP server."""
+
+    kind: Literal["direct_mail"]
+    template: Name
+    """Stem of one template beside the spec: ``<stem>.row.j2``, with a ``{% block <column> %}`` for each
+    column of the layout."""
+    account: Name
+    """Where the files go: the Airflow connection ``kundresa_<account>``, ``file://`` or
+    ``sftp://``."""
+    layout: PrintLayout
+    """The file's columns and form."""
+
+
+AnyChannel = EmailChannel | SmsChannel | PushChannel | WebhookChannel | DirectMailChannel
+Channel = Annotated[AnyChannel, Field(discriminator="kind")]
+
+
+def _one_per_kind(channels: tuple[AnyChannel, ...]) -> tuple[AnyChannel, ...]:
     repeated = first_repeated([channel.kind for channel in channels])
     if repeated:
         raise misplaced((repeated[0], "kind"), f"there is a channel of kind '{repeated[1]}' already")
@@ -190,7 +291,7 @@ class Variant(Spec):
     name: Name
     weight: Annotated[Whole, Field(ge=1, le=1000)] = 1
     """Its share is its weight among the weights of all variants."""
-    templates: Mapping[Literal["email", "sms"], Name] = {}
+    templates: Mapping[Literal["email", "sms", "push", "direct_mail", "webhook"], Name] = {}
     """Stems that replace the channels' own for this arm."""
 
 
@@ -268,12 +369,26 @@ class Campaign(Spec):
     where it is not null."""
     rule_sets: Names = (DEFAULT_RULE_SET,)
     """The sets of caps in ``dags/policies.yaml`` that hold for this campaign. [] is none."""
+    budget: Budget | None = None
+    """What its messages may cost; None is any amount."""
     send_time: SendTime | None = None
     """When messages leave; None is at once, quiet hours apart."""
+    waves: Waves | None = None
+    """The parts in which a run leaves; None is all at once."""
     channels: Annotated[tuple[Channel, ...], Field(min_length=1), AfterValidator(_one_per_kind)]
     """In order of preference."""
     channel_choice: ChannelChoice = ChannelChoice.FIRST_POSSIBLE
     """Which of the channels reach one person."""
+    language: Language = "en"
+    """Of the templates that name none. Who has templates in their own language (``<stem>.sv.html.j2``) gets
+    those; dates and amounts are written in the language of the template."""
+    tracking: Tracking = Tracking()
+    """What is measured of the people who get an email. Nothing, unless it is asked for."""
+    seeds: EmailAddresses = ()
+    """Addresses that get one email of every variant in each run, beside its people: in no figure of it. At
+    most 20."""
+    proofs: EmailAddresses = ()
+    """Who gets ``kundresa proof``: marked copies of every variant, no part of any run. At most 20."""
     holdout: Holdout = Holdout(percent=0)
     experiment: Experiment | None = None
     quality: Quality
@@ -287,6 +402,18 @@ class Campaign(Spec):
             if unused:
                 at = ("experiment", "variants", position, "templates", unused[0])
                 raise misplaced(at, f"a template for '{unused[0]}', which is no channel of this campaign")
+        return self
+
+    @model_validator(mode="after")
+    def _waves_leave_in_time(self) -> Campaign:
+        if self.waves is not None:
+            last = self.waves.every * (len(self.waves.shares) - 1)
+            if last >= self.delivery.valid_for:
+                message = (
+                    f"the last wave would leave {format_duration(last)} after the decision, and a run is "
+                    f"valid for {format_duration(self.delivery.valid_for)}"
+                )
+                raise misplaced(("waves", "every"), message)
         return self
 
     def template_stem(self, channel: str, variant: str | None) -> str:

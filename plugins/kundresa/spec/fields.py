@@ -14,6 +14,9 @@ from pydantic_core import PydanticCustomError
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 COUNTRY_PATTERN = r"^[A-Z]{2}$"
+CURRENCY_PATTERN = r"^[A-Z]{3}$"
+LABEL_PATTERN = r"^[A-Za-z0-9._~-]{1,100}$"
+LANGUAGE_PATTERN = r"^[a-z]{2,3}$"
 SMS_SENDER_PATTERN = r"^(\+[1-9]\d{6,14}|[A-Za-z0-9 ]{1,11})$"
 MIN_VALIDITY = timedelta(minutes=10)
 MAX_VALIDITY = timedelta(days=14)
@@ -22,13 +25,18 @@ MAX_AGE = timedelta(days=366)
 DEFAULT_VALIDITY = timedelta(hours=84)
 
 EXPECTED_BY_PATTERN = {
+    CURRENCY_PATTERN: "expected a currency in three capital letters (ISO 4217), for example EUR",
     COUNTRY_PATTERN: "expected a country in two capital letters (ISO 3166), for example SE",
+    LABEL_PATTERN: "expected at most 100 letters, digits, '.', '_', '~' and '-'",
+    LANGUAGE_PATTERN: "expected a language in two or three small letters (ISO 639), for example sv",
     NAME_PATTERN: "expected a name: lower-case letters, digits and _, a letter first, at most 63 characters",
     SMS_SENDER_PATTERN: "expected a number as +46701234567 or at most 11 letters, digits and spaces",
 }
 """What to say to a person instead of a regular expression."""
 
 _DURATION = re.compile(r"^(\d{1,9})([smhd])$", re.ASCII)
+DurationText = Annotated[str, Field(pattern=_DURATION.pattern)]
+"""A duration as it is written, for the JSON Schema."""
 _AGAIN_PATTERN = rf"^(always|never|{_DURATION.pattern[1:-1]})$"
 _DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _EXPECTED_DURATION = "expected a whole number and one unit of s, m, h, d: for example 84h"
@@ -39,6 +47,7 @@ _ADDRESS = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~.-]{{1,64}}@{_DOMAIN}"
 # Narrower than RFC 5322 section 3.4 on purpose: one mailbox, a display name without comments.
 _MAILBOX = re.compile(rf"""(?:"[^"\\]*"|[^<>@,;:"\\()\[\]]*)\s?<{_ADDRESS}>|{_ADDRESS}""")
 _RECIPIENT = re.compile(rf"{_ADDRESS}|@{_DOMAIN}|\+[1-9]\d{{6,14}}", re.ASCII)
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|[0-9a-f:]{2,45}")
 _MACHINE_ZONES = frozenset({"localtime", "posixrules", "Factory"})
 
 
@@ -139,9 +148,21 @@ def _mailbox(value: str) -> str:
     return value
 
 
+def _email_address(value: str) -> str:
+    if not re.fullmatch(_ADDRESS, value, re.ASCII):
+        raise ValueError("expected one address without a name, for example editor@shop.example")
+    return value
+
+
 def _recipient(value: str) -> str:
     if not _RECIPIENT.fullmatch(value):
         raise ValueError("expected an address, '@' and a domain, or a number as +46701234567")
+    return value
+
+
+def _host_name(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise ValueError("expected a host name in lower case, for example hooks.partner.example")
     return value
 
 
@@ -186,6 +207,8 @@ def first_repeated(words: list[str]) -> tuple[int, str] | None:
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 _UNIQUE: dict[str, JsonValue] = {"uniqueItems": True}
+Language = Annotated[str, Field(pattern=LANGUAGE_PATTERN)]
+"""ISO 639, as in ``profiles.language``."""
 Names = Annotated[tuple[Name, ...], Field(json_schema_extra=_UNIQUE), AfterValidator(_unique_names)]
 OneOrMoreNames = Annotated[
     tuple[Name, ...], Field(min_length=1, json_schema_extra=_UNIQUE), AfterValidator(_unique_names)
@@ -203,6 +226,13 @@ HoldoutPercent = Annotated[
     AfterValidator(_plain_zero),
     AfterValidator(_whole_buckets),
 ]
+SharePercent = Annotated[
+    float,
+    Field(strict=True, allow_inf_nan=False, ge=0, le=100),
+    AfterValidator(_plain_zero),
+    AfterValidator(_whole_buckets),
+]
+"""Of people, at most two decimals."""
 SamplePercent = Annotated[
     float, Field(strict=True, allow_inf_nan=False, gt=0, le=100), AfterValidator(_whole_buckets)
 ]
@@ -227,6 +257,13 @@ Again = Annotated[
 TimeZone = Annotated[str, AfterValidator(require_time_zone)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Mailbox = Annotated[str, Field(max_length=320), AfterValidator(_mailbox)]
+EmailAddress = Annotated[str, Field(max_length=254), AfterValidator(_email_address)]
+"""One address, without a name."""
 Recipient = Annotated[str, Field(max_length=320), AfterValidator(_recipient)]
 """One address or number, or ``@domain`` for all of a domain."""
+EmailAddresses = Annotated[
+    tuple[EmailAddress, ...], Field(max_length=20, json_schema_extra=_UNIQUE), AfterValidator(_unique_names)
+]
 SmsSender = Annotated[str, Field(pattern=SMS_SENDER_PATTERN)]
+HostName = Annotated[str, Field(max_length=253), AfterValidator(_host_name)]
+"""As it stands in a URL: a name, or an address for tests on one machine."""

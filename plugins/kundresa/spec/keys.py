@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 SINGLE_STEP = "campaign"
 """The step of a campaign's only message; a journey names its own."""
 
+SEED_BATCH = 0
+"""The batch of a run's seeds; people are in batches from 1."""
+
 
 def run_key(campaign: str, logical_at: datetime) -> str:
     """``<campaign>--<UTC instant>``, safe in a file name: ``winback--20261123T090000Z``.

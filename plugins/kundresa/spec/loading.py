@@ -15,6 +15,8 @@ from kundresa.spec.yaml_source import SpecSource, decode, parse_yaml
 SPEC_FILE = "campaign.yaml"
 MISNAMED_SPEC_FILE = "campaign.yml"
 TEMPLATE_SUFFIX = ".j2"
+SHARED_FOLDERS = ("fragments", "layouts")
+"""Folders of ``dags/`` whose templates every campaign may use."""
 MAX_TEMPLATE_BYTES = 512 * 1024
 """Mail clients cut a message at about 100 KiB; five times that is a file that got here by mistake."""
 
@@ -89,6 +91,21 @@ def load_sources(folder: Path, *, relative_to: Path | None = None) -> dict[str, 
     if problems:
         raise SpecError(problems)
     return sources
+
+
+def load_shared_sources(dags: Path, *, relative_to: Path | None = None) -> dict[str, str]:
+    """The text of the layouts and fragments that campaigns share, by the name that templates give them:
+    ``layouts/brand.html.j2``. A folder that is not there has none.
+
+    Raises:
+        SpecError: as :func:`load_sources`.
+    """
+    return {
+        f"{folder}/{name}": text
+        for folder in SHARED_FOLDERS
+        if (dags / folder).is_dir()
+        for name, text in load_sources(dags / folder, relative_to=relative_to).items()
+    }
 
 
 def _template_names(folder: Path, relative_to: Path | None) -> list[str]:

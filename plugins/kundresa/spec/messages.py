@@ -3,10 +3,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
+
+
+class Constant(str):
+    """A piece of a template that stands in every message made from it, the same object each time; what is
+    made from it can be kept with it."""
+
+    printable: bytes
+    """It as quoted-printable, once a channel has made that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +27,10 @@ class EmailContent:
     html: str
     text: str
     unsubscribe_url: str
+    html_pieces: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """The html once more, in pieces of which some are ``Constant``; or nothing."""
+    text_pieces: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """The same of the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +40,33 @@ class SmsContent:
     text: str
 
 
-Content = EmailContent | SmsContent
+@dataclass(frozen=True, slots=True)
+class PushContent:
+    """A rendered push notification. ``title`` is one line."""
+
+    title: str
+    body: str
+    link: str | None = None
+    """What a tap opens: a URL, or an app's own scheme."""
+    data: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """For the app; texts only, as FCM takes no others."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookContent:
+    """What a webhook's receiver gets of one person: one JSON object, in compact form."""
+
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class DirectMailContent:
+    """One row of a print file: the values in the order of the layout's columns, each one line."""
+
+    values: tuple[str, ...]
+
+
+Content = EmailContent | SmsContent | PushContent | WebhookContent | DirectMailContent
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +85,8 @@ class Receipt:
     ``state`` is one of accepted, failed, deferred, withheld or unknown. ``reason`` is None exactly
     when it was accepted. ``code`` is the provider's own (``550 5.1.1``, ``HTTP 429``), ``detail`` one
     line of at most 500 characters with no address in it. ``retry_at`` is set when deferred.
+    ``suppress`` is set when the provider says that the address is dead: the reason for which nobody may be
+    written to there again.
     """
 
     message_id: str
@@ -54,3 +96,4 @@ class Receipt:
     code: str | None = None
     detail: str | None = None
     retry_at: datetime | None = None
+    suppress: str | None = None

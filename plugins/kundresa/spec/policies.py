@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from kundresa.spec.capacity import Capacities
+from kundresa.spec.costs import Costs
 from kundresa.spec.explain import explain
-from kundresa.spec.fields import HoldoutPercent, Line, Name, Recipient, misplaced
+from kundresa.spec.fields import Age, HoldoutPercent, HostName, Line, Name, Recipient, Whole, misplaced
 from kundresa.spec.opening_hours import is_ever_permitted
 from kundresa.spec.pressure import Cap
 from kundresa.spec.problems import SpecError, SpecProblem
@@ -26,6 +29,8 @@ class Topic(Spec):
     """What consent a topic needs, beyond the rule that only a yes is a yes."""
 
     consent: Consent = Consent.YES
+    labels: Mapping[Annotated[str, Field(pattern="^[a-z]{2}$")], Line] = {}
+    """What recipients read on their pages, by language (ISO 639-1). Without: the topic's name."""
     because: Line | None = None
     """Why less than a yes is enough; required then."""
 
@@ -62,6 +67,15 @@ def _quiet_hours_end(hours: tuple[QuietHours, ...]) -> tuple[QuietHours, ...]:
     return hours
 
 
+class Bounces(Spec):
+    """When soft bounces suppress an address. Hard ones and complaints do it at once."""
+
+    soft_limit: Annotated[Whole, Field(ge=1, le=100)] = 5
+    """Messages that bounced softly with no success in between."""
+    soft_within: Age = timedelta(days=30)
+    """Older ones do not count."""
+
+
 class Policies(Spec):
     """What holds for all campaigns. Without the file: only a yes is consent, nothing is capped."""
 
@@ -74,10 +88,17 @@ class Policies(Spec):
     quiet_hours: Annotated[tuple[QuietHours, ...], AfterValidator(_quiet_hours_end)] = ()
     """When nobody is written to, by the clock of the person; topics that are exempt from consent excepted."""
     global_holdout: GlobalHoldout = GlobalHoldout()
+    bounces: Bounces = Bounces()
     allow_list: Annotated[tuple[Recipient, ...], Field(max_length=1000)] | None = None
     """For installations that must not write to customers: addresses, numbers, or ``@domain`` for all of a
     domain. Nobody else gets anything; empty is nobody. None (null) is no list: everybody may be written
     to."""
+    capacities: Capacities = ()
+    """What places that handle messages can take. Whom they have no room for gets nothing."""
+    costs: Costs | None = None
+    """What messages cost, for budgets and plans. None: nobody knows."""
+    webhook_hosts: Annotated[tuple[HostName, ...], Field(max_length=1000)] = ()
+    """The hosts that webhooks and audience shares may call, exactly as accounts name them. Empty is none."""
 
 
 def exempt_topics(policies: Policies) -> list[str]:

@@ -67,7 +67,10 @@ class Cap(Spec):
     time_zone: ZoneOrRecipient = "UTC"
     """Whose midnight a calendar period starts at: an IANA zone, or ``recipient`` for the person's own
     (UTC for one whose zone is unknown)."""
-    channels: Annotated[tuple[Literal["email", "sms"], ...], Field(min_length=1)] | None = None
+    channels: (
+        Annotated[tuple[Literal["email", "sms", "push", "direct_mail", "webhook"], ...], Field(min_length=1)]
+        | None
+    ) = None
     """Counted together; None is all. A cap per channel is one cap for each."""
     topics: Names | None = None
     """Counted together; None is all but those whose consent is ``exempt``."""

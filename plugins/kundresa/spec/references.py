@@ -45,6 +45,7 @@ def check_references(
     ]
     named: list[tuple[KeyPath, str | None]] = [
         (("priority_score",), campaign.priority_score),
+        (("audience", "score"), audience.score),
         (("audience", "max_size", "score"), audience.max_size.score if audience.max_size else None),
     ]
     problems += [
@@ -63,13 +64,20 @@ def check_references(
 
 
 def check_policy_references(
-    policies: Policies, dags: Path, *, columns: Collection[str], relative_to: Path | None = None
+    policies: Policies,
+    dags: Path,
+    *,
+    columns: Collection[str],
+    campaigns: Collection[str] = (),
+    relative_to: Path | None = None,
 ) -> list[SpecProblem]:
-    """Every column in the policies that profiles do not have, at its place in the file.
+    """Every column in the policies that profiles do not have, and every campaign that there is not, at its
+    place in the file.
 
     Args:
         dags: the folder that the policies were loaded from; their file is read again for the lines.
         columns: the names of the columns of ``profiles``.
+        campaigns: the names of all campaigns.
         relative_to: as for :func:`kundresa.spec.policies.load_policies`.
     """
     try:
@@ -78,12 +86,46 @@ def check_policy_references(
         return list(error.problems)
     if source is None:
         return []
-    return [
+    problems = [
         _unknown(source, ("pressure", name, position, "counted_per"), "column", cap.counted_per, columns)
         for name, caps in policies.pressure.items()
         for position, cap in enumerate(caps)
         if cap.counted_per is not None and cap.counted_per not in columns
     ]
+    problems += [
+        _unknown(source, ("capacities", position, "campaigns", number), "campaign", name, campaigns)
+        for position, capacity in enumerate(policies.capacities)
+        for number, name in enumerate(capacity.campaigns or ())
+        if name not in campaigns
+    ]
+    return problems
+
+
+def check_budget(
+    campaign: Campaign, folder: Path, policies: Policies, *, relative_to: Path | None = None
+) -> list[SpecProblem]:
+    """That what each channel of a campaign with a budget costs is known.
+
+    Args:
+        folder, relative_to: as for :func:`check_references`.
+    """
+    missing = without_cost(campaign, policies)
+    if not missing:
+        return []
+    try:
+        source = read_source(folder, relative_to=relative_to)
+    except SpecError as error:
+        return list(error.problems)
+    message = f"dags/policies.yaml does not say what a message by {missing[0]} costs (costs.per_message)"
+    return [source.problem(("budget",), message)]
+
+
+def without_cost(campaign: Campaign, policies: Policies) -> list[str]:
+    """The channels of a campaign with a budget whose cost the policies do not say; none without a budget."""
+    if campaign.budget is None:
+        return []
+    known = policies.costs.per_message if policies.costs else {}
+    return [part.kind for part in campaign.channels if part.kind not in known]
 
 
 def check_window(
@@ -112,6 +154,7 @@ _WHERE = {
     "score": "dbt_project.yml",
     "rule set": "dags/policies.yaml",
     "column": "profiles",
+    "campaign": "dags/campaigns",
 }
 
 

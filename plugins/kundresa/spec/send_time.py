@@ -6,9 +6,17 @@ import re
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PlainSerializer, model_validator
 
-from kundresa.spec.fields import COUNTRY_PATTERN, first_repeated, misplaced, require_time_zone
+from kundresa.spec.fields import (
+    COUNTRY_PATTERN,
+    SharePercent,
+    first_repeated,
+    format_duration,
+    misplaced,
+    parse_duration,
+    require_time_zone,
+)
 from kundresa.spec.spec import Spec
 from kundresa.spec.vocabulary import Outside
 
@@ -32,6 +40,8 @@ Country = Annotated[str, Field(pattern=COUNTRY_PATTERN)]
 
 
 EXCLUDE = "exclude"
+MIN_WAIT = timedelta(hours=1)
+MAX_WAIT = timedelta(hours=24)
 
 
 def _zone_or_exclude(value: str) -> str:
@@ -113,11 +123,39 @@ class QuietHours(Hours):
         return self
 
 
+def _bounded_wait(value: timedelta) -> timedelta:
+    if not MIN_WAIT <= value <= MAX_WAIT or value.microseconds:
+        raise ValueError("expected from 1h to 24h")
+    return value
+
+
+Wait = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration, json_schema_input_type=str),
+    AfterValidator(_bounded_wait),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+]
+
+
+class BestHour(Spec):
+    """Each person's own hour of the day: the one in which they react most (``best_hours`` in the warehouse),
+    or the people of their zone, or everybody."""
+
+    within: Annotated[Wait, Field(json_schema_extra={"default": format_duration(MAX_WAIT)})] = MAX_WAIT
+    """How long a message may wait for it: 1h to 24h. When the hour comes later, the message leaves as if
+    there were none. 24h is any hour, on the day of 25 hours too."""
+    explore: SharePercent = 5
+    """Of the people, in percent: they are written to in any hour of the day, others in every run. So it is
+    found out what nobody knows of hours that nobody is written to in."""
+
+
 class SendTime(Spec):
     """When a campaign's messages leave, in each person's own time zone."""
 
     at: TimeOfDay | None = None
     """The same local time for everybody: each person's first such moment since the run was decided."""
+    best_hour: BestHour | None = None
+    """Each person's own hour, in place of ``at``."""
     window: Hours | None = None
     """Only within these hours."""
     outside: Outside = Outside.DEFER
@@ -125,6 +163,12 @@ class SendTime(Spec):
     unknown_time_zone: ZoneOrExclude = EXCLUDE
     """The IANA zone of people whose own is unknown; or ``exclude``: they get nothing, and have that as
     their reason."""
+
+    @model_validator(mode="after")
+    def _one_moment(self) -> SendTime:
+        if self.at is not None and self.best_hour is not None:
+            raise misplaced(("best_hour",), "expected one of 'at' and 'best_hour', there are both")
+        return self
 
     @model_validator(mode="after")
     def _at_is_in_the_window(self) -> SendTime:

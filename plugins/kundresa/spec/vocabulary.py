@@ -10,6 +10,9 @@ class ChannelKind(StrEnum):
 
     EMAIL = "email"
     SMS = "sms"
+    PUSH = "push"
+    DIRECT_MAIL = "direct_mail"
+    WEBHOOK = "webhook"
 
 
 class Verdict(StrEnum):
@@ -41,6 +44,8 @@ class DecisionReason(StrEnum):
     CAPPED = "capped"
     OUTRANKED = "outranked"
     OVER_MAX_SIZE = "over_max_size"
+    OVER_CAPACITY = "over_capacity"
+    OVER_BUDGET = "over_budget"
     GLOBAL_HOLDOUT = "global_holdout"
     HOLDOUT = "holdout"
 
@@ -66,6 +71,8 @@ class DeliveryReason(StrEnum):
     RUN_EXPIRED = "run_expired"
     RUN_CANCELLED = "run_cancelled"
     QUALITY_GATE_FAILED = "quality_gate_failed"
+    DUPLICATE_ROW = "duplicate_row"
+    WAVE_STOPPED = "wave_stopped"
     # failed: we tried, or could not write the message
     RENDER_FAILED = "render_failed"
     ADDRESS_REFUSED = "address_refused"
@@ -143,6 +150,13 @@ class Outside(StrEnum):
     """It is not sent."""
 
 
+class GateResult(StrEnum):
+    """What the results of a wave say about the next."""
+
+    PASSED = "passed"
+    STOPPED = "stopped"
+
+
 class RunState(StrEnum):
     """Where a run stands."""
 
@@ -171,3 +185,43 @@ class Trigger(StrEnum):
     MANUAL = "manual"
     BACKFILL = "backfill"
     COMMAND_LINE = "command_line"
+
+
+class FeedbackKind(StrEnum):
+    """What came back about a message."""
+
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    OPENED = "opened"
+    CLICKED = "clicked"
+    UNSUBSCRIBED = "unsubscribed"
+    REPLIED = "replied"
+
+
+class BounceClass(StrEnum):
+    """What a bounce says of the address."""
+
+    HARD = "hard"
+    """Nobody is reached there, now or later."""
+    SOFT = "soft"
+    """Not now: a full mailbox, a server that is down."""
+    BLOCK = "block"
+    """The message or its sender was refused, by reputation or policy; the address is not at fault."""
+    UNDETERMINED = "undetermined"
+    """It says that it was not delivered, and nothing that can be understood of why."""
+
+
+class Automation(StrEnum):
+    """Which machine opened or clicked, where it was not a person."""
+
+    PREFETCH = "prefetch"
+    """A mail client's proxy that loads every image when the mail arrives."""
+    CRAWLER = "crawler"
+    """A program that says so by its name."""
+    HEAD = "head"
+    """A look at the link without following it."""
+    SCANNER = "scanner"
+    """Several links of one message within seconds of its arrival, or of each other."""
+    HONEYPOT = "honeypot"
+    """A link that no person sees."""

@@ -14,6 +14,8 @@ from kundresa.store.errors import (
     StoreOutOfDate,
     StoreUnavailable,
 )
+from kundresa.store.feedback import Hit, SoftBounceRule
+from kundresa.store.inbox_records import Answer, InboxEvent, NewEvent, NewFeedback
 from kundresa.store.records import (
     BatchRecord,
     BatchTally,
@@ -24,6 +26,7 @@ from kundresa.store.records import (
     NewRun,
     OptOut,
     OptOutHits,
+    PartTally,
     Pending,
     Run,
     Standing,
@@ -31,8 +34,10 @@ from kundresa.store.records import (
     Untried,
 )
 from kundresa.store.store import Store, open_store
+from kundresa.store.wave_gates import WaveGate
 
 __all__ = [
+    "Answer",
     "BatchBusy",
     "BatchConflict",
     "BatchIncomplete",
@@ -40,19 +45,25 @@ __all__ = [
     "BatchRecord",
     "BatchTally",
     "Candidate",
+    "Hit",
     "IllegalTransition",
+    "InboxEvent",
     "Lease",
     "LeaseLost",
     "LedgerCount",
     "LedgerLine",
+    "NewEvent",
+    "NewFeedback",
     "NewRun",
     "OptOut",
     "OptOutHits",
+    "PartTally",
     "Pending",
     "Run",
     "RunClosed",
     "RunNotChecked",
     "RunNotFound",
+    "SoftBounceRule",
     "Standing",
     "Store",
     "StoreError",
@@ -60,5 +71,6 @@ __all__ = [
     "StoreUnavailable",
     "Suppression",
     "Untried",
+    "WaveGate",
     "open_store",
 ]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, text, tuple_
 
+from kundresa.spec.keys import SEED_BATCH
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 from kundresa.store.engine import Database
-from kundresa.store.records import BatchTally, Lease, LedgerCount, LedgerLine, Pending, Standing
+from kundresa.store.records import BatchTally, Lease, LedgerCount, LedgerLine, PartTally, Pending, Standing
 from kundresa.store.tables import attempts, batches, messages
 
 EXPORTED = (
@@ -54,10 +56,30 @@ class LedgerReads:
         with self._database.read() as connection:
             return _tally(connection, _of(run_key, channel, batch_number))
 
+    def part_tally(self, run_key: str, batch_numbers: Mapping[str, Sequence[int]]) -> PartTally:
+        """How the messages of some batches stand: channel → batch numbers, at most a few thousand."""
+        last = func.max(func.coalesce(messages.c.first_claimed_at, messages.c.settled_at)).label("last_at")
+        by = (messages.c.state, messages.c.reason)
+        query = select(*by, func.count().label("messages"), last).where(messages.c.run_key == run_key)
+        counts: Counter[tuple[MessageState, DeliveryReason | None]] = Counter()
+        instants = []
+        with self._database.read() as connection:
+            for channel, numbers in batch_numbers.items():
+                of_channel = query.where(
+                    messages.c.channel == channel, messages.c.batch_number.in_(numbers)
+                ).group_by(*by)
+                for row in connection.execute(of_channel):
+                    reason = DeliveryReason(row.reason) if row.reason else None
+                    counts[MessageState(row.state), reason] += row.messages
+                    instants.append(row.last_at)
+        return PartTally(counts, max(instants, default=None))
+
     def counts(self, run_key: str) -> list[LedgerCount]:
-        """Messages of a run by channel, state and reason, in that order."""
+        """Messages of a run by channel, state and reason, in that order. Seeds are not counted."""
         by = (messages.c.channel, messages.c.state, messages.c.reason)
-        query = select(*by, func.count().label("messages")).where(messages.c.run_key == run_key)
+        query = select(*by, func.count().label("messages")).where(
+            messages.c.run_key == run_key, messages.c.batch_number != SEED_BATCH
+        )
         with self._database.read() as connection:
             lines = connection.execute(query.group_by(*by).order_by(*by)).all()
         return [
@@ -87,7 +109,7 @@ class LedgerReads:
         self, run_key: str, chunk: int = 5_000, *, states: Collection[MessageState] | None = None
     ) -> Iterator[list[dict[str, Any]]]:
         """All lines of a run, or those in some states, in chunks of at most ``chunk`` dicts with the keys of
-        ``EXPORTED``.
+        ``EXPORTED``. Not those of its seeds, who are in no account.
 
         Each chunk is a query of its own that starts after the last key of the one before, so memory
         does not grow with the run and no transaction stays open meanwhile. A line that is settled in
@@ -96,7 +118,7 @@ class LedgerReads:
         position = (messages.c.channel, messages.c.batch_number, messages.c.message_id)
         query = (
             select(*(messages.c[name] for name in EXPORTED))
-            .where(messages.c.run_key == run_key)
+            .where(messages.c.run_key == run_key, messages.c.batch_number != SEED_BATCH)
             .order_by(*position)
             .limit(chunk)
         )
@@ -124,6 +146,18 @@ class LedgerReads:
             line["state"] = MessageState(line["state"])
             line["reason"] = DeliveryReason(line["reason"]) if line["reason"] else None
         return {line["message_id"]: LedgerLine(**line) for line in found}
+
+    def by_provider_id(self, provider_ids: Sequence[str]) -> dict[str, str]:
+        """Of these names that providers have given to messages (at most a few thousand), those that are
+        known: the provider's id → ours. Not of emails, whose id is ours."""
+        if not provider_ids:
+            return {}
+        query = select(messages.c.provider_id, messages.c.message_id).where(
+            messages.c.provider_id.in_(provider_ids),
+            text("channel <> 'email'"),  # as the index says it
+        )
+        with self._database.read() as connection:
+            return {row.provider_id: row.message_id for row in connection.execute(query)}
 
     def attempts_of(self, message_id: str) -> list[dict[str, Any]]:
         """The attempts of one message that came to an end, the first one first, as plain dicts."""

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, or_, select
+from sqlalchemy import exists, insert, or_, select
 
 from kundresa.store.engine import Database
+from kundresa.store.inbox_tables import opt_ins
 from kundresa.store.records import OptOut, OptOutHits
 from kundresa.store.tables import opt_outs
 
@@ -16,8 +17,8 @@ EVERY_TOPIC = "*"
 
 
 class OptOuts:
-    """The table ``opt_outs``. Rows are only added: a later yes is a consent in the warehouse, which
-    compares the times."""
+    """The table ``opt_outs``. Rows are only added: a later yes is a consent in the warehouse or an opt-in
+    (see ``store.answers``), and the times are compared."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -63,14 +64,37 @@ class OptOuts:
         topic counts too, unless ``with_every_topic`` is false.
 
         A person matches by profile or by address: the row may come from a merged profile, or from a
-        link that knew no profile. One query for at most a few thousand people.
+        link that knew no profile. One query for at most a few thousand people. A no that the same profile has
+        taken back since, by a later yes to the topic, does not count; one that names no profile stays.
         """
         topics = (topic, EVERY_TOPIC) if with_every_topic else (topic,)
+        taken_back = exists().where(
+            opt_ins.c.profile_id == opt_outs.c.profile_id,
+            opt_ins.c.channel == opt_outs.c.channel,
+            opt_ins.c.topic == topic,
+            opt_ins.c.recorded_at > opt_outs.c.recorded_at,
+        )
         query = select(opt_outs.c.profile_id, opt_outs.c.address).where(
+            ~taken_back,
             opt_outs.c.recorded_at >= since,
             opt_outs.c.channel == channel,
             opt_outs.c.topic.in_(topics),
             or_(opt_outs.c.profile_id.in_(profile_ids), opt_outs.c.address.in_(addresses)),
+        )
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        return OptOutHits(
+            profile_ids=frozenset(row.profile_id for row in found if row.profile_id is not None),
+            addresses=frozenset(row.address for row in found),
+        )
+
+    def all_since(
+        self, since: datetime, *, channel: str, topic: str, with_every_topic: bool = True
+    ) -> OptOutHits:
+        """As :meth:`since`, of everybody: all that said no since then, some thousands in a busy week."""
+        topics = (topic, EVERY_TOPIC) if with_every_topic else (topic,)
+        query = select(opt_outs.c.profile_id, opt_outs.c.address).where(
+            opt_outs.c.recorded_at >= since, opt_outs.c.channel == channel, opt_outs.c.topic.in_(topics)
         )
         with self._database.read() as connection:
             found = connection.execute(query).all()

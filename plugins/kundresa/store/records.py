@@ -125,6 +125,15 @@ class BatchTally:
 
 
 @dataclass(frozen=True, slots=True)
+class PartTally:
+    """What the ledger says of some batches: messages by state and reason, and when the last of them left or,
+    without leaving, came to its end; None when there are none."""
+
+    counts: Mapping[tuple[MessageState, DeliveryReason | None], int]
+    last_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerLine:
     """One message as the ledger knows it. ``code`` and ``detail`` are those of the last attempt."""
 

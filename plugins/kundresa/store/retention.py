@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import Table, delete, select, tuple_
 
 from kundresa.store.engine import Database
+from kundresa.store.inbox_tables import events, feedback
 from kundresa.store.tables import attempts
 
 CHUNK = 1_000
@@ -17,11 +18,11 @@ CHUNK = 1_000
 class Retention:
     """Removes what is old and not part of the account.
 
-    Removed: attempts that ended before the given time. They are the only table that grows by more than
-    one row per message.
+    Removed: attempts that ended before the given time, events and feedback that were received before it.
+    They are the tables that grow by more than one row per message.
 
     Kept: ``messages`` (the account: one line each, with the last attempt's code and detail), ``runs``
-    and ``batches`` (few), ``opt_outs`` and ``suppressions`` (a no has no age).
+    and ``batches`` (few), ``opt_outs``, ``opt_ins`` and ``suppressions`` (an answer has no age).
     """
 
     def __init__(self, database: Database) -> None:
@@ -56,5 +57,30 @@ class Retention:
             total += removed
             if progress is not None and removed:
                 progress(removed)
+            if removed < chunk:
+                return total
+
+    def forget_events(self, before: datetime, *, chunk: int = CHUNK) -> int:
+        """Remove the events that were received before ``before``; returns how many. Their positions are not
+        given again, but an event that is sent once more afterwards is new."""
+        return self._forget(events, before, chunk)
+
+    def forget_feedback(self, before: datetime, *, chunk: int = CHUNK) -> int:
+        """Remove the feedback that was received before ``before``; returns how many. What followed from it, a
+        suppression or an opt-out, stays."""
+        return self._forget(feedback, before, chunk)
+
+    def _forget(self, table: Table, before: datetime, chunk: int) -> int:
+        old = (
+            select(table.c.position)
+            .where(table.c.received_at < before)
+            .order_by(table.c.received_at)
+            .limit(chunk)
+        )
+        total = 0
+        while True:
+            with self._database.write() as connection:
+                removed = connection.execute(delete(table).where(table.c.position.in_(old))).rowcount
+            total += removed
             if removed < chunk:
                 return total

@@ -5,8 +5,11 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from kundresa.store.answers import Answers
 from kundresa.store.batches import Batches
 from kundresa.store.engine import BUSY_SECONDS, Database
+from kundresa.store.feedback import Feedback
+from kundresa.store.inbox import Inbox
 from kundresa.store.ledger import Ledger
 from kundresa.store.migrate import migrate as migrate_tables
 from kundresa.store.migrate import require_current
@@ -14,6 +17,8 @@ from kundresa.store.opt_outs import OptOuts
 from kundresa.store.retention import Retention
 from kundresa.store.runs import Runs
 from kundresa.store.suppressions import Suppressions
+from kundresa.store.throughput import Throughput
+from kundresa.store.wave_gates import WaveGates
 
 
 class Store:
@@ -27,7 +32,12 @@ class Store:
         self.ledger = Ledger(database)
         self.opt_outs = OptOuts(database)
         self.suppressions = Suppressions(database)
+        self.answers = Answers(database)
+        self.inbox = Inbox(database)
+        self.feedback = Feedback(database)
         self.retention = Retention(database)
+        self.throughput = Throughput(database)
+        self.wave_gates = WaveGates(database)
 
     def close(self) -> None:
         """Close all connections."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +39,25 @@ class Suppressions:
             )
             return Suppression(**connection.execute(query).one()._mapping)
 
+    def add_many(
+        self, *, channel: str, reasons: Mapping[str, str], source: str, recorded_at: datetime
+    ) -> None:
+        """Suppress addresses in one transaction; ``reasons`` is address → reason. Those that are already
+        suppressed keep their earlier reason."""
+        rows = [
+            {
+                "channel": channel,
+                "address": address,
+                "reason": reason,
+                "source": source,
+                "recorded_at": recorded_at,
+            }
+            for address, reason in reasons.items()
+        ]
+        if rows:
+            with self._database.write() as connection:
+                connection.execute(self._database.insert_new(suppressions), rows)
+
     def lift(self, *, channel: str, address: str, at: datetime) -> bool:
         """Allow the address again. False when it was not suppressed."""
         with self._database.write() as connection:
@@ -48,6 +67,16 @@ class Suppressions:
         """Of these addresses, those suppressed now: address → reason. One query for a few thousand."""
         query = select(suppressions.c.address, suppressions.c.reason).where(
             suppressions.c.channel == channel, suppressions.c.address.in_(addresses), _ACTIVE
+        )
+        with self._database.read() as connection:
+            return {row.address: row.reason for row in connection.execute(query)}
+
+    def all_since(self, since: datetime, *, channel: str) -> dict[str, str]:
+        """What was suppressed since then, lifted or not: address → reason, the latest one's."""
+        query = (
+            select(suppressions.c.address, suppressions.c.reason)
+            .where(suppressions.c.channel == channel, suppressions.c.recorded_at >= since)
+            .order_by(suppressions.c.suppression_id)
         )
         with self._database.read() as connection:
             return {row.address: row.reason for row in connection.execute(query)}

@@ -115,6 +115,15 @@ messages = Table(
     Column("retry_at", UtcDateTime),
     # One index serves a batch's resume, a run's counts and its export in pages.
     Index(None, "run_key", "channel", "batch_number", "message_id"),
+    # A provider's report names the message by the provider's id. Not for email, whose Message-ID is ours:
+    # most
+    # messages are emails, and each row of an index is written once more.
+    Index(
+        "ix_messages_provider_id",
+        "provider_id",
+        sqlite_where=text("channel <> 'email'"),
+        postgresql_where=text("channel <> 'email'"),
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -134,6 +143,23 @@ attempts = Table(
     sqlite_with_rowid=False,
 )
 
+# Written once and never changed: what was said of a wave holds for every task that asks later.
+wave_gates = Table(
+    "wave_gates",
+    metadata,
+    Column("run_key", String, ForeignKey("runs.run_key"), primary_key=True),
+    Column("wave", Integer, primary_key=True, autoincrement=False),
+    Column("result", String, nullable=False),
+    Column("tried", Integer, nullable=False),
+    Column("sent", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("bounced", Integer, nullable=False),
+    Column("complained", Integer, nullable=False),
+    Column("unsubscribed", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("looked_at", UtcDateTime, nullable=False),
+)
+
 opt_outs = Table(
     "opt_outs",
     metadata,
@@ -144,6 +170,7 @@ opt_outs = Table(
     Column("topic", String, nullable=False),
     Column("source", String, nullable=False),
     Column("recorded_at", UtcDateTime, nullable=False, index=True),
+    Index(None, "profile_id", "channel"),
 )
 
 suppressions = Table(

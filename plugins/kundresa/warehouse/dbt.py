@@ -21,6 +21,7 @@ from typing import IO, Any, cast
 from filelock import FileLock, Timeout
 
 from kundresa.warehouse.errors import DbtFailed, DbtFailure, WarehouseError
+from kundresa.warehouse.spark import ENDED
 from kundresa.warehouse.workspace import Workspace
 
 Progress = Callable[[str], None]
@@ -31,6 +32,7 @@ _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from kundresa.warehouse.runner import main; main()"
 _STDERR_TAIL = 2_000
 _JAVA_ERROR = re.compile(r"java\.lang\.[A-Za-z]+Error")
+_JAVA_ENDED = re.compile(re.escape(ENDED) + ".*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +191,10 @@ def _result(outcome: Mapping[str, Any] | None, returncode: int, errors: IO[bytes
 
 def _engine_failures(said: str) -> list[DbtFailure]:
     """What ended Spark's Java process, of which dbt knows only that it is gone."""
-    found = _JAVA_ERROR.search(said)
-    if found is None:
-        return []
-    hint = "; give it more with KUNDRESA_SPARK_MEMORY" if found[0] == "java.lang.OutOfMemoryError" else ""
-    return [DbtFailure("process", "died", f"Spark's Java process met {found[0]}{hint}", "")]
+    messages = []
+    if found := _JAVA_ERROR.search(said):
+        hint = "; give it more with KUNDRESA_SPARK_MEMORY" if found[0] == "java.lang.OutOfMemoryError" else ""
+        messages.append(f"Spark's Java process met {found[0]}{hint}")
+    if ended := _JAVA_ENDED.search(said):
+        messages.append(ended[0])
+    return [DbtFailure("process", "died", message, "") for message in messages]

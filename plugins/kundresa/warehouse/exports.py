@@ -24,6 +24,9 @@ footers; above ~100,000 memory shows."""
 EVERY_TOPIC = "*"
 """In ``run_cap_topics``: every topic but the exempt ones."""
 
+EVERY_CAMPAIGN = "*"
+"""In ``run_capacity_campaigns``: every campaign."""
+
 _NO_LEDGER = "no_run"
 """The ledger's file without rows: a glob that matches nothing is an error. No run key is like it (all have
 a time), and Spark does not see files with an underscore in front."""
@@ -50,6 +53,36 @@ class RunCap:
 
 
 @dataclass(frozen=True, slots=True)
+class RunCapacity:
+    """One capacity that a run's messages on some channels draw on, together with those of ``campaigns``
+    (None: of all).
+
+    ``level``: the pass, from 1, in which it is asked; a message draws on one capacity of a level at most.
+    ``periods`` are (start, end, messages), apart from each other, and cover the run's validity; two runs with
+    the same capacity have the same of these.
+    """
+
+    capacity: str
+    level: int
+    channels: tuple[str, ...]
+    campaigns: tuple[str, ...] | None
+    periods: Sequence[tuple[datetime, datetime, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunBudget:
+    """What a run's messages on a channel cost, and may cost together with its other channels, in millionths
+    of a currency, within a time. ``is_shared``: with all other runs of the campaign."""
+
+    channel: str
+    is_shared: bool
+    cost_micros: int
+    budget_micros: int
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RunOpening:
     """The first instant at which a run may write to people of one time zone and country. The empty zone
     is for people whose own is unknown, and of a zone that is not here; the empty country for every
@@ -58,6 +91,21 @@ class RunOpening:
     time_zone: str
     country: str
     opens_at: datetime | None
+    wave: int = 0
+    """From 1; 0 in a run without waves."""
+    hour: int | None = None
+    """The local hour, 0 to 23, that is waited for; None for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunWave:
+    """One wave of a run: the people of its buckets, ``bucket_to`` excluded, and the first instant at which it
+    may leave. Those of a run cover 0 to 10000."""
+
+    wave: int
+    bucket_from: int
+    bucket_to: int
+    starts_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +119,8 @@ class OpenRun:
     ``history_from``: the earliest message that any of its rules asks about; None when none does.
     ``not_again_since``: who got the campaign since then does not get it again; None asks nothing.
     ``consent`` is one of ``spec.vocabulary.Consent``. ``openings`` are read when ``is_timed``.
+    ``explore_percent`` is None where no best hour is asked for.
+    ``wave_salt`` is empty without ``waves``.
     """
 
     run_key: str
@@ -96,14 +146,21 @@ class OpenRun:
     sample_salt: str = ""
     max_size: int | None = None
     size_score: str = ""
+    limit_score: str = ""
     priority_score: str = ""
     consent: str = Consent.YES.value
     is_allow_listed: bool = False
     is_timed: bool = False
+    explore_percent: float | None = None
+    explore_salt: str = ""
     global_holdout_percent: float = 0.0
     global_holdout_salt: str = ""
     caps: tuple[RunCap, ...] = ()
+    capacities: tuple[RunCapacity, ...] = ()
+    budgets: tuple[RunBudget, ...] = ()
     openings: Sequence[RunOpening] = ()
+    wave_salt: str = ""
+    waves: Sequence[RunWave] = ()
 
 
 def ensure_exports(settings: Settings) -> None:
@@ -146,7 +203,9 @@ def export_open_runs(settings: Settings, runs: Iterable[OpenRun]) -> None:
         "run_channels": channels,
         "run_variants": variants,
         "run_openings": openings,
+        "run_waves": [{"run_key": run.run_key, **asdict(wave)} for run in undecided for wave in run.waves],
         **_caps(undecided),
+        **_limits(undecided),
         # Last: a run is open to the models when it is here.
         "runs": plain,
     }
@@ -174,6 +233,28 @@ def _caps(runs: Iterable[OpenRun]) -> dict[str, list[dict[str, Any]]]:
         tables["run_cap_periods"] += [
             {**key, "time_zone": zone, "starts_at": start, "ends_at": end} for zone, start, end in cap.periods
         ]
+    return tables
+
+
+def _limits(runs: Iterable[OpenRun]) -> dict[str, list[dict[str, Any]]]:
+    tables: dict[str, list[dict[str, Any]]] = {
+        name: []
+        for name in ("run_capacities", "run_capacity_campaigns", "run_capacity_periods", "run_budgets")
+    }
+    for run in runs:
+        tables["run_budgets"] += [{"run_key": run.run_key, **asdict(budget)} for budget in run.budgets]
+        for each in run.capacities:
+            key = {"run_key": run.run_key, "capacity": each.capacity}
+            tables["run_capacities"] += [
+                {**key, "channel": channel, "level": each.level} for channel in each.channels
+            ]
+            tables["run_capacity_campaigns"] += [
+                {**key, "campaign": campaign} for campaign in each.campaigns or (EVERY_CAMPAIGN,)
+            ]
+            tables["run_capacity_periods"] += [
+                {**key, "starts_at": start, "ends_at": end, "max_messages": messages}
+                for start, end, messages in each.periods
+            ]
     return tables
 
 
@@ -211,6 +292,17 @@ def export_ledger_news(
 def export_opt_outs(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> int:
     """Write all opt-outs; returns how many."""
     return _write(_path(settings, "opt_outs"), EXPORTS["opt_outs"], rows)
+
+
+def export_opt_ins(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write all opt-ins; returns how many."""
+    return _write(_path(settings, "opt_ins"), EXPORTS["opt_ins"], rows)
+
+
+def export_feedback(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write the feedback that is kept, in place of what was written before: what is known of a hit's
+    machine may have changed. Returns how many."""
+    return _write(_path(settings, "feedback"), EXPORTS["feedback"], rows)
 
 
 def export_suppressions(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> int:

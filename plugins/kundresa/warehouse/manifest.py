@@ -78,6 +78,16 @@ class Manifest:
         """
         return {name: column["data_type"] for name, column in self._model(model)["columns"].items()}
 
+    def shareable(self, model: str) -> list[str]:
+        """The columns of a model that are marked ``meta: {shareable: true}``, in their order: what other
+        systems may be told about a person.
+
+        Raises:
+            UnknownModel: when the project has no such model.
+        """
+        columns = self._model(model)["columns"].items()
+        return [name for name, column in columns if _meta(column).get("shareable") is True]
+
     def accepted_values(self, model: str, column: str) -> list[str]:
         """The values that the model's tests accept in a column; empty when none says.
 

@@ -19,6 +19,7 @@ from kundresa.warehouse.exports import (
     export_earlier_runs,
     export_ledger_news,
     export_open_runs,
+    export_opt_ins,
     export_opt_outs,
     export_policies,
     export_suppressions,
@@ -70,6 +71,7 @@ def plan_decisions(
     exempt_topics: Iterable[str] = (),
     allow_list: Iterable[str] = (),
     opt_outs: Iterable[Mapping[str, Any]] = (),
+    opt_ins: Iterable[Mapping[str, Any]] = (),
     suppressions: Iterable[Mapping[str, Any]] = (),
     stopped_runs: Iterable[str] = (),
     ledger_news: Iterable[Mapping[str, Any]] = (),
@@ -94,6 +96,7 @@ def plan_decisions(
     export_policies(inside, exempt_topics=exempt_topics, allow_list=allow_list)
     export_open_runs(inside, runs)
     export_opt_outs(inside, opt_outs)
+    export_opt_ins(inside, opt_ins)
     export_suppressions(inside, suppressions)
     export_ledger_news(inside, stopped_runs=stopped_runs, messages=ledger_news)
     earlier = None if as_of is None else export_earlier_runs(inside, _runs_decided_until(settings, as_of))

@@ -106,6 +106,39 @@ def read_batch(
         skip = max(skip - _rows(file), 0)
 
 
+def read_message(
+    settings: Settings, run_key: str, channel: str, number: int, message_id: str
+) -> dict[str, Any] | None:
+    """One message of a batch as ``read_batch`` gives it; None when it is not in it.
+
+    Raises:
+        RunNotPublished: when the run was never decided.
+        KeyError: when it has no such batch.
+    """
+    import pyarrow.parquet as pq
+
+    for file in _files(_batch(settings, run_key, channel, number)):
+        found = pq.read_table(file, filters=[("message_id", "=", message_id)], partitioning=None)
+        for row in found.cast(_aware(found.schema)).to_pylist():
+            return {"channel": channel, "batch_number": number, **row}
+    return None
+
+
+def profile_types(settings: Settings, run_key: str, channel: str) -> dict[str, str]:
+    """The profile columns in a run's batches on a channel, by Arrow's type names; empty without a batch.
+
+    Raises:
+        RunNotPublished: when the run was never decided.
+    """
+    import pyarrow.parquet as pq
+
+    for folder in _batches(settings, run_key, channel).values():
+        for file in _files(folder):
+            profile = pq.read_schema(file).field("profile").type
+            return {field.name: str(field.type) for field in profile}
+    return {}
+
+
 def batch_send_at(settings: Settings, run_key: str, channel: str, number: int) -> datetime:
     """The instant before which no message of the batch may leave: the latest ``send_at`` in it. (They are all
     the same, since batches are cut by it; should they ever not be, some leave late and none early.)
@@ -124,6 +157,32 @@ def batch_send_at(settings: Settings, run_key: str, channel: str, number: int) -
     if latest is None or send_at.null_count:
         raise ValueError(f"run {run_key}, {channel} batch {number}: a message without a send time")
     found: datetime = latest.replace(tzinfo=UTC)
+    return found
+
+
+def batch_waves(settings: Settings, run_key: str) -> dict[str, dict[int, int]]:
+    """Channel → batch number → the wave that its messages are of; empty for a run that leaves all at once.
+
+    From the decisions, three columns of which are read: a run may have thousands of batches, and one file to
+    open is less than thousands.
+
+    Raises:
+        RunNotPublished: when it was never decided.
+    """
+    import pyarrow.parquet as pq
+
+    files = _files(decisions_folder(settings, run_key))
+    keys = ["channel", "batch_number", "wave"]
+    # A run of before there were waves has no such column.
+    if any("wave" not in pq.read_schema(file).names for file in files):
+        return {}
+    send = pq.read_table(
+        files, columns=keys, filters=[("verdict", "=", Verdict.SEND.value)], partitioning=None
+    )
+    found: dict[str, dict[int, int]] = {}
+    for row in send.group_by(keys).aggregate([]).to_pylist():
+        if row["wave"] is not None:
+            found.setdefault(row["channel"], {})[row["batch_number"]] = row["wave"]
     return found
 
 

@@ -19,6 +19,8 @@ from typing import Any
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _GONE_SECONDS = 60
 """How long the Java process of an earlier session may take to end; it takes one or two."""
+ENDED = "Spark's Java process ended by itself:"
+"""What standard error says of it, and how it ended."""
 EARLIER = "__earlier"
 """Behind the name of a history, the name of the copy that it is built from."""
 
@@ -67,11 +69,13 @@ def session(parameters: Mapping[str, str], home: Path) -> Iterator[Any]:
         register_functions(spark)
         yield spark
     finally:
-        if (
-            gateway.proc.poll() is None
-        ):  # else it died, and what dbt says of that is worth more than what follows
+        ended = gateway.proc.poll()
+        if ended is None:
             spark.stop()
             gateway.shutdown()
+        else:
+            # What dbt says of it is worth more than what stopping it would; dbt does not know how it ended.
+            print(f"{ENDED} {_how(ended)}", file=sys.stderr, flush=True)  # noqa: T201  the parent reads it
         gateway.proc.stdin.close()  # Spark's Java process ends when its standard input does
         gateway.proc.wait(_GONE_SECONDS)
         driver.unlink()
@@ -104,6 +108,10 @@ def repair(spark: Any, warehouse: Path) -> None:
                 shutil.rmtree(table)
         for copy in (name for name in tables if name.endswith(EARLIER)):
             spark.sql(f"alter table {schema}.{copy} rename to {schema}.{copy.removesuffix(EARLIER)}")
+
+
+def _how(returncode: int) -> str:
+    return f"killed by signal {-returncode}" if returncode < 0 else f"exit code {returncode}"
 
 
 def _require_java() -> None:

@@ -97,9 +97,16 @@ def parse_workspace(settings: Settings) -> Workspace:
     return _workspace(settings, "dbt parse", artifacts / _DATABASE, artifacts)
 
 
-def scratch_workspace(settings: Settings, folder: Path, *, earlier_runs: Path | None = None) -> Workspace:
+def scratch_workspace(
+    settings: Settings,
+    folder: Path,
+    *,
+    earlier_runs: Path | None = None,
+    published_runs: Path | None = None,
+) -> Workspace:
     """A warehouse that is thrown away with its folder. It reads the ledger and the published runs of the
-    installation, or of the latter only those in the file ``earlier_runs``."""
+    installation, or of the latter only those in the file ``earlier_runs``; or those in another folder,
+    ``published_runs``."""
     exports = folder / "exports"
     ledger = settings.exports / "ledger"
     return Workspace(
@@ -110,7 +117,7 @@ def scratch_workspace(settings: Settings, folder: Path, *, earlier_runs: Path | 
         raw=settings.raw,
         raw_format=settings.raw_format,
         exports=exports,
-        published_runs=settings.published / "runs",
+        published_runs=published_runs or settings.published / "runs",
         artifacts=folder / "dbt",
         # A folder without files would be an error.
         ledger=ledger if any(ledger.glob("*.parquet")) else exports / "ledger",

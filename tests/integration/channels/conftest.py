@@ -44,6 +44,8 @@ class Step(NamedTuple):
     connection: int
     transaction: int
     """Since the server started."""
+    argument: str = ""
+    """What follows the verb."""
 
 
 Script = Callable[[Step], str | None]
@@ -69,10 +71,14 @@ class Peer:
 
     script: Script
     tls: ssl.SSLContext | None = None
+    extensions: tuple[str, ...] = ()
+    """What EHLO offers beside STARTTLS, which it does with ``tls``."""
     listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
     connections: int = 0
     transactions: int = 0
     verbs: list[str] = field(default_factory=list)
+    said: dict[int, str] = field(default_factory=dict)
+    """The last of these by connection."""
     bodies: list[bytes] = field(default_factory=list)
     """What was taken with 2xx, or kept before the connection was dropped."""
     ended: threading.Event = field(default_factory=threading.Event)
@@ -87,6 +93,8 @@ class Peer:
             except OSError:
                 return
             self.connections += 1
+            # As servers do that answer several commands: without, each answer waits 40 ms for an ACK.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._serve, args=(connection, self.connections), daemon=True).start()
 
     def close(self) -> None:
@@ -109,13 +117,20 @@ class Peer:
             verb = line.split()[0].decode().upper() if line.split() else ""
             if verb == "MAIL":
                 self.transactions += 1
-            if not self._answer(connection, verb, number):
+            argument = line.decode("utf-8", "replace").strip()[len(verb) :].strip()
+            if verb != "BDAT" and not self._answer(connection, verb, number, argument):
                 return
             if verb == "STARTTLS" and self.tls is not None:
                 stream.close()
                 connection = stack.enter_context(self.tls.wrap_socket(connection, server_side=True))
                 stream = connection.makefile("rb")
-            if verb == "DATA" and self.verbs[-1] == "DATA 354" and not self._body(connection, stream, number):
+            if (
+                verb == "DATA"
+                and self.said[number] == "DATA 354"
+                and not self._body(connection, stream, number)
+            ):
+                return
+            if verb == "BDAT" and not self._chunk(connection, stream, number, int(line.split()[1])):
                 return
             if verb == "QUIT":
                 return
@@ -131,11 +146,29 @@ class Peer:
             lines.append(line)
         else:
             return False
-        self.bodies.append(b"".join(lines))
-        return self._answer(connection, "END", number)
+        return self._end(connection, number, b"".join(lines))
 
-    def _answer(self, connection: socket.socket, verb: str, number: int) -> bool:
-        reply = self.script(Step(verb, number, self.transactions))
+    def _end(self, connection: socket.socket, number: int, body: bytes) -> bool:
+        self.bodies.append(body)
+        goes_on = self._answer(connection, "END", number)
+        if goes_on and self.said[number][4] in "45":
+            self.bodies.remove(body)
+        return goes_on
+
+    def _chunk(self, connection: socket.socket, stream: object, number: int, size: int) -> bool:
+        if self.script(Step("BODY", number, self.transactions)) == DROP:
+            connection.shutdown(socket.SHUT_RDWR)
+            return False
+        octets = stream.read(size)  # type: ignore[attr-defined]
+        if len(octets) < size:
+            return False
+        if not self.said[number].startswith("RCPT 25"):
+            connection.sendall(b"503 5.5.1 no recipient\r\n")
+            return True
+        return self._end(connection, number, octets)
+
+    def _answer(self, connection: socket.socket, verb: str, number: int, argument: str = "") -> bool:
+        reply = self.script(Step(verb, number, self.transactions, argument))
         if reply == DROP:
             connection.shutdown(socket.SHUT_RDWR)
             return False
@@ -144,20 +177,35 @@ class Peer:
             return False
         if reply is None:
             reply = GOOD.get(verb, "500 5.5.2 what?")
-            if verb == "EHLO" and self.tls is not None and not isinstance(connection, ssl.SSLSocket):
-                reply = "250-peer\r\n250 STARTTLS"
-        self.verbs.append(f"{verb} {reply[:3]}")
+            before = {"RCPT": "MAIL 25", "DATA": "RCPT 25"}.get(verb, "")
+            if not self.said.get(number, "").startswith(before):
+                reply = "503 5.5.1 out of order"
+            if verb == "EHLO":
+                offered = list(self.extensions)
+                if self.tls is not None and not isinstance(connection, ssl.SSLSocket):
+                    offered.append("STARTTLS")
+                reply = "\r\n".join(
+                    [*(f"250-{each}" for each in ["peer", *offered][:-1]), f"250 {['peer', *offered][-1]}"]
+                )
+        self.said[number] = f"{verb} {reply[:3]}"
+        self.verbs.append(self.said[number])
         connection.sendall(reply.encode() + b"\r\n")
         return True
 
 
 @pytest.fixture
-def peer() -> Iterator[Callable[..., Peer]]:
+def extensions() -> tuple[str, ...]:
+    """What the peers of a test offer in EHLO."""
+    return ()
+
+
+@pytest.fixture
+def peer(extensions: tuple[str, ...]) -> Iterator[Callable[..., Peer]]:
     """Starts servers: ``peer(script)``, ``peer(script, tls=context)``."""
     with contextlib.ExitStack() as stack:
 
         def start(script: Script = lambda _: None, tls: ssl.SSLContext | None = None) -> Peer:
-            server = Peer(script, tls)
+            server = Peer(script, tls, extensions)
             thread = threading.Thread(target=server.run, daemon=True)
             thread.start()
             stack.callback(thread.join, 5)

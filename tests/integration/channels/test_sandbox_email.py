@@ -24,9 +24,11 @@ def test_every_accepted_message_is_stored_with_its_id(sandbox: Start, sender: Op
     receipts = list(sender(ports.smtp).send(mails(25)))
     assert {receipt.state for receipt in receipts} == {MessageState.ACCEPTED}
     rows = received(folder)
-    assert [row.message_id for row in rows] == [receipt.message_id for receipt in receipts]
-    assert [row.provider_id for row in rows] == [receipt.provider_id for receipt in receipts]
-    assert [row.recipient for row in rows] == [f"anna{number}@shop.example" for number in range(25)]
+    ids = {receipt.message_id: receipt.provider_id for receipt in receipts}
+    assert {row.message_id: row.provider_id for row in rows} == ids
+    assert {row.message_id: row.recipient for row in rows} == {
+        f"{number:032x}": f"anna{number}@shop.example" for number in range(25)
+    }
     assert {row.run_key for row in rows} == {RUN_KEY}
     assert {row.sender for row in rows} == {"hello@shop.example"}
     [count] = counts(folder)
@@ -49,7 +51,7 @@ def test_dropped_with_and_without_the_message_kept_look_the_same_from_here(
     ports, folder = sandbox(Faults(smtp_every=3, smtp_drop="stored"))
     receipts = list(sender(ports.smtp).send(mails(9)))
     states = [receipt.state for receipt in receipts]
-    assert states == [MessageState.ACCEPTED, MessageState.ACCEPTED, MessageState.UNKNOWN] * 3
+    assert sorted(states) == [MessageState.ACCEPTED] * 6 + [MessageState.UNKNOWN] * 3
     # All nine arrived, none twice: an unknown is never sent again by the sender itself.
     assert message_ids(folder, RUN_KEY, "email") == sorted(receipt.message_id for receipt in receipts)
 

@@ -1,4 +1,4 @@
-"""HttpSmsSender against the sandbox's gateway, and against one that misbehaves."""
+"""Text messages over HTTP against the sandbox's gateway, and against one that misbehaves."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from kundresa.channels import AccountError, account_from_uri
+from kundresa.channels import AccountError, account_from_uri, open_sender
+from kundresa.channels.http_sender import HttpSender
 from kundresa.channels.outage import DOWN_FOR
-from kundresa.channels.sms import HttpSmsSender
+from kundresa.channels.sms import TwilioAdapter
 from kundresa.sandbox import counts, received
 from kundresa.sandbox.faults import Faults
 from kundresa.sandbox.server import Ports
 from kundresa.spec.campaign import SmsChannel
-from kundresa.spec.messages import Message, SmsContent
+from kundresa.spec.messages import Message, Receipt, SmsContent
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 
 from .conftest import NOW, RUN_KEY, Time
@@ -32,7 +33,7 @@ ACCEPTED, DEFERRED, FAILED, UNKNOWN = (
 )
 
 Start = Callable[..., tuple[Ports, Path]]
-Open = Callable[..., HttpSmsSender]
+Open = Callable[..., HttpSender]
 
 
 def texts(count: int, text: str = "Hello") -> list[Message]:
@@ -43,9 +44,13 @@ def texts(count: int, text: str = "Hello") -> list[Message]:
 def sms_sender(time: Time) -> Iterator[Open]:
     with contextlib.ExitStack() as stack:
 
-        def build(port: int, query: str = "", login: str = "") -> HttpSmsSender:
+        async def sleep(seconds: float) -> None:
+            time.sleep(seconds)
+
+        def build(port: int, query: str = "", login: str = "", in_flight: int = 1) -> HttpSender:
             account = account_from_uri(f"http://{login}127.0.0.1:{port}/{query}", name="texts")
-            built = HttpSmsSender(SMS, account, run_key=RUN_KEY, clock=time.clock, sleep=time.sleep)
+            adapter = TwilioAdapter(SMS, account, run_key=RUN_KEY, clock=time.clock)
+            built = HttpSender(adapter, account, clock=time.clock, in_flight=in_flight, sleep=sleep)
             stack.callback(built.close)
             return built
 
@@ -118,9 +123,40 @@ def test_a_gateway_that_refuses_some(sandbox: Start, sms_sender: Open) -> None:
     ports, folder = sandbox(Faults(http_every=4, http_status=429, http_retry_after="90"))
     receipts = list(sms_sender(ports.http).send(texts(8)))
     deferred = [receipt for receipt in receipts if receipt.state is DEFERRED]
-    assert [receipt.retry_at for receipt in deferred] == [NOW + timedelta(seconds=90)] * 2
-    assert {receipt.code for receipt in deferred} == {"HTTP 429 20000"}
+    # The gateway said when it wants to hear from this account again: the rest of the window waits too.
+    assert [receipt.retry_at for receipt in deferred] == [NOW + timedelta(seconds=90)] * 5
+    assert [receipt.code for receipt in deferred] == ["HTTP 429 20000", None, None, None, None]
+    assert len(received(folder)) == 3
+
+
+def test_a_gateway_that_names_no_time_is_asked_on(sandbox: Start, sms_sender: Open) -> None:
+    ports, folder = sandbox(Faults(http_every=4, http_status=429))
+    receipts = list(sms_sender(ports.http).send(texts(8)))
+    assert [receipt.state for receipt in receipts].count(DEFERRED) == 2
     assert len(received(folder)) == 6
+
+
+def test_many_at_once_give_one_receipt_each(sandbox: Start, sms_sender: Open) -> None:
+    ports, folder = sandbox(Faults(http_every=7, http_status=503))
+    messages = texts(200)
+    sender = sms_sender(ports.http, in_flight=32)
+    receipts = [*sender.send(messages[:90]), *sender.send(messages[90:])]
+    assert sorted(receipt.message_id for receipt in receipts) == [each.message_id for each in messages]
+    taken = {receipt.message_id: receipt.provider_id for receipt in receipts if receipt.state is ACCEPTED}
+    assert taken == {row.message_id: row.provider_id for row in received(folder)}
+    assert len(taken) == 200 - 200 // 7
+
+
+def test_an_account_that_stops_working_leaves_the_receipts_of_what_was_under_way(
+    sandbox: Start, sms_sender: Open
+) -> None:
+    ports, folder = sandbox(Faults(http_every=30, http_status=401))
+    receipts: list[Receipt] = []
+    with pytest.raises(AccountError, match="answered HTTP 401"):
+        receipts.extend(sms_sender(ports.http, in_flight=16).send(texts(100)))
+    assert {receipt.state for receipt in receipts} == {ACCEPTED}
+    assert {receipt.message_id for receipt in receipts} == {row.message_id for row in received(folder)}
+    assert 29 <= len(receipts) < 30 + 16
 
 
 @pytest.mark.parametrize(
@@ -217,3 +253,18 @@ def test_the_number_is_not_in_the_detail(gateway: Callable[[bytes], int], sms_se
     [receipt] = sms_sender(gateway(answered("400 Bad Request", body))).send(texts(1))
     assert receipt.detail
     assert "0000" not in receipt.detail.replace(" ", "")
+
+
+def test_an_accounts_rate_spaces_its_messages(sandbox: Start, sms_sender: Open, time: Time) -> None:
+    ports, _ = sandbox()
+    receipts = list(sms_sender(ports.http, "?rate=0.01").send(texts(4)))
+    assert {receipt.state for receipt in receipts} == {ACCEPTED}
+    # The sleeps are counted and not slept, so that each turn is 100 seconds after the one before.
+    assert [round(seconds / 100) for seconds in time.slept] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("query", ["?rate=fast", "?rate=-1", "?connections=0", "?connections=many"])
+def test_a_number_that_is_none_is_an_account_error(query: str, time: Time) -> None:
+    account = account_from_uri(f"http://127.0.0.1:1/{query}", name="texts")
+    with pytest.raises(AccountError, match=r"account texts: (rate|connections) takes"):
+        open_sender(SMS, account, time.clock, run_key=RUN_KEY)

@@ -270,13 +270,15 @@ class Services:
             process.wait(5)
 
 
-PORTS = ("postgres", "redis", "api", "scheduler", "worker_logs", "trigger_logs")
+PORTS = ("postgres", "redis", "api", "public", "scheduler", "worker_logs", "trigger_logs")
 ADDRESSES = (
     (r"(postgres:)5432\b", "postgres"),
     (r"(redis:)6379\b", "redis"),
     (r"((?:api-server|localhost):)8080\b", "api"),
     (r"^()8080$", "api"),
     (r"(localhost:)8974\b", "scheduler"),
+    (r"(localhost:)2581\b", "public"),
+    (r"^()2581$", "public"),
 )
 
 

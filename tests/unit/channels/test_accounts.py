@@ -76,7 +76,7 @@ def test_extra_as_airflow_nests_it() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ftp://u:hunter2@mail.example", "is of kind ftp; expected smtp, http or https"),
+        ("ftp://u:hunter2@mail.example", "is of kind ftp; expected smtp, http, https, fcm, "),
         ("smtp://u:hunter2@", "has no host"),
         ("smtp://u:hunter2@mail.example:port", "is not a connection URI or JSON"),
         ("smtp://u:hunter2@mail.example?security=ssl", "security is ssl; expected none, starttls or tls"),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kundresa.channels.mime import build_envelope, email_bytes, header_text
 from kundresa.content.text import body_text, subject_line
 from kundresa.spec.campaign import EmailChannel
-from kundresa.spec.messages import EmailContent
+from kundresa.spec.messages import Constant, EmailContent
 
 RUN_KEY = "winback--20261123T090000Z"
 MESSAGE_ID = "0123456789abcdef0123456789abcdef"
@@ -123,6 +123,28 @@ def test_bodies_come_back(text: str, html: str) -> None:
     ]
     assert parts(read_modern(octets)) == expected
     assert parts(read_compat(octets)) == expected
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.tuples(st.booleans(), ANY | HOSTILE | st.sampled_from([".", "x" * 76, " ", "\n"])), max_size=8
+    )
+)
+def test_pieces_say_what_the_whole_says(drawn: list[tuple[bool, str]]) -> None:
+    pieces = tuple(
+        Constant(body_text(each)) if is_constant else body_text(each) for is_constant, each in drawn
+    )
+    whole = "".join(pieces)
+    envelope = build_envelope(channel(), RUN_KEY, "kundresa")
+    content = EmailContent("s", whole, whole, URL, html_pieces=pieces, text_pieces=pieces)
+    expected = whole if whole.endswith("\n") else whole + "\n"
+    for _ in range(2):  # the second time from what is kept with the constants
+        octets = email_bytes(envelope, MESSAGE_ID, "anna@shop.example", content, SENT_AT)
+        lines_are_lawful(octets)
+        body = octets.partition(b"\r\n\r\n")[2]
+        assert max(len(line) for line in body.split(b"\r\n")) <= 76
+        assert [text for _, text in parts(read_compat(octets))] == [expected, expected]
 
 
 @pytest.mark.parametrize(

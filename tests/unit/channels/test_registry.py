@@ -18,7 +18,7 @@ def clock() -> datetime:
 def test_an_account_of_the_wrong_kind_is_refused() -> None:
     with pytest.raises(AccountError, match="is of kind http; email takes smtp"):
         open_sender(EMAIL, account_from_uri("https://gateway.example"), clock, run_key="r")
-    with pytest.raises(AccountError, match="is of kind smtp; sms takes http or https"):
+    with pytest.raises(AccountError, match="is of kind smtp; sms takes http, https or smpp"):
         open_sender(SMS, account_from_uri("smtp://mail.example"), clock, run_key="r")
 
 

@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 DOCKER = REPOSITORY / "docker"
 REQUIRED = re.compile(r"\$\{(\w+):\?")
 OPTIONAL = re.compile(r"\$\{(\w+):-")
-OURS = {"init", "api-server", "scheduler", "dag-processor", "triggerer", "worker"}
+OURS = {"init", "api-server", "scheduler", "dag-processor", "triggerer", "worker", "public"}
 
 
 def text(name: str) -> str:
@@ -123,11 +123,14 @@ def test_nothing_starts_before_init_and_init_not_before_the_databases(compose):
     assert compose["services"]["init"]["depends_on"] == {"postgres": healthy, "redis": healthy}
 
 
-def test_only_the_api_server_is_reachable_and_from_this_machine_only(compose):
+def test_only_the_web_servers_are_reachable_and_from_this_machine_only(compose):
     published = {
         name: service["ports"] for name, service in compose["services"].items() if "ports" in service
     }
-    assert published == {"api-server": ["${AIRFLOW_API_BIND:-127.0.0.1:8080}:8080"]}
+    assert published == {
+        "api-server": ["${AIRFLOW_API_BIND:-127.0.0.1:8080}:8080"],
+        "public": ["${KUNDRESA_PUBLIC_BIND:-127.0.0.1:2581}:2581"],
+    }
 
 
 def test_our_containers_have_no_privileges(compose):

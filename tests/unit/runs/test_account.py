@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from kundresa.runs.accounting import build_account
-from kundresa.runs.planning import counts_by_channel, masked
+from kundresa.runs.planning import masked
 from kundresa.spec.vocabulary import RunState, Trigger
 from kundresa.store import Run
-from kundresa.warehouse import AccountLines, DecisionCount, ReconcileCounts
+from kundresa.warehouse import AccountLines, ReconcileCounts
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 RUN = Run("a--b", "a", NOON, Trigger.MANUAL, RunState.CHECKED, "{}", "0" * 64, NOON, NOON)
@@ -62,19 +62,6 @@ def test_a_line_without_a_reason_does_not_add_up():
     part = build_account(RUN, counts(1, ("exclude", None, None, 1)))["channels"]["email"]
     assert part["adds_up"] is False
     assert part["not_sent"] == {"reason_missing": 1}
-
-
-def test_a_plan_counts_each_line_once():
-    found = counts_by_channel(
-        (
-            DecisionCount("email", "send", None, "a", 3),
-            DecisionCount("email", "send", None, "b", 2),
-            DecisionCount("email", "exclude", "suppressed", None, 4),
-        )
-    )
-    assert found == {
-        "email": {"considered": 9, "send": 5, "variants": {"a": 3, "b": 2}, "not_sent": {"suppressed": 4}}
-    }
 
 
 @pytest.mark.parametrize(

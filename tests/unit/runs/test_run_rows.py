@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kundresa.runs.deciding import _passes
+from kundresa.runs.limits import CostNotFound
 from kundresa.runs.run_rows import open_run_row
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.policies import Policies
-from kundresa.spec.vocabulary import Consent, Trigger
+from kundresa.spec.vocabulary import ChannelKind, Consent, Trigger
 from kundresa.store import NewRun
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -90,6 +91,87 @@ def test_an_exempt_topic_knows_no_global_holdout_and_keeps_its_own():
     assert (found.consent, found.global_holdout_percent, found.holdout_percent) == (Consent.NOT_NO, 10, 3)
     assert found.global_holdout_salt == "global_holdout|2026-11"
     assert row(campaign(**own), policies).consent is Consent.YES
+
+
+CAPACITIES = [
+    {"name": "gateway", "max": 5, "period": "day", "time_zone": "Europe/Stockholm", "channels": ["sms"]},
+    {"name": "desk", "max": 9, "period": "month", "campaigns": ["other"]},
+    {"name": "weeks", "max": 7, "period": "week"},
+    {"name": "mail", "max": 7, "period": "week", "channels": ["email"]},
+]
+
+
+def test_a_run_draws_on_the_capacities_of_its_campaign_in_their_order():
+    found = row(campaign(), {"capacities": CAPACITIES})
+    drawn = {each.capacity: (each.level, each.channels, each.campaigns) for each in found.capacities}
+    # In one pass those that no message can share. The desk is another campaign's, and still before the weeks.
+    assert drawn == {
+        "gateway": (1, ("sms",), None),
+        "weeks": (3, tuple(ChannelKind), None),
+        "mail": (4, ("email",), None),
+    }
+    gateway = found.capacities[0]
+    # 12:00 UTC is in a day of Stockholm that began at 23:00 UTC; the run is valid until noon of the next.
+    day, start = timedelta(days=1), datetime(2026, 11, 22, 23, tzinfo=UTC)
+    assert gateway.periods == ((start, start + day, 5), (start + day, start + 2 * day, 5))
+    # The week of the 23rd is the earliest that any of them asks about.
+    assert found.history_from == start
+
+
+def test_outside_its_dates_a_capacity_has_room_for_nothing():
+    dates = [{"first": f"2026-11-{day}", "last": f"2026-11-{day}", "max": 3} for day in (20, 24, 30)]
+    found = row(campaign(), {"capacities": [{"name": "printer", "dates": dates}]})
+    days = [datetime(2026, 11, day, tzinfo=UTC) for day in (21, 24, 25)]
+    # What is over before the decision, or comes after the validity, is left out.
+    assert found.capacities[0].periods == ((days[0], days[1], 0), (days[1], days[2], 3))
+    # Where there is room for nothing, nobody asks what was there before.
+    assert found.history_from == days[1]
+
+
+COSTS = {"costs": {"currency": "EUR", "per_message": {"email": 0.0005, "sms": 0.04}}}
+
+
+def test_a_budget_is_in_millionths_for_each_channel_and_month():
+    found = row(campaign(budget={"amount": 2.5, "per": "month", "time_zone": "Europe/Stockholm"}), COSTS)
+    november = datetime(2026, 10, 31, 23, tzinfo=UTC)
+    assert [(each.channel, each.cost_micros, each.budget_micros) for each in found.budgets] == [
+        ("email", 500, 2_500_000),
+        ("sms", 40_000, 2_500_000),
+    ]
+    assert {(each.is_shared, each.starts_at) for each in found.budgets} == {(True, november)}
+    assert found.history_from == november
+
+
+def test_what_one_run_may_spend_asks_for_no_history():
+    found = row(campaign(budget={"amount": 1}), COSTS)
+    assert {each.is_shared for each in found.budgets} == {False}
+    assert found.history_from is None
+    assert row(campaign(), COSTS).budgets == ()
+
+
+def test_a_budget_without_costs_is_refused():
+    with pytest.raises(CostNotFound, match="does not say what a message by sms costs"):
+        row(campaign(budget={"amount": 1}), {"costs": {"currency": "EUR", "per_message": {"email": 1}}})
+
+
+def test_waves_share_the_buckets_and_start_one_after_the_other():
+    found = row(campaign(waves={"shares": [0.5, 24.5, 75], "every": "3h"}))
+    assert found.wave_salt == "wave|sale--20261123T120000Z"
+    assert [(each.wave, each.bucket_from, each.bucket_to) for each in found.waves] == [
+        (1, 0, 50),
+        (2, 50, 2500),
+        (3, 2500, 10_000),
+    ]
+    assert [each.starts_at for each in found.waves] == [NOW + timedelta(hours=hours) for hours in (0, 3, 6)]
+    assert (row(campaign()).wave_salt, row(campaign()).waves) == ("", ())
+
+
+def test_each_wave_has_openings_of_its_own_and_one_that_is_too_late_has_none():
+    """Decided 12:00, valid for a day, open 08:00 to 18:00 UTC: the third wave starts after the validity."""
+    night = {"window": {"start": "08:00", "end": "18:00"}}
+    spec = campaign(waves={"shares": [10, 20, 70], "every": "15h"}, send_time=night)
+    found = {each.wave: each.opens_at for each in row(spec).openings if each.time_zone == "UTC"}
+    assert found == {1: NOW, 2: datetime(2026, 11, 24, 8, tzinfo=UTC), 3: None}
 
 
 def passes(*runs: tuple[NewRun, Campaign]) -> list[list[str]]:

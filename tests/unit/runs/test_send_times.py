@@ -159,3 +159,90 @@ def test_people_without_a_zone_are_held_by_the_one_that_stands_for_theirs():
     assert send_hours({"unknown_time_zone": "Europe/Paris"}, NIGHT).opens_at(person(None), NOW) == at(7)
     assert send_hours({"unknown_time_zone": "Europe/Paris"}, NIGHT).opens_at(person("Mars"), NOW) == at(7)
     assert send_hours(None, NIGHT).opens_at(person(None), NOW) == NOW
+
+
+def hourly(
+    best_hour: dict[str, Any], policy: Policies, *, decided_at: datetime = NOW, hours: int = 48, **more: Any
+) -> dict[tuple[str, int | None], datetime | None]:
+    """The openings of a campaign that asks for the best hour, by zone and hour, for most countries."""
+    found = run_openings(
+        campaign({"best_hour": best_hour, **more}),
+        policy,
+        decided_at=decided_at,
+        valid_until=decided_at + timedelta(hours=hours),
+    )
+    assert found is not None
+    by_hour = {(each.time_zone, each.hour): each.opens_at for each in found if each.country == ""}
+    assert len(by_hour) == len([each for each in found if each.country == ""])
+    return by_hour
+
+
+def test_every_hour_of_the_day_is_waited_for_and_who_has_none_leaves_at_once():
+    found = hourly({}, policies())
+    assert {hour for _, hour in found} == {None, *range(24)}
+    assert found["Europe/Stockholm", None] == NOW
+    assert found["Europe/Stockholm", 22] == at(21, day=24)
+    assert found["Europe/Stockholm", 21] == at(20)  # half past nine: tomorrow
+    assert found["Asia/Kolkata", 9] == at(3, minute=30)
+    assert found["America/New_York", 16] == at(21, day=24)
+
+
+def test_each_hour_is_where_at_would_have_it():
+    window = {"start": "09:00", "end": "18:00", "days": ["thu"]}
+    quiet = policies(NIGHT)
+    found = hourly({}, quiet, window=window)
+    for hour in range(24):
+        send_time = {"window": window, "at": f"{hour:02d}:00"} if 9 <= hour < 18 else None
+        if send_time is None:
+            continue
+        fixed = openings(campaign(send_time), quiet, hours=48)
+        assert {zone: fixed[zone, ""] for zone in time_zones()} == {
+            zone: found[zone, hour] for zone in time_zones()
+        }
+    # In the night: moved to the next permitted minute.
+    assert found["Europe/Stockholm", 3] == at(8, day=26)
+
+
+def test_an_hour_that_comes_later_than_one_waits_for_it_is_none():
+    found = hourly({"within": "6h"}, policies(NIGHT | {"start": "23:00"}))
+    assert found["Europe/Stockholm", 22] == at(21, day=24)
+    assert found["Europe/Stockholm", 3] == at(7)  # within six hours, and quiet until eight
+    assert found["Europe/Stockholm", 4] == found["Europe/Stockholm", None] == NOW
+    to_the_second = hourly({"within": "1h"}, policies(), decided_at=at(20))
+    assert to_the_second["UTC", 21] == at(21)
+    assert to_the_second["UTC", 22] == at(20)
+
+
+def test_the_day_of_25_hours_and_the_hour_that_does_not_exist():
+    # 2026-10-25 in Stockholm: two o'clock comes at 00:00Z and at 01:00Z.
+    autumn = datetime(2026, 10, 24, 23, 30, tzinfo=UTC)
+    found = hourly({}, policies(), decided_at=autumn)
+    assert found["Europe/Stockholm", 2] == datetime(2026, 10, 25, 0, tzinfo=UTC)
+    assert found["Europe/Stockholm", 1] == datetime(2026, 10, 26, 0, tzinfo=UTC)  # 24 h 30 min later
+    between = hourly({}, policies(), decided_at=datetime(2026, 10, 25, 0, 30, tzinfo=UTC))
+    assert between["Europe/Stockholm", 2] == datetime(2026, 10, 26, 1, tzinfo=UTC)  # the first has been
+    # 2026-03-29: from 01:59:59 to 03:00:00.
+    spring = datetime(2026, 3, 28, 23, 30, tzinfo=UTC)
+    found = hourly({}, policies(), decided_at=spring)
+    assert (
+        found["Europe/Stockholm", 2] == found["Europe/Stockholm", 3] == datetime(2026, 3, 29, 1, tzinfo=UTC)
+    )
+
+
+def test_without_a_zone_there_is_no_hour_unless_the_campaign_names_one():
+    assert "" not in {zone for zone, _ in hourly({}, policies())}
+    found = hourly({}, policies(), unknown_time_zone="Asia/Tokyo")
+    assert found["", 9] == found["Asia/Tokyo", 9] == at(0)
+
+
+def test_an_hour_beyond_the_validity_is_none():
+    assert hourly({}, policies(), hours=2)["UTC", 22] == at(22, day=24)
+    assert hourly({}, policies(), hours=1)["UTC", 22] is None
+
+
+def test_at_delivery_the_best_hour_is_not_waited_for_again():
+    hours = SendHours(
+        SendTime.model_validate({"best_hour": {}}), (), decided_at=NOW, valid_until=NOW + timedelta(days=1)
+    )
+    row = {"time_zone": "Europe/Stockholm", "profile": {"country": "SE"}}
+    assert hours.opens_at(row, NOW) == NOW

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kundresa.spec.costs import micros
 from kundresa.spec.policies import Policies, allow_list, exempt_topics, load_policies
 from kundresa.spec.problems import SpecError, SpecProblem
 from kundresa.spec.vocabulary import Consent
@@ -33,6 +34,10 @@ quiet_hours:
   - {start: "21:00", end: "08:00", countries: [SE], days: [mon]}
 global_holdout: {percent: 2.5, rotates: month}
 allow_list: [Anna@Shop.Example, "@shop.example", "+46701234567"]
+costs: {currency: EUR, per_message: {email: 0.0005, sms: 0.04}}
+capacities:
+  - {name: gateway, max: 20000, period: day, time_zone: Europe/Stockholm, channels: [sms]}
+  - {name: desk, dates: [{first: 2026-11-23, last: 2026-11-27, max: 500}], campaigns: [winback]}
 """
 
 
@@ -57,7 +62,7 @@ def test_without_a_file_the_defaults_hold(tmp_path):
     policies = load_policies(tmp_path)
     assert policies == Policies()
     assert (policies.topics, policies.pressure, policies.quiet_hours) == ({}, {}, ())
-    assert (policies.global_holdout.percent, policies.allow_list) == (0, None)
+    assert (policies.global_holdout.percent, policies.allow_list, policies.costs) == (0, None, None)
     assert (exempt_topics(policies), allow_list(policies)) == ([], [])
 
 
@@ -75,6 +80,19 @@ def test_every_key_is_read(tmp_path):
     assert policies.quiet_hours[0].countries == ("SE",)
     assert (policies.global_holdout.percent, policies.global_holdout.rotates) == (2.5, "month")
     assert exempt_topics(policies) == ["order_updates"]
+    assert policies.costs is not None
+    assert policies.costs.currency == "EUR"
+    assert {channel: micros(cost) for channel, cost in policies.costs.per_message.items()} == {
+        "email": 500,
+        "sms": 40_000,
+    }
+    gateway, desk = policies.capacities
+    assert (gateway.max, gateway.period, gateway.channels) == (20_000, "day", ("sms",))
+    assert desk.dates is not None
+    assert [(each.first, each.last, each.max) for each in desk.dates] == [
+        (date(2026, 11, 23), date(2026, 11, 27), 500)
+    ]
+    assert desk.campaigns == ("winback",)
     # As addresses are compared.
     assert allow_list(policies) == ["+46701234567", "@shop.example", "anna@shop.example"]
 
@@ -105,6 +123,7 @@ def test_the_examples_in_the_comments_of_the_file_that_is_shipped_are_valid(tmp_
         "two_an_account",
     ]
     assert [hours.countries for hours in policies.quiet_hours] == [None, ("FR",)]
+    assert [capacity.name for capacity in policies.capacities] == ["text_gateway", "call_centre"]
 
 
 def test_a_file_that_cannot_be_read_is_not_taken_for_none(tmp_path):

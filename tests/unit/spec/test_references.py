@@ -105,6 +105,24 @@ pressure:
     )
 
 
+def test_who_draws_on_a_capacity_is_a_campaign_that_there_is(tmp_path):
+    (tmp_path / "policies.yaml").write_text(
+        """\
+capacities:
+  - {name: desk, max: 3, period: day, campaigns: [winback, wineback]}
+  - {name: all, max: 3, period: day}
+"""
+    )
+    policies = load_policies(tmp_path)
+    [problem] = check_policy_references(
+        policies, tmp_path, columns={}, campaigns=["winback"], relative_to=tmp_path
+    )
+    assert str(problem) == (
+        "policies.yaml:2: capacities[0].campaigns[1]: there is no campaign 'wineback'; "
+        "did you mean 'winback'?"
+    )
+
+
 def test_without_a_file_policies_name_nothing(tmp_path):
     assert check_policy_references(load_policies(tmp_path), tmp_path, columns={}) == []
 

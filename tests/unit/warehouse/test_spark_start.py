@@ -63,6 +63,7 @@ def test_an_earlier_session_that_does_not_end_is_named(
             "met java.lang.StackOverflowError",
         ),
         ("java.lang.OutOfMemoryError: Java heap space", "give it more with KUNDRESA_SPARK_MEMORY"),
+        ("WARN x\nSpark's Java process ended by itself: killed by signal 15\n", "killed by signal 15"),
         ("WARN nothing that matters", None),
     ],
 )

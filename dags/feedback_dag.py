@@ -1,0 +1,6 @@
+"""The Airflow DAG ``feedback``: bounces and complaints from the mailbox."""
+
+from kundresa import settings
+from kundresa.orchestration.feedback_dag import build_feedback_dag
+
+dag = build_feedback_dag(settings.load())

@@ -1,0 +1,17 @@
+with
+
+source as (
+    select * from {{ read_source(source('operations', 'run_capacity_periods')) }}
+),
+
+final as (
+    select
+        cast(run_key as string) as run_key,
+        cast(capacity as string) as capacity,
+        cast(max_messages as integer) as max_messages,
+        cast(starts_at as timestamp) as starts_at,
+        cast(ends_at as timestamp) as ends_at
+    from source
+)
+
+select * from final

@@ -1,0 +1,17 @@
+with
+
+source as (
+    select * from {{ read_source(source('operations', 'run_waves')) }}
+),
+
+final as (
+    select
+        cast(run_key as string) as run_key,
+        cast(wave as integer) as wave,
+        cast(bucket_from as integer) as bucket_from,
+        cast(bucket_to as integer) as bucket_to,
+        cast(starts_at as timestamp) as starts_at
+    from source
+)
+
+select * from final

@@ -1,0 +1,323 @@
+"""Text messages over SMPP 3.4: one transceiver, a window of messages without an answer.
+
+The account: ``smpps://system_id:password@smsc.example`` or ``smpp://…?clear_text=allowed`` (over a VPN), with
+``window`` (messages without an answer, default 100), ``rate`` (segments a second), ``system_type``,
+``enquire`` (seconds between signs of life, default 30).
+
+What an answer means:
+
+| what happened | receipt |
+|---|---|
+| 0 to every segment | accepted, with the centre's ids |
+| ESME_RTHROTTLED, ESME_RMSGQFUL | the sender pauses and tries again, thrice; then deferred |
+| ESME_RSYSERR, ESME_RX_T_APPN, ESME_RUNKNOWNERR, ESME_RX_R_APPN | deferred |
+| ESME_RINVDSTADR, ESME_RINVDSTTON, ESME_RINVDSTNPI | failed, address_refused |
+| ESME_RINVSRCADR, ESME_RINVSRCTON, ESME_RINVSRCNPI; the login refused | AccountError |
+| any other | failed, message_refused |
+| lost or stalled before a segment was written | tried again over a new connection, then deferred |
+| lost or stalled after it | unknown |
+
+A text is cut with an 8-bit reference in the user data header. When one segment of several was taken and
+another was not, the message is never tried again as a whole: it has failed, or is unknown, with that said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from kundresa.channels import smpp_pdu as pdu
+from kundresa.channels.accounts import Account, AccountError
+from kundresa.channels.addresses import AddressError, phone_number
+from kundresa.channels.http_peer import AnswerLostError, NotSentError, connect, tls_context
+from kundresa.channels.http_sender import Outage, Rate
+from kundresa.channels.receipts import accepted, clean_provider_id, deferred, failed, unknown
+from kundresa.channels.smpp_pdu import DeliveryReport, Envelope
+from kundresa.channels.smpp_session import SmppSession
+from kundresa.spec.campaign import SmsChannel
+from kundresa.spec.messages import Message, Receipt, SmsContent
+from kundresa.spec.sms_text import segments
+from kundresa.spec.vocabulary import DeliveryReason
+
+WINDOW = 100
+ENQUIRE = 30.0
+PAUSES = (0.5, 1.0, 2.0)
+"""Seconds that everything waits after the first, second and third refusal for speed in a row."""
+RETRY_AFTER = timedelta(minutes=1)
+_THROTTLED = frozenset({0x58, 0x14})
+_TEMPORARY = frozenset({0x08, 0x64, 0x66, 0xFF})
+_ADDRESS = frozenset({0x0B, 0x50, 0x51})
+_SENDER = frozenset({0x0A, 0x48, 0x49})
+_LOGIN = frozenset({0x0D, 0x0E, 0x0F})
+_TRIES = 3
+
+
+class SmppSender:
+    """Sends text messages on one account. For one thread; the connection is kept between windows."""
+
+    def __init__(
+        self,
+        channel: SmsChannel,
+        account: Account,
+        *,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_report: Callable[[DeliveryReport], None] | None = None,
+    ) -> None:
+        """
+        Args:
+            on_report: gets every delivery report that arrives while the sender works. None asks for none.
+
+        Raises:
+            AccountError: when the account is not for SMPP, or one of its numbers is none.
+        """
+        if account.kind != "smpp":
+            raise AccountError(f"{account.place} is of kind {account.kind}; expected smpp")
+        self._account = account
+        self._context = tls_context(account)
+        self._envelope = Envelope.of(channel.sender, wants_receipts=on_report is not None)
+        self._window = int(_number(account, "window", WINDOW, 1, 1_000))
+        self._enquire = _number(account, "enquire", ENQUIRE, 1, 600)
+        self._rate = Rate(account, sleep)
+        self._clock = clock
+        self._sleep = sleep
+        self._on_report = on_report
+        self._outage = Outage(clock, sleep)
+        self._throttle = _Throttle(sleep)
+        self._loop = asyncio.new_event_loop()
+        self._session: SmppSession | None = None
+        self._connecting = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._done: deque[Receipt | BaseException] = deque()
+        self._woken: asyncio.Future[None] | None = None
+
+    def open(self) -> None:
+        """Connects and logs in now, so that a wrong password shows before any message is claimed. A centre
+        that cannot be reached is no error here: messages will be deferred.
+
+        Raises:
+            AccountError: the login is refused.
+        """
+        try:
+            self._loop.run_until_complete(self._bound())
+        except NotSentError:
+            return
+        except AccountError:
+            self.close()
+            raise
+
+    def send(self, window: Sequence[Message]) -> Iterator[Receipt]:
+        """One receipt per message, each as soon as it is known.
+
+        Raises:
+            AccountError: messages without a receipt were certainly not sent.
+        """
+        source = iter(window)
+        refused: AccountError | None = None
+        self._loop.run_until_complete(self._look())
+        while True:
+            while refused is None and len(self._tasks) < self._window:
+                message = next(source, None)
+                if message is None:
+                    break
+                self._tasks.add(self._loop.create_task(self._run(message)))
+            if not self._tasks and not self._done:
+                break
+            if not self._done:
+                self._woken = self._loop.create_future()
+                self._loop.run_until_complete(self._woken)
+            while self._done:
+                result = self._done.popleft()
+                if isinstance(result, AccountError):
+                    refused = refused or result
+                elif isinstance(result, BaseException):
+                    raise result
+                else:
+                    yield result
+        if refused is not None:
+            raise refused
+
+    def close(self) -> None:
+        if self._loop.is_closed():
+            return
+        for task in self._tasks:
+            task.cancel()
+        self._loop.run_until_complete(self._end())
+        self._loop.close()
+
+    async def _end(self) -> None:
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.unbind()
+
+    async def _look(self) -> None:
+        """What happened while nobody looked; and whether the other side is there after a longer time."""
+        await asyncio.sleep(0)
+        session = self._session
+        if session is not None and session.is_usable and session.idle_for() >= self._enquire:
+            await session.enquire(min(self._account.timeout, 10.0))
+
+    async def _run(self, message: Message) -> None:
+        result: Receipt | BaseException
+        try:
+            result = await self._deliver(message)
+        # Whatever it is, it is raised where the receipts are read.
+        except Exception as error:
+            result = error
+        self._done.append(result)
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.discard(task)
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    async def _deliver(self, message: Message) -> Receipt:
+        content = message.content
+        if not isinstance(content, SmsContent):
+            raise TypeError(f"a text message sender got {type(content).__name__}")
+        try:
+            number = phone_number(message.address)
+        except AddressError as error:
+            return failed(message.message_id, DeliveryReason.ADDRESS_REFUSED, None, str(error))
+        coding, cut = segments(content.text)
+        reference = zlib.crc32(message.message_id.encode())
+        parts = pdu.with_header(cut, reference)
+        bodies = [
+            self._envelope.submit_body(number, coding, part, has_header=len(parts) > 1) for part in parts
+        ]
+        taken: list[str] = []
+        for body in bodies:
+            try:
+                status, provider_id = await self._submit(body)
+            except NotSentError as error:
+                return self._not_sent(message, str(error), taken, len(bodies))
+            except AnswerLostError as error:
+                detail = _partly(str(error), taken, len(bodies))
+                return unknown(message.message_id, None, detail)
+            if status:
+                return self._refused(message, status, taken, len(bodies))
+            taken.append(provider_id)
+        provider_id = clean_provider_id(",".join(taken), message.address)
+        return accepted(message.message_id, provider_id, "SMPP 0")
+
+    async def _submit(self, body: bytes) -> tuple[int, str]:
+        """Status and the centre's id, once it is neither throttled nor out of reach."""
+        detail = ""
+        for _ in range(_TRIES):
+            generation = self._outage.generation
+            try:
+                session = await self._bound()
+                status, answer = await self._paced(session, body)
+            except NotSentError as error:
+                detail = str(error)
+                await self._outage.failed(generation, detail)
+                if self._outage.is_down():
+                    break
+                continue
+            self._outage.over()
+            return status, pdu.message_id_of(answer)
+        raise NotSentError(self._outage.detail or detail)
+
+    async def _paced(self, session: SmppSession, body: bytes) -> tuple[int, bytes]:
+        status, answer = 0x58, b""
+        for _ in PAUSES:
+            await self._throttle.passed()
+            await self._rate.turn(1)
+            status, answer = await session.ask(pdu.SUBMIT_SM, body, self._account.timeout)
+            if status not in _THROTTLED:
+                self._throttle.over()
+                return status, answer
+            self._throttle.hit()
+        return status, answer
+
+    async def _bound(self) -> SmppSession:
+        if self._session is not None and self._session.is_usable:
+            return self._session
+        async with self._connecting:
+            if self._session is not None and self._session.is_usable:
+                return self._session
+            if self._outage.is_down():
+                raise NotSentError(self._outage.detail)
+            account = self._account
+            session = await connect(
+                account, lambda: SmppSession(self._on_report, self._enquire), self._context
+            )
+            try:
+                body = pdu.bind_body(account.user, account.password, account.extra.get("system_type", ""))
+                status, _ = await session.ask(pdu.BIND_TRANSCEIVER, body, min(account.timeout, 10.0))
+            except (AnswerLostError, NotSentError):
+                session.drop()
+                raise NotSentError(f"{account.place} does not answer the login") from None
+            except UnicodeEncodeError:
+                session.drop()
+                raise AccountError(f"{account.place}: user and password must be ASCII for SMPP") from None
+            if status:
+                session.drop()
+                said = f"{account.place} refused the login: {_named(status)}"
+                raise AccountError(said) if status in _LOGIN else NotSentError(said)
+            session.keep_alive(account.timeout)
+            self._session = session
+            return session
+
+    def _not_sent(self, message: Message, detail: str, taken: list[str], count: int) -> Receipt:
+        if taken:
+            return unknown(message.message_id, None, _partly(detail, taken, count))
+        return deferred(message.message_id, None, detail, self._outage.retry_at())
+
+    def _refused(self, message: Message, status: int, taken: list[str], count: int) -> Receipt:
+        code = f"SMPP {_named(status)}"
+        detail = _partly(_named(status), taken, count)
+        if status in _SENDER and not taken:
+            raise AccountError(f"{self._account.place} refuses the sender: {_named(status)}")
+        if status in _ADDRESS:
+            return failed(message.message_id, DeliveryReason.ADDRESS_REFUSED, code, detail)
+        if (status in _THROTTLED or status in _TEMPORARY) and not taken:
+            return deferred(message.message_id, code, detail, self._clock() + RETRY_AFTER)
+        return failed(message.message_id, DeliveryReason.MESSAGE_REFUSED, code, detail)
+
+
+class _Throttle:
+    """Everything waits while the centre says that it is too fast."""
+
+    def __init__(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+        self._sleep = sleep
+        self._hits = 0
+        self._until = 0.0
+
+    def hit(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._until:
+            # Those that were under way at the same time are told the same; they count once.
+            self._until = now + PAUSES[min(self._hits, len(PAUSES) - 1)]
+            self._hits += 1
+
+    def over(self) -> None:
+        if asyncio.get_running_loop().time() >= self._until:
+            self._hits = 0
+
+    async def passed(self) -> None:
+        wait = self._until - asyncio.get_running_loop().time()
+        if wait > 0:
+            await self._sleep(wait)
+
+
+def _named(status: int) -> str:
+    return pdu.STATUS_NAMES.get(status, f"0x{status:08X}")
+
+
+def _partly(detail: str, taken: list[str], count: int) -> str:
+    return f"{len(taken)} of {count} segments were taken; then {detail}" if taken else detail
+
+
+def _number(account: Account, key: str, usual: float, low: float, high: float) -> float:
+    text = account.extra.get(key)
+    try:
+        value = usual if text is None else float(text)
+    except ValueError:
+        value = -1
+    if not low <= value <= high:
+        raise AccountError(f"account {account.name}: {key} takes {low:g} to {high:g}")
+    return value

@@ -1,0 +1,192 @@
+"""The links of an HTML part: which are right, which are tracked, and what is written in their place.
+
+A constant link is signed here, once per template. One that a person's values are part of is put together,
+checked and signed when it is rendered (:func:`link_filter`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from html import escape, unescape
+from urllib.parse import quote, urlsplit
+
+from jinja2 import pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+
+from kundresa.content.filters import TemplateValueError
+from kundresa.content.markup import MARK, Attribute, Change, Marked, Tag, changed, tags
+from kundresa.content.tokens import MAX_TARGET, Links
+from kundresa.spec.campaign import Campaign
+
+CLICK = "_click"
+"""The name under which the renderer gives the first half of a message's tracked links."""
+OPEN_PIXEL = "_open"
+LINK_FILTER = "_link"
+OWN_LINKS = ("unsubscribe_url", "preferences_url", "mirror_url")
+"""Names of links to the public service: they are what they are."""
+UNTRACKED = "data-untracked"
+PAGES = ("http", "https")
+OTHERS = ("mailto", "tel", "sms")
+_URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
+
+
+def link_problem(url: str) -> str | None:  # noqa: PLR0911  one return a reason
+    """What is wrong with a link's target, or None. ``#part`` of the same message is right."""
+    if not url or url == "#":
+        return "leads nowhere"
+    if url.startswith("#"):
+        return None
+    if any(ord(character) < 33 for character in url):
+        return "holds a space or a line break; write %20"
+    scheme, colon, rest = url.partition(":")
+    if not colon or "/" in scheme or "?" in scheme:
+        return "is relative, and a message has no page to be relative to; write https://…"
+    if scheme.lower() in OTHERS:
+        return None if rest.strip("/") else "has no address"
+    if scheme.lower() not in PAGES:
+        return f"is of the kind {scheme[:20]}:, which mail clients refuse; there are https, mailto and tel"
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if not host:
+        return "has no host"
+    if len(url) > MAX_TARGET:
+        return f"has more than {MAX_TARGET} characters"
+    return None
+
+
+def is_page(url: str) -> bool:
+    return url.partition(":")[0].lower() in PAGES
+
+
+def with_parameters(url: str, parameters: str) -> str:
+    """A link with the query parameters (``a=b&c=d``) that it does not have, before its fragment."""
+    page, hash_mark, fragment = url.partition("#")
+    path, _, query = page.partition("?")
+    there = {each.partition("=")[0] for each in query.split("&")}
+    added = [each for each in parameters.split("&") if each and each.partition("=")[0] not in there]
+    if not added:
+        return url
+    return f"{path}?{'&'.join([*([query] if query else []), *added])}{hash_mark}{fragment}"
+
+
+def utm_parameters(campaign: Campaign) -> str:
+    """The campaign's UTM parameters as a query; empty when it has none."""
+    utm = campaign.tracking.utm
+    if utm is None:
+        return ""
+    values = {
+        "utm_source": utm.source,
+        "utm_medium": utm.medium,
+        "utm_campaign": utm.campaign or campaign.name,
+        "utm_term": utm.term,
+        "utm_content": utm.content,
+    }
+    return "&".join(f"{name}={quote(value)}" for name, value in values.items() if value)
+
+
+def ascii_url(url: str) -> str:
+    """A link in the characters that a redirect may carry (RFC 3986): the host by IDNA, the rest
+    percent-encoded."""
+    host = urlsplit(url).hostname or ""
+    if not host.isascii():
+        start = url.lower().find(host)
+        try:
+            url = url[:start] + host.encode("idna").decode("ascii") + url[start + len(host) :]
+        except UnicodeError:
+            raise TemplateValueError("a link's host is no domain name") from None
+    return quote(url, safe=_URL_CHARACTERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperlink:
+    """One ``href`` of the source. ``url`` is None when tags are part of it; ``prefix`` is what stands before
+    the first of them."""
+
+    tag: Tag
+    attribute: Attribute
+    prefix: str
+    url: str | None
+    is_own: bool
+    """To the public service: unsubscribe, preferences, mirror page."""
+
+
+def hyperlinks(marked: Marked, html: str) -> Iterator[Hyperlink]:
+    """Every ``href`` of an ``a``, an ``area`` or an Outlook button, in order."""
+    for tag in tags(html):
+        attribute = None if tag.is_end or tag.name in ("link", "base") else tag.get("href")
+        if attribute is None:
+            continue
+        first = MARK.search(attribute.value)
+        own = any(name in piece.inner for piece in marked.in_text(attribute.value) for name in OWN_LINKS)
+        prefix = unescape(attribute.value[: first.start()] if first else attribute.value).strip()
+        yield Hyperlink(tag, attribute, prefix, None if first else prefix, own)
+
+
+def rewrite(marked: Marked, html: str, campaign: Campaign, links: Links) -> str:
+    """The HTML with its links as a person gets them."""
+    parameters = utm_parameters(campaign)
+    clicks = campaign.tracking.clicks
+    changes = []
+    number = 0
+    for link in hyperlinks(marked, html):
+        untracked = link.tag.get(UNTRACKED)
+        if untracked is not None:
+            changes.append(Change(untracked.start - len(UNTRACKED), untracked.end, ""))
+            continue
+        if link.is_own or (link.prefix and not is_page(link.prefix)):
+            continue
+        number += 1
+        if link.url is None:
+            # What a profile puts at the start of a link can make it any kind of link.
+            if clicks or parameters or not link.prefix:
+                changes.extend(_filtered(marked, link.attribute, number))
+            continue
+        target = with_parameters(ascii_url(link.url), parameters)
+        if clicks:
+            mark = marked.tag("{{", f" {CLICK} ")
+            changes.append(_value(link.attribute, f"{mark}.{links.sign_target(number, target)}"))
+        elif target != link.url:
+            changes.append(_value(link.attribute, escape(target)))
+    return changed(html, changes)
+
+
+def _value(attribute: Attribute, text: str) -> Change:
+    return Change(attribute.start, attribute.end, text)
+
+
+def _filtered(marked: Marked, attribute: Attribute, number: int) -> list[Change]:
+    like = marked.in_text(attribute.value)[0]
+    return [
+        Change(attribute.start, attribute.start, marked.tag("{%", f" filter {LINK_FILTER}({number}) ", like)),
+        Change(attribute.end, attribute.end, marked.tag("{%", " endfilter ", like)),
+    ]
+
+
+def link_filter(campaign: Campaign, links: Links) -> Callable[..., Markup]:
+    """The filter that writes a link with a person's values in it."""
+    parameters = utm_parameters(campaign)
+    clicks = campaign.tracking.clicks
+
+    @pass_context
+    def write(context: Context, value: object, number: int) -> Markup:
+        url = unescape(str(value)).strip().replace(" ", "%20")
+        problem = link_problem(url)
+        if problem:
+            raise TemplateValueError(f"a link {problem}")
+        if not is_page(url):
+            return _written(escape(url))
+        target = with_parameters(ascii_url(url), parameters)
+        if not clicks:
+            return _written(escape(target))
+        if len(target) > MAX_TARGET:
+            raise TemplateValueError(f"a link has more than {MAX_TARGET} characters")
+        return _written(f"{context[CLICK]}.{links.sign_target(number, target)}")
+
+    return write
+
+
+def _written(attribute: str) -> Markup:
+    return Markup(attribute)  # noqa: S704  escaped, or our own URL

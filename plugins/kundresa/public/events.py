@@ -1,0 +1,241 @@
+"""``POST /events``: what happened to people, in batches, durable before the answer.
+
+An event is a CloudEvent (CNCF, version 1.0.2), alone or in an array, one JSON document per line (NDJSON), or
+in binary mode (``ce-`` headers). ``specversion`` and ``source`` may be left out. ``subject`` names the
+person: ``email:anna@example.com``. Each is checked by its type's schema in ``dags/events.yaml``.
+
+| answer | when |
+|---|---|
+| 202 | all are in the inbox |
+| 207 | some are, and what is wrong with the others is said line by line |
+| 422 | none is: the same, line by line |
+
+One event per id and caller: sending a batch again, after an answer that was lost, changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from kundresa.public.group_commit import GroupCommit
+from kundresa.public.keys import Keys, Scope
+from kundresa.public.refusals import Refused, content_type, read_body
+from kundresa.public.service import Service
+from kundresa.spec.events import EventTypes, parse_instant, problem_with
+from kundresa.spec.problems import alternatives, nearest, shown
+from kundresa.store import NewEvent
+
+MOST_BYTES = 4_000_000
+MOST_EVENTS = 5_000
+MOST_DATA = 50_000
+"""Characters of one event's data as JSON."""
+BODY_SECONDS = 20.0
+MOST_REPORTED = 100
+"""Refused lines that are told one by one; the rest is a number."""
+FUTURE = timedelta(hours=1)
+"""How far ahead a producer's clock may be."""
+
+JSON, NDJSON = "application/json", ("application/x-ndjson", "application/ndjson", "application/jsonl")
+CLOUD, CLOUD_BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
+ATTRIBUTES = ("specversion", "id", "source", "type", "time", "subject", "data", "datacontenttype")
+_BROKEN = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One event that was not taken: its line (from 1), its id where it has one, and why."""
+
+    line: int
+    event_id: str | None
+    detail: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"line": self.line, "id": self.event_id, "status": 422, "detail": self.detail}
+
+
+class EventIntake:
+    """Answers ``POST /events``."""
+
+    def __init__(self, service: Service, keys: Keys, inbox: GroupCommit[NewEvent]) -> None:
+        self._service = service
+        self._keys = keys
+        self._inbox = inbox
+
+    def routes(self) -> list[Route]:
+        return [Route("/events", self._take, methods=["POST"])]
+
+    async def _take(self, request: Request) -> Response:
+        caller = self._keys.require(request, Scope.EVENTS)
+        kind = content_type(request)
+        if kind not in (JSON, CLOUD, CLOUD_BATCH, *NDJSON):
+            raise Refused(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                f"this takes {', '.join((JSON, NDJSON[0], CLOUD, CLOUD_BATCH))}, in UTF-8",
+            )
+        body = await read_body(request, most=MOST_BYTES, seconds=BODY_SECONDS)
+        documents = _binary(request, body) if "ce-id" in request.headers else _documents(kind, body)
+        events, refused = check_events(
+            documents, self._service.event_types, caller=caller.name, now=self._service.clock()
+        )
+        await self._inbox.submit(events)
+        report = {
+            "accepted": len(events),
+            "refused": len(refused),
+            "errors": [each.as_dict() for each in refused[:MOST_REPORTED]],
+        }
+        status = HTTPStatus.ACCEPTED
+        if refused:
+            status = HTTPStatus.MULTI_STATUS if events else HTTPStatus.UNPROCESSABLE_ENTITY
+        return JSONResponse(report, status.value)
+
+
+def check_events(
+    documents: Iterable[object], types: EventTypes, *, caller: str, now: datetime
+) -> tuple[list[NewEvent], list[Refusal]]:
+    """(those that may go into the inbox, what is wrong with the others)."""
+    events: list[NewEvent] = []
+    refused: list[Refusal] = []
+    for line, document in enumerate(documents, 1):
+        try:
+            events.append(_event(document, types, caller, now))
+        except ValueError as error:
+            given = document.get("id") if isinstance(document, dict) else None
+            refused.append(Refusal(line, given if isinstance(given, str) else None, str(error)))
+    return events, refused
+
+
+def _event(document: object, types: EventTypes, caller: str, now: datetime) -> NewEvent:
+    """
+    Raises:
+        ValueError: with what is wrong, in one line.
+    """
+    if document is _BROKEN:
+        raise ValueError("this is not JSON")
+    if not isinstance(document, dict):
+        raise ValueError("expected an object")
+    for name in document:
+        if name not in ATTRIBUTES and not _is_extension(name):
+            near = nearest(name, ATTRIBUTES)
+            hint = f"; did you mean '{near}'?" if near else ""
+            raise ValueError(f"unknown attribute {shown(name)}{hint}")
+    if document.get("specversion", "1.0") != "1.0":
+        raise ValueError("specversion: this takes CloudEvents 1.0")
+    event_type = _text(document, "type", 64)
+    data = document.get("data", {})
+    if not isinstance(data, dict):
+        raise ValueError("data: expected an object")
+    wrong = problem_with(types, event_type, data)
+    if wrong is not None:
+        raise ValueError(wrong)
+    data_json = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    if len(data_json) > MOST_DATA:
+        raise ValueError(f"data: more than {MOST_DATA:,} characters")
+    source = _text(document, "source", 200) if "source" in document else ""
+    namespace, identifier = _subject(document, types)
+    return NewEvent(
+        source=f"{caller}/{source}" if source else caller,
+        event_id=_text(document, "id", 200),
+        event_type=event_type,
+        namespace=namespace,
+        identifier=identifier,
+        data_json=data_json,
+        occurred_at=_time(document, now),
+        received_at=now,
+    )
+
+
+def _is_extension(name: str) -> bool:
+    """CloudEvents 3.1: extensions are lower-case letters and digits. Those that look like a slip are none."""
+    return name.isascii() and name.isalnum() and name.islower() and nearest(name, ATTRIBUTES) is None
+
+
+def _text(document: Mapping[str, Any], name: str, longest: int) -> str:
+    value = document.get(name)
+    if value is None:
+        raise ValueError(f"{name} is required")
+    if not isinstance(value, str) or not value or len(value) > longest or not value.isprintable():
+        raise ValueError(f"{name}: expected a text of 1 to {longest} printable characters")
+    return value
+
+
+def _subject(document: Mapping[str, Any], types: EventTypes) -> tuple[str, str]:
+    namespace, colon, identifier = _text(document, "subject", 400).partition(":")
+    if not colon or not identifier.strip():
+        raise ValueError("subject: expected a namespace and an identifier: 'email:anna@example.com'")
+    if namespace not in types.namespaces:
+        near = nearest(namespace, types.namespaces)
+        hint = f"; did you mean '{near}'?" if near else f"; there are {alternatives(types.namespaces)}"
+        raise ValueError(f"subject: unknown namespace {shown(namespace)}{hint}")
+    return namespace, identifier.strip()
+
+
+def _time(document: Mapping[str, Any], now: datetime) -> datetime:
+    value = document.get("time")
+    if value is None:
+        return now
+    found = parse_instant(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("time: expected an instant with a time zone, for example 2026-11-23T09:00:00Z")
+    if found - now > FUTURE:
+        raise ValueError("time: this lies in the future")
+    return found.astimezone(UTC)
+
+
+def _documents(kind: str, body: bytes) -> list[object]:
+    """
+    Raises:
+        Refused: when the body as a whole cannot be read, or holds too many.
+    """
+    if kind in NDJSON:
+        found = [_line(line) for line in body.splitlines() if line.strip()]
+    else:
+        whole = _line(body)
+        if whole is _BROKEN:
+            raise Refused(HTTPStatus.BAD_REQUEST, "the body is not JSON in UTF-8")
+        if kind == CLOUD_BATCH and not isinstance(whole, list):
+            raise Refused(HTTPStatus.BAD_REQUEST, "a batch is an array")
+        found = whole if isinstance(whole, list) and kind != CLOUD else [whole]
+    return _bounded(found)
+
+
+def _bounded(found: list[object]) -> list[object]:
+    if not found:
+        raise Refused(HTTPStatus.BAD_REQUEST, "there is no event in it")
+    if len(found) > MOST_EVENTS:
+        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {MOST_EVENTS:,} events")
+    return found
+
+
+def _line(text: bytes) -> object:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return _BROKEN
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")  # RFC 8259 section 6
+
+
+def _binary(request: Request, body: bytes) -> list[object]:
+    """CloudEvents' HTTP binding, 3.1: attributes in headers, the body is the data."""
+    attributes: dict[str, Any] = dict(_attributes(request))
+    data = _line(body) if body.strip() else {}
+    if data is _BROKEN:
+        raise Refused(HTTPStatus.BAD_REQUEST, "the body is not JSON in UTF-8")
+    return [attributes | {"data": data}]
+
+
+def _attributes(request: Request) -> Iterator[tuple[str, str]]:
+    for name, value in request.headers.items():
+        if name.startswith("ce-"):
+            yield name.removeprefix("ce-"), value

@@ -1,0 +1,202 @@
+"""The OpenAPI document of the API: what systems call, not the pages of recipients. Served at
+``/openapi.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kundresa import __version__
+from kundresa.public.events import CLOUD, CLOUD_BATCH, JSON, NDJSON
+from kundresa.public.refusals import PROBLEM_TYPE
+from kundresa.spec.events import EventType, EventTypes, Property, PropertyKind
+
+Schema = dict[str, Any]
+
+_KINDS: Mapping[PropertyKind, Schema] = {
+    PropertyKind.TEXT: {"type": "string"},
+    PropertyKind.WHOLE: {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+    PropertyKind.NUMBER: {"type": "number"},
+    PropertyKind.TRUTH: {"type": "boolean"},
+    PropertyKind.INSTANT: {"type": "string", "format": "date-time"},
+    PropertyKind.DAY: {"type": "string", "format": "date"},
+}
+_PRINTABLE = r"^[\x21-\x7e]+$"
+"""Narrower than what is taken, so that a client that follows it is never refused."""
+
+
+def document(types: EventTypes, *, url: str) -> Schema:
+    """OpenAPI 3.1, with a schema for each event type of this installation."""
+    report = {"schema": {"$ref": "#/components/schemas/Report"}}
+    event = {"$ref": "#/components/schemas/Event"}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Kundresa public service", "version": __version__},
+        "servers": [{"url": url}],
+        "security": [{"bearer": []}],
+        "paths": {
+            "/events": {
+                "post": {
+                    "operationId": "sendEvents",
+                    "summary": "Take in what happened to people; durable before the answer.",
+                    "requestBody": {
+                        "required": True,
+                        "content": {
+                            JSON: {"schema": {"oneOf": [event, _array(event)]}},
+                            CLOUD: {"schema": event},
+                            CLOUD_BATCH: {"schema": _array(event)},
+                        },
+                    },
+                    "responses": {
+                        "202": {"description": "All are in the inbox.", "content": {JSON: report}},
+                        "207": {"description": "Some are; see `errors`.", "content": {JSON: report}},
+                        "422": {"description": "None is; see `errors`.", "content": {JSON: report}},
+                        **_refusals((400, 401, 403, 408, 413, 415, 503)),
+                    },
+                }
+            },
+            "/audiences/{namespace}/{identifier}": {
+                "get": {
+                    "operationId": "readAudience",
+                    "summary": "Memberships and shared traits of one person, as last published.",
+                    "parameters": [_path("namespace"), _path("identifier")],
+                    "responses": {
+                        "200": {
+                            "description": "The person.",
+                            "content": {JSON: {"schema": {"$ref": "#/components/schemas/Audience"}}},
+                        },
+                        **_refusals((401, 403, 404, 503)),
+                    },
+                }
+            },
+        },
+        "components": {
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "schemas": {
+                "Event": {"oneOf": [_event(types, name, kind) for name, kind in types.events.items()]},
+                "Report": _REPORT,
+                "Audience": _AUDIENCE,
+                "Problem": _PROBLEM,
+            },
+        },
+        "x-ndjson": list(NDJSON),
+    }
+
+
+def _event(types: EventTypes, name: str, kind: EventType) -> Schema:
+    namespaces = "|".join(types.namespaces)
+    text = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": _PRINTABLE}
+    required = [key for key, each in kind.properties.items() if each.required]
+    return {
+        "type": "object",
+        "title": name,
+        "description": kind.description,
+        "required": ["id", "type", "subject", *(["data"] if required else [])],
+        "additionalProperties": False,
+        "properties": {
+            "specversion": {"const": "1.0"},
+            "id": text,
+            "source": text,
+            "type": {"const": name},
+            "time": {"type": "string", "format": "date-time"},
+            "subject": {
+                "type": "string",
+                "maxLength": 400,
+                "pattern": rf"^(?:{namespaces}):[\x21-\x7e]+$",
+                "description": "Whom it happened to: a namespace, a colon, an identifier.",
+            },
+            "data": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": required,
+                "properties": {key: _property(each) for key, each in kind.properties.items()},
+            },
+        },
+    }
+
+
+def _property(declared: Property) -> Schema:
+    if declared.kind is PropertyKind.TEXTS:
+        schema: Schema = {
+            "type": "array",
+            "maxItems": 200,
+            "items": {"type": "string", "maxLength": declared.max_length},
+        }
+    else:
+        schema = dict(_KINDS[declared.kind])
+    if declared.kind is PropertyKind.TEXT:
+        schema["maxLength"] = declared.max_length
+        if declared.values:
+            schema["enum"] = list(declared.values)
+    if declared.description:
+        schema["description"] = declared.description
+    # A property without a value may be null instead of left out.
+    return schema if declared.required else {"anyOf": [schema, {"type": "null"}]}
+
+
+def _array(items: Schema) -> Schema:
+    return {"type": "array", "minItems": 1, "maxItems": 5_000, "items": items}
+
+
+def _path(name: str) -> Schema:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _refusals(codes: Iterable[int]) -> Schema:
+    content = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {str(code): {"description": "Refused; nothing was written.", "content": content} for code in codes}
+
+
+_REPORT: Schema = {
+    "type": "object",
+    "required": ["accepted", "refused", "errors"],
+    "additionalProperties": False,
+    "properties": {
+        "accepted": {"type": "integer", "minimum": 0},
+        "refused": {"type": "integer", "minimum": 0},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["line", "id", "status", "detail"],
+                "properties": {
+                    "line": {"type": "integer", "minimum": 1},
+                    "id": {"type": ["string", "null"]},
+                    "status": {"const": 422},
+                    "detail": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+_AUDIENCE: Schema = {
+    "type": "object",
+    "required": ["profile_id", "segments", "traits", "build_id", "published_at"],
+    "properties": {
+        "profile_id": {"type": "string"},
+        "segments": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["segment", "entity_id", "entered_at"],
+                "properties": {
+                    "segment": {"type": "string"},
+                    "entity_id": {"type": "string"},
+                    "entered_at": {"type": "string", "format": "date-time"},
+                },
+            },
+        },
+        "traits": {"type": "object"},
+        "build_id": {"type": "string"},
+        "published_at": {"type": "string", "format": "date-time"},
+    },
+}
+_PROBLEM: Schema = {
+    "type": "object",
+    "required": ["title", "status", "detail"],
+    "properties": {
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+}

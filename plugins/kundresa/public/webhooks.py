@@ -1,0 +1,60 @@
+"""``POST /webhooks/{name}``: providers' reports, believed by their signature alone."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from kundresa.feedback.webhooks import Call, NotBelieved, NotUnderstood, Webhook
+from kundresa.public.refusals import Refused, read_body
+from kundresa.public.service import Service
+from kundresa.runs.feedback import record_reports
+
+MOST_BYTES = 1_000_000
+BODY_SECONDS = 20.0
+
+
+class Webhooks:
+    """Answers ``POST /webhooks/{name}`` with 204 when what it says is durable."""
+
+    def __init__(self, service: Service, webhooks: dict[str, Webhook]) -> None:
+        self._service = service
+        self._webhooks = webhooks
+
+    def routes(self) -> list[Route]:
+        return [Route("/webhooks/{name}", self._take, methods=["POST"])]
+
+    async def _take(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        webhook = self._webhooks.get(name)
+        if webhook is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "there is no such webhook")
+        body = await read_body(request, most=MOST_BYTES, seconds=BODY_SECONDS)
+        now = self._service.clock()
+        query = f"?{request.url.query}" if request.url.query else ""
+        call = Call(
+            url=f"{self._service.settings.public_url}/webhooks/{name}{query}",
+            headers=dict(request.headers),
+            body=body,
+            at=now,
+        )
+        try:
+            reports = webhook.read(call)
+        except NotBelieved as error:
+            raise Refused(HTTPStatus.FORBIDDEN, str(error)) from None
+        except NotUnderstood as error:
+            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+        await run_in_threadpool(
+            record_reports,
+            self._service.settings,
+            self._service.store,
+            self._service.policies,
+            name,
+            reports,
+            now,
+        )
+        return Response(status_code=HTTPStatus.NO_CONTENT.value)

@@ -1,0 +1,111 @@
+"""Feedback from outside on its way into the store: which message it is about, where that went, what
+follows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from kundresa.feedback.mailbox import open_mailbox
+from kundresa.feedback.mails import MailFinding, ReadMail, read_mail
+from kundresa.feedback.webhooks import Report, report_key
+from kundresa.runs.messages import find_message
+from kundresa.runs.opening import Clock, utc_now
+from kundresa.settings import Settings
+from kundresa.spec.policies import Policies, load_policies
+from kundresa.store import LedgerLine, NewFeedback, SoftBounceRule, Store, open_store
+
+MAILBOX = "mailbox"
+
+
+def read_mailbox(settings: Settings, url: str, *, clock: Clock = utc_now) -> dict[str, int]:
+    """Read the unseen mails of a mailbox; returns how many were what (see ``feedback.mails.ReadMail``).
+
+    Hard bounces and complaints suppress at once, soft ones by the rule in ``dags/policies.yaml``. A report
+    whose message we did not send is recorded and changes nothing: anybody may write to a bounce address.
+
+    Raises:
+        MailboxError: when the mailbox cannot be read; what was read before is recorded.
+        SpecError: when the policies cannot be read.
+    """
+    rule = soft_bounce_rule(load_policies(settings.project / "dags", relative_to=settings.project))
+    counts: Counter[str] = Counter()
+    with open_store(settings.store_url) as store:
+        for octets, done in open_mailbox(url):
+            mail = read_mail(octets)
+            store.feedback.record(_items(settings, store, mail, clock()), rule=rule)
+            done()
+            counts[mail.what] += 1
+    return dict(sorted(counts.items()))
+
+
+def soft_bounce_rule(policies: Policies) -> SoftBounceRule:
+    """When soft bounces suppress, as the policies have it."""
+    return SoftBounceRule(policies.bounces.soft_limit, policies.bounces.soft_within)
+
+
+def identified(settings: Settings, store: Store, candidates: Sequence[str]) -> tuple[LedgerLine | None, str]:
+    """The first of these that is a message of ours, and the address that it went to (empty when it is not
+    kept)."""
+    lines = store.ledger.lines(candidates) if candidates else {}
+    line = next((lines[each] for each in candidates if each in lines), None)
+    if line is None:
+        return None, ""
+    sent = find_message(settings, store, line.message_id)
+    return line, str(sent["address"]) if sent else ""
+
+
+def _items(settings: Settings, store: Store, mail: ReadMail, now: datetime) -> list[NewFeedback]:
+    found: Iterable[MailFinding] = mail.findings
+    items = []
+    for number, finding in enumerate(found):
+        line, address = identified(settings, store, finding.candidates)
+        items.append(
+            NewFeedback(
+                feedback_key=f"{MAILBOX}/{mail.key}/{number}",
+                kind=finding.kind,
+                channel=line.channel if line else "email",
+                provider=MAILBOX,
+                occurred_at=now,
+                received_at=now,
+                message_id=line.message_id if line else None,
+                profile_id=line.profile_id if line else None,
+                address=address,
+                bounce_class=finding.bounce_class,
+                code=finding.code,
+                detail=finding.detail,
+            )
+        )
+    return items
+
+
+def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
+    settings: Settings, store: Store, policies: Policies, name: str, reports: Sequence[Report], now: datetime
+) -> None:
+    """Record what a provider's webhook tells, and suppress what follows. Reports of messages that are not
+    in the ledger are left out: providers also send what other systems of the account have sent."""
+    by_provider = store.ledger.by_provider_id([each.provider_id for each in reports if each.provider_id])
+    items = []
+    for report in reports:
+        message_id = report.message_id or by_provider.get(report.provider_id, "")
+        line, address = identified(settings, store, [message_id] if message_id else [])
+        if line is None or line.channel != report.channel:
+            continue
+        items.append(
+            NewFeedback(
+                feedback_key=report_key(name, report),
+                kind=report.kind,
+                channel=line.channel,
+                provider=name,
+                occurred_at=report.occurred_at or now,
+                received_at=now,
+                message_id=line.message_id,
+                profile_id=line.profile_id,
+                address=address,
+                bounce_class=report.bounce_class,
+                code=report.code,
+                detail=report.detail,
+            )
+        )
+    store.feedback.record(items, rule=soft_bounce_rule(policies))

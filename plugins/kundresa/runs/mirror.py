@@ -1,0 +1,68 @@
+"""The mirror page: a message written again, from what its run froze."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from kundresa import warehouse
+from kundresa.content import Links, Renderer, compile_templates
+from kundresa.runs.seeds import SEED_BATCH, seed_rows
+from kundresa.settings import Settings
+from kundresa.spec.frozen import thaw
+from kundresa.spec.messages import EmailContent
+from kundresa.store import LedgerLine, Run, open_store
+
+
+class MessageGone(Exception):
+    """The message was never sent, or what it was written from is no longer kept."""
+
+
+def render_mirror(settings: Settings, token: str) -> EmailContent:
+    """The email that a ``/m/`` link belongs to: same row, same templates, same message.
+
+    Args:
+        token: what follows ``/m/``.
+
+    Raises:
+        TokenError: when it is not one of ours.
+        MessageGone: when there is nothing (any more) to write the message from.
+        RenderError: when it cannot be written.
+        SettingsError: when no signing secret is set.
+    """
+    links = Links.from_settings(settings)
+    message_id = links.read_mirror(token)
+    with open_store(settings.store_url) as store:
+        line = store.ledger.lines([message_id]).get(message_id)
+        if line is None:
+            raise MessageGone(f"message {message_id} was never sent")
+        run = store.runs.require(line.run_key)
+    try:
+        row = _row(settings, run, line)
+    except (KeyError, warehouse.RunNotPublished):
+        row = None
+    if row is None:
+        raise MessageGone(f"message {message_id} is no longer kept")
+    content = _renderer(run.spec_json, links, run.logical_at.isoformat()).render(row)
+    if not isinstance(content, EmailContent):
+        raise MessageGone(f"message {message_id} is no email")
+    return content
+
+
+def _row(settings: Settings, run: Run, line: LedgerLine) -> Mapping[str, Any] | None:
+    """What the message was written from; None when it is not there."""
+    if line.batch_number != SEED_BATCH:
+        return warehouse.read_message(
+            settings, line.run_key, line.channel, line.batch_number, line.message_id
+        )
+    seeds = seed_rows(settings, thaw(run.spec_json)[0], line.run_key, line.channel)
+    return next((each for each in seeds if each["message_id"] == line.message_id), None)
+
+
+@lru_cache(maxsize=32)
+def _renderer(spec_json: str, links: Links, logical_at: str) -> Renderer:
+    """Compiled once for the many who look at one run's messages; a few megabytes each."""
+    spec, templates = thaw(spec_json)
+    return compile_templates(spec, templates, links=links, logical_at=datetime.fromisoformat(logical_at))

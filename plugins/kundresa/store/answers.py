@@ -1,0 +1,126 @@
+"""The yes and the no that people give themselves: what holds from the moment the page has answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from kundresa.store.engine import Database
+from kundresa.store.feedback import SoftBounceRule, record_feedback
+from kundresa.store.inbox import take_turns
+from kundresa.store.inbox_records import Answer, NewFeedback
+from kundresa.store.inbox_tables import opt_ins
+from kundresa.store.opt_outs import EVERY_TOPIC
+from kundresa.store.tables import opt_outs
+
+_TICK = timedelta(microseconds=1)
+
+
+class Answers:
+    """The tables ``opt_outs`` and ``opt_ins`` together. Rows are only added, and the later answer counts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def say_no(
+        self,
+        *,
+        profile_id: str,
+        channel: str,
+        address: str,
+        topic: str,
+        source: str,
+        at: datetime,
+        feedback: NewFeedback | None = None,
+    ) -> datetime:
+        """Record a no, and what came back about the message with it; durable when this returns.
+
+        A no that holds already is not recorded twice. ``address`` is empty when it is not known. Returns
+        the instant of the no that holds.
+        """
+        who = {"profile_id": profile_id, "channel": channel, "address": address, "source": source}
+        with self._database.write() as connection:
+            take_turns(self._database, connection)
+            last = _last(connection, profile_id, channel).get(topic)
+            if last is None or last.status == "yes":
+                recorded_at = _after(at, last)
+                row = who | {"topic": topic, "recorded_at": recorded_at}
+                connection.execute(insert(opt_outs), row)
+            else:
+                recorded_at = last.recorded_at
+            if feedback is not None:
+                record_feedback(self._database, connection, [feedback], SoftBounceRule())
+        return recorded_at
+
+    def say_yes(
+        self,
+        *,
+        profile_id: str,
+        channel: str,
+        address: str,
+        topics: Sequence[str],
+        source: str,
+        at: datetime,
+        undoes: tuple[str, datetime] | None = None,
+    ) -> bool:
+        """Record a yes to each of these topics, none of them ``*``: a yes to everything would take back what
+        was declined by name.
+
+        With ``undoes``, a topic and the instant of its no, nothing is recorded unless that no is still the
+        person's last word on it; False then.
+        """
+        if EVERY_TOPIC in topics:
+            raise ValueError("a yes is to topics by name")
+        who = {"profile_id": profile_id, "channel": channel, "address": address, "source": source}
+        with self._database.write() as connection:
+            take_turns(self._database, connection)
+            last = _last(connection, profile_id, channel)
+            if undoes is not None:
+                no = last.get(undoes[0])
+                if no is None or no.status != "no" or no.recorded_at != undoes[1]:
+                    return False
+            everything = last.get(EVERY_TOPIC)
+            for topic in topics:
+                recorded_at = _after(_after(at, last.get(topic)), everything)
+                row = who | {"topic": topic, "recorded_at": recorded_at}
+                connection.execute(insert(opt_ins), row)
+        return True
+
+    def last(self, *, profile_id: str, channel: str) -> dict[str, Answer]:
+        """The person's last answer to each topic on a channel, by topic; ``*`` is a topic of its own."""
+        with self._database.read() as connection:
+            return _last(connection, profile_id, channel)
+
+    def opt_in_rows(self, chunk: int = 5_000) -> Iterator[dict[str, Any]]:
+        """All opt-ins as dicts, by id; read in pages."""
+        last = 0
+        while True:
+            query = select(opt_ins).where(opt_ins.c.opt_in_id > last).order_by(opt_ins.c.opt_in_id)
+            with self._database.read() as connection:
+                page = [dict(row._mapping) for row in connection.execute(query.limit(chunk))]
+            yield from page
+            if len(page) < chunk:
+                return
+            last = page[-1]["opt_in_id"]
+
+
+def _last(connection: Connection, profile_id: str, channel: str) -> dict[str, Answer]:
+    found: dict[str, Answer] = {}
+    for table, status in ((opt_ins, "yes"), (opt_outs, "no")):
+        query = select(table.c.topic, table.c.recorded_at).where(
+            table.c.profile_id == profile_id, table.c.channel == channel
+        )
+        for row in connection.execute(query):
+            known = found.get(row.topic)
+            # Of two at the same instant the no counts, as in the warehouse: they are read last.
+            if known is None or row.recorded_at >= known.recorded_at:
+                found[row.topic] = Answer(channel, row.topic, status, row.recorded_at)
+    return found
+
+
+def _after(at: datetime, earlier: Answer | None) -> datetime:
+    """An answer that is given later counts as later, whatever the clocks of two machines say."""
+    return at if earlier is None or at > earlier.recorded_at else earlier.recorded_at + _TICK

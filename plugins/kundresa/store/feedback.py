@@ -1,0 +1,189 @@
+"""Feedback: what came back about messages, and the suppressions that follow from it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, distinct, func, or_, select, update
+
+from kundresa.spec.vocabulary import Automation, BounceClass, FeedbackKind
+from kundresa.store.engine import Database
+from kundresa.store.inbox import take_turns
+from kundresa.store.inbox_records import NewFeedback
+from kundresa.store.inbox_tables import feedback
+from kundresa.store.tables import suppressions
+
+HARD_BOUNCE = "hard_bounce"
+SOFT_BOUNCES = "soft_bounces"
+COMPLAINT = "complaint"
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+_SUCCESSES = (
+    FeedbackKind.DELIVERED,
+    FeedbackKind.OPENED,
+    FeedbackKind.CLICKED,
+    FeedbackKind.REPLIED,
+    FeedbackKind.UNSUBSCRIBED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SoftBounceRule:
+    """How many messages may bounce softly, with no success in between, before the address is suppressed."""
+
+    limit: int = 5
+    within: timedelta = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An open or a click that is known: when, where to, and what kind of machine did it."""
+
+    position: int
+    message_id: str
+    kind: FeedbackKind
+    target: str | None
+    automation: Automation | None
+    occurred_at: datetime
+
+
+class Feedback:
+    """The table ``feedback``. Rows are added; only what is known of a hit's machine changes later."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(
+        self, items: Sequence[NewFeedback], *, rule: SoftBounceRule | None = None
+    ) -> list[NewFeedback]:
+        """Record what is new of these, and suppress what follows from it, in one transaction; returns what
+        was new. A hard bounce and a complaint suppress at once, soft ones by the rule.
+        """
+        if not items:
+            return []
+        with self._database.write() as connection:
+            take_turns(self._database, connection)
+            return record_feedback(self._database, connection, items, rule or SoftBounceRule())
+
+    def hits(self, message_ids: Sequence[str]) -> list[Hit]:
+        """The opens and clicks of these messages (at most a few thousand), by position."""
+        query = (
+            select(*(feedback.c[name] for name in Hit.__slots__))
+            .where(
+                feedback.c.message_id.in_(message_ids),
+                feedback.c.kind.in_((FeedbackKind.OPENED.value, FeedbackKind.CLICKED.value)),
+            )
+            .order_by(feedback.c.position)
+        )
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        return [
+            Hit(
+                position=row.position,
+                message_id=row.message_id,
+                kind=FeedbackKind(row.kind),
+                target=row.target,
+                automation=Automation(row.automation) if row.automation else None,
+                occurred_at=row.occurred_at,
+            )
+            for row in found
+        ]
+
+    def mark_automated(self, positions: Sequence[int], automation: Automation) -> int:
+        """These hits were a machine's, as later ones have shown; returns how many were not known to be."""
+        change = (
+            update(feedback)
+            .where(feedback.c.position.in_(positions), feedback.c.automation.is_(None))
+            .values(automation=automation.value, is_automated=True)
+        )
+        with self._database.write() as connection:
+            return connection.execute(change).rowcount
+
+    def all_rows(self) -> Iterator[dict[str, Any]]:
+        """All lines that are kept, as ``rows`` gives them."""
+        return self.rows(_FIRST, _LAST)
+
+    def rows(self, start: datetime, end: datetime, chunk: int = 5_000) -> Iterator[dict[str, Any]]:
+        """The lines received from ``start`` to before ``end`` as dicts, by position; read in pages."""
+        last = 0
+        while True:
+            query = (
+                select(feedback)
+                .where(
+                    feedback.c.received_at >= start,
+                    feedback.c.received_at < end,
+                    feedback.c.position > last,
+                )
+                .order_by(feedback.c.position)
+                .limit(chunk)
+            )
+            with self._database.read() as connection:
+                page = [dict(row._mapping) for row in connection.execute(query)]
+            yield from page
+            if len(page) < chunk:
+                return
+            last = page[-1]["position"]
+
+
+def record_feedback(
+    database: Database, connection: Connection, items: Sequence[NewFeedback], rule: SoftBounceRule
+) -> list[NewFeedback]:
+    """Within a write transaction that has taken its turn: what ``Feedback.record`` does."""
+    keys = {item.feedback_key for item in items}
+    query = select(feedback.c.feedback_key).where(feedback.c.feedback_key.in_(keys))
+    known: set[str] = set(connection.execute(query).scalars())
+    new = list({item.feedback_key: item for item in items if item.feedback_key not in known}.values())
+    if new:
+        connection.execute(database.insert_new(feedback), [item.as_row() for item in new])
+    for item in new:
+        reason = _suppressed_by(connection, item, rule)
+        if reason is not None:
+            suppression = {
+                "channel": item.channel,
+                "address": item.address,
+                "reason": reason,
+                "source": item.provider,
+                "recorded_at": item.received_at,
+            }
+            connection.execute(database.insert_new(suppressions), suppression)
+    return new
+
+
+def _suppressed_by(connection: Connection, item: NewFeedback, rule: SoftBounceRule) -> str | None:
+    if not item.address:
+        return None
+    if item.kind is FeedbackKind.COMPLAINED:
+        return COMPLAINT
+    if item.kind is not FeedbackKind.BOUNCED:
+        return None
+    if item.bounce_class is BounceClass.HARD:
+        return HARD_BOUNCE
+    if item.bounce_class is BounceClass.SOFT and _soft_bounces(connection, item, rule) >= rule.limit:
+        return SOFT_BOUNCES
+    return None
+
+
+def _soft_bounces(connection: Connection, item: NewFeedback, rule: SoftBounceRule) -> int:
+    """Messages that bounced softly within the period, after the last success. One message counts once."""
+    here = and_(feedback.c.channel == item.channel, feedback.c.address == item.address)
+    successes = select(func.max(feedback.c.occurred_at)).where(
+        here,
+        feedback.c.kind.in_([kind.value for kind in _SUCCESSES]),
+        # A machine that loads images proves a mailbox as little as it proves a reader.
+        or_(feedback.c.is_automated.is_(False), feedback.c.kind == FeedbackKind.DELIVERED.value),
+        feedback.c.occurred_at <= item.occurred_at,
+    )
+    since = item.occurred_at - rule.within
+    success: datetime | None = connection.execute(successes).scalar_one()
+    bounces = select(
+        func.count(distinct(func.coalesce(feedback.c.message_id, feedback.c.feedback_key)))
+    ).where(
+        here,
+        feedback.c.kind == FeedbackKind.BOUNCED.value,
+        feedback.c.bounce_class == BounceClass.SOFT.value,
+        feedback.c.occurred_at > (max(success, since) if success else since),
+        feedback.c.occurred_at <= item.occurred_at,
+    )
+    return int(connection.execute(bounces).scalar_one())

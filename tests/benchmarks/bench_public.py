@@ -1,0 +1,219 @@
+"""The public service on one machine: events with durable acceptance, audiences, opt-outs until they hold.
+
+The load comes from another process on the same two cores, so a figure is of service and sender together. The
+rate of events is *offered*: a sender that only sends when it has its answer would hide a slow service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+EVENTS_PER_SECOND = 5_000
+AUDIENCES_PER_SECOND = 1_000
+PER_REQUEST = 50
+SECONDS = 60
+CONNECTIONS = 16
+TRIES = 200
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _body(number: int) -> bytes:
+    events = [
+        {
+            "id": f"{number}-{each}",
+            "type": "cart_updated",
+            "subject": f"email:person{number}.{each}@example.com",
+            "time": "2026-11-23T09:00:00Z",
+            "data": {"cart_id": f"c{number}", "cart_value": 12.5, "currency": "EUR"},
+        }
+        for each in range(PER_REQUEST)
+    ]
+    return "\n".join(json.dumps(event) for event in events).encode()
+
+
+async def _request(reader, writer, head: bytes, body: bytes) -> tuple[int, bytes]:  # type: ignore[no-untyped-def]
+    """One HTTP/1.1 exchange over a kept connection: a full client would take more of the cores than the
+    service."""
+    writer.write(head + f"content-length: {len(body)}\r\n\r\n".encode() + body)
+    answer = await reader.readuntil(b"\r\n\r\n")
+    length = int(answer.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+    return int(answer.split()[1]), await reader.readexactly(length)
+
+
+async def _offer(port: int, head: bytes, bodies, per_second: float, seconds: float):  # type: ignore[no-untyped-def]
+    """Sends requests at a rate over several connections; returns latencies in ms from when each was due."""
+    latencies: list[float] = []
+    started = time.perf_counter()
+    turn = iter(range(int(per_second * seconds)))
+
+    async def connection() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number in turn:
+            due = started + number / per_second
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            status, answer = await _request(reader, writer, head, bodies(number))
+            assert status in (200, 202), (status, answer)
+            latencies.append((time.perf_counter() - due) * 1000)
+        writer.close()
+
+    await asyncio.gather(*(connection() for _ in range(CONNECTIONS)))
+    return latencies, time.perf_counter() - started
+
+
+def _in_process(port: int, head: bytes, kind: str, per_second: float, seconds: float, results) -> None:  # type: ignore[no-untyped-def]
+    bodies = _body if kind == "events" else (lambda _: b"")
+    results.put(asyncio.run(_offer(port, head, bodies, per_second, seconds)))
+
+
+def _load(port: int, head: bytes, kind: str, per_second: float, seconds: float) -> tuple[list[float], float]:
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    process = context.Process(target=_in_process, args=(port, head, kind, per_second, seconds, results))
+    process.start()
+    found: tuple[list[float], float] = results.get(timeout=seconds * 4 + 60)
+    process.join()
+    return found
+
+
+def _home(folder: Path) -> dict[str, str]:
+    project = folder / "project"
+    shutil.copytree(CHECKOUT / "dags", project / "dags")
+    digest = hashlib.sha256(b"key").hexdigest()
+    return os.environ | {
+        "KUNDRESA_PROJECT": str(project),
+        "KUNDRESA_HOME": str(folder / "home"),
+        "KUNDRESA_STORE_URL": f"sqlite:///{folder / 'home' / 'store.sqlite'}",
+        "KUNDRESA_SECRET": "benchmark",
+        "KUNDRESA_API_KEYS": f"bench:audiences+events:{digest}",
+    }
+
+
+def _publish(home: Path, people: int) -> None:
+    """An index of so many people, as ``write_index`` makes it, without the build before it."""
+    import sqlite3
+
+    from kundresa.warehouse.people_index import _TABLES
+
+    build = "20261123T040000.000000Z"
+    folder = home / "published" / "builds" / build
+    folder.mkdir(parents=True)
+    with sqlite3.connect(folder / "people.sqlite") as index:
+        index.executescript(_TABLES)
+        segments = [{"segment": f"s{each}", "entity_id": "", "entered_at": "x"} for each in range(5)]
+        document = json.dumps(
+            {
+                "language": "en",
+                "addresses": {"email": "a@example.com"},
+                "consents": [],
+                "segments": segments,
+                "traits": {"country": "SE"},
+            }
+        )
+        index.executemany(
+            "insert into people values (?, ?)", ((f"p{each:09}", document) for each in range(people))
+        )
+        index.executemany(
+            "insert into identifiers values ('crm_id', ?, ?)",
+            ((f"C{each:09}", f"p{each:09}") for each in range(people)),
+        )
+    pointer = {"build_id": build, "published_at": datetime.now(tz=UTC).isoformat()}
+    (home / "published" / "current.json").write_text(json.dumps(pointer))
+
+
+def measure(report, *, people: int | None) -> None:  # type: ignore[no-untyped-def]
+    """``people`` is the size of the publication; below 100,000 the load lasts a sixth of the time."""
+    size = people or 1_000_000
+    seconds = SECONDS if size >= 100_000 else SECONDS // 6
+    with tempfile.TemporaryDirectory() as name:
+        environ = _home(Path(name))
+        home = Path(environ["KUNDRESA_HOME"])
+        _publish(home, size)
+        port = _free_port()
+        command = [sys.executable, "-m", "kundresa.cli.main", "serve", "--port", str(port)]
+        with (Path(name) / "serve.log").open("wb") as log:
+            process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+        try:
+            _measure(report, process.pid, port, home, size, seconds)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _measure(report, pid: int, port: int, home: Path, size: int, seconds: int) -> None:  # type: ignore[no-untyped-def]
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            if httpx.get(f"{url}/healthy", trust_env=False).status_code == 200:
+                break
+        except httpx.TransportError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    common = b"host: x\r\nauthorization: Bearer key\r\n"
+    head = b"POST /events HTTP/1.1\r\n" + common + b"content-type: application/x-ndjson\r\n"
+    before = _cpu_seconds(pid)
+    latencies, took = _load(port, head, "events", EVENTS_PER_SECOND / PER_REQUEST, seconds)
+    sent = len(latencies) * PER_REQUEST
+    cpu = _cpu_seconds(pid) - before
+    from kundresa.store import open_store
+
+    with open_store(f"sqlite:///{home / 'store.sqlite'}") as store:
+        assert store.inbox.count() == sent
+    report.add("events_per_second", sent / took, "1/s", seconds=seconds, per_request=PER_REQUEST)
+    # What the service itself takes of a core: comparable on a machine that others use too.
+    report.add("events_cpu", cpu / sent * 1e6, "µs/event", per_request=PER_REQUEST)
+    report.add("events_p95", statistics.quantiles(latencies, n=20)[18], "ms")
+    head = f"GET /audiences/crm_id/C{size // 2:09} HTTP/1.1\r\n".encode() + common
+    latencies, took = _load(port, head, "audiences", AUDIENCES_PER_SECOND, seconds / 3)
+    report.add("audiences_per_second", len(latencies) / took, "1/s", people=size)
+    report.add("audiences_p95", statistics.quantiles(latencies, n=20)[18], "ms", people=size)
+    _measure_opt_outs(report, url, home)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far (proc_pid_stat(5), fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _measure_opt_outs(report, url: str, home: Path) -> None:  # type: ignore[no-untyped-def]
+    """From the POST to the moment at which delivery would refuse the message."""
+    from kundresa.content import Links, Token
+    from kundresa.delivery.guard import StoreGuard
+    from kundresa.store import open_store
+
+    links = Links(url, "benchmark")
+    decided_at = datetime.now(tz=UTC)
+    waits = []
+    with open_store(f"sqlite:///{home / 'store.sqlite'}") as store, httpx.Client(trust_env=False) as client:
+        guard = StoreGuard(
+            store.opt_outs, store.suppressions, channel="email", topic="offers", decided_at=decided_at
+        )
+        for number in range(TRIES):
+            token = Token(f"m{number}", f"p{number:09}", "email", "offers")
+            started = time.perf_counter()
+            client.post(links.unsubscribe_url(token), data={"List-Unsubscribe": "One-Click"})
+            row = {"message_id": "m", "profile_id": token.profile_id, "address": "other@example.com"}
+            assert guard.held([row])
+            waits.append((time.perf_counter() - started) * 1000)
+    report.add("opt_out_p95", statistics.quantiles(waits, n=20)[18], "ms", tries=TRIES)

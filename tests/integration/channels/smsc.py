@@ -1,0 +1,122 @@
+"""A text message centre for tests: SMPP 3.4 by smpplib's decoder, which is none of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from smpplib import consts, smpp
+from smpplib.client import Client
+
+Answer = Callable[[int, Any], int | str]
+"""Of the number of a submit_sm (from 1) and itself: a status, ``drop`` or ``stall``."""
+
+
+@dataclass
+class Centre:
+    """Runs on a thread; ``submitted`` has what it decoded."""
+
+    answer: Answer = lambda _number, _pdu: 0
+    password: str = "secret"
+    reports: bool = False
+    keep: bool = True
+    submitted: list[Any] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    report_answers: list[int] = field(default_factory=list)
+    port: int = 0
+    count: int = 0
+    _most: int = 0
+
+    def start(self) -> Centre:
+        ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+
+        async def serve() -> None:
+            self._stop = asyncio.Event()
+            server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+            self.port = server.sockets[0].getsockname()[1]
+            ready.set()
+            await self._stop.wait()
+            server.close()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await asyncio.sleep(0)
+
+        def run() -> None:
+            self._loop.run_until_complete(serve())
+            self._loop.close()
+
+        self._thread = threading.Thread(target=run)
+        self._thread.start()
+        assert ready.wait(10)
+        return self
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = Client("127.0.0.1", 1, allow_unknown_opt_params=True)
+        try:
+            while True:
+                head = await reader.readexactly(16)
+                length, command, status, sequence = struct.unpack(">IIII", head)
+                octets = head + await reader.readexactly(length - 16)
+                if not await self._react(client, writer, octets, command, status, sequence):
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _react(
+        self,
+        client: Client,
+        writer: asyncio.StreamWriter,
+        octets: bytes,
+        command: int,
+        status: int,
+        sequence: int,
+    ) -> bool:
+        def reply(status: int = 0, body: bytes = b"") -> None:
+            writer.write(struct.pack(">IIII", 16 + len(body), command | 0x80000000, status, sequence) + body)
+
+        if command == 0x80000005:
+            self.report_answers.append(status)
+            return True
+        name = {0x9: "bind", 0x4: "submit", 0x15: "enquire", 0x6: "unbind"}.get(command, hex(command))
+        if name != "submit" or self.keep:
+            self.commands.append(name)
+        if name == "bind":
+            unit = smpp.parse_pdu(octets, client=client, allow_unknown_opt_params=True)
+            good = unit.password == self.password.encode() if isinstance(unit.password, bytes) else True
+            reply(0 if good else consts.SMPP_ESME_RINVPASWD, b"centre\0")
+        elif name == "submit":
+            return self._submit(client, writer, octets, reply)
+        else:
+            reply()
+        return name != "unbind"
+
+    def _submit(self, client: Client, writer: Any, octets: bytes, reply: Callable[..., None]) -> bool:
+        self.count += 1
+        number = self.count
+        unit = smpp.parse_pdu(octets, client=client, allow_unknown_opt_params=True) if self.keep else None
+        verdict = self.answer(number, unit)
+        if verdict == "drop":
+            writer.transport.abort()
+            return False
+        if verdict == "stall":
+            return True
+        if self.keep and verdict == 0:
+            self.submitted.append(unit)
+        reply(verdict, f"id{number}".encode() + b"\0" if verdict == 0 else b"")
+        if self.reports and verdict == 0:
+            dates = "submit date:2611230900 done date:2611230901"
+            text = f"id:id{number} sub:001 dlvrd:001 {dates} stat:DELIVRD err:000 text:x"
+            body = b"\0\1\0014670\0\5\0Shop\0" + b"\x04\0\0\0\0\0\0\0\0" + bytes([len(text)]) + text.encode()
+            writer.write(struct.pack(">IIII", 16 + len(body), 0x5, 0, 1000 + number) + body)
+        return True

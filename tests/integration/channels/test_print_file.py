@@ -1,0 +1,247 @@
+"""Print files: to a folder and to a real SFTP server, encrypted, and never twice."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import paramiko
+import pytest
+
+from kundresa.channels import AccountError, account_from_uri, open_sender
+from kundresa.channels.print_file import PrintFileSender
+from kundresa.spec.campaign import DirectMailChannel
+from kundresa.spec.messages import DirectMailContent, Message
+from kundresa.spec.vocabulary import DeliveryReason, MessageState
+
+ACCEPTED, DEFERRED, WITHHELD = MessageState.ACCEPTED, MessageState.DEFERRED, MessageState.WITHHELD
+NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+COLUMNS = [{"name": "message_id", "width": 32}, {"name": "full_name", "header": "NAME", "width": 12}]
+
+
+def channel(**layout: Any) -> DirectMailChannel:
+    return DirectMailChannel.model_validate(
+        {
+            "kind": "direct_mail",
+            "template": "letter",
+            "account": "printer",
+            "layout": {"columns": COLUMNS, **layout},
+        }
+    )
+
+
+def letters(names: list[str]) -> list[Message]:
+    return [
+        Message(f"{number:032x}", "Storgatan 1, 903 26 Umeå, SE", DirectMailContent((f"{number:032x}", name)))
+        for number, name in enumerate(names)
+    ]
+
+
+def opened(uri: str, **layout: Any) -> PrintFileSender:
+    account = account_from_uri(uri, name="printer")
+    sender = open_sender(channel(**layout), account, lambda: NOW, run_key="winback--1")
+    assert isinstance(sender, PrintFileSender)
+    return sender
+
+
+def test_one_file_with_each_row_once(tmp_path: Path) -> None:
+    sender = opened(f"file://{tmp_path}", delimiter=";")
+    messages = letters(["Åsa; Ek", 'Bo "B" Ek', "Åsa; Ek", "Åsa; Ek"])
+    receipts = {each.message_id: each for each in sender.send(messages)}
+    assert [receipts[each.message_id].state for each in messages] == [ACCEPTED, ACCEPTED, WITHHELD, WITHHELD]
+    assert receipts[messages[2].message_id].reason is DeliveryReason.DUPLICATE_ROW
+    [file] = tmp_path.iterdir()
+    assert receipts[messages[0].message_id].provider_id == file.name
+    rows = list(csv.reader(io.StringIO(file.read_bytes().decode(), newline=""), delimiter=";"))
+    assert rows == [
+        ["message_id", "NAME"],
+        [messages[0].message_id, "Åsa; Ek"],
+        [messages[1].message_id, 'Bo "B" Ek'],
+    ]
+
+
+def test_the_same_rows_again_are_the_same_file(tmp_path: Path) -> None:
+    messages = letters(["Åsa", "Bo", "Bo"])
+    list(opened(f"file://{tmp_path}").send(messages))
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    list(opened(f"file://{tmp_path}").send(messages[::-1]))
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    list(opened(f"file://{tmp_path}").send(messages[:1]))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_file_of_fixed_width(tmp_path: Path) -> None:
+    messages = letters(["Åsa", "Bo"])
+    list(opened(f"file://{tmp_path}", format="fixed", encoding="latin-1", header=False).send(messages))
+    [file] = tmp_path.iterdir()
+    assert file.suffix == ".txt"
+    lines = file.read_bytes().split(b"\r\n")
+    assert lines == [
+        messages[0].message_id.encode() + "Åsa         ".encode("latin-1"),
+        messages[1].message_id.encode() + b"Bo          ",
+        b"",
+    ]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(AccountError, match="No such file or directory"):
+        list(opened(f"file://{tmp_path}/nowhere").send(letters(["Bo"])))
+    with pytest.raises(AccountError, match="direct_mail takes file or sftp"):
+        opened("https://printer.example")
+
+
+def test_only_the_printer_can_read_an_encrypted_file(tmp_path: Path) -> None:
+    from pysequoia import Tsk, decrypt
+
+    secret = Tsk.generate("Printer <in@printer.example>")
+    key = tmp_path / "printer.pgp"
+    key.write_text(str(secret.extract_certificate()))
+    out = tmp_path / "out"
+    out.mkdir()
+    list(opened(f"file://{out}?pgp_key_file={key}").send(letters(["Åsa Ek"])))
+    [file] = out.iterdir()
+    assert file.name.endswith(".csv.pgp")
+    assert "Åsa".encode() not in file.read_bytes()
+    plain = decrypt(file.read_bytes(), decryptor=secret.decryptor())
+    assert "Åsa Ek" in bytes(plain.bytes or b"").decode()
+    with pytest.raises(AccountError, match="pgp_key_file cannot be used"):
+        opened(f"file://{out}?pgp_key_file={tmp_path / 'none'}")
+
+
+class _Files(paramiko.SFTPServerInterface):
+    """A folder over SFTP."""
+
+    root = Path()
+
+    def _path(self, path: str) -> Path:
+        return self.root / path.lstrip("/")
+
+    def open(self, path: str, flags: int, attr: Any) -> Any:  # noqa: ARG002
+        try:
+            descriptor = os.open(self._path(path), flags, 0o600)
+        except OSError as error:
+            return paramiko.SFTPServer.convert_errno(error.errno or 0)
+        handle = paramiko.SFTPHandle(flags)
+        file = os.fdopen(descriptor, "wb")
+        handle.filename = path  # type: ignore[attr-defined]
+        handle.writefile = file  # type: ignore[attr-defined]
+        handle.readfile = file  # type: ignore[attr-defined]
+        return handle
+
+    def posix_rename(self, oldpath: str, newpath: str) -> int:
+        self._path(oldpath).replace(self._path(newpath))
+        return paramiko.SFTP_OK
+
+    def stat(self, path: str) -> Any:
+        return paramiko.SFTPAttributes.from_stat(self._path(path).stat())
+
+
+class _Login(paramiko.ServerInterface):
+    def check_auth_password(self, username: str, password: str) -> int:
+        good = (username, password) == ("kundresa", "secret")
+        return paramiko.AUTH_SUCCESSFUL if good else paramiko.AUTH_FAILED
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:  # noqa: ARG002
+        return paramiko.OPEN_SUCCEEDED
+
+    def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002
+        return "password"
+
+
+@dataclass(frozen=True)
+class Server:
+    port: int
+    key: str
+    root: Path
+
+    def uri(self, password: str = "secret", key: str = "", folder: str = "/in") -> str:
+        from urllib.parse import quote
+
+        host_key = quote(key or self.key, safe="")
+        return f"sftp://kundresa:{password}@127.0.0.1:{self.port}{folder}?host_key={host_key}&timeout=5"
+
+
+@pytest.fixture
+def sftp(tmp_path: Path) -> Iterator[Server]:
+    (tmp_path / "in").mkdir()
+    key = paramiko.ECDSAKey.generate()
+
+    class Here(_Files):
+        root = tmp_path
+
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+        def run() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    transport = paramiko.Transport(connection)
+                    stack.callback(transport.close)
+                    transport.add_server_key(key)
+                    transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Here)
+                    with contextlib.suppress(paramiko.SSHException, EOFError):
+                        transport.start_server(server=_Login())
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        stack.callback(thread.join, 5)
+        stack.callback(lambda: listener.shutdown(socket.SHUT_RDWR))
+        yield Server(listener.getsockname()[1], key.get_base64(), tmp_path)
+
+
+@pytest.fixture
+def closing() -> Iterator[Callable[[PrintFileSender], PrintFileSender]]:
+    with contextlib.ExitStack() as stack:
+
+        def keep(sender: PrintFileSender) -> PrintFileSender:
+            stack.callback(sender.close)
+            return sender
+
+        yield keep
+
+
+def test_a_file_reaches_an_sftp_server_whole_and_once(sftp: Server, closing: Any) -> None:
+    sender, messages = closing(opened(sftp.uri())), letters(["Åsa", "Bo"])
+    for _ in range(2):
+        assert {each.state for each in sender.send(messages)} == {ACCEPTED}
+    [file] = (sftp.root / "in").iterdir()
+    assert file.read_bytes().decode().splitlines()[1] == f"{messages[0].message_id},Åsa"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"password": "wrong"}, "AuthenticationException"),
+        ({"key": "AAAA"}, "WrongKeyError"),
+        ({"folder": "/nowhere"}, "No such file"),
+    ],
+)
+def test_a_server_that_a_person_must_look_at(
+    sftp: Server, closing: Any, changes: dict[str, str], message: str
+) -> None:
+    with pytest.raises(AccountError, match=message) as caught:
+        list(closing(opened(sftp.uri(**changes))).send(letters(["Bo"])))
+    assert "wrong" not in str(caught.value)
+    assert list((sftp.root / "in").iterdir()) == []
+
+
+def test_a_server_that_is_away_defers(closing: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    sender = closing(opened(f"sftp://kundresa:secret@127.0.0.1:{port}/in?host_key=AAAA"))
+    assert {each.state for each in sender.send(letters(["Bo", "Åsa"]))} == {DEFERRED}
+
+
+def test_a_server_without_a_known_key_is_not_connected() -> None:
+    with pytest.raises(AccountError, match="needs host_key"):
+        opened("sftp://kundresa:secret@printer.example/in")

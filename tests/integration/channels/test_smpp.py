@@ -1,0 +1,236 @@
+"""SMPP against a text message centre whose decoder is smpplib's."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from kundresa.channels import AccountError, account_from_uri
+from kundresa.channels.smpp import SmppSender
+from kundresa.channels.smpp_pdu import DeliveryReport, read_report, unpack
+from kundresa.spec.campaign import SmsChannel
+from kundresa.spec.messages import Message, SmsContent
+from kundresa.spec.vocabulary import DeliveryReason, MessageState
+
+from .conftest import Time
+from .smsc import Centre
+
+ACCEPTED, DEFERRED, FAILED, UNKNOWN = (
+    MessageState.ACCEPTED,
+    MessageState.DEFERRED,
+    MessageState.FAILED,
+    MessageState.UNKNOWN,
+)
+Open = Callable[..., SmppSender]
+
+
+def texts(count: int, text: str = "Hello") -> list[Message]:
+    return [Message(f"{number:032x}", f"+4670{number:07d}", SmsContent(text)) for number in range(count)]
+
+
+@pytest.fixture
+def centre() -> Iterator[Callable[..., Centre]]:
+    with contextlib.ExitStack() as stack:
+
+        def start(**options: object) -> Centre:
+            built = Centre(**options).start()  # type: ignore[arg-type]
+            stack.callback(built.stop)
+            return built
+
+        yield start
+
+
+@pytest.fixture
+def smpp_sender(time: Time) -> Iterator[Open]:
+    with contextlib.ExitStack() as stack:
+
+        async def sleep(seconds: float) -> None:
+            time.sleep(seconds)
+
+        def build(
+            port: int,
+            query: str = "",
+            sender: str = "Shop",
+            password: str = "secret",
+            on_report: Callable[[DeliveryReport], None] | None = None,
+        ) -> SmppSender:
+            account = account_from_uri(
+                f"smpp://shop:{password}@127.0.0.1:{port}/?timeout=2{query}", name="texts"
+            )
+            channel = SmsChannel(kind="sms", template="m", account="texts", sender=sender)
+            built = SmppSender(channel, account, clock=time.clock, sleep=sleep, on_report=on_report)
+            stack.callback(built.close)
+            built.open()
+            return built
+
+        yield build
+
+
+def test_every_text_is_taken_and_has_the_centres_id(centre: Callable[..., Centre], smpp_sender: Open) -> None:
+    peer = centre()
+    sender, messages = smpp_sender(peer.port), texts(250, "Hej Åsa {€}")
+    receipts = [*sender.send(messages[:130]), *sender.send(messages[130:])]
+    assert {each.state for each in receipts} == {ACCEPTED}
+    assert sorted(each.message_id for each in receipts) == [each.message_id for each in messages]
+    assert len({each.provider_id for each in receipts}) == 250
+    first = peer.submitted[0]
+    assert (first.source_addr, first.source_addr_ton, first.source_addr_npi) == (b"Shop", 5, 0)
+    assert (first.destination_addr, first.dest_addr_ton, first.dest_addr_npi) == (b"46700000000", 1, 1)
+    assert (first.data_coding, first.esm_class, first.registered_delivery) == (0, 0, 0)
+    assert first.short_message == b"Hej \x0esa \x1b\x28\x1b\x65\x1b\x29"
+    assert peer.commands.count("bind") == 1
+
+
+def test_a_long_text_is_joined_by_its_header(centre: Callable[..., Centre], smpp_sender: Open) -> None:
+    peer = centre()
+    [receipt] = smpp_sender(peer.port, sender="+447700900123").send(texts(1, "日" * 66 + "👋" + "本" * 80))
+    assert receipt.state is ACCEPTED
+    assert receipt.provider_id == "id1,id2,id3"
+    assert [unit.source_addr for unit in peer.submitted] == [b"447700900123"] * 3
+    headers = [unit.short_message[:6] for unit in peer.submitted]
+    assert {each[:3] for each in headers} == {b"\5\0\3"}
+    assert len({each[3] for each in headers}) == 1
+    assert [(each[4], each[5]) for each in headers] == [(3, 1), (3, 2), (3, 3)]
+    assert {(unit.esm_class, unit.data_coding) for unit in peer.submitted} == {(0x40, 8)}
+    whole = b"".join(unit.short_message[6:] for unit in peer.submitted)
+    assert whole.decode("utf-16-be") == "日" * 66 + "👋" + "本" * 80
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "reason"),
+    [
+        (0x0B, FAILED, DeliveryReason.ADDRESS_REFUSED),
+        (0x45, FAILED, DeliveryReason.MESSAGE_REFUSED),
+        (0x0400, FAILED, DeliveryReason.MESSAGE_REFUSED),
+        (0x08, DEFERRED, DeliveryReason.TEMPORARY_FAILURE),
+        (0x58, DEFERRED, DeliveryReason.TEMPORARY_FAILURE),
+    ],
+)
+def test_a_status_is_classified(
+    centre: Callable[..., Centre],
+    smpp_sender: Open,
+    status: int,
+    state: MessageState,
+    reason: DeliveryReason,
+) -> None:
+    peer = centre(answer=lambda _number, _pdu: status)
+    [receipt] = smpp_sender(peer.port).send(texts(1))
+    assert (receipt.state, receipt.reason) == (state, reason)
+
+
+def test_a_centre_that_is_too_slow_is_given_time(
+    centre: Callable[..., Centre], smpp_sender: Open, time: Time
+) -> None:
+    peer = centre(answer=lambda number, _: 0x58 if number in (3, 4) else 0)
+    receipts = list(smpp_sender(peer.port, "&window=1").send(texts(6)))
+    assert {each.state for each in receipts} == {ACCEPTED}
+    assert peer.count == 8
+    assert time.slept
+    assert max(time.slept) <= 1.0
+
+
+def test_what_was_written_and_not_answered_is_unknown_and_the_rest_goes_over_a_new_connection(
+    centre: Callable[..., Centre], smpp_sender: Open
+) -> None:
+    peer = centre(answer=lambda number, _: "drop" if number == 20 else 0)
+    receipts = list(smpp_sender(peer.port, "&window=5").send(texts(60)))
+    states = Counter(each.state for each in receipts)
+    assert states[ACCEPTED] + states[UNKNOWN] == 60
+    assert 1 <= states[UNKNOWN] <= 5
+    assert peer.commands.count("bind") == 2
+    taken = [unit.destination_addr for unit in peer.submitted]
+    assert len(taken) == len(set(taken))
+
+
+def test_an_answer_that_does_not_come_is_unknown(centre: Callable[..., Centre], smpp_sender: Open) -> None:
+    peer = centre(answer=lambda number, _: "stall" if number == 2 else 0)
+    receipts = list(smpp_sender(peer.port, "&timeout=0.5&window=2").send(texts(5)))
+    assert Counter(each.state for each in receipts) == {ACCEPTED: 4, UNKNOWN: 1}
+
+
+def test_a_part_that_was_taken_is_never_sent_again(centre: Callable[..., Centre], smpp_sender: Open) -> None:
+    peer = centre(answer=lambda number, _: 0x08 if number == 2 else 0)
+    [receipt] = smpp_sender(peer.port).send(texts(1, "x" * 400))
+    assert receipt.state is FAILED
+    assert receipt.detail == "1 of 3 segments were taken; then ESME_RSYSERR"
+
+
+def test_reports_reach_the_hook_and_are_answered(centre: Callable[..., Centre], smpp_sender: Open) -> None:
+    peer = centre(reports=True)
+    reports: list[DeliveryReport] = []
+
+    def keep(report: DeliveryReport) -> None:
+        reports.append(report)
+        if len(reports) == 3:
+            raise OSError("the store is away")
+
+    sender = smpp_sender(peer.port, on_report=keep)
+    receipts = [*sender.send(texts(50)), *sender.send(texts(1))]
+    sender.close()
+    assert {unit.registered_delivery for unit in peer.submitted} == {1}
+    by_id = {report.provider_id: report for report in reports}
+    assert {each.provider_id for each in receipts[:50]} <= set(by_id)
+    assert by_id["id1"] == DeliveryReport("id1", "DELIVRD", "000")
+    assert by_id["id1"].is_delivered
+    assert Counter(peer.report_answers)[0x64] == 1
+
+
+@pytest.mark.parametrize(("password", "status"), [("wrong", "ESME_RINVPASWD")])
+def test_a_wrong_password_shows_when_it_is_opened(
+    centre: Callable[..., Centre], smpp_sender: Open, password: str, status: str
+) -> None:
+    peer = centre()
+    with pytest.raises(AccountError, match=f"refused the login: {status}") as caught:
+        smpp_sender(peer.port, password=password)
+    assert "wrong" not in str(caught.value)
+
+
+def test_a_sender_that_the_centre_does_not_know(centre: Callable[..., Centre], smpp_sender: Open) -> None:
+    peer = centre(answer=lambda _number, _pdu: 0x0A)
+    with pytest.raises(AccountError, match="refuses the sender: ESME_RINVSRCADR"):
+        list(smpp_sender(peer.port).send(texts(3)))
+
+
+def test_no_centre_at_all(smpp_sender: Open, time: Time) -> None:
+    receipts = list(smpp_sender(1).send(texts(10)))
+    assert {each.state for each in receipts} == {DEFERRED}
+    assert time.slept == [0.2, 1.0]
+
+
+def test_a_quiet_connection_is_asked_whether_it_is_there(
+    centre: Callable[..., Centre], smpp_sender: Open
+) -> None:
+    import time as clock
+
+    peer = centre()
+    sender = smpp_sender(peer.port, "&enquire=1")
+    list(sender.send(texts(1)))
+    clock.sleep(1.1)
+    list(sender.send(texts(1)))
+    assert "enquire" in peer.commands
+
+
+def test_clear_text_needs_to_be_allowed() -> None:
+    with pytest.raises(AccountError, match="would send its password unencrypted"):
+        account_from_uri("smpp://shop:secret@smsc.example")
+    assert account_from_uri("smpp://shop:secret@smsc.example?clear_text=allowed").port == 2775
+    assert account_from_uri("smpps://shop:secret@smsc.example").port == 3550
+
+
+def test_a_report_by_its_options_only() -> None:
+    body = b"\0\1\0014670\0\5\0Shop\0" + b"\x04\0\0\0\0\0\0\0\0\0"
+    body += b"\x00\x1e\x00\x04abc\0" + b"\x04\x27\x00\x01\x05"
+    assert read_report(body) == DeliveryReport("abc", "UNDELIV", "")
+    assert read_report(b"\0\1\0014670\0\5\0Shop\0" + b"\0\0\0\0\0\0\0\0\0\2hi") is None
+
+
+def test_units_arrive_in_pieces() -> None:
+    octets = b"\0\0\0\x10\x80\0\0\x15\0\0\0\0\0\0\0\7" * 2
+    buffer = bytearray(octets[:20])
+    assert [unit.sequence for unit in unpack(buffer)] == [7]
+    buffer += octets[20:]
+    assert [unit.sequence for unit in unpack(buffer)] == [7]
+    assert not buffer

@@ -1,0 +1,251 @@
+"""Events: each once, checked by its type, and durable before the answer."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from kundresa.store import NewEvent, Store
+
+from .conftest import NOW
+
+SHOP = {"Authorization": "Bearer shop"}
+
+
+def event(number: int = 1, **changes: Any) -> dict[str, Any]:
+    made = {
+        "specversion": "1.0",
+        "id": f"e-{number}",
+        "source": "web",
+        "type": "cart_updated",
+        "time": "2026-11-23T09:00:00+01:00",
+        "subject": "email:anna@x.example",
+        "data": {"cart_id": "c-1", "cart_value": 12.5},
+    }
+    return made | changes
+
+
+def send(
+    client: httpx.Client, content: object, kind: str = "application/json", **headers: str
+) -> httpx.Response:
+    if isinstance(content, bytes):
+        body = content
+    elif kind.endswith("ndjson"):
+        assert isinstance(content, list)
+        body = b"\n".join(json.dumps(each).encode() for each in content)
+    else:
+        body = json.dumps(content).encode()
+    return client.post("/events", content=body, headers=SHOP | {"Content-Type": kind} | headers)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("application/json", event()),
+        ("application/json; charset=utf-8", [event()]),
+        ("application/x-ndjson", [event()]),
+        ("application/cloudevents+json", event()),
+        ("application/cloudevents-batch+json", [event()]),
+    ],
+)
+def test_every_form_is_the_same_event(client: httpx.Client, store: Store, kind: str, content: object) -> None:
+    answer = send(client, content, kind)
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 1, "refused": 0, "errors": []})
+    (found,) = store.inbox.after(0, 10)
+    assert (found.source, found.event_id, found.event_type) == ("shop/web", "e-1", "cart_updated")
+    assert (found.namespace, found.identifier) == ("email", "anna@x.example")
+    assert found.occurred_at == NOW - timedelta(hours=1)
+    assert json.loads(found.data_json) == {"cart_id": "c-1", "cart_value": 12.5}
+
+
+def test_binary_mode(client: httpx.Client, store: Store) -> None:
+    attributes = {f"ce-{name}": value for name, value in event().items() if isinstance(value, str)}
+    assert send(client, {"cart_id": "c"}, **attributes).status_code == 202
+    assert [each.event_id for each in store.inbox.after(0, 10)] == ["e-1"]
+
+
+def test_sending_again_changes_nothing(client: httpx.Client, store: Store) -> None:
+    for _ in range(3):
+        assert send(client, [event(1), event(2), event(1)]).status_code == 202
+    assert [each.event_id for each in store.inbox.after(0, 10)] == ["e-1", "e-2"]
+
+
+def test_two_callers_ids_do_not_meet(client: httpx.Client, store: Store) -> None:
+    send(client, event())
+    send(client, event(), Authorization="Bearer both")
+    assert [each.source for each in store.inbox.after(0, 10)] == ["shop/web", "both/web"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"data": {"cart_id": "c", "cart_valu": 1}},
+            "unknown property 'cart_valu' of cart_updated; did you mean 'cart_value'?",
+        ),
+        ({"data": {"cart_value": 1}}, "property 'cart_id' of cart_updated is required"),
+        ({"data": {"cart_id": 7}}, "property 'cart_id' of cart_updated: expected a text, not a number"),
+        (
+            {"data": {"cart_id": "c", "cart_value": "1"}},
+            "property 'cart_value' of cart_updated: expected a number, not a text",
+        ),
+        ({"data": {"cart_id": "c\u0000"}}, "NUL"),
+        ({"data": []}, "data: expected an object"),
+        ({"type": "cart_update"}, "unknown event type 'cart_update'; did you mean 'cart_updated'?"),
+        ({"subject": "anna@x.example"}, "subject: expected a namespace"),
+        ({"subject": "mail:anna"}, "unknown namespace 'mail'"),
+        ({"subject": None}, "subject is required"),
+        ({"time": "2026-11-23T09:00:00"}, "time: expected an instant with a time zone"),
+        ({"time": "2026-11-24T09:00:00Z"}, "time: this lies in the future"),
+        ({"id": ""}, "id: expected a text"),
+        ({"id": "a\u0000b"}, "id: expected a text"),
+        ({"dat": {}}, "unknown attribute 'dat'; did you mean 'data'?"),
+        ({"specversion": "2.0"}, "specversion"),
+    ],
+)
+def test_a_refused_event_says_why_and_its_neighbours_are_taken(
+    client: httpx.Client, store: Store, changes: dict[str, Any], said: str
+) -> None:
+    answer = send(client, [event(1), event(2, **changes), event(3)], "application/x-ndjson")
+    report = answer.json()
+    assert (answer.status_code, report["accepted"], report["refused"]) == (207, 2, 1)
+    assert report["errors"][0]["line"] == 2
+    assert report["errors"][0]["status"] == 422
+    assert said in report["errors"][0]["detail"]
+    assert [each.event_id for each in store.inbox.after(0, 10)] == ["e-1", "e-3"]
+
+
+def test_all_refused_is_a_422(client: httpx.Client, store: Store) -> None:
+    answer = send(client, [event(type="x"), "no event", 7, None])
+    assert (answer.status_code, answer.json()["accepted"], answer.json()["refused"]) == (422, 0, 4)
+    assert store.inbox.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"", "application/json", 400),
+        (b"{", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"\n\n", "application/x-ndjson", 400),
+        (b'{"id": NaN}', "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b"{}", "text/plain", 415),
+        (b"{}", "", 415),
+        (b"{}", "application/cloudevents-batch+json", 400),
+        (b"[1]" + b" " * 4_000_001, "application/json", 413),
+        (b"1\n" * 5_001, "application/x-ndjson", 413),
+    ],
+)
+def test_a_body_that_is_no_batch(
+    client: httpx.Client, store: Store, body: bytes, kind: str, status: int
+) -> None:
+    answer = send(client, body, kind)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+    assert "Traceback" not in answer.text
+    assert store.inbox.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"Authorization": "Bearer wrong"}, 401),
+        ({"Authorization": "Bearer"}, 401),
+        ({"Authorization": "Basic c2hvcA=="}, 401),
+        ({"Authorization": "Bearer engine"}, 403),
+        ({"X-API-Key": "shop"}, 202),
+    ],
+)
+def test_only_with_a_key_for_it(
+    client: httpx.Client, store: Store, headers: dict[str, str], status: int
+) -> None:
+    kind = {"Content-Type": "application/json"}
+    assert client.post("/events", json=event(), headers=kind | headers).status_code == status
+    assert store.inbox.count() == (status == 202)
+
+
+def test_compressed_bodies_are_refused(client: httpx.Client) -> None:
+    assert send(client, event(), **{"Content-Encoding": "gzip"}).status_code == 415
+
+
+def test_a_reader_that_keeps_one_number_misses_nothing(store: Store) -> None:
+    """Many writers at once, and a reader that asks for what lies behind the last position it has seen."""
+    writers, each = 4, 40
+    finished = threading.Event()
+
+    def write(name: int) -> None:
+        for number in range(each):
+            made = NewEvent(f"w{name}", str(number), "t", "email", "a", "{}", NOW, NOW)
+            store.inbox.append([made])
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in range(writers)]
+    seen: list[tuple[str, str]] = []
+    position = 0
+
+    def read() -> None:
+        nonlocal position
+        while True:
+            is_last = finished.is_set()
+            for found in store.inbox.after(position, 1_000):
+                seen.append((found.source, found.event_id))
+                position = found.position
+            if is_last:
+                return
+
+    reader = threading.Thread(target=read)
+    for thread in (*threads, reader):
+        thread.start()
+    for thread in threads:
+        thread.join()
+    finished.set()
+    reader.join()
+    assert len(seen) == len(set(seen)) == writers * each
+
+
+def test_positions_are_not_given_twice(store: Store) -> None:
+    store.inbox.append([NewEvent("s", "1", "t", "email", "a", "{}", NOW, NOW)])
+    first = store.inbox.end()
+    assert store.retention.forget_events(NOW + timedelta(days=1)) == 1
+    store.inbox.append([NewEvent("s", "2", "t", "email", "a", "{}", NOW, NOW)])
+    assert store.inbox.end() > first
+
+
+def test_a_client_that_stalls_is_sent_away(
+    client: httpx.Client, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kundresa.public.events.BODY_SECONDS", 0.2)
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as slow:
+        head = b"POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer shop\r\n"
+        slow.sendall(head + b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n[")
+        answer = slow.recv(4_096)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert client.get("/healthy").status_code == 200
+    assert store.inbox.count() == 0
+
+
+def test_a_body_without_a_length_is_bounded_too(client: httpx.Client, store: Store) -> None:
+    answer = client.post(
+        "/events",
+        content=(b" " * 1_000_000 for _ in range(5)),
+        headers=SHOP | {"Content-Type": "application/json"},
+    )
+    assert answer.status_code == 413
+    assert store.inbox.count() == 0
+
+
+def test_a_client_that_goes_away_leaves_nothing(client: httpx.Client, store: Store) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as gone:
+        head = b"POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer shop\r\n"
+        gone.sendall(head + b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n[")
+    assert client.get("/healthy").status_code == 200
+    assert store.inbox.count() == 0

@@ -1,0 +1,108 @@
+"""The service is killed while events pour in: what it has accepted is there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+
+from kundresa.settings import Settings
+from kundresa.store import Store, open_store
+
+from .conftest import KEYS, _digest
+
+SENDERS = 3
+PER_REQUEST = 20
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def start(settings: Settings, port: int, log: Path) -> subprocess.Popen[bytes]:
+    environ = os.environ | {
+        "KUNDRESA_PROJECT": str(settings.project),
+        "KUNDRESA_HOME": str(settings.home),
+        "KUNDRESA_STORE_URL": settings.store_url,
+        "KUNDRESA_SECRET": settings.secret,
+        "KUNDRESA_API_KEYS": f"shop:{KEYS['shop']}:{_digest('shop')}",
+    }
+    with log.open("ab") as output:
+        command = [sys.executable, "-m", "kundresa.cli.main", "serve", "--port", str(port)]
+        process = subprocess.Popen(command, env=environ, stdout=output, stderr=output)
+    for _ in range(600):
+        assert process.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/healthy", trust_env=False).status_code == 200:
+                return process
+        except httpx.TransportError:
+            time.sleep(0.05)
+    process.kill()
+    raise AssertionError(log.read_text())
+
+
+def pour(url: str, sender: int, accepted: list[str], stop: threading.Event) -> None:
+    """Notes what was accepted, and nothing else."""
+    with httpx.Client(base_url=url, headers={"Authorization": "Bearer shop"}, trust_env=False) as client:
+        number = 0
+        while not stop.is_set():
+            ids = [f"{sender}-{number}-{each}" for each in range(PER_REQUEST)]
+            number += 1
+            events = [
+                {"id": each, "type": "cart_updated", "subject": "email:a@x.example", "data": {"cart_id": "c"}}
+                for each in ids
+            ]
+            try:
+                answer = client.post("/events", json=events)
+            except httpx.TransportError:
+                return
+            if answer.status_code == 202:
+                accepted.extend(ids)
+
+
+def test_no_accepted_event_is_lost(settings: Settings, store_url: str, tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "serve.log"
+    accepted: list[list[str]] = [[] for _ in range(SENDERS)]
+    for _ in range(2):  # the second time over what the first one left
+        process = start(settings, port, log)
+        before = sum(map(len, accepted))
+        stop = threading.Event()
+        threads = [
+            threading.Thread(target=pour, args=(f"http://127.0.0.1:{port}", number, each, stop))
+            for number, each in enumerate(accepted)
+        ]
+        for thread in threads:
+            thread.start()
+        while sum(map(len, accepted)) < before + 400:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+    with open_store(store_url) as store:
+        assert {each for part in accepted for each in part} <= _ids(store)
+
+
+def test_an_orderly_end_answers_what_it_has_taken(settings: Settings, store_url: str, tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "serve.log"
+    process = start(settings, port, log)
+    process.terminate()
+    assert process.wait(20) in (0, -signal.SIGTERM)
+    assert "Traceback" not in log.read_text()
+
+
+def _ids(store: Store) -> set[str]:
+    found, position = set(), 0
+    while page := store.inbox.after(position, 5_000):
+        found |= {each.event_id for each in page}
+        position = page[-1].position
+    return found

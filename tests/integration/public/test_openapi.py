@@ -1,0 +1,72 @@
+"""The API does what its OpenAPI document says, whatever it is sent; schemathesis makes the requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given
+from hypothesis import settings as profile
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from kundresa.public.app import build_app
+from kundresa.settings import Settings
+from kundresa.store import open_store
+
+from .conftest import serving
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+]
+
+
+@pytest.fixture
+def store_url(migrated_file: object, tmp_path: object) -> str:
+    """SQLite alone: what the engine is does not show in the answers."""
+    return f"sqlite:///{tmp_path}/store.sqlite"
+
+
+@pytest.fixture
+def api(settings: Settings) -> Iterator[schemathesis.BaseSchema]:
+    with serving(build_app(settings, open_store(settings.store_url))) as address:
+        schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
+        schema.config.update(base_url=address)
+        yield schema
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize("name", ["sendEvents", "readAudience"])
+def test_the_api_is_what_it_says(api: schemathesis.BaseSchema, name: str, mode: GenerationMode) -> None:
+    """What fits the document is taken, what does not is refused, and every answer is one that it names."""
+    statuses: set[int] = set()
+
+    @profile(
+        max_examples=30,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(api.find_operation_by_id(name).as_strategy(generation_mode=mode))
+    def sent(case: schemathesis.Case) -> None:
+        answer = case.call(headers={"Authorization": "Bearer both"})
+        statuses.add(answer.status_code)
+        case.validate_response(answer, checks=CHECKS)
+
+    sent()
+    if name == "readAudience":
+        assert 404 in statuses  # it was looked for
+    else:
+        assert (202 if mode is GenerationMode.POSITIVE else 422) in statuses

@@ -1,0 +1,268 @@
+"""Opting out and preferences: a GET shows, a POST changes, and what it changes holds at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from kundresa.content import Links, Token
+from kundresa.delivery.guard import StoreGuard
+from kundresa.spec.vocabulary import DeliveryReason, FeedbackKind
+from kundresa.store import Store
+
+from .conftest import ANNA, NOW, SVEN, Clock
+
+ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+Path = Callable[[str], str]
+
+
+def row_of(token: Token) -> dict[str, object]:
+    return {"message_id": "m", "profile_id": token.profile_id, "address": "later@x.example"}
+
+
+def held(store: Store, token: Token, *, topic: str = "offers", is_exempt: bool = False) -> object:
+    """What the last look before a message leaves says, for a run decided when the tests begin."""
+    guard = StoreGuard(
+        store.opt_outs,
+        store.suppressions,
+        channel="email",
+        topic=topic,
+        decided_at=NOW,
+        is_exempt=is_exempt,
+    )
+    return guard.held([row_of(token)]).get("m")
+
+
+def undo_of(html: str) -> str:
+    found = re.search(r'name="undo" value="([^"]+)"', html)
+    assert found
+    return found[1]
+
+
+def test_a_get_changes_nothing_whoever_opens_the_link(
+    client: httpx.Client, store: Store, links: Links, path: Path
+) -> None:
+    for url in (links.unsubscribe_url(ANNA), links.preferences_url(ANNA)):
+        for agent in ("Mozilla/5.0 (X11; Linux) Firefox/140", "Barracuda Sentinel (EE)", ""):
+            answer = client.get(path(url), headers={"User-Agent": agent})
+            assert answer.status_code == 200
+            assert '<form method="post">' in answer.text
+        assert client.head(path(url)).status_code == 200
+    assert list(store.opt_outs.rows()) == []
+    assert list(store.answers.opt_in_rows()) == []
+    assert held(store, ANNA) is None
+
+
+@pytest.mark.parametrize("kind", ["urlencoded", "multipart"])
+def test_one_click_holds_from_the_post_on(
+    client: httpx.Client, store: Store, links: Links, path: Path, kind: str
+) -> None:
+    url = path(links.unsubscribe_url(ANNA))
+    if kind == "multipart":  # RFC 8058 3.1: a receiver sends either
+        answer = client.post(url, files={"List-Unsubscribe": (None, "One-Click")})
+    else:
+        answer = client.post(url, data=ONE_CLICK)
+    assert answer.status_code == 200
+    assert held(store, ANNA) is DeliveryReason.OPTED_OUT_SINCE_DECISION
+    assert held(store, ANNA, topic="newsletter") is None
+    (row,) = store.opt_outs.rows()
+    assert (row["profile_id"], row["address"], row["topic"], row["source"]) == (
+        "p-anna",
+        "anna@x.example",
+        "offers",
+        "one_click",
+    )
+
+
+def test_again_and_again_is_once(client: httpx.Client, store: Store, links: Links, path: Path) -> None:
+    for _ in range(3):
+        assert client.post(path(links.unsubscribe_url(ANNA)), data=ONE_CLICK).status_code == 200
+    assert len(list(store.opt_outs.rows())) == 1
+    lines = list(store.feedback.rows(NOW, NOW + timedelta(days=1)))
+    assert [(line["kind"], line["message_id"]) for line in lines] == [
+        (FeedbackKind.UNSUBSCRIBED, ANNA.message_id)
+    ]
+
+
+def test_everything_spares_what_belongs_to_an_order(
+    client: httpx.Client, store: Store, links: Links, path: Path
+) -> None:
+    answer = client.post(path(links.unsubscribe_url(ANNA)), data={"choice": "everything"})
+    assert "no longer get any marketing by email" in answer.text
+    assert held(store, ANNA, topic="newsletter") is DeliveryReason.OPTED_OUT_SINCE_DECISION
+    assert held(store, ANNA, topic="order_updates", is_exempt=True) is None
+
+
+def test_undo_is_a_new_consent_and_works_once(
+    client: httpx.Client, store: Store, links: Links, path: Path
+) -> None:
+    url = path(links.unsubscribe_url(ANNA))
+    undo = undo_of(client.post(url, data={"choice": "topic"}).text)
+    assert "You get it again" in client.post(url, data={"undo": undo}).text
+    assert held(store, ANNA) is None
+    (yes,) = store.answers.opt_in_rows()
+    assert (yes["topic"], yes["source"], yes["profile_id"]) == ("offers", "undo", "p-anna")
+    # The person says no again; the old page's button must not take that back.
+    client.post(url, data=ONE_CLICK)
+    assert "no longer valid" in client.post(url, data={"undo": undo}).text
+    assert held(store, ANNA) is DeliveryReason.OPTED_OUT_SINCE_DECISION
+    assert len(list(store.answers.opt_in_rows())) == 1
+
+
+def test_undoing_everything_leaves_what_was_declined_by_name(
+    client: httpx.Client, store: Store, links: Links, path: Path
+) -> None:
+    url = path(links.unsubscribe_url(ANNA))
+    undo = undo_of(client.post(url, data={"choice": "everything"}).text)
+    client.post(url, data={"undo": undo})
+    assert {row["topic"] for row in store.answers.opt_in_rows()} == {"offers", "surveys"}
+    assert held(store, ANNA, topic="newsletter") is DeliveryReason.OPTED_OUT_SINCE_DECISION
+
+
+def test_an_undo_is_of_one_message_and_expires(
+    client: httpx.Client, store: Store, links: Links, path: Path
+) -> None:
+    undo = undo_of(client.post(path(links.unsubscribe_url(ANNA)), data={"choice": "topic"}).text)
+    other = path(links.unsubscribe_url(SVEN))
+    client.post(other, data=ONE_CLICK)
+    assert client.post(other, data={"undo": undo}).status_code == 200
+    assert held(store, SVEN) is DeliveryReason.OPTED_OUT_SINCE_DECISION
+    assert list(store.answers.opt_in_rows()) == []
+
+
+def test_the_page_says_what_holds_when_it_is_opened_again(
+    client: httpx.Client, links: Links, path: Path
+) -> None:
+    url = path(links.unsubscribe_url(ANNA))
+    client.post(url, data=ONE_CLICK)
+    assert "You are unsubscribed" in client.get(url).text
+
+
+def test_in_the_recipients_language(client: httpx.Client, links: Links, path: Path) -> None:
+    swedish = client.get(path(links.unsubscribe_url(SVEN)), headers={"Accept-Language": "en"})
+    assert '<html lang="sv">' in swedish.text
+    assert "Stoppa ”Erbjudanden” via e-post" in swedish.text
+    stranger = Token("c" * 32, "p-nobody", "email", "offers")
+    answer = client.get(path(links.unsubscribe_url(stranger)), headers={"Accept-Language": "de, sv;q=0.8"})
+    assert '<html lang="sv">' in answer.text
+
+
+def test_somebody_who_is_not_published_opts_out_too(
+    client: httpx.Client, store: Store, links: Links, path: Path
+) -> None:
+    stranger = Token("c" * 32, "p-nobody", "email", "offers")
+    assert client.post(path(links.unsubscribe_url(stranger)), data=ONE_CLICK).status_code == 200
+    assert held(store, stranger) is DeliveryReason.OPTED_OUT_SINCE_DECISION
+
+
+def test_preferences_by_topic_and_channel(
+    client: httpx.Client, store: Store, links: Links, path: Path
+) -> None:
+    url = path(links.preferences_url(ANNA))
+    html = client.get(url).text
+    ticked = set(re.findall(r'name="yes" value="([^"]+)" checked', html))
+    shown = re.findall(r'name="shown" value="([^"]+)"', html)
+    assert ticked == {
+        "offers:email",
+        "surveys:email",
+        "surveys:sms",
+        "order_updates:email",
+        "order_updates:sms",
+    }
+    assert len(shown) == 8
+    wanted = [*(ticked - {"offers:email", "surveys:sms"}), "newsletter:email"]
+    answer = client.post(url, data={"save": "choices", "shown": shown, "yes": wanted})
+    assert "Saved." in answer.text
+    assert {(row["topic"], row["channel"]) for row in store.opt_outs.rows()} == {
+        ("offers", "email"),
+        ("surveys", "sms"),
+    }
+    assert {(row["topic"], row["channel"]) for row in store.answers.opt_in_rows()} == {
+        ("newsletter", "email")
+    }
+    assert set(re.findall(r'name="yes" value="([^"]+)" checked', client.get(url).text)) == set(wanted)
+    again = client.post(url, data={"save": "choices", "shown": shown, "yes": wanted})
+    assert "nothing has changed" in again.text
+    assert len(list(store.opt_outs.rows())) == 2
+
+
+def test_what_the_form_did_not_show_is_not_declined(
+    client: httpx.Client, store: Store, links: Links, path: Path
+) -> None:
+    url = path(links.preferences_url(ANNA))
+    client.post(url, data={"save": "choices", "shown": ["newsletter:email"], "yes": ["newsletter:email"]})
+    assert list(store.opt_outs.rows()) == []
+
+
+def test_stopping_everything_is_on_every_way(
+    client: httpx.Client, store: Store, links: Links, path: Path
+) -> None:
+    client.post(path(links.preferences_url(ANNA)), data={"save": "nothing"})
+    assert {(row["topic"], row["channel"]) for row in store.opt_outs.rows()} == {("*", "email"), ("*", "sms")}
+
+
+def test_a_link_for_one_purpose_opens_no_other(client: httpx.Client, links: Links, path: Path) -> None:
+    token = path(links.unsubscribe_url(ANNA)).removeprefix("/u/")
+    for place in ("p", "o", "c", "m"):
+        assert client.get(f"/{place}/{token}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("application/json", b"{}", 415),
+        ("text/plain", b"List-Unsubscribe=One-Click", 415),
+        ("application/x-www-form-urlencoded", b"", 400),
+        ("application/x-www-form-urlencoded", b"List-Unsubscribe=Two-Clicks", 400),
+        ("application/x-www-form-urlencoded", b"a=" + b"x" * 70_000, 413),
+        ("multipart/form-data; boundary=x", b"--x\r\nbroken", 400),
+        ("multipart/form-data", b"--x", 400),
+    ],
+)
+def test_another_request_is_refused_and_changes_nothing(
+    client: httpx.Client, store: Store, links: Links, path: Path, content_type: str, body: bytes, status: int
+) -> None:
+    answer = client.post(
+        path(links.unsubscribe_url(ANNA)), content=body, headers={"Content-Type": content_type}
+    )
+    assert answer.status_code == status
+    assert "Traceback" not in answer.text
+    assert list(store.opt_outs.rows()) == []
+
+
+def test_forged_and_altered_tokens_are_all_the_same(
+    client: httpx.Client, store: Store, links: Links, path: Path
+) -> None:
+    good = path(links.unsubscribe_url(ANNA))
+    others = Links(links.public_url, "another secret").unsubscribe_url(ANNA)
+    answers = [
+        client.post(url, data=ONE_CLICK)
+        for url in (good[:-3], good + "x", "/u/" + "a" * 5_000, "/u/%00", path(others), "/u/" + "é" * 10)
+    ]
+    assert {answer.status_code for answer in answers} == {404}
+    assert len({answer.text for answer in answers}) == 1
+    assert list(store.opt_outs.rows()) == []
+
+
+def test_pages_are_not_kept_framed_or_scripted(client: httpx.Client, links: Links, path: Path) -> None:
+    answer = client.get(path(links.unsubscribe_url(ANNA)))
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert "<script" not in answer.text
+
+
+def test_a_clock_that_was_set_back_does_not_lose_the_later_answer(
+    client: httpx.Client, store: Store, links: Links, path: Path, clock: Clock
+) -> None:
+    url = path(links.unsubscribe_url(ANNA))
+    undo = undo_of(client.post(url, data={"choice": "topic"}).text)
+    clock.now -= timedelta(hours=1)
+    client.post(url, data={"undo": undo})
+    assert held(store, ANNA) is None

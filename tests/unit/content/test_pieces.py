@@ -1,0 +1,56 @@
+"""A rendered body in pieces: together what the whole is, and constant where the template is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kundresa.content import Links, compile_templates
+from kundresa.content.pieces import clean_pieces
+from kundresa.content.text import body_text
+from kundresa.spec.campaign import Campaign
+from kundresa.spec.messages import Constant, EmailContent
+
+Build = Callable[..., Campaign]
+Row = Callable[..., dict[str, Any]]
+
+
+@given(st.lists(st.text(st.characters() | st.sampled_from("\r\n\x00\u2028")), max_size=6))
+def test_pieces_are_cleaned_as_the_whole_is(pieces: list[str]) -> None:
+    assert "".join(clean_pieces(pieces)) == body_text("".join(pieces))
+
+
+def test_what_stands_in_the_template_is_the_same_object_each_time(
+    campaign: Build, templates: dict[str, str], links: Links, row: Row
+) -> None:
+    page = (
+        "<p>A greeting that everybody gets</p>{{ profile.first_name }}"
+        "{% for each in range(2) %}<p>again and again and again</p>{% endfor %}"
+        '<a href="{{ unsubscribe_url }}">off</a>'
+    )
+    html = next(name for name in templates if name.endswith(".html.j2"))
+    renderer = compile_templates(campaign(), {**templates, html: page}, links=links)
+    first, second = (renderer.render(row(first_name=name)) for name in ("Åsa", "Bo"))
+    assert isinstance(first, EmailContent)
+    assert isinstance(second, EmailContent)
+    assert "".join(first.html_pieces) == first.html
+    assert "".join(first.text_pieces) == first.text
+    kept = [each for each in first.html_pieces if isinstance(each, Constant)]
+    assert kept == ["<p>A greeting that everybody gets</p>", *["<p>again and again and again</p>"] * 2]
+    assert [id(each) for each in kept] == [
+        id(each) for each in second.html_pieces if isinstance(each, Constant)
+    ]
+
+
+@pytest.mark.parametrize("name", ["A\rB", "A\x00B", "A\u2028B"])
+def test_a_name_with_a_control_character_is_cleaned(
+    campaign: Build, templates: dict[str, str], links: Links, row: Row, name: str
+) -> None:
+    content = compile_templates(campaign(), templates, links=links).render(row(first_name=name))
+    assert isinstance(content, EmailContent)
+    assert content.html == body_text(content.html)
+    assert "".join(content.html_pieces) == content.html

@@ -1,0 +1,173 @@
+"""What a mail to the bounce address is. An automatic reply is neither a bounce nor an opt-out."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kundresa.feedback.mails import read_mail
+from kundresa.spec.vocabulary import BounceClass, FeedbackKind
+
+ID = "0123456789abcdef" * 2
+RETURNED = f"""\
+Content-Type: message/rfc822
+
+Message-ID: <{ID}@shop.example>
+X-Kundresa-Run: winback--1
+Subject: Offers
+
+Hello
+"""
+
+
+def report(kind: str, fields: str, returned: str = RETURNED) -> bytes:
+    part = "message/delivery-status" if kind == "delivery-status" else "message/feedback-report"
+    return f"""\
+From: MAILER-DAEMON@mx.example
+To: bounces@shop.example
+Subject: Delivery Status Notification (Failure)
+Message-ID: <report@mx.example>
+Auto-Submitted: auto-replied
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type={kind}; boundary="b"
+
+--b
+Content-Type: text/plain
+
+It went wrong.
+--b
+Content-Type: {part}
+
+{fields}
+--b
+{returned}
+--b--
+""".encode()
+
+
+def status(action: str, code: str, diagnostic: str) -> bytes:
+    return report(
+        "delivery-status",
+        f"Reporting-MTA: dns; mx.example\n\nFinal-Recipient: rfc822; anna@x.example\nAction: {action}\n"
+        f"Status: {code}\nDiagnostic-Code: smtp; {diagnostic}\n",
+    )
+
+
+def test_a_standard_bounce() -> None:
+    mail = read_mail(status("failed", "5.1.1", "550 5.1.1 user unknown"))
+    (found,) = mail.findings
+    assert mail.what == "bounce"
+    assert (found.kind, found.bounce_class, found.code) == (FeedbackKind.BOUNCED, BounceClass.HARD, "5.1.1")
+    assert found.candidates[0] == ID
+
+
+def test_still_on_its_way_is_no_bounce() -> None:
+    assert (mail := read_mail(status("delayed", "4.4.1", "timed out"))).what == "delay"
+    assert mail.findings == ()
+
+
+def test_delivered() -> None:
+    mail = read_mail(status("delivered", "2.0.0", "250 ok"))
+    assert [finding.kind for finding in mail.findings] == [FeedbackKind.DELIVERED]
+
+
+def test_the_returned_headers_alone_name_the_message() -> None:
+    headers = f"Content-Type: text/rfc822-headers\n\nSubject: x\nMessage-ID: <{ID}@shop.example>\n"
+    fields = "Reporting-MTA: dns; m\n\nAction: failed\nStatus: 5.1.1\n"
+    (found,) = read_mail(report("delivery-status", fields, headers)).findings
+    assert found.candidates == (ID,)
+
+
+def test_a_complaint() -> None:
+    mail = read_mail(report("feedback-report", "Feedback-Type: abuse\nUser-Agent: x/1\nVersion: 1\n"))
+    (found,) = mail.findings
+    assert (mail.what, found.kind, found.candidates[0]) == ("complaint", FeedbackKind.COMPLAINED, ID)
+
+
+@pytest.mark.parametrize("kind", ["not-spam", "auth-failure", "other", ""])
+def test_a_report_about_something_else_is_no_complaint(kind: str) -> None:
+    assert read_mail(report("feedback-report", f"Feedback-Type: {kind}\nVersion: 1\n")).findings == ()
+
+
+def plain(headers: str, text: str) -> bytes:
+    return f"{headers}Message-ID: <m@x>\nContent-Type: text/plain; charset=utf-8\n\n{text}\n".encode()
+
+
+POSTFIX = f"""This is the mail system at host mx.example.
+
+I'm sorry to have to inform you that your message could not be delivered.
+
+<anna@x.example>: host mx.x.example said: 550 5.1.1 User unknown (in reply to RCPT TO)
+
+Message-ID: <{ID}@shop.example>
+"""
+QMAIL = f"""Hi. This is the qmail-send program at mx.example.
+I'm afraid I wasn't able to deliver your message to the following addresses.
+This is a permanent error; I've given up. Sorry it didn't work out.
+
+<anna@x.example>:
+Sorry, no mailbox here by that name. (#5.1.1)
+
+--- Below this line is a copy of the message.
+
+Message-ID: <{ID}@shop.example>
+"""
+
+
+def test_a_bounce_in_a_form_of_its_own() -> None:
+    mail = read_mail(plain("From: MAILER-DAEMON@mx.example\nSubject: failure notice\n", QMAIL))
+    (found,) = mail.findings
+    assert (mail.what, found.bounce_class, found.candidates) == ("bounce", BounceClass.HARD, (ID,))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "From: Anna <anna@x.example>\nAuto-Submitted: auto-replied\nSubject: Re: Offers\n",
+        "From: anna@x.example\nPrecedence: auto_reply\nSubject: Re: Offers\n",
+        "From: anna@x.example\nX-Autoreply: yes\nSubject: Re: Offers\n",
+        "From: anna@x.example\nSubject: Out of Office: Offers\n",
+        "From: anna@x.example\nSubject: Automatic reply: Offers\n",
+        "From: anna@x.example\nSubject: Autosvar: Erbjudanden\n",
+        "From: anna@x.example\nSubject: Automatische Antwort: Angebote\n",
+    ],
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I am away until Monday. Please unsubscribe me from nothing.",
+        f"> Message-ID: <{ID}@shop.example>\n> unsubscribe",
+        # A vacation text that quotes what a bounce would say.
+        POSTFIX,
+    ],
+)
+def test_an_automatic_reply_is_nothing(headers: str, text: str) -> None:
+    mail = read_mail(plain(headers + f"In-Reply-To: <{ID}@shop.example>\n", text))
+    assert (mail.what, mail.findings) == ("automatic_reply", ())
+
+
+def test_a_person_s_reply() -> None:
+    mail = read_mail(plain(f"From: anna@x.example\nSubject: Re: x\nIn-Reply-To: <{ID}@s>\n", "Thanks!"))
+    assert (mail.what, mail.findings[0].kind) == ("reply", FeedbackKind.REPLIED)
+
+
+def test_a_mail_about_nothing_of_ours() -> None:
+    assert read_mail(plain("From: x@y.example\nSubject: Cheap watches\n", "Buy")).what == "other"
+
+
+def test_the_same_mail_has_the_same_key() -> None:
+    octets = status("failed", "5.1.1", "x")
+    again = b"Received: from somewhere else\n" + octets
+    assert read_mail(octets).key == read_mail(again).key
+
+
+@given(st.binary(max_size=400))
+def test_whatever_comes_is_read(octets: bytes) -> None:
+    assert read_mail(octets).what in ("other", "automatic_reply", "reply")
+
+
+@given(st.binary(max_size=200))
+def test_a_broken_report_is_read(octets: bytes) -> None:
+    whole = status("failed", "5.1.1", "x")
+    assert read_mail(whole[:500] + octets + whole[500:]).key
