@@ -16,7 +16,8 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
-if "KUNDRESA_TEST_AIRFLOW_HOME" not in os.environ:
+if os.environ.get("KUNDRESA_TEST_AIRFLOW_PID") != str(os.getpid()):
+    # A home for each process: two that test at once and share a database delete each other's runs.
     # Before the test modules import Airflow: it reads its home and its database once, on import, and must
     # not find the developer's.
     assert "airflow.configuration" not in sys.modules, "Airflow was imported before its home was set"
@@ -24,6 +25,7 @@ if "KUNDRESA_TEST_AIRFLOW_HOME" not in os.environ:
     atexit.register(shutil.rmtree, _home, ignore_errors=True)
     os.environ |= {
         "KUNDRESA_TEST_AIRFLOW_HOME": _home,
+        "KUNDRESA_TEST_AIRFLOW_PID": str(os.getpid()),
         "AIRFLOW_HOME": _home,
         "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "plugins"),

@@ -2,7 +2,7 @@
 
 Both transports (``http1``, ``http2``) say of a request that got no answer which of the two it was:
 certainly not handed over, or perhaps. Everything that ``delivery`` promises about *unknown* hangs on it,
-and it is why they stand on sans-IO libraries (h11, h2) and not on a client: see ADR-001.
+and it is why they stand on sans-IO libraries (h11, h2) and not on a client: see ADR-003.
 """
 
 from __future__ import annotations

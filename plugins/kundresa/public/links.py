@@ -21,7 +21,7 @@ from kundresa.public.languages import choose_language
 from kundresa.public.pages import page
 from kundresa.public.refusals import Refused
 from kundresa.public.service import Service
-from kundresa.runs.messages import render_mirror
+from kundresa.runs.mirror import MessageGone, render_mirror
 from kundresa.spec.vocabulary import FeedbackKind
 from kundresa.store import StoreError
 
@@ -92,12 +92,10 @@ class MessageLinks:
 
     def _mirrored(self, request: Request, message_id: str) -> Response:
         try:
-            html = render_mirror(self._service.settings, self._service.store, message_id)
-        except RenderError as error:
-            log.warning("the mirror of message %s: %s", message_id, error)
-            html = None
-        if html is not None:
-            return Response(html, media_type="text/html", headers=MIRROR_HEADERS)
+            email = render_mirror(self._service.settings, self._service.store, message_id)
+            return Response(email.html, media_type="text/html", headers=MIRROR_HEADERS)
+        except (MessageGone, RenderError) as error:
+            log.info("no page for message %s: %s", message_id, error)
         line = self._service.store.ledger.lines([message_id]).get(message_id)
         person = self._service.people.person(line.profile_id) if line else None
         accepted = request.headers.get("accept-language", "")

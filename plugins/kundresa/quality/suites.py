@@ -20,8 +20,9 @@ ADDRESS_REGEX: Mapping[str, str] = {
     ChannelKind.EMAIL: rf"^(?=.{{3,254}}\Z){_ATOM}+@{_ATOM}+\.{_ATOM}+(?<!\.)\Z",
     # E.164: a plus, no leading zero, at most 15 digits. It sets no minimum; Austria has numbers of 6.
     ChannelKind.SMS: r"^\+[1-9][0-9]{4,14}\Z",
-    # Apple's are hexadecimal, Google's are not; what both have is no space and some length.
-    ChannelKind.PUSH: r"^[!-~]{16,4096}\Z",
+    # Apple's are hexadecimal, Google's are not; what both have is no space and some length. The longest is
+    # dbt's to say: RE2 counts no further than 1,000, and a check that cannot be made stops every run.
+    ChannelKind.PUSH: r"^[!-~]{16,}\Z",
     # Street, postal code and town, country: no more can be said of the addresses of all countries.
     ChannelKind.DIRECT_MAIL: r"^[^\x00-\x1f\x7f]+, [^\x00-\x1f\x7f]+, [^\x00-\x1f\x7f]+\Z",
     ChannelKind.WEBHOOK: r"^[!-~]{1,200}\Z",
@@ -29,7 +30,7 @@ ADDRESS_REGEX: Mapping[str, str] = {
 ADDRESS_WORDS: Mapping[str, str] = {
     ChannelKind.EMAIL: "one address, local@domain.tld",
     ChannelKind.SMS: "an E.164 number: a plus and at most 15 digits",
-    ChannelKind.PUSH: "a device token: 16 to 4096 characters without spaces",
+    ChannelKind.PUSH: "a device token: at least 16 characters without spaces",
     ChannelKind.DIRECT_MAIL: "street, postal code and town, country",
     ChannelKind.WEBHOOK: "a profile id",
 }

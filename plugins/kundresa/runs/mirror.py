@@ -13,38 +13,35 @@ from kundresa.runs.seeds import SEED_BATCH, seed_rows
 from kundresa.settings import Settings
 from kundresa.spec.frozen import thaw
 from kundresa.spec.messages import EmailContent
-from kundresa.store import LedgerLine, Run, open_store
+from kundresa.store import LedgerLine, Run, Store
 
 
 class MessageGone(Exception):
     """The message was never sent, or what it was written from is no longer kept."""
 
 
-def render_mirror(settings: Settings, token: str) -> EmailContent:
-    """The email that a ``/m/`` link belongs to: same row, same templates, same message.
+def render_mirror(settings: Settings, store: Store, message_id: str) -> EmailContent:
+    """An email as it was sent: same row, same templates, same message.
 
     Args:
-        token: what follows ``/m/``.
+        message_id: as :meth:`Links.read_mirror` reads it from the signed link; never as somebody asked.
 
     Raises:
-        TokenError: when it is not one of ours.
         MessageGone: when there is nothing (any more) to write the message from.
-        RenderError: when it cannot be written.
+        RenderError: when it cannot be written; nothing of the profile is in it.
         SettingsError: when no signing secret is set.
     """
-    links = Links.from_settings(settings)
-    message_id = links.read_mirror(token)
-    with open_store(settings.store_url) as store:
-        line = store.ledger.lines([message_id]).get(message_id)
-        if line is None:
-            raise MessageGone(f"message {message_id} was never sent")
-        run = store.runs.require(line.run_key)
+    line = store.ledger.lines([message_id]).get(message_id)
+    if line is None:
+        raise MessageGone(f"message {message_id} was never sent")
+    run = store.runs.require(line.run_key)
     try:
         row = _row(settings, run, line)
     except (KeyError, warehouse.RunNotPublished):
         row = None
     if row is None:
         raise MessageGone(f"message {message_id} is no longer kept")
+    links = Links.from_settings(settings)
     content = _renderer(run.spec_json, links, run.logical_at.isoformat()).render(row)
     if not isinstance(content, EmailContent):
         raise MessageGone(f"message {message_id} is no email")

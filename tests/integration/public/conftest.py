@@ -22,11 +22,11 @@ import uvicorn
 from starlette.applications import Starlette
 
 from kundresa import settings as configuration
-from kundresa.content import Links, Token
+from kundresa.content import Links, Token, templates_to_freeze
 from kundresa.public.app import build_app
 from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze
-from kundresa.spec.loading import load_campaign, load_sources
+from kundresa.spec.loading import load_campaign, load_shared_sources, load_sources
 from kundresa.spec.messages import Receipt
 from kundresa.spec.vocabulary import MessageState, Trigger
 from kundresa.store import Candidate, NewRun, Store, open_store
@@ -229,7 +229,8 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 def sent(settings: Settings, store: Store) -> Token:
     """A mail of the example campaign to Anna: decided, published, and accepted at NOW. Its links' token."""
     folder = CHECKOUT / "dags" / "campaigns" / "winback"
-    spec_json = freeze(load_campaign(folder), load_sources(folder)).json
+    templates = templates_to_freeze(load_sources(folder), load_shared_sources(CHECKOUT / "dags"))
+    spec_json = freeze(load_campaign(folder), templates).json
     store.runs.open(
         NewRun(
             run_key=RUN,

@@ -14,7 +14,7 @@ import pytest
 
 from kundresa import settings as configuration
 from kundresa.channels.accounts import account_from_uri
-from kundresa.content import TokenError
+from kundresa.content import Links, TokenError
 from kundresa.runs.delivering import deliver, plan_batches
 from kundresa.runs.mirror import MessageGone, render_mirror
 from kundresa.sandbox import Sandbox, received
@@ -113,9 +113,11 @@ def test_seeds_get_each_variant_once_and_are_in_no_figure_and_a_mirror_is_the_me
     for each in arrived:
         page = BytesParser(policy=policy.default).parsebytes(each.body).get_body(("html",)).get_content()
         token = re.search(r'/m/([^"]+)"', page)[1]
-        assert render_mirror(settings, token).html.strip() == page.strip()
+        with open_store(settings.store_url) as store:
+            message_id = Links.from_settings(settings).read_mirror(token)
+            assert render_mirror(settings, store, message_id).html.strip() == page.strip()
     with pytest.raises(TokenError):
-        render_mirror(settings, token[:-3] + "AAA")
+        Links.from_settings(settings).read_mirror(token[:-3] + "AAA")
     shutil.rmtree(settings.published / "runs" / KEY)
-    with pytest.raises(MessageGone, match="no longer kept"):
-        render_mirror(settings, token)
+    with open_store(settings.store_url) as store, pytest.raises(MessageGone, match="no longer kept"):
+        render_mirror(settings, store, message_id)

@@ -8,12 +8,14 @@ import shutil
 import sys
 import tempfile
 
-if "KUNDRESA_TEST_AIRFLOW_HOME" not in os.environ:
+if os.environ.get("KUNDRESA_TEST_AIRFLOW_PID") != str(os.getpid()):
+    # A home for each process: two that test at once and share a database delete each other's runs.
     assert "airflow.configuration" not in sys.modules, "Airflow was imported before its home was set"
     _home = tempfile.mkdtemp(prefix="kundresa-airflow-")
     atexit.register(shutil.rmtree, _home, ignore_errors=True)
     os.environ |= {
         "KUNDRESA_TEST_AIRFLOW_HOME": _home,
+        "KUNDRESA_TEST_AIRFLOW_PID": str(os.getpid()),
         "AIRFLOW_HOME": _home,
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_home}/airflow.db",
