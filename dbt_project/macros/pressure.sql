@@ -145,7 +145,7 @@ each other, which is a handful even with ten campaigns. -#}
 {%- endmacro %}
 
 {#- The earliest message that a rule of an open run asks about, as an SQL literal: a filter by it leaves out whole
-files and row groups of the history, which a subquery does not. None where it is not known before the query, as in a
+files and row groups of the history, which a subquery does not. 1970 where it is not known before the query, as in a
 unit test; where no rule asks it is later than any message. -#}
 {% macro earliest_asked() -%}
     {%- if execute and flags.WHICH in ('run', 'build') and model.resource_type == 'model' -%}
@@ -153,5 +153,5 @@ unit test; where no rule asks it is later than any message. -#}
         {%- set earliest = asked.columns[0].values()[0] -%}
         {{ return("timestamp '" ~ (earliest or '9999-12-31 00:00:00') ~ "'") }}
     {%- endif -%}
-    {{ return(none) }}
+    {{ return("timestamp '1970-01-01 00:00:00'") }}
 {%- endmacro %}

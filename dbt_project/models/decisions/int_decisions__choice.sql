@@ -8,9 +8,7 @@
 -- Nearly all lines have nobody beside them, so the rules look at those only that have: the runs with one message
 -- per person, the addresses that occur with two people, the runs with a second channel. The lines are a table
 -- and read in place: as a CTE all of them would be copied.
-{% set chosen_for_entity_id -%}
-    case when runs.one_per = 'person' then '' else lines.entity_id end
-{%- endset %}
+{%- set chosen_for_entity_id = "case when runs.one_per = 'person' then '' else lines.entity_id end" %}
 {#- The same for all channels where the campaign's own order decides. -#}
 {% set preferred_at -%}
     case

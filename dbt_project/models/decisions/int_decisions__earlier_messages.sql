@@ -4,8 +4,6 @@
 --
 -- The horizon is in the query twice: as a number that the engine knows before it opens a file, so that it leaves
 -- out what is older, and as a subquery, which is the rule.
-{% set earliest = earliest_asked() %}
-
 with
 
 horizon as (
@@ -26,9 +24,7 @@ decisions as (
     where
         verdict = 'send'
         and send_at >= (select horizon.history_from from horizon)
-        {%- if earliest is not none %}
-        and send_at >= {{ earliest }}
-        {%- endif %}
+        and send_at >= {{ earliest_asked() }}
 ),
 
 runs as (

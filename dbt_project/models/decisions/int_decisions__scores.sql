@@ -8,6 +8,7 @@ runs as (
     where
         priority_score is not null
         or size_score is not null
+        or limit_score is not null
 ),
 
 candidates as (
