@@ -5,12 +5,8 @@ moves every seed one key further; a record that the rounds do not reach fails th
 identity_has_converged. -#}
 {%- set limited = namespaces_with('one_per_profile').keys() | list -%}
 {#- Above any rank, so that priority and rank fit into one number that compares like both. -#}
-{%- set above_ranks = 1000000000000 -%}
+{%- set above_ranks = 10000000000000000 -%}
 with
-
-affected_records as (
-    select * from {{ ref('int_identity__affected_records') }}
-),
 
 affected_keys as (
     select * from {{ ref('int_identity__affected_keys') }}
@@ -30,7 +26,7 @@ clusters_0 as (
         coalesce(components.component_rank, affected_records.record_rank) as component_rank,
         coalesce(components.component_rank, affected_records.record_rank) as cluster_rank,
         cast(null as string) as cut_by
-    from affected_records
+    from {{ ref('int_identity__affected_records') }} as affected_records
     left join components
         on affected_records.record_rank = components.record_rank
     where not affected_records.is_removed
@@ -130,7 +126,7 @@ final as (
         named.record_id as component_id,
         clusters.cut_by
     from clusters_{{ limited | length }} as clusters
-    inner join affected_records as named
+    inner join {{ ref('int_identity__affected_records') }} as named
         on clusters.component_rank = named.record_rank
 )
 
