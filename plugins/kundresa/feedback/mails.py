@@ -23,7 +23,8 @@ from kundresa.spec.vocabulary import BounceClass, FeedbackKind
 MAX_TEXT = 4_000
 """Characters of a mail's text that are looked at for a status."""
 
-_MESSAGE_ID = re.compile(r"(?<![0-9a-f])([0-9a-f]{32})(?![0-9a-f])")
+_MESSAGE_ID = re.compile(r"(?<![0-9a-f])([0-9a-f]{32})(?![0-9a-f])", re.IGNORECASE)
+"""Whatever its case: some servers change that of an address."""
 _SYSTEM = re.compile(r"^(?:mailer-daemon|postmaster|mail-?daemon|bounces?|noreply-bounce)[^@]*(?:@|$)", re.I)
 _AUTOMATIC_SUBJECT = re.compile(
     r"^\s*(?:auto(?:matic|matisk|matische)?[ :_-]*(?:reply|response|antwort|svar|respons)|"
@@ -164,16 +165,20 @@ def _candidates(mail: Message) -> tuple[str, ...]:
         if part is not mail and "Message-ID" in part:
             found += _ids(part, "Message-ID")
         if part.get_content_type() in ("text/rfc822-headers", "message/rfc822-headers"):
-            found += _MESSAGE_ID.findall(_decoded(part))
+            found += _message_ids(_decoded(part))
     found += _ids(mail, "To", "Delivered-To", "X-Original-To", "In-Reply-To", "References")
-    found += _MESSAGE_ID.findall(_text(mail))
+    found += _message_ids(_text(mail))
     return tuple(dict.fromkeys(found))[:20]
 
 
 def _ids(mail: Message, *names: str) -> Iterator[str]:
     for name in names:
         for value in mail.get_all(name, ()):
-            yield from _MESSAGE_ID.findall(str(value)[:2_000])
+            yield from _message_ids(str(value)[:2_000])
+
+
+def _message_ids(text: str) -> list[str]:
+    return [found.lower() for found in _MESSAGE_ID.findall(text)]
 
 
 def _part(mail: Message, content_type: str) -> Message | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kundresa.channels.return_path import return_path
 from kundresa.feedback.mails import read_mail
 from kundresa.spec.vocabulary import BounceClass, FeedbackKind
 
@@ -76,6 +79,15 @@ def test_the_returned_headers_alone_name_the_message() -> None:
     headers = f"Content-Type: text/rfc822-headers\n\nSubject: x\nMessage-ID: <{ID}@shop.example>\n"
     fields = "Reporting-MTA: dns; m\n\nAction: failed\nStatus: 5.1.1\n"
     (found,) = read_mail(report("delivery-status", fields, headers)).findings
+    assert found.candidates == (ID,)
+
+
+@pytest.mark.parametrize("change", [str.lower, str.upper])
+def test_the_return_path_alone_names_the_message(change: Callable[[str], str]) -> None:
+    address = change(return_path(ID, "shop.example", "secret"))
+    said = status("failed", "5.1.1", "550 5.1.1 user unknown").decode()
+    said = said.replace("To: bounces@shop.example", f"To: {address}").replace(RETURNED, "\nA form letter.\n")
+    (found,) = read_mail(said.encode()).findings
     assert found.candidates == (ID,)
 
 
