@@ -15,9 +15,12 @@
 with
 
 runs as (
-    select * from {{ ref('stg_operations__runs') }}
+    select *
+    from {{ ref('stg_operations__runs') }}
+    where
+        is_ahead is not true
     {% if is_incremental() %}
-        where run_key not in (select this.run_key from {{ this }} as this)
+        and run_key not in (select this.run_key from {{ this }} as this)
     {% endif %}
 ),
 

@@ -1,5 +1,6 @@
--- Every line of the open runs, decided and cut into batches. A table, because its tests stand between
--- the rules and the record: when one fails, `decisions` is not touched.
+-- Every line of the open runs, decided and cut into batches; those of runs that are only looked ahead to have done
+-- their part. A table, because its tests stand between the rules and the record: when one fails, `decisions` is not
+-- touched.
 --
 -- The batches are counted over keys alone and joined to the lines: sorting whole lines took longer than all rules
 -- together.
@@ -11,10 +12,13 @@ runs as (
         batch_size,
         decided_at
     from {{ ref('stg_operations__runs') }}
+    where is_ahead is not true
 ),
 
 verdicts as (
-    select * from {{ ref('int_decisions__verdicts') }}
+    select *
+    from {{ ref('int_decisions__verdicts') }}
+    where run_key in (select runs.run_key from runs)
 ),
 
 -- A batch leaves at one time: its messages have one send_at, and are of one wave. There are few times in a run,

@@ -12,6 +12,7 @@ from filelock import FileLock
 from kundresa import warehouse
 from kundresa.runs.capping import require_rule_sets
 from kundresa.runs.limits import require_costs
+from kundresa.runs.looking_ahead import runs_ahead
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.readiness import AudienceNotReady, SegmentNotPublished, require_ready
 from kundresa.runs.reservations import export_ledger_news
@@ -146,8 +147,9 @@ def export_operations(
     runs: Iterable[tuple[Run, Campaign]],
     decided_at: datetime,
 ) -> None:
-    """Write what the decision models read from the operational store: the open runs and, as of now,
-    the opt-outs, the suppressions and what messages of earlier runs no longer count.
+    """Write what the decision models read from the operational store: the open runs, with those that they
+    look ahead to, and, as of now, the opt-outs, the suppressions and what messages of earlier runs no longer
+    count.
 
     ``decided_at`` is taken before they are read, so that an opt-out in between is caught at delivery.
     """
@@ -157,7 +159,8 @@ def export_operations(
         allow_list=allow_list(policies),
     )
     rows = [open_run_row(run, spec, policies, decided_at) for run, spec in runs]
-    warehouse.export_open_runs(settings, rows)
+    ahead = runs_ahead(settings, policies, rows, decided_at)
+    warehouse.export_open_runs(settings, [*rows, *ahead])
     warehouse.export_opt_outs(settings, store.opt_outs.rows())
     warehouse.export_opt_ins(settings, store.answers.opt_in_rows())
     warehouse.export_suppressions(settings, store.suppressions.rows())

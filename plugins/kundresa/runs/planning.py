@@ -14,6 +14,7 @@ from kundresa.content import Links, Renderer, RenderError, compile_templates
 from kundresa.runs.checking import require_campaign
 from kundresa.runs.comparing import Comparison, compare, previous_runs
 from kundresa.runs.estimating import Cost, Duration, Rate, estimate_cost, estimate_durations, observed_rate
+from kundresa.runs.looking_ahead import runs_ahead
 from kundresa.runs.opening import new_run
 from kundresa.runs.overlapping import Overlaps, find_overlaps
 from kundresa.runs.power import ASSUMED_BASE_RATE, BaseRate, Comparability, comparisons
@@ -125,9 +126,10 @@ def plan_campaign(
         open_store(settings.store_url) as store,
     ):
         news = ledger_news(store, now)
+        row = open_run_row(run, spec, policies, moment)
         with warehouse.plan_decisions(
             settings,
-            [open_run_row(run, spec, policies, moment)],
+            [row, *runs_ahead(settings, policies, [row], moment)],
             exempt_topics=exempt_topics(policies),
             allow_list=allow_list(policies),
             opt_outs=recorded_until(moment, store.opt_outs.rows()),

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from kundresa.runs.planning import masked
 from kundresa.spec.buckets import bucket, explore_salt, explored_hour, holdout_buckets
 from kundresa.spec.campaign import Campaign
+from kundresa.spec.keys import logical_at_of
 from kundresa.spec.policies import Policies, exempt_topics
 from kundresa.spec.pressure import Cap
 from kundresa.spec.vocabulary import ChannelChoice, Consent, DecisionReason, OnePer
@@ -289,7 +290,10 @@ def _outranked(decision: Mapping[str, Any], facts: Facts) -> Asked:
         asked = bool(_caps(facts)) or decision["cap"] is not None
         return asked, f"nobody went first, {priority}", values
     full, of_cap = _full(decision, facts)
-    return True, f"{decision['outranked_by']} took the last place: {full}, {priority}", values | of_cap
+    planned_at = logical_at_of(decision["outranked_by"])
+    is_ahead = planned_at is not None and planned_at > facts.decided_at
+    took = "is planned, and goes first" if is_ahead else "took the last place"
+    return True, f"{decision['outranked_by']} {took}: {full}, {priority}", values | of_cap
 
 
 def _size(decision: Mapping[str, Any], facts: Facts) -> Asked:

@@ -12,6 +12,7 @@ from pathlib import Path
 from kundresa import warehouse
 from kundresa.runs.checking import load_checked
 from kundresa.runs.limits import CostNotFound, require_costs
+from kundresa.runs.looking_ahead import runs_ahead
 from kundresa.runs.planning import recorded_until
 from kundresa.runs.readiness import SegmentNotPublished, require_known
 from kundresa.runs.reservations import ledger_news
@@ -129,7 +130,9 @@ def simulate(
                 if progress:
                     names = ", ".join(sorted({each.run.campaign for each in part}))
                     progress(f"{number}/{len(together)} {part[0].run.logical_at:%Y-%m-%d %H:%M}Z {names}")
-                simulation.decide([each.row for each in part])
+                rows = [each.row for each in part]
+                at = part[0].run.logical_at
+                simulation.decide([*rows, *runs_ahead(settings, policies, rows, at)])
             with warehouse.simulation_report(settings, simulation) as report:
                 sizes = {size.run_key: size for size in report.runs()}
                 pressure = tuple(report.pressure())

@@ -28,6 +28,17 @@ def run_key(campaign: str, logical_at: datetime) -> str:
     return f"{campaign}--{instant:%Y%m%dT%H%M%S}{fraction}Z"
 
 
+def logical_at_of(run_key: str) -> datetime | None:
+    """The instant in a :func:`run_key`; None when it has none, as the key of a plan."""
+    instant = run_key.rpartition("--")[2]
+    for form in ("%Y%m%dT%H%M%SZ", "%Y%m%dT%H%M%S.%fZ"):
+        try:
+            return datetime.strptime(instant, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    return None
+
+
 def message_id(run_key: str, profile_id: str, entity_id: str, channel: str, step: str) -> str:
     """32 hex digits: MD5 over the parts joined by ``|``, as ``decisions.sql`` computes it too.
 

@@ -85,6 +85,9 @@ class Policies(Spec):
     pressure: Annotated[Mapping[Name, tuple[Cap, ...]], AfterValidator(_caps_are_distinct)] = {}
     """Sets of caps. ``default`` holds for every campaign that names none; topics that are exempt from
     consent are never capped."""
+    look_ahead: Annotated[Age, Field(le=timedelta(days=31))] | None = None
+    """How far ahead the runs of other campaigns are looked at, which then take the allowance of the caps that
+    they share with a run of lower priority; None is not at all."""
     quiet_hours: Annotated[tuple[QuietHours, ...], AfterValidator(_quiet_hours_end)] = ()
     """When nobody is written to, by the clock of the person; topics that are exempt from consent excepted."""
     global_holdout: GlobalHoldout = GlobalHoldout()

@@ -121,6 +121,8 @@ class OpenRun:
     ``consent`` is one of ``spec.vocabulary.Consent``. ``openings`` are read when ``is_timed``.
     ``explore_percent`` is None where no best hour is asked for.
     ``wave_salt`` is empty without ``waves``.
+    ``is_ahead``: a run of the future, which takes its people's allowance where it goes first, and is neither
+    recorded nor published; its ``decided_at`` is when it will be decided.
     """
 
     run_key: str
@@ -161,6 +163,7 @@ class OpenRun:
     openings: Sequence[RunOpening] = ()
     wave_salt: str = ""
     waves: Sequence[RunWave] = ()
+    is_ahead: bool = False
 
 
 def ensure_exports(settings: Settings) -> None:
@@ -329,14 +332,14 @@ def ledger_exports(settings: Settings) -> list[tuple[str, Path]]:
 
 
 def open_run_keys(settings: Settings) -> list[str]:
-    """The runs that were exported to be decided."""
+    """The runs that were exported to be decided; those that are only looked ahead to are not."""
     import pyarrow.parquet as pq
 
     path = _path(settings, "runs")
     if not path.exists():
         return []
-    keys: list[str] = pq.read_table(path, columns=["run_key"]).column("run_key").to_pylist()
-    return keys
+    rows = pq.read_table(path, columns=["run_key", "is_ahead"]).to_pylist()
+    return [row["run_key"] for row in rows if not row["is_ahead"]]
 
 
 def _path(settings: Settings, name: str, *, ledger: bool = False) -> Path:

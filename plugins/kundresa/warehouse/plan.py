@@ -100,7 +100,7 @@ def plan_decisions(
     export_suppressions(inside, suppressions)
     export_ledger_news(inside, stopped_runs=stopped_runs, messages=ledger_news)
     earlier = None if as_of is None else export_earlier_runs(inside, _runs_decided_until(settings, as_of))
-    keys = tuple(run.run_key for run in runs)
+    keys = tuple(run.run_key for run in runs if not run.is_ahead)
     Dbt(scratch_workspace(settings, scratch, earlier_runs=earlier)).invoke(
         [
             use_published(build.path, as_of=as_of),

@@ -45,6 +45,7 @@ EXPORTS: Mapping[str, Columns] = {
         "global_holdout_percent": "double",
         "global_holdout_salt": "string",
         "wave_salt": "string",
+        "is_ahead": "boolean",
     },
     "run_openings": {
         "run_key": "string",

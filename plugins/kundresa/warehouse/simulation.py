@@ -40,25 +40,26 @@ class Simulation:
 
     def decide(self, runs: Sequence[OpenRun]) -> None:
         """Decide these runs together, beside all that were decided before, here and in the installation: what
-        those send counts as earlier messages.
+        those send counts as earlier messages. Runs that are only looked ahead to are not decided yet.
 
         Raises:
             DbtFailed: when a model failed.
         """
         export_open_runs(self.settings, runs)
+        decided = [run for run in runs if not run.is_ahead]
         # The views of the first pass stay for the others.
         first: list[Command] = [] if self.runs else [use_published(self._build)]
         self._dbt.invoke(
             [
                 *first,
                 ("run", "--select", "tag:decide"),
-                *(publish_run(run.run_key, run_folder(self.settings, run.run_key)) for run in runs),
+                *(publish_run(run.run_key, run_folder(self.settings, run.run_key)) for run in decided),
             ],
             progress=self._progress,
         )
-        for run in runs:
+        for run in decided:
             settle(run_folder(self.settings, run.run_key))
-        self.runs += runs
+        self.runs += decided
 
 
 @contextmanager

@@ -258,6 +258,18 @@ def test_what_failed_is_told_as_failed_whatever_policies_and_spec_say_now(rule):
             ),
         ),
         (
+            {"cap": "weekly", "cap_messages": 3, "outranked_by": "news--20261125T090000Z"},
+            {"policies": CAPS},
+            "outranked",
+            (
+                "passed",
+                (
+                    "news--20261125T090000Z is planned, and goes first: "
+                    "cap weekly is full: 3 of 3 messages count, priority 50"
+                ),
+            ),
+        ),
+        (
             {"cap": "weekly", "cap_messages": 3, "outranked_by": "news--1", "failed_rules": "outranked"},
             {"policies": CAPS},
             "capped",

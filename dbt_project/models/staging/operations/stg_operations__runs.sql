@@ -30,6 +30,7 @@ final as (
         cast(global_holdout_percent as double) as global_holdout_percent,
         cast(global_holdout_salt as string) as global_holdout_salt,
         nullif(cast(wave_salt as string), '') as wave_salt,
+        cast(is_ahead as boolean) as is_ahead,
         cast(history_from as timestamp) as history_from,
         cast(not_again_since as timestamp) as not_again_since,
         cast(logical_at as timestamp) as logical_at,
