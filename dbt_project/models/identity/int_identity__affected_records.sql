@@ -3,7 +3,7 @@ touched when one of its records changed, when a changed record holds an identifi
 an identifier of it has become over-shared or is no longer. Nothing outside shares a key with anything
 in here, so that the result is that of a build from scratch. -#}
 {%- set limited = namespaces_with('max_records').keys() | list -%}
-{%- set day_of_record = "coalesce(cast(created_at as date), cast('9999-12-31' as date))" -%}
+{%- set day = days_between("timestamp '0001-01-01'", "coalesce(created_at, timestamp '9999-12-31')") -%}
 with
 
 changed_identities as (
@@ -117,8 +117,11 @@ final as (
         -- By day, since one window over everybody is sorted in memory as a whole; the ranks of a day begin where no
         -- earlier one's can be (a billion records of one day). Over whole rows: joined to them afterwards the ranks
         -- of 60 million do not fit beside them.
-        cast({{ dbt.datediff("cast('0001-01-01' as date)", day_of_record, 'day') }} as bigint) * 1000000000
-        + row_number() over (partition by {{ day_of_record }} order by {{ by_age() }}) as record_rank
+        {{ day }} * 1000000000
+        + row_number() over (
+            partition by {{ day }}
+            order by {{ by_age() }}
+        ) as record_rank
     from judged
 )
 
