@@ -48,6 +48,7 @@ def test_all_models_build_on_nothing_and_their_unit_tests_pass(home, world, publ
         "a_batch_has_one_send_time",
         "a_batch_is_of_one_wave",
         "a_person_is_in_the_wave_of_their_bucket",
+        "places_in_a_counted_wave_go_to_who_can_be_written_to",
         "a_wave_leaves_at_its_start_or_when_its_zone_opens_from_then_on",
         "a_rolling_cap_counts_what_is_less_than_its_window_away_on_both_sides",
         "a_calendar_cap_counts_the_period_of_the_persons_own_zone",
@@ -61,6 +62,9 @@ def test_all_models_build_on_nothing_and_their_unit_tests_pass(home, world, publ
         "a_budget_is_spent_up_to_the_first_that_does_not_fit",
         "a_months_budget_is_shared_by_its_runs",
         "without_capacity_or_budget_everything_has_room",
+        "a_provider_gets_a_days_limit_from_all_runs_of_a_domain",
+        "earlier_messages_of_the_domain_take_the_days_places",
+        "what_a_warm_up_stops_takes_no_place_in_a_capacity",
         "every_decision_has_one_outcome",
     } <= set(ran)
 

@@ -41,7 +41,7 @@ run_budgets as (
 ),
 
 lines as (
-    select * from {{ ref('int_decisions__size') }}
+    select * from {{ ref('int_decisions__warm_up') }}
 ),
 
 scores as (
@@ -211,6 +211,7 @@ asked_0 as (
                 and not lines.is_capped
                 and not lines.is_outranked
                 and not lines.is_over_max_size
+                and not lines.is_over_warm_up
                 and not lines.is_globally_held_out
                 and not lines.is_held_out
                 then 1
@@ -303,8 +304,9 @@ paid as (
 final as (
     select
         lines.*,
-        paid.capacity,
-        paid.capacity_rank,
+        -- A warm-up is asked first: what it stops takes no place in a capacity.
+        coalesce(lines.warm_up, paid.capacity) as capacity,
+        coalesce(lines.warm_up_rank, paid.capacity_rank) as capacity_rank,
         cast(paid.spent_micros as double) / 1000000 as budget_spent,
         paid.capacity is not null as is_over_capacity,
         -- What costs nothing needs no budget.

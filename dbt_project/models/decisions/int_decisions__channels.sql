@@ -44,7 +44,7 @@ final as (
         profiles.country,
         profiles.time_zone,
         candidates.variant,
-        candidates.wave,
+        candidates.drawn_wave,
         candidates.excluded_by_segment,
         candidates.already_sent_at,
         candidates.sample_bucket,

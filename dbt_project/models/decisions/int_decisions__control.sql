@@ -1,4 +1,4 @@
--- Who got the campaign already, who is in its sample, who is held out, and which variant and wave
+-- Who got the campaign already, who is in its sample, who is held out, and which variant, and wave by shares,
 -- everybody has. Sample, holdouts and variants go by salted hashes of the person alone, so that they are the same in
 -- every run of the campaign (the global holdout: in every run of the period) and on all channels; waves by one that
 -- differs from run to run. Everyone gets all marks, whatever the other rules say;
@@ -108,7 +108,7 @@ final as (
         bucketed.already_sent_at,
         bucketed.sample_bucket,
         run_variants.variant,
-        run_waves.wave,
+        run_waves.wave as drawn_wave,
         bucketed.global_holdout_bucket,
         bucketed.holdout_bucket,
         bucketed.variant_bucket,

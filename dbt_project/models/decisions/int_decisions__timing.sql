@@ -47,7 +47,7 @@ countries as (
 ),
 
 lines as (
-    select * from {{ ref('int_decisions__contactability') }}
+    select * from {{ ref('int_decisions__waves') }}
 ),
 
 -- The hour that each person is to be written to in: their best one, that of the people of their zone, or that of

@@ -31,6 +31,7 @@ ruled as (
             case when lines.is_capped then 'capped' end,
             case when lines.is_outranked then 'outranked' end,
             case when lines.is_over_max_size then 'over_max_size' end,
+            case when lines.is_over_warm_up then 'over_warm_up' end,
             case when lines.is_over_capacity then 'over_capacity' end,
             case when lines.is_over_budget then 'over_budget' end,
             case when lines.is_globally_held_out then 'global_holdout' end,

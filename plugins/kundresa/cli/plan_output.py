@@ -33,6 +33,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "cost": asdict(plan.cost),
         "duration": [asdict(each) for each in plan.durations],
         "power": asdict(plan.power) if plan.power else None,
+        "wave_starts": plan.wave_starts,
         "send_hours": [asdict(hour) for hour in plan.send_hours],
         "samples": [asdict(sample) for sample in plan.samples],
         "warnings": plan.warnings,
@@ -79,7 +80,7 @@ def _print_waterfalls(plan: Plan) -> None:
         ]
         rows.append((part.channel, "  = send", None, part.send, _percent(part.send / (part.considered or 1))))
         splits = {f"variant {name}": count for name, count in part.variants.items()}
-        splits |= {f"wave {number}": count for number, count in part.waves.items()}
+        splits |= {_wave(number, plan.wave_starts.get(number)): count for number, count in part.waves.items()}
         rows += [
             (part.channel, f"      {name}", None, count, _percent(count / part.send))
             for name, count in splits.items()
@@ -90,6 +91,10 @@ def _print_waterfalls(plan: Plan) -> None:
         rows,
         right=("cut", "left", "share"),
     )
+
+
+def _wave(number: int, starts_at: datetime | None) -> str:
+    return f"wave {number}" + (f" from {_moment(starts_at)}" if starts_at else "")
 
 
 def _print_hours(plan: Plan) -> None:

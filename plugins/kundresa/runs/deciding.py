@@ -17,6 +17,7 @@ from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.readiness import AudienceNotReady, SegmentNotPublished, require_ready
 from kundresa.runs.reservations import export_ledger_news
 from kundresa.runs.run_rows import open_run_row
+from kundresa.runs.warming import sending_runs
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.frozen import thaw
@@ -164,4 +165,5 @@ def export_operations(
     warehouse.export_opt_outs(settings, store.opt_outs.rows())
     warehouse.export_opt_ins(settings, store.answers.opt_in_rows())
     warehouse.export_suppressions(settings, store.suppressions.rows())
+    warehouse.export_sending_runs(settings, sending_runs(store, policies, decided_at))
     export_ledger_news(settings, store, decided_at)

@@ -35,7 +35,7 @@ def runs_ahead(
     """The scheduled runs after ``at``, within the policies' ``look_ahead``, that may go before one of these.
 
     They are of other campaigns, with a higher priority or one that differs by person. Of their limits only
-    the maximum size is kept: who has no place in a capacity today may have one then. One that cannot be
+    the maximum size is kept: who has no place in a capacity or a warm-up today may have one then. One that cannot be
     decided as its campaign stands is left out, and logged.
 
     Args:
@@ -81,4 +81,4 @@ def _row(spec: Campaign, policies: Policies, moment: datetime) -> warehouse.Open
         valid_until=moment + spec.delivery.valid_for,
     )
     row = open_run_row(run, spec.model_copy(update={"budget": None}), policies, moment)
-    return replace(row, is_ahead=True, capacities=())
+    return replace(row, is_ahead=True, capacities=(), warm_ups=())

@@ -21,6 +21,7 @@ from kundresa.runs.power import ASSUMED_BASE_RATE, BaseRate, Comparability, comp
 from kundresa.runs.readiness import AudienceNotReady, SegmentNotPublished, require_ready
 from kundresa.runs.reservations import ledger_news
 from kundresa.runs.run_rows import open_run_row
+from kundresa.runs.warming import sending_runs
 from kundresa.runs.waterfall import Waterfall, waterfalls
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign
@@ -64,7 +65,8 @@ class Power:
 class Plan:
     """``counts`` has one entry per channel, verdict, reason and variant; ``send_hours`` one per channel and
     hour in which messages become free to leave. ``previous`` is None when the campaign has no earlier run
-    that was decided, ``power`` when it has neither holdout nor experiment."""
+    that was decided, ``power`` when it has neither holdout nor experiment. ``wave_starts`` has an entry per
+    wave: the first instant at which it may leave."""
 
     campaign: str
     planned_at: datetime
@@ -75,6 +77,7 @@ class Plan:
     cost: Cost
     durations: tuple[Duration, ...]
     power: Power | None
+    wave_starts: dict[int, datetime]
     send_hours: tuple[warehouse.SendHour, ...]
     samples: tuple[Sample, ...]
     warnings: tuple[str, ...]
@@ -137,6 +140,7 @@ def plan_campaign(
             suppressions=recorded_until(moment, store.suppressions.rows()),
             stopped_runs=news.stopped_runs,
             ledger_news=news.messages,
+            sending_runs=sending_runs(store, policies, moment),
             scratch=Path(folder),
             as_of=as_of,
             progress=progress,
@@ -174,9 +178,14 @@ def plan_campaign(
         cost=estimate_cost(policies.costs, parts),
         durations=tuple(estimate_durations(spec, hours, rates, planned_at=moment)),
         power=power,
+        wave_starts={wave.wave: wave.starts_at for wave in row.waves},
         send_hours=hours,
         samples=tuple(written),
-        warnings=(*_readiness(settings, run, spec, now, as_of), *_warnings(spec, counts)),
+        warnings=(
+            *_readiness(settings, run, spec, now, as_of),
+            *_warnings(spec, counts),
+            *late_waves(row),
+        ),
     )
 
 
@@ -282,6 +291,16 @@ def masked(address: str) -> str:
     """First character and domain or last two digits, enough to recognise, not enough to use."""
     local, at, domain = address.partition("@")
     return f"{local[:1]}…@{domain}" if at else f"{address[:3]}…{address[-2:]}"
+
+
+def late_waves(run: warehouse.OpenRun) -> list[str]:
+    """The waves that the run is not valid long enough for."""
+    return [
+        f"wave {wave.wave} would leave at {wave.starts_at:%Y-%m-%d %H:%M}Z, and the run is valid until "
+        f"{run.valid_until:%Y-%m-%d %H:%M}Z: nothing of it would be sent"
+        for wave in run.waves
+        if wave.starts_at > run.valid_until
+    ]
 
 
 def _warnings(spec: Campaign, counts: tuple[warehouse.DecisionCount, ...]) -> list[str]:

@@ -305,13 +305,31 @@ def _size(decision: Mapping[str, Any], facts: Facts) -> Asked:
     return True, f"place {rank:,}{score}, {size.messages:,} at most", values
 
 
+def _warm_up(decision: Mapping[str, Any], facts: Facts) -> Asked:
+    is_asked = bool(facts.policies.warm_ups) and decision["channel"] == "email"
+    if not _failed(decision, DecisionReason.OVER_WARM_UP):
+        return is_asked, "that day's messages of its sending domain are not used up", {"warm_up": None}
+    # The two stand where those of a capacity do, which is asked after it.
+    warm_up, rank = decision["capacity"], decision["capacity_rank"]
+    values = {"warm_up": warm_up, "warm_up_rank": rank}
+    if warm_up is None:
+        return True, "that day's messages of its sending domain are used up", values
+    return True, f"place {rank:,} of {warm_up} is more than that day of the warm-up has", values
+
+
 def _capacity(decision: Mapping[str, Any], facts: Facts) -> Asked:
     # None: also a run of before there were capacities.
     capacity, rank = decision["capacity"], decision["capacity_rank"]
-    if capacity is None:
-        return bool(facts.policies.capacities), "no capacity is used up", {"capacity": None}
+    if capacity is None or _failed(decision, DecisionReason.OVER_WARM_UP):
+        return bool(facts.policies.capacities), _no_capacity(decision), {"capacity": None}
     values = {"capacity": capacity, "capacity_rank": rank}
     return True, f"place {rank:,} of {capacity} is one that it has not", values
+
+
+def _no_capacity(decision: Mapping[str, Any]) -> str:
+    if _failed(decision, DecisionReason.OVER_CAPACITY):
+        return "used up as well; the record names the warm-up, which is asked first"
+    return "no capacity is used up"
 
 
 def _budget(decision: Mapping[str, Any], facts: Facts) -> Asked:
@@ -356,6 +374,7 @@ _TELL: Mapping[DecisionReason, Callable[[Mapping[str, Any], Facts], Asked]] = {
     DecisionReason.CAPPED: _capped,
     DecisionReason.OUTRANKED: _outranked,
     DecisionReason.OVER_MAX_SIZE: _size,
+    DecisionReason.OVER_WARM_UP: _warm_up,
     DecisionReason.OVER_CAPACITY: _capacity,
     DecisionReason.OVER_BUDGET: _budget,
     DecisionReason.GLOBAL_HOLDOUT: _global_holdout,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import chain
 
 from kundresa import warehouse
 from kundresa.runs.capping import run_caps
 from kundresa.runs.limits import BEGINNING, run_budgets, run_capacities
 from kundresa.runs.send_times import wave_openings
+from kundresa.runs.warming import run_warm_ups
 from kundresa.spec.buckets import (
     experiment_salt,
     explore_salt,
@@ -21,7 +23,7 @@ from kundresa.spec.buckets import (
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.policies import Policies
 from kundresa.spec.vocabulary import Consent
-from kundresa.spec.waves import wave_buckets
+from kundresa.spec.waves import wave_buckets, wave_places, wave_starts
 from kundresa.store import NewRun, Run
 
 
@@ -38,6 +40,11 @@ def open_run_row(
     caps = run_caps(spec, policies, decided_at=decided_at, valid_until=run.valid_until)
     validity = {"decided_at": decided_at, "valid_until": run.valid_until}
     capacities = run_capacities(spec, policies, **validity)
+    warm_ups = run_warm_ups(spec, policies, **validity)
+    limited_periods = (
+        *chain.from_iterable(capacity.periods for capacity in capacities),
+        *chain.from_iterable(warm_up.days for warm_up in warm_ups),
+    )
     budgets = run_budgets(spec, policies, **validity)
     waves = run_waves(spec, decided_at)
     openings = wave_openings(spec, policies, waves, **validity)
@@ -65,7 +72,9 @@ def open_run_row(
         exclude=spec.audience.exclude,
         channels=tuple(channel.kind for channel in spec.channels),
         variants=tuple(variant_buckets(experiment)) if experiment else (),
-        history_from=min(_asked_from(decided_at, not_again_since, caps, capacities, budgets), default=None),
+        history_from=min(
+            _asked_from(decided_at, not_again_since, caps, limited_periods, budgets), default=None
+        ),
         not_again_since=not_again_since,
         one_per=spec.audience.one_per,
         sample_percent=spec.audience.sample,
@@ -80,6 +89,7 @@ def open_run_row(
         explore_salt=explore_salt(run.run_key) if best_hour else "",
         caps=caps,
         capacities=capacities,
+        warm_ups=warm_ups,
         budgets=budgets,
         openings=openings or (),
         wave_salt=wave_salt(run.run_key) if waves else "",
@@ -92,9 +102,19 @@ def run_waves(spec: Campaign, decided_at: datetime) -> tuple[warehouse.RunWave, 
     waves = spec.waves
     if waves is None:
         return ()
+    starts = wave_starts(waves, decided_at)
+    if waves.counts is not None:
+        return tuple(
+            warehouse.RunWave(number, starts_at=starts_at, place_from=first, place_to=end)
+            for number, (starts_at, (first, end)) in enumerate(
+                zip(starts, wave_places(waves.counts), strict=True), start=1
+            )
+        )
     return tuple(
-        warehouse.RunWave(number + 1, start, end, decided_at + number * waves.every)
-        for number, (start, end) in enumerate(wave_buckets(waves.shares))
+        warehouse.RunWave(number, starts_at=starts_at, bucket_from=first, bucket_to=end)
+        for number, (starts_at, (first, end)) in enumerate(
+            zip(starts, wave_buckets(waves.shares or ()), strict=True), start=1
+        )
     )
 
 
@@ -109,7 +129,7 @@ def _asked_from(
     decided_at: datetime,
     not_again_since: datetime | None,
     caps: tuple[warehouse.RunCap, ...],
-    capacities: tuple[warehouse.RunCapacity, ...],
+    periods: Iterable[tuple[datetime, datetime, int]],
     budgets: tuple[warehouse.RunBudget, ...],
 ) -> Iterator[datetime]:
     """For each rule that asks about earlier messages, the earliest that it asks about."""
@@ -119,7 +139,6 @@ def _asked_from(
         if cap.window_seconds is not None:
             yield decided_at - timedelta(seconds=cap.window_seconds)
         yield from (start for _, start, _ in cap.periods)
-    for capacity in capacities:
-        # Where there is room for nothing, nobody asks what was there before.
-        yield from (start for start, _, messages in capacity.periods if messages > 0)
+    # Where there is room for nothing, nobody asks what was there before.
+    yield from (start for start, _, messages in periods if messages > 0)
     yield from (budget.starts_at for budget in budgets if budget.is_shared)

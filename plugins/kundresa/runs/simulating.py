@@ -17,6 +17,7 @@ from kundresa.runs.planning import recorded_until
 from kundresa.runs.readiness import SegmentNotPublished, require_known
 from kundresa.runs.reservations import ledger_news
 from kundresa.runs.run_rows import open_run_row
+from kundresa.runs.warming import sending_runs
 from kundresa.settings import Settings
 from kundresa.spec.campaign import AssetSchedule, Campaign
 from kundresa.spec.frozen import freeze
@@ -124,6 +125,7 @@ def simulate(
             suppressions=recorded_until(now, store.suppressions.rows()),
             stopped_runs=news.stopped_runs,
             ledger_news=news.messages,
+            sending_runs=sending_runs(store, policies, now, [(each.run, each.spec) for each in due]),
             scratch=Path(folder),
         ) as simulation:
             for number, part in enumerate(together, start=1):

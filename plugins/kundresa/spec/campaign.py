@@ -407,13 +407,19 @@ class Campaign(Spec):
     @model_validator(mode="after")
     def _waves_leave_in_time(self) -> Campaign:
         if self.waves is not None:
-            last = self.waves.every * (len(self.waves.shares) - 1)
+            last = self.waves.least_wait()
+            key = "every" if self.waves.starts is None else "starts"
             if last >= self.delivery.valid_for:
                 message = (
                     f"the last wave would leave {format_duration(last)} after the decision, and a run is "
                     f"valid for {format_duration(self.delivery.valid_for)}"
                 )
-                raise misplaced(("waves", "every"), message)
+                raise misplaced(("waves", key), message)
+            if self.schedule != "manual" and any(start.date for start in self.waves.starts or ()):
+                message = (
+                    "a date is for a campaign that is run by hand; on a schedule name the 'day' of each run"
+                )
+                raise misplaced(("waves", "starts"), message)
         return self
 
     def template_stem(self, channel: str, variant: str | None) -> str:

@@ -19,6 +19,7 @@ from kundresa.spec.problems import SpecError, SpecProblem
 from kundresa.spec.send_time import QuietHours
 from kundresa.spec.spec import Spec
 from kundresa.spec.vocabulary import Consent
+from kundresa.spec.warm_up import AddressDomains, WarmUps, domains_are_apart, require_providers
 from kundresa.spec.yaml_source import MAX_BYTES, SpecSource, parse_yaml
 
 POLICIES_FILE = "policies.yaml"
@@ -98,10 +99,21 @@ class Policies(Spec):
     to."""
     capacities: Capacities = ()
     """What places that handle messages can take. Whom they have no room for gets nothing."""
+    providers: Annotated[Mapping[Name, AddressDomains], AfterValidator(domains_are_apart)] = {}
+    """Receiving providers by name: the domains of the addresses that each receives for, in lower case. All
+    other domains together are ``other``."""
+    warm_ups: WarmUps = ()
+    """Sending domains that receiving providers are to get to know step by step. What is over a day's limit
+    is not sent, whatever its topic."""
     costs: Costs | None = None
     """What messages cost, for budgets and plans. None: nobody knows."""
     webhook_hosts: Annotated[tuple[HostName, ...], Field(max_length=1000)] = ()
     """The hosts that webhooks and audience shares may call, exactly as accounts name them. Empty is none."""
+
+    @model_validator(mode="after")
+    def _providers_are_known(self) -> Policies:
+        require_providers(self.providers, self.warm_ups)
+        return self
 
 
 def exempt_topics(policies: Policies) -> list[str]:

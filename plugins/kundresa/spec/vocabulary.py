@@ -44,6 +44,7 @@ class DecisionReason(StrEnum):
     CAPPED = "capped"
     OUTRANKED = "outranked"
     OVER_MAX_SIZE = "over_max_size"
+    OVER_WARM_UP = "over_warm_up"
     OVER_CAPACITY = "over_capacity"
     OVER_BUDGET = "over_budget"
     GLOBAL_HOLDOUT = "global_holdout"

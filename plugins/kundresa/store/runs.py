@@ -86,6 +86,10 @@ class Runs:
         """All runs that are not closed, the earliest logical date first."""
         return self._in_order(runs.c.state != RunState.CLOSED.value)
 
+    def valid_since(self, instant: datetime) -> tuple[Run, ...]:
+        """All decided runs whose validity ends then or later, the earliest logical date first."""
+        return self._in_order(and_(runs.c.decided_at.is_not(None), runs.c.valid_until >= instant))
+
     def unaccounted(self) -> tuple[Run, ...]:
         """All decided runs without an account, the earliest logical date first: the warehouse does not know
         yet what has become of their messages."""

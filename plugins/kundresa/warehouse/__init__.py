@@ -38,6 +38,7 @@ from kundresa.warehouse.exports import (
     RunCap,
     RunCapacity,
     RunOpening,
+    RunWarmUp,
     RunWave,
     ensure_exports,
     export_feedback,
@@ -47,6 +48,7 @@ from kundresa.warehouse.exports import (
     export_opt_ins,
     export_opt_outs,
     export_policies,
+    export_sending_runs,
     export_suppressions,
 )
 from kundresa.warehouse.manifest import Manifest, SourceTable, load_manifest
@@ -132,6 +134,7 @@ __all__ = [
     "RunNotPublished",
     "RunOpening",
     "RunSize",
+    "RunWarmUp",
     "RunWave",
     "SegmentDetail",
     "SegmentLine",
@@ -163,6 +166,7 @@ __all__ = [
     "export_opt_ins",
     "export_opt_outs",
     "export_policies",
+    "export_sending_runs",
     "export_suppressions",
     "find_profiles",
     "held_at",

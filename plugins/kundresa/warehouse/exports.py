@@ -70,6 +70,18 @@ class RunCapacity:
 
 
 @dataclass(frozen=True, slots=True)
+class RunWarmUp:
+    """What a run's sending domain may send to one receiving provider, on each day as (start, end, messages);
+    days that are not here have no limit. ``address_domains`` are the provider's; the last provider of a run
+    has none and is every other. Two runs of the same domain have the same of these."""
+
+    domain: str
+    provider: str
+    address_domains: tuple[str, ...]
+    days: Sequence[tuple[datetime, datetime, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class RunBudget:
     """What a run's messages on a channel cost, and may cost together with its other channels, in millionths
     of a currency, within a time. ``is_shared``: with all other runs of the campaign."""
@@ -99,13 +111,16 @@ class RunOpening:
 
 @dataclass(frozen=True, slots=True)
 class RunWave:
-    """One wave of a run: the people of its buckets, ``bucket_to`` excluded, and the first instant at which it
-    may leave. Those of a run cover 0 to 10000."""
+    """One wave of a run, and the first instant at which it may leave: the people of its buckets,
+    ``bucket_to`` excluded, which of all waves cover 0 to 10000; or the people of its places, from 1 on, in
+    the order of a hash, ``place_to`` excluded and None in the last."""
 
     wave: int
-    bucket_from: int
-    bucket_to: int
     starts_at: datetime
+    bucket_from: int | None = None
+    bucket_to: int | None = None
+    place_from: int | None = None
+    place_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +174,7 @@ class OpenRun:
     global_holdout_salt: str = ""
     caps: tuple[RunCap, ...] = ()
     capacities: tuple[RunCapacity, ...] = ()
+    warm_ups: tuple[RunWarmUp, ...] = ()
     budgets: tuple[RunBudget, ...] = ()
     openings: Sequence[RunOpening] = ()
     wave_salt: str = ""
@@ -170,7 +186,8 @@ def ensure_exports(settings: Settings) -> None:
     """Create the files that are missing, without rows, so that every model can be built."""
     for name, columns in EXPORTS.items():
         path = _path(settings, _NO_LEDGER if name == "ledger" else name, ledger=name == "ledger")
-        if not path.exists():
+        # The one file that nobody else writes: an older release's lacks columns.
+        if not path.exists() or (name == "earlier_decisions" and not _has_all(path, columns)):
             _write(path, columns, ())
 
 
@@ -209,6 +226,7 @@ def export_open_runs(settings: Settings, runs: Iterable[OpenRun]) -> None:
         "run_waves": [{"run_key": run.run_key, **asdict(wave)} for run in undecided for wave in run.waves],
         **_caps(undecided),
         **_limits(undecided),
+        **_warm_ups(undecided),
         # Last: a run is open to the models when it is here.
         "runs": plain,
     }
@@ -261,6 +279,29 @@ def _limits(runs: Iterable[OpenRun]) -> dict[str, list[dict[str, Any]]]:
     return tables
 
 
+def _warm_ups(runs: Iterable[OpenRun]) -> dict[str, list[dict[str, Any]]]:
+    found = [(run.run_key, each) for run in runs for each in run.warm_ups]
+    return {
+        "run_warm_ups": [
+            {
+                "run_key": run_key,
+                "domain": each.domain,
+                "provider": each.provider,
+                "starts_at": start,
+                "ends_at": end,
+                "max_messages": messages,
+            }
+            for run_key, each in found
+            for start, end, messages in each.days
+        ],
+        "run_providers": [
+            {"run_key": run_key, "provider": each.provider, "address_domain": domain}
+            for run_key, each in found
+            for domain in each.address_domains
+        ],
+    }
+
+
 def export_policies(settings: Settings, *, exempt_topics: Iterable[str], allow_list: Iterable[str]) -> None:
     """Write the topics that are exempt from consent, and whom an installation may write to (lower case;
     read only for runs that are ``is_allow_listed``)."""
@@ -290,6 +331,11 @@ def export_ledger_news(
         _path(settings, "stopped_runs"), EXPORTS["stopped_runs"], [{"run_key": key} for key in stopped_runs]
     )
     return _write(_path(settings, "ledger_news"), EXPORTS["ledger_news"], messages)
+
+
+def export_sending_runs(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write which decided runs have sent or will send from a domain that is warmed up; returns how many."""
+    return _write(_path(settings, "sending_runs"), EXPORTS["sending_runs"], rows)
 
 
 def export_opt_outs(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -340,6 +386,12 @@ def open_run_keys(settings: Settings) -> list[str]:
         return []
     rows = pq.read_table(path, columns=["run_key", "is_ahead"]).to_pylist()
     return [row["run_key"] for row in rows if not row["is_ahead"]]
+
+
+def _has_all(path: Path, columns: Columns) -> bool:
+    import pyarrow.parquet as pq
+
+    return set(columns) <= set(pq.read_schema(path).names)
 
 
 def _path(settings: Settings, name: str, *, ledger: bool = False) -> Path:

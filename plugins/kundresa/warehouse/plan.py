@@ -22,6 +22,7 @@ from kundresa.warehouse.exports import (
     export_opt_ins,
     export_opt_outs,
     export_policies,
+    export_sending_runs,
     export_suppressions,
 )
 from kundresa.warehouse.files import settle
@@ -75,6 +76,7 @@ def plan_decisions(
     suppressions: Iterable[Mapping[str, Any]] = (),
     stopped_runs: Iterable[str] = (),
     ledger_news: Iterable[Mapping[str, Any]] = (),
+    sending_runs: Iterable[Mapping[str, Any]] = (),
     scratch: Path,
     as_of: datetime | None = None,
     progress: Progress | None = None,
@@ -82,7 +84,8 @@ def plan_decisions(
     """Decide runs on the marts that are published now, as if they were open now; with ``as_of`` on what
     these marts say was known then, and beside the runs that were decided by then. What runs have sent or
     still will counts as in a decision: it is read where decisions read it; ``stopped_runs`` and
-    ``ledger_news`` are those of :func:`export_ledger_news`.
+    ``ledger_news`` are those of :func:`export_ledger_news`, ``sending_runs`` that of
+    :func:`export_sending_runs`.
 
     Nothing outside ``scratch`` is written or locked: it works while a build or a decision is running.
 
@@ -99,6 +102,7 @@ def plan_decisions(
     export_opt_ins(inside, opt_ins)
     export_suppressions(inside, suppressions)
     export_ledger_news(inside, stopped_runs=stopped_runs, messages=ledger_news)
+    export_sending_runs(inside, sending_runs)
     earlier = None if as_of is None else export_earlier_runs(inside, _runs_decided_until(settings, as_of))
     keys = tuple(run.run_key for run in runs if not run.is_ahead)
     Dbt(scratch_workspace(settings, scratch, earlier_runs=earlier)).invoke(

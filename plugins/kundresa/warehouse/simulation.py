@@ -20,6 +20,7 @@ from kundresa.warehouse.exports import (
     export_opt_ins,
     export_opt_outs,
     export_policies,
+    export_sending_runs,
     export_suppressions,
 )
 from kundresa.warehouse.files import settle
@@ -73,6 +74,7 @@ def simulate_decisions(
     suppressions: Iterable[Mapping[str, Any]] = (),
     stopped_runs: Iterable[str] = (),
     ledger_news: Iterable[Mapping[str, Any]] = (),
+    sending_runs: Iterable[Mapping[str, Any]] = (),
     scratch: Path,
     progress: Progress | None = None,
 ) -> Iterator[Simulation]:
@@ -92,6 +94,7 @@ def simulate_decisions(
     export_opt_ins(inside, opt_ins)
     export_suppressions(inside, suppressions)
     export_ledger_news(inside, stopped_runs=stopped_runs, messages=ledger_news)
+    export_sending_runs(inside, sending_runs)
     runs = inside.published / "runs"
     runs.mkdir(parents=True)
     # The models read one folder of runs: the installation's are named in it, and copied by nobody.

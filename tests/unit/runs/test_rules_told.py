@@ -38,6 +38,7 @@ DECISION: dict[str, Any] = {
 }
 EMAIL = {"kind": "email", "template": "t", "account": "a", "sender": "Shop <a@shop.example>"}
 SMS = {"kind": "sms", "template": "t", "account": "a", "sender": "Shop"}
+WARM_UP = {"warm_ups": [{"domain": "new.example", "start": "2026-01-01", "steps": [{"days": 1, "max": 5}]}]}
 CAPS = {"pressure": {"default": [{"name": "weekly", "max": 3, "within": "7d"}]}}
 
 
@@ -97,6 +98,7 @@ def test_what_nobody_asked_is_not_called_passed():
         "capped",
         "outranked",
         "over_max_size",
+        "over_warm_up",
         "over_capacity",
         "over_budget",
         "global_holdout",
@@ -292,6 +294,32 @@ def test_what_failed_is_told_as_failed_whatever_policies_and_spec_say_now(rule):
             {},
             "over_capacity",
             ("failed", "place 501 of call_centre is one that it has not"),
+        ),
+        (
+            {
+                "capacity": "new.example/google",
+                "capacity_rank": 501,
+                "failed_rules": "over_warm_up,over_capacity",
+            },
+            {},
+            "over_warm_up",
+            ("failed", "place 501 of new.example/google is more than that day of the warm-up has"),
+        ),
+        (
+            {
+                "capacity": "new.example/google",
+                "capacity_rank": 501,
+                "failed_rules": "over_warm_up,over_capacity",
+            },
+            {},
+            "over_capacity",
+            ("failed", "used up as well; the record names the warm-up, which is asked first"),
+        ),
+        (
+            {},
+            {"policies": WARM_UP},
+            "over_warm_up",
+            ("passed", "that day's messages of its sending domain are not used up"),
         ),
         (
             {},

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from kundresa.runs.deciding import _passes
 from kundresa.runs.limits import CostNotFound
+from kundresa.runs.planning import late_waves
 from kundresa.runs.run_rows import open_run_row
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.policies import Policies
 from kundresa.spec.vocabulary import ChannelKind, Consent, Trigger
+from kundresa.spec.waves import Waves, wave_starts
 from kundresa.store import NewRun
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -166,12 +169,72 @@ def test_waves_share_the_buckets_and_start_one_after_the_other():
     assert (row(campaign()).wave_salt, row(campaign()).waves) == ("", ())
 
 
+def test_waves_by_count_have_places_and_the_rest_is_everybody_else():
+    found = row(campaign(waves={"counts": [1000, 10_000, "rest"]}))
+    assert [(each.wave, each.place_from, each.place_to) for each in found.waves] == [
+        (1, 1, 1001),
+        (2, 1001, 11_001),
+        (3, 11_001, None),
+    ]
+    assert {(each.bucket_from, each.bucket_to) for each in found.waves} == {(None, None)}
+    assert [each.starts_at for each in found.waves] == [NOW + timedelta(hours=hours) for hours in (0, 2, 4)]
+
+
+def starts(zone: str, *when: tuple[int | str, str]) -> list[datetime]:
+    given = [{"day" if isinstance(day, int) else "date": day, "at": at} for day, at in when]
+    counts = [*range(1, len(when)), "rest"]
+    spec = campaign(
+        waves={"counts": counts, "starts": given, "time_zone": zone}, delivery={"valid_for": "14d"}
+    )
+    return [each.starts_at for each in row(spec).waves]
+
+
+def test_waves_start_at_local_times_of_the_days_from_the_decision_on():
+    """Decided 12:00 UTC, which is 17:30 in Kolkata: nine o'clock is over there, so it leaves at once."""
+    found = starts("Asia/Kolkata", (0, "09:00"), (0, "18:00"), (1, "00:00"))
+    assert found == [NOW, NOW + timedelta(minutes=30), NOW + timedelta(hours=6, minutes=30)]
+    # In Auckland it is the 24th already.
+    assert starts("Pacific/Auckland", (0, "00:00"), (1, "00:00"))[1] == datetime(2026, 11, 24, 11, tzinfo=UTC)
+
+
+def test_dates_that_are_over_leave_at_once_and_those_to_come_wait():
+    found = starts("UTC", ("2026-11-20", "09:00"), ("2026-11-23", "12:00"), ("2026-11-23", "13:01"))
+    assert found == [NOW, NOW, NOW + timedelta(minutes=61)]
+
+
+def test_a_wave_starts_at_the_first_minute_that_the_clock_has_from_then_on():
+    """Berlin's clock goes from 02:00 to 03:00 on 2027-03-28, and twice through 02:30 on 2027-10-31; Samoa
+    had no 30 December 2011."""
+    waves = {"counts": [1, "rest"], "starts": [{"day": 0, "at": "02:30"}, {"day": 2, "at": "02:30"}]}
+
+    def second(zone: str, decided_at: datetime) -> datetime:
+        return wave_starts(Waves.model_validate(waves | {"time_zone": zone}), decided_at)[1]
+
+    assert second("Europe/Berlin", datetime(2027, 3, 26, 12, tzinfo=UTC)) == datetime(
+        2027, 3, 28, 1, tzinfo=UTC
+    )
+    assert second("Europe/Berlin", datetime(2027, 10, 29, 12, tzinfo=UTC)) == datetime(
+        2027, 10, 31, 0, 30, tzinfo=UTC
+    )
+    assert second("Pacific/Apia", datetime(2011, 12, 28, 12, tzinfo=UTC)) == datetime(
+        2011, 12, 30, 10, tzinfo=UTC
+    )
+
+
 def test_each_wave_has_openings_of_its_own_and_one_that_is_too_late_has_none():
     """Decided 12:00, valid for a day, open 08:00 to 18:00 UTC: the third wave starts after the validity."""
     night = {"window": {"start": "08:00", "end": "18:00"}}
     spec = campaign(waves={"shares": [10, 20, 70], "every": "15h"}, send_time=night)
     found = {each.wave: each.opens_at for each in row(spec).openings if each.time_zone == "UTC"}
     assert found == {1: NOW, 2: datetime(2026, 11, 24, 8, tzinfo=UTC), 3: None}
+
+
+def test_a_plan_warns_of_a_wave_that_the_run_is_not_valid_for():
+    given = [{"date": "2026-11-23", "at": "13:00"}, {"date": "2026-11-24", "at": "12:01"}]
+    found = row(campaign(waves={"counts": [5, "rest"], "starts": given}))
+    (warning,) = late_waves(found)
+    assert warning.startswith("wave 2 would leave at 2026-11-24 12:01Z, and the run is valid until ")
+    assert late_waves(replace(found, valid_until=found.waves[1].starts_at)) == []
 
 
 def passes(*runs: tuple[NewRun, Campaign]) -> list[list[str]]:

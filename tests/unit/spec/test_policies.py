@@ -124,6 +124,7 @@ def test_the_examples_in_the_comments_of_the_file_that_is_shipped_are_valid(tmp_
     ]
     assert [hours.countries for hours in policies.quiet_hours] == [None, ("FR",)]
     assert [capacity.name for capacity in policies.capacities] == ["text_gateway", "call_centre"]
+    assert [warm_up.domain for warm_up in policies.warm_ups] == ["news.nordlys.example"]
 
 
 def test_a_file_that_cannot_be_read_is_not_taken_for_none(tmp_path):

@@ -70,6 +70,18 @@ def test_the_shipped_campaigns_are_accepted_by_schema_and_loader(validator):
 # YAML's own rules, rules between values, and rules about a value's meaning.
 BEYOND_A_SCHEMA = {
     "budget_decimals",
+    "waves_counts_and_shares",
+    "waves_counts_rest",
+    "waves_counts_rest_first",
+    "waves_starts_both_days",
+    "waves_starts_date",
+    "waves_starts_every",
+    "waves_starts_hold",
+    "waves_starts_late",
+    "waves_starts_midnight",
+    "waves_starts_mixed",
+    "waves_starts_number",
+    "waves_starts_order",
     "waves_every_short",
     "waves_shares_sum",
     "waves_too_late",

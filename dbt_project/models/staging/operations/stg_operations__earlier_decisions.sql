@@ -13,6 +13,7 @@ final as (
         cast(entity_id as string) as entity_id,
         cast(channel as string) as channel,
         cast(verdict as string) as verdict,
+        cast(address as string) as address,
         cast(send_at as timestamp) as send_at
     from source
 )
