@@ -34,6 +34,8 @@ COMMANDS = {
     "build": "kundresa.cli.execute",
     "run": "kundresa.cli.execute",
     "cancel": "kundresa.cli.execute",
+    "stop": "kundresa.cli.stopping",
+    "resume": "kundresa.cli.stopping",
     "maintain": "kundresa.cli.execute",
     "migrate": "kundresa.cli.execute",
     "status": "kundresa.cli.inspect",

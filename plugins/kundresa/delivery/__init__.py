@@ -1,6 +1,6 @@
 """Delivery: batches, claims, windows and retries, so that nothing is lost and nobody is sent to twice."""
 
-from kundresa.delivery.batch import Batch, BatchResult, SenderContractError
+from kundresa.delivery.batch import Batch, BatchResult, Halt, SenderContractError
 from kundresa.delivery.deliver import deliver_batch
 from kundresa.delivery.guard import StoreGuard
 from kundresa.delivery.protocols import Books, Guard, Renderer, Row, Sender
@@ -16,6 +16,7 @@ __all__ = [
     "BatchResult",
     "Books",
     "Guard",
+    "Halt",
     "LeaseLost",
     "Renderer",
     "Row",

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from kundresa.spec.messages import Receipt
 from kundresa.spec.vocabulary import CloseReason, DeliveryReason, MessageState, RunState
 from kundresa.store.batches import hold
-from kundresa.store.errors import BatchConflict, RunClosed, RunNotChecked, RunNotFound
+from kundresa.store.errors import BatchConflict, RunClosed, RunNotChecked, RunNotFound, RunStopped
 from kundresa.store.ledger_reads import LedgerReads, in_batch
 from kundresa.store.records import Candidate, Lease, Untried
 from kundresa.store.tables import UtcDateTime, attempts, messages, runs
@@ -95,7 +95,7 @@ class Ledger(LedgerReads):
 
         Raises:
             LeaseLost: when another worker has the batch; nothing is claimed.
-            RunNotChecked, RunClosed: when the run does not allow it; nothing is claimed.
+            RunNotChecked, RunClosed, RunStopped: when the run does not allow it; nothing is claimed.
             BatchConflict: when a message is in the ledger under another batch.
         """
         with self._database.write() as connection:
@@ -168,7 +168,7 @@ class Ledger(LedgerReads):
         """Ask what ``claim`` will ask, before anything is prepared.
 
         Raises:
-            RunNotFound, RunNotChecked, RunClosed: when nothing of the run may leave.
+            RunNotFound, RunNotChecked, RunClosed, RunStopped: when nothing of the run may leave.
         """
         with self._database.read() as connection:
             _require_checked(connection, run_key)
@@ -227,7 +227,7 @@ class Ledger(LedgerReads):
 
 
 def _require_checked(connection: Connection, run_key: str) -> None:
-    query = select(runs.c.state, runs.c.close_reason).where(runs.c.run_key == run_key)
+    query = select(runs.c.state, runs.c.close_reason, runs.c.stopped_at).where(runs.c.run_key == run_key)
     row = connection.execute(query).first()
     if row is None:
         raise RunNotFound(run_key)
@@ -236,6 +236,8 @@ def _require_checked(connection: Connection, run_key: str) -> None:
         raise RunClosed(run_key, CloseReason(row.close_reason))
     if state is not RunState.CHECKED:
         raise RunNotChecked(run_key, state)
+    if row.stopped_at is not None:
+        raise RunStopped(run_key, row.stopped_at)
 
 
 def _known(connection: Connection, lease: Lease, ids: Sequence[str]) -> dict[str, tuple[MessageState, int]]:

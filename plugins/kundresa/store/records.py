@@ -46,6 +46,9 @@ class Run:
     close_detail: str | None = None
     account: Mapping[str, Any] | None = None
     """As ``runs.reconcile`` saved it."""
+    stopped_at: datetime | None = None
+    """Since when nothing of it is claimed, until it is resumed. None while it goes on."""
+    stop_detail: str | None = None
     spec_differs: bool = False
     """Set only by ``open``: another spec was offered than the one that was frozen; it was not taken."""
 

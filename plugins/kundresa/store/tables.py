@@ -73,6 +73,9 @@ runs = Table(
     Column("close_reason", String),
     Column("close_detail", Text),
     Column("account_json", Text),
+    # Beside the state, not one of its values: a run is stopped and goes on wherever it stands.
+    Column("stopped_at", UtcDateTime),
+    Column("stop_detail", Text),
     Index(None, "campaign", "logical_at"),
 )
 

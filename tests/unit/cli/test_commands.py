@@ -167,3 +167,31 @@ def test_account_rows_name_what_does_not_add_up():
         ("email", "  = sum, adds up", 3),
     ]
     assert rows[-1] == ("sms", "  = sum, DOES NOT ADD UP", 3)
+
+
+def test_a_run_is_stopped_shown_and_resumed(app, tmp_path, monkeypatch):
+    monkeypatch.setenv("KUNDRESA_HOME", str(tmp_path))
+    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
+    monkeypatch.setenv("KUNDRESA_STORE_URL", url)
+    now = datetime.now(tz=UTC)
+    key = "winback--20261123T090000Z"
+
+    def call(*words, code=0):
+        result = CliRunner().invoke(app, list(words), env={"COLUMNS": "200"})
+        assert result.exit_code == code, result.output
+        return result.output
+
+    with open_store(url) as store:
+        until = now + timedelta(hours=1)
+        store.runs.open(NewRun(key, "winback", now, Trigger.MANUAL, "{}", "0" * 64, now, until))
+        store.runs.mark_decided([key], at=now)
+        store.batches.register(key, "email", 1, 25)
+    assert "was not stopped" in call("resume", key)
+    assert f"kundresa resume {key}" in call("stop", key, "--reason", "the [page] is down")
+    assert "decided, stopped" in call("status")
+    [told] = json.loads(call("status", "--json"))
+    assert told["stop_detail"] == "the [page] is down"
+    waiting = call("account", key, code=Exit.BUSY)
+    assert "the [page] is down. 0 sent, 25 wait until" in waiting
+    assert f"kundresa run winback --logical-date {now.isoformat()}" in call("resume", key)
+    assert "stopped" not in call("status")
