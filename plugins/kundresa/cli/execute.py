@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from datetime import UTC, datetime
 from typing import Annotated
@@ -159,16 +160,24 @@ def _deliver(
         sizes = stages.plan_batches(settings, run_key, part.kind)
         account = resolve_account(part.account, os.environ)
         task = bars.add_task(f"deliver {part.kind}", total=sum(sizes.values()))
-        for number in sizes:
-            result = stages.deliver(
-                settings,
-                run_key,
-                part.kind,
-                number,
-                owner=owner,
-                account=account,
-                progress=lambda count, task=task: bars.advance(task, count),  # type: ignore[misc]
-            )
+        done = 0
+        for number, size in sizes.items():
+            while True:
+                bars.update(task, completed=done)
+                result = stages.deliver(
+                    settings,
+                    run_key,
+                    part.kind,
+                    number,
+                    owner=owner,
+                    account=account,
+                    progress=lambda count, task=task: bars.advance(task, count),  # type: ignore[misc]
+                )
+                if result.halted is not Halt.PACED or result.retry_at is None:
+                    break
+                # Nobody else will come again: here there is no slot to give back.
+                time.sleep(max(0.0, (result.retry_at - datetime.now(tz=UTC)).total_seconds()))
+            done += size
             if result.retry_at is not None:
                 later = min(later or result.retry_at, result.retry_at)
             stopped = stopped or result.halted is Halt.RUN_STOPPED

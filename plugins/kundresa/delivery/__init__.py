@@ -3,6 +3,7 @@
 from kundresa.delivery.batch import Batch, BatchResult, Halt, SenderContractError
 from kundresa.delivery.deliver import deliver_batch
 from kundresa.delivery.guard import StoreGuard
+from kundresa.delivery.pacing import Pacing
 from kundresa.delivery.protocols import Books, Guard, Renderer, Row, Sender
 from kundresa.delivery.stopping import Stopped
 from kundresa.delivery.withhold import WITHHELD_BY, withhold_batch
@@ -18,6 +19,7 @@ __all__ = [
     "Guard",
     "Halt",
     "LeaseLost",
+    "Pacing",
     "Renderer",
     "Row",
     "Sender",

@@ -39,6 +39,8 @@ class Halt(StrEnum):
     """Somebody has stopped the run, and may resume it."""
     PUT_OFF = "put_off"
     """The caller was asked before a window, and said no."""
+    PACED = "paced"
+    """The account is busy: its turn comes later than a worker waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from kundresa.content.errors import RenderError
 from kundresa.delivery.batch import Batch, BatchResult, Halt
 from kundresa.delivery.guard import StoreGuard
 from kundresa.delivery.handover import Handover, hand_over
+from kundresa.delivery.pacing import Pacer, Pacing, PutOff
 from kundresa.delivery.protocols import Books, Guard, Hours, Renderer, Row, Sender
 from kundresa.delivery.retries import schedule
 from kundresa.delivery.stopping import Stop, stop_on_signals
@@ -18,7 +20,7 @@ from kundresa.delivery.suppress import suppress_dead
 from kundresa.delivery.withhold import WITHHELD_BY, candidate, leased, windows, withhold_rows
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.vocabulary import DeliveryPolicy, DeliveryReason, MessageState
-from kundresa.store.errors import BatchIncomplete, LeaseLost, RunClosed, RunStopped
+from kundresa.store.errors import BatchIncomplete, LeaseLost, PaceChanged, RunClosed, RunStopped
 from kundresa.store.records import Lease, Standing, Untried
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,8 @@ def deliver_batch(
     guard: Guard | None = None,
     hours: Hours | None = None,
     may_go_on: Callable[[], bool] | None = None,
+    pacing: Pacing | None = None,
+    sleep: Callable[[float], None] = time.sleep,
     progress: Callable[[int], None] | None = None,
 ) -> BatchResult:
     """Deliver what is left of a batch. Delivering it again sends nothing.
@@ -61,6 +65,10 @@ def deliver_batch(
     A run that was stopped sends nothing more either, but what is left of it waits to be resumed; at the end
     of its validity it is withheld with ``run_stopped``. ``may_go_on`` is asked before each window; when it
     says no, the batch is given back as it is. In both cases ``halted`` of the result says so.
+
+    ``pacing`` names the account whose pace is kept, with all other workers; ``sleep`` takes seconds. A window
+    then has as many messages as may leave. When its turn comes later than in some seconds, the batch is given
+    back (``halted``), and the result says when to come again.
 
     Raises:
         BatchNotFound, RunNotFound: when it was never registered.
@@ -104,6 +112,8 @@ def deliver_batch(
                 clock=clock,
                 stop=stop,
                 may_go_on=may_go_on or (lambda: True),
+                pacing=pacing,
+                sleep=sleep,
             )
             delivery.run(rows(), lambda count: _tell(progress, count))
         return delivery.end()
@@ -163,6 +173,8 @@ class _Delivery:
         clock: Callable[[], datetime],
         stop: Stop,
         may_go_on: Callable[[], bool],
+        pacing: Pacing | None,
+        sleep: Callable[[float], None],
     ) -> None:
         self._ledger = books.ledger
         self._suppressions = books.suppressions
@@ -177,11 +189,14 @@ class _Delivery:
         self._clock = clock
         self._stop = stop
         self._may_go_on = may_go_on
+        self._sleep = sleep
+        self._pacer = None if pacing is None else Pacer(books.paces, pacing, clock=clock, pause=self._pause)
         self._resend = batch.policy is DeliveryPolicy.AT_LEAST_ONCE
         self._renewed_at = clock()
         self._closed: RunClosed | None = None
         self._stopped: RunStopped | None = None
         self._halt: Halt | None = None
+        self._put_off: PutOff | None = None
         self._newly_accepted = 0
         self._already_settled = 0
 
@@ -192,16 +207,40 @@ class _Delivery:
         if self._halted():
             return
         for offered in windows(rows, self._batch.window, self._lease.size):
-            self._stop.check()
-            window = [row for row in offered if self._is_due(standing.get(row["message_id"]))]
-            if self._hours is not None and not self._over():
-                window = self._within_hours(self._hours, window, standing)
-            if window and (self._over() or not self._window(window)):
-                if self._halted():
+            window: Sequence[Row] = [row for row in offered if self._is_due(standing.get(row["message_id"]))]
+            while window:
+                window = self._some(window, standing)
+                if self._halt is not None:
                     return
-                reason = self._why_over()
-                withhold_rows(self._ledger, self._lease, window, standing, reason, now=self._clock())
             progress(len(offered))
+
+    def _some(self, rows: Sequence[Row], standing: Mapping[str, Standing]) -> Sequence[Row]:
+        """Deal with as many of these rows as may leave together; returns those to be dealt with next."""
+        self._stop.check()
+        now: Sequence[Row] = rows
+        rest: Sequence[Row] = ()
+        if not self._over():
+            if self._hours is not None:
+                rows = self._within_hours(self._hours, rows, standing)
+            if not rows or self._halted():
+                return rows
+            try:
+                now, rest = (rows, ()) if self._pacer is None else self._pacer.next(rows)
+            except PutOff as put_off:
+                self._halt, self._put_off = Halt.PACED, put_off
+                return rows
+        try:
+            left = not self._over() and self._window(now)
+        except PaceChanged:
+            if self._pacer is not None:
+                self._pacer.changed()
+            return rows
+        if not left:
+            if self._halted():
+                return rows
+            reason = self._why_over()
+            withhold_rows(self._ledger, self._lease, now, standing, reason, now=self._clock())
+        return rest
 
     def end(self) -> BatchResult:
         """Finish the batch, or give it back until the earliest retry."""
@@ -225,6 +264,8 @@ class _Delivery:
     def _come_again(self, halt: Halt) -> datetime:
         if halt is Halt.RUN_STOPPED:
             return self._batch.valid_until + _SOON_AFTER
+        if self._put_off is not None:
+            return min(self._put_off.until, self._batch.valid_until + _SOON_AFTER)
         return self._clock()
 
     def _require_all_lines(self, lines: int) -> None:
@@ -298,9 +339,7 @@ class _Delivery:
 
     def _window(self, rows: Sequence[Row]) -> bool:
         """Claim, send and settle one window. False, and nothing done, when it may not leave: the run is
-        closed or stopped, or the caller says no."""
-        if self._halted():
-            return False
+        closed or stopped."""
         messages, untried = self._write(rows)
         if messages:
             self._senders.get()  # before the claim: an account that cannot be used claims nothing
@@ -309,7 +348,12 @@ class _Delivery:
         now = self._clock()
         try:
             attempts = self._ledger.claim(
-                self._lease, candidates, now=now, resend_unknown=self._resend, untried=untried
+                self._lease,
+                candidates,
+                now=now,
+                resend_unknown=self._resend,
+                untried=untried,
+                pace=None if self._pacer is None else self._pacer.version,
             )
         except RunClosed as closed:
             self._closed = closed
@@ -371,6 +415,16 @@ class _Delivery:
         return schedule(
             receipt, attempt, now=now, valid_until=self._batch.valid_until, policy=self._batch.policy
         )
+
+    def _pause(self, wait: timedelta) -> None:
+        """Wait for the account's moment, and keep the batch meanwhile. A signal ends it at once."""
+        seconds = wait.total_seconds()
+        while seconds > 0:
+            step = min(seconds, self._lease.seconds / 3)
+            with self._stop.interruptible():
+                self._sleep(step)
+            self._keep()
+            seconds -= step
 
     def _keep(self) -> None:
         """Renew the lease while a slow window is sent; every claim and settle renews it too."""

@@ -214,6 +214,12 @@ class DeliverBatch(StageOperator):
             self.defer(trigger=RunGoesOn(call.run_key, result.retry_at), method_name="resume")
         if result.halted is Halt.PUT_OFF:
             log.info("The DAG was paused; this goes on when it is unpaused")
+        elif result.halted is Halt.PACED:
+            log.info(
+                "Other workers use the pace of %s up; this goes on at %s",
+                accounts[self.channel],
+                result.retry_at,
+            )
         elif result.retry_at is not None:
             log.info(
                 "Messages wait for their time, or to be tried again: this goes on at %s", result.retry_at

@@ -19,6 +19,7 @@ from kundresa.runs.waving import Gates, WaveWaits, gate_line
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign, Channel
 from kundresa.spec.frozen import thaw
+from kundresa.spec.pace import pace_rates
 from kundresa.spec.policies import load_policies
 from kundresa.spec.vocabulary import Consent, DeliveryReason, GateResult, RunState
 from kundresa.store import Run, RunNotChecked, Store, WaveGate, open_store
@@ -155,6 +156,10 @@ def deliver(
             clock=clock,
             hours=None if is_seeds else send_hours,
             may_go_on=may_go_on,
+            # A print file is one hand-over: there is nothing to pace in it.
+            pacing=None
+            if channel == "direct_mail"
+            else delivery.Pacing(part.account, pace_rates(policies.pacing.get(part.account))),
             progress=progress,
         )
 

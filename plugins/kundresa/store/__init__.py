@@ -7,6 +7,7 @@ from kundresa.store.errors import (
     BatchNotFound,
     IllegalTransition,
     LeaseLost,
+    PaceChanged,
     RunClosed,
     RunNotChecked,
     RunNotFound,
@@ -17,6 +18,7 @@ from kundresa.store.errors import (
 )
 from kundresa.store.feedback import Hit, SoftBounceRule
 from kundresa.store.inbox_records import Answer, InboxEvent, NewEvent, NewFeedback
+from kundresa.store.paces import Grant, PaceRow, Paces
 from kundresa.store.records import (
     BatchRecord,
     BatchTally,
@@ -27,6 +29,7 @@ from kundresa.store.records import (
     NewRun,
     OptOut,
     OptOutHits,
+    PaceVersion,
     PartTally,
     Pending,
     Run,
@@ -46,6 +49,7 @@ __all__ = [
     "BatchRecord",
     "BatchTally",
     "Candidate",
+    "Grant",
     "Hit",
     "IllegalTransition",
     "InboxEvent",
@@ -58,6 +62,10 @@ __all__ = [
     "NewRun",
     "OptOut",
     "OptOutHits",
+    "PaceChanged",
+    "PaceRow",
+    "PaceVersion",
+    "Paces",
     "PartTally",
     "Pending",
     "Run",

@@ -65,6 +65,10 @@ class RunStopped(StoreError):
         self.since = since
 
 
+class PaceChanged(StoreError):
+    """The pace of an account is another than the claim was prepared under; ask for allowance again."""
+
+
 class BatchNotFound(StoreError):
     """No such batch was registered."""
 

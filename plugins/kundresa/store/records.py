@@ -103,6 +103,15 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class PaceVersion:
+    """The pace that a claim was prepared under: of which account, and when it was last changed; None when it
+    never was. See :meth:`kundresa.store.paces.Paces.take`."""
+
+    account: str
+    changed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """Where one message stands in the ledger. ``attempts`` counts claims, the current one included."""
 
