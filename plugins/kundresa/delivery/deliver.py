@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -12,9 +11,10 @@ from kundresa.content.errors import RenderError
 from kundresa.delivery.batch import Batch, BatchResult, Halt
 from kundresa.delivery.guard import StoreGuard
 from kundresa.delivery.handover import Handover, hand_over
-from kundresa.delivery.pacing import Pacer, Pacing, PutOff
+from kundresa.delivery.pacing import AccountBusy, Pacer, Pacing
 from kundresa.delivery.protocols import Books, Guard, Hours, Renderer, Row, Sender
 from kundresa.delivery.retries import schedule
+from kundresa.delivery.senders import Senders
 from kundresa.delivery.stopping import Stop, stop_on_signals
 from kundresa.delivery.suppress import suppress_dead
 from kundresa.delivery.withhold import WITHHELD_BY, candidate, leased, windows, withhold_rows
@@ -22,8 +22,6 @@ from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.vocabulary import DeliveryPolicy, DeliveryReason, MessageState
 from kundresa.store.errors import BatchIncomplete, LeaseLost, PaceChanged, RunClosed, RunStopped
 from kundresa.store.records import Lease, Standing, Untried
-
-log = logging.getLogger(__name__)
 
 _SOON_AFTER = timedelta(seconds=1)
 """After the last instant of the validity; as little as tells that it is over."""
@@ -100,7 +98,7 @@ def deliver_batch(
             is_exempt=batch.is_exempt,
             decided_at=batch.decided_at,
         )
-        with _Senders(open_sender) as senders:
+        with Senders(open_sender) as senders:
             delivery = _Delivery(
                 books,
                 batch,
@@ -132,31 +130,6 @@ def _is_early(books: Books, batch: Batch, now: datetime) -> bool:
     return True
 
 
-class _Senders:
-    """The one sender, opened when first needed."""
-
-    def __init__(self, open_sender: Callable[[], Sender]) -> None:
-        self._open = open_sender
-        self._sender: Sender | None = None
-
-    def get(self) -> Sender:
-        if self._sender is None:
-            self._sender = self._open()
-        return self._sender
-
-    def __enter__(self) -> _Senders:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._sender is None:
-            return
-        try:
-            self._sender.close()
-        # Every message has its receipt by now; a peer that hangs up badly changes none of them.
-        except Exception as error:
-            log.warning("closing the sender: %s", type(error).__name__)
-
-
 class _Delivery:
     """One call of ``deliver_batch``: the loop over windows and its counters."""
 
@@ -169,7 +142,7 @@ class _Delivery:
         guard: Guard,
         hours: Hours | None,
         renderer: Renderer,
-        senders: _Senders,
+        senders: Senders,
         clock: Callable[[], datetime],
         stop: Stop,
         may_go_on: Callable[[], bool],
@@ -196,7 +169,7 @@ class _Delivery:
         self._closed: RunClosed | None = None
         self._stopped: RunStopped | None = None
         self._halt: Halt | None = None
-        self._put_off: PutOff | None = None
+        self._busy: AccountBusy | None = None
         self._newly_accepted = 0
         self._already_settled = 0
 
@@ -226,8 +199,8 @@ class _Delivery:
                 return rows
             try:
                 now, rest = (rows, ()) if self._pacer is None else self._pacer.next(rows)
-            except PutOff as put_off:
-                self._halt, self._put_off = Halt.PACED, put_off
+            except AccountBusy as busy:
+                self._halt, self._busy = Halt.PACED, busy
                 return rows
         try:
             left = not self._over() and self._window(now)
@@ -264,8 +237,8 @@ class _Delivery:
     def _come_again(self, halt: Halt) -> datetime:
         if halt is Halt.RUN_STOPPED:
             return self._batch.valid_until + _SOON_AFTER
-        if self._put_off is not None:
-            return min(self._put_off.until, self._batch.valid_until + _SOON_AFTER)
+        if self._busy is not None:
+            return min(self._busy.until, self._batch.valid_until + _SOON_AFTER)
         return self._clock()
 
     def _require_all_lines(self, lines: int) -> None:

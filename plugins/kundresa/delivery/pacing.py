@@ -29,7 +29,7 @@ class Pacing:
     set in the store goes before. Empty: none."""
 
 
-class PutOff(Exception):
+class AccountBusy(Exception):
     """The account is busy for longer than a worker waits. ``until`` is when to come again."""
 
     def __init__(self, until: datetime) -> None:
@@ -69,7 +69,7 @@ class Pacer:
         """Those of the rows that may leave, once their moment has come, and the others.
 
         Raises:
-            PutOff: when none may leave soon.
+            AccountBusy: when none may leave soon.
         """
         waited = timedelta(0)
         while self._is_limited:
@@ -89,7 +89,7 @@ class Pacer:
             if waited + wait > PATIENCE:
                 # Ahead of all that workers can have taken: the pace itself is slower than they are patient.
                 is_slow = wait > 2 * PATIENCE
-                raise PutOff(grant.at if is_slow else now + COME_AGAIN)
+                raise AccountBusy(grant.at if is_slow else now + COME_AGAIN)
             self._pause(wait)
             waited += wait
         return rows, ()
