@@ -23,12 +23,10 @@ from kundresa import settings as installation
 from kundresa.demo.airflow_api import AirflowApi, TaskState
 from kundresa.demo.standalone import AirflowPorts, AirflowStandalone
 from kundresa.orchestration.pools import POOLS
-from kundresa.runs.stages import resume_run, stop_run
 from kundresa.sandbox import Sandbox, counts
 from kundresa.sandbox.reader import message_ids
 from kundresa.settings import Settings
 from kundresa.spec.keys import run_key
-from kundresa.store import open_store
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SEED = int(os.environ.get("KUNDRESA_CHAOS_SEED", "20261123"))
@@ -229,49 +227,3 @@ def test_killing_tasks_at_random_loses_nobody_and_sends_nobody_twice(plant: Plan
         "email",
         "sms",
     }
-
-
-def test_a_paused_dag_and_a_stopped_run_hold_back_what_has_not_left(plant: Plant) -> None:
-    """In the middle of one batch: paused and unpaused in Airflow, then stopped and resumed by command."""
-    moment = TICK - timedelta(minutes=30)
-    key = run_key("winback", moment)
-    with open_store(plant.settings.store_url) as store:
-        store.paces.set("newsletter", "", 2.0, now=datetime.now(tz=UTC))
-
-    def wait_for(what: str, condition: Any, seconds: float = 180) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, (what, plant.api.tasks("campaign_winback", run_id))
-            time.sleep(0.3)
-
-    def delivering() -> set[str]:
-        tasks = plant.api.tasks("campaign_winback", run_id)
-        return {str(each.state) for each in tasks if each.task_id == "email.deliver"}
-
-    def nothing_arrives() -> int:
-        arrived = len(plant.received(key, "email"))
-        time.sleep(6)  # three times as long as it takes to notice, at two a second
-        assert len(plant.received(key, "email")) == arrived
-        return arrived
-
-    run_id = plant.api.trigger("campaign_winback", logical_date=moment, run_id="held-back")
-    wait_for("the first messages", lambda: len(plant.received(key, "email")) >= 2)
-    plant.api.pause("campaign_winback")
-    wait_for("a task that gave its slot back", lambda: "running" not in delivering())
-    paused_at = nothing_arrives()
-    assert delivering() <= {"deferred", "scheduled"}
-
-    plant.api.unpause("campaign_winback")
-    wait_for("it to go on", lambda: len(plant.received(key, "email")) > paused_at)
-    stop_run(plant.settings, key, "the landing page is down")
-    wait_for("a task that waits", lambda: delivering() == {"deferred"})
-    stopped_at = nothing_arrives()
-    assert delivering() == {"deferred"}
-
-    resume_run(plant.settings, key)
-    with open_store(plant.settings.store_url) as store:
-        store.paces.set("newsletter", "", None, now=datetime.now(tz=UTC))
-    assert plant.api.wait_for_run("campaign_winback", run_id) == "success", plant.airflow.log_tail()
-    arrived = plant.received(key, "email")
-    email = plant.account(key)["channels"]["email"]
-    assert len(arrived) == len(set(arrived)) == email["sent"] == email["decided_send"] > stopped_at
