@@ -31,6 +31,8 @@ class Receiver(socketserver.ThreadingTCPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Connection)
         self.received: Counter[str] = Counter()
+        self.moments: list[float] = []
+        """When each came, in seconds of a clock that is never set."""
         self.lock = threading.Lock()
 
     def total(self) -> int:
@@ -53,6 +55,7 @@ class _Connection(socketserver.StreamRequestHandler):
                     return  # the worker died within the line: not a message
                 with self.server.lock:
                     self.server.received[line.decode().strip()] += 1
+                    self.server.moments.append(time.monotonic())
                 self.wfile.write(b"taken\n")
         except ConnectionError:
             return  # killed workers do not say goodbye

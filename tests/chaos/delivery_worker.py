@@ -18,8 +18,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kundresa.delivery import Batch, deliver_batch
+from kundresa.delivery import Batch, Pacing, deliver_batch
 from kundresa.spec.messages import Content, Message, Receipt, SmsContent
+from kundresa.spec.pace import WHOLE_ACCOUNT
 from kundresa.spec.vocabulary import DeliveryPolicy, MessageState
 from kundresa.store import open_store
 
@@ -56,7 +57,15 @@ def rows(run_key: str, size: int) -> Iterator[dict[str, Any]]:
 
 
 def deliver(
-    url: str, run_key: str, size: int, window: int, policy: str, port: int, lease: float, owner: str
+    url: str,
+    run_key: str,
+    size: int,
+    window: int,
+    policy: str,
+    port: int,
+    lease: float,
+    owner: str,
+    per_second: float | None = None,
 ) -> None:
     with open_store(url) as store:
         run = store.runs.require(run_key)
@@ -82,6 +91,7 @@ def deliver(
             owner=owner,
             lease=timedelta(seconds=lease),
             clock=lambda: datetime.now(tz=UTC),
+            pacing=Pacing("texts", {} if per_second is None else {WHOLE_ACCOUNT: per_second}),
         )
     print("done", flush=True)
 

@@ -3,6 +3,7 @@ stood in for here; what they do is proved in their own tests, and together with 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,12 +17,14 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from kundresa import settings
+from kundresa.delivery import BatchResult, Halt
+from kundresa.orchestration import triggers
 from kundresa.orchestration.campaigns import campaign_dags
 from kundresa.quality import GateFailed, GateReport
 from kundresa.runs import stages
 from kundresa.runs.readiness import AudienceNotReady, AudienceWaits
-from kundresa.spec.vocabulary import CloseReason, RunState
-from kundresa.store import BatchBusy
+from kundresa.spec.vocabulary import CloseReason, MessageState, RunState, Trigger
+from kundresa.store import BatchBusy, NewRun, open_store
 
 TWO_CHANNELS = (
     "  - {kind: email, template: letter, account: newsletter, sender: Shop <hello@shop.example>}\n"
@@ -40,6 +43,8 @@ class Stages:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     answers: list[Callable[[], Any]] = field(default_factory=list)
     """What ``deliver`` does, call by call; when they are used up, everything is accepted."""
+    may_go_on: list[bool] = field(default_factory=list)
+    """What each delivery was told when it asked whether it may go on."""
     decisions: list[Callable[[], Any]] = field(default_factory=list)
     """What ``decide`` does, call by call, before it succeeds."""
     gate: Callable[[], Any] = lambda: stages.GateOutcome(True, "12 checks passed", "")
@@ -70,6 +75,7 @@ class Stages:
 
     def deliver(self, _: Any, __: str, channel: str, number: int, **given: Any) -> Any:
         self.calls.append(("deliver", channel, number, given["owner"], given["account"].host))
+        self.may_go_on.append(given["may_go_on"]())
         if self.answers:
             return self.answers.pop(0)()
         return result(accepted=10)
@@ -100,10 +106,8 @@ class Stages:
         return [call[0] for call in self.calls]
 
 
-def result(*, accepted: int, retry_at: datetime | None = None) -> Any:
-    return SimpleNamespace(
-        counts={"accepted": accepted}, newly_accepted=accepted, already_settled=0, retry_at=retry_at
-    )
+def result(*, accepted: int, retry_at: datetime | None = None, halted: Halt | None = None) -> Any:
+    return BatchResult({MessageState.ACCEPTED: accepted}, accepted, 0, retry_at, halted)
 
 
 @pytest.fixture
@@ -261,6 +265,54 @@ def test_deferred_messages_and_a_busy_batch_wait_without_a_worker(stood_in: Stag
 
     assert state == "success"
     assert stood_in.names().count("deliver") == 4, "two batches, one woken twice or each once"
+
+
+def test_a_stopped_run_waits_without_a_worker_and_goes_on_when_it_is_resumed(
+    stood_in: Stages, run_dag: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triggers, "LOOK_SECONDS", 0.05)
+    stood_in.batches["email"] = {1: 5000}
+    resumed: list[datetime] = []
+
+    def stopped() -> Any:
+        store = open_store(settings.load().store_url)
+        now = datetime.now(tz=UTC)
+        key = stood_in.calls[1][1]
+        store.runs.open(
+            NewRun(key, "winback", now, Trigger.MANUAL, "{}", "0" * 64, now, now + timedelta(hours=1))
+        )
+        store.runs.stop(key, at=now)
+
+        def resume() -> None:
+            with store:
+                resumed.append(datetime.now(tz=UTC))
+                store.runs.resume(key, at=now)
+
+        threading.Timer(1.5, resume).start()
+        return result(accepted=8, retry_at=now + timedelta(hours=1), halted=Halt.RUN_STOPPED)
+
+    def looked() -> Any:
+        assert resumed, "it went on before anybody had resumed the run"
+        return result(accepted=5000)
+
+    stood_in.answers = [stopped, looked]
+
+    state, tasks = run_dag()
+
+    assert (state, tasks["email.deliver[0]"]) == ("success", "success")
+    assert stood_in.names().count("deliver") == 2
+
+
+def test_a_delivery_that_was_put_off_goes_on(stood_in: Stages, run_dag: Any) -> None:
+    now = datetime.now(tz=UTC)
+    stood_in.answers = [lambda: result(accepted=8, retry_at=now, halted=Halt.PUT_OFF)]
+
+    state, _ = run_dag()
+
+    assert state == "success"
+    assert stood_in.names().count("deliver") == 3
+    # The DAG is paused, as every new one is: one that was paused all along runs when it is told to.
+    assert stood_in.may_go_on == [True] * 3
 
 
 def test_each_attempt_is_an_owner_of_its_own(stood_in: Stages, run_dag: Any) -> None:

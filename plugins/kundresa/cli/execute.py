@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from rich.progress import Progress
 
 from kundresa import settings as configuration
 from kundresa.cli.output import Exit, account_rows, err, out, print_json, progress, table
@@ -95,7 +97,6 @@ def run(
 
     Example: [bold]kundresa run winback --logical-date 2026-11-23T09:00[/bold]
     """
-    from kundresa.channels import resolve_account
     from kundresa.quality import GateFailed
     from kundresa.runs import stages
     from kundresa.spec.vocabulary import Trigger
@@ -105,7 +106,6 @@ def run(
     again = f"kundresa run {campaign} --logical-date {logical_at.isoformat()}"
     err.print(f"The same run again: {again}", markup=False, highlight=False)
     owner = f"command line {os.getpid()} {uuid.uuid4().hex[:8]}"
-    later: datetime | None = None
     refusal: GateFailed | None = None
     with progress(quiet=json) as bars:
         task = bars.add_task("open", total=None)
@@ -120,28 +120,16 @@ def run(
         except GateFailed as error:
             refusal = error
         bars.remove_task(task)
-        for part in stages.run_channels(settings, opened.run_key):
-            sizes = stages.plan_batches(settings, opened.run_key, part.kind)
-            account = resolve_account(part.account, os.environ)
-            task = bars.add_task(f"deliver {part.kind}", total=sum(sizes.values()))
-            for number in sizes:
-                result = stages.deliver(
-                    settings,
-                    opened.run_key,
-                    part.kind,
-                    number,
-                    owner=owner,
-                    account=account,
-                    progress=lambda count, task=task: bars.advance(task, count),  # type: ignore[misc]
-                )
-                if result.retry_at is not None:
-                    later = min(later or result.retry_at, result.retry_at)
+        later, stopped = _deliver(settings, opened.run_key, owner, bars)
         task = bars.add_task("record", total=None)
         stages.record_run(settings, opened.run_key)
         if later is None:
             bars.update(task, description="reconcile")
             stages.reconcile_run(settings, opened.run_key)
         bars.remove_task(task)
+    if stopped:
+        err.print(f"{opened.run_key} is stopped; first kundresa resume {opened.run_key}, then {again}")
+        raise typer.Exit(Exit.BUSY)
     if later is not None:
         err.print(f"{opened.run_key}: some messages wait. From {later:%Y-%m-%d %H:%M:%S}Z on: {again}")
         raise typer.Exit(Exit.BUSY)
@@ -155,6 +143,45 @@ def run(
         )
     if refusal is not None:
         raise refusal
+
+
+def _deliver(
+    settings: configuration.Settings, run_key: str, owner: str, bars: Progress
+) -> tuple[datetime | None, bool]:
+    """All batches, one after the other. Returns when to go on with those that wait, and whether the run is
+    stopped."""
+    from kundresa.channels import resolve_account
+    from kundresa.delivery import Halt
+    from kundresa.runs import stages
+
+    later: datetime | None = None
+    stopped = False
+    for part in stages.run_channels(settings, run_key):
+        sizes = stages.plan_batches(settings, run_key, part.kind)
+        account = resolve_account(part.account, os.environ)
+        task = bars.add_task(f"deliver {part.kind}", total=sum(sizes.values()))
+        done = 0
+        for number, size in sizes.items():
+            while True:
+                bars.update(task, completed=done)
+                result = stages.deliver(
+                    settings,
+                    run_key,
+                    part.kind,
+                    number,
+                    owner=owner,
+                    account=account,
+                    progress=lambda count, task=task: bars.advance(task, count),  # type: ignore[misc]
+                )
+                if result.halted is not Halt.PACED or result.retry_at is None:
+                    break
+                # Nobody else will come again: here there is no slot to give back.
+                time.sleep(max(0.0, (result.retry_at - datetime.now(tz=UTC)).total_seconds()))
+            done += size
+            if result.retry_at is not None:
+                later = min(later or result.retry_at, result.retry_at)
+            stopped = stopped or result.halted is Halt.RUN_STOPPED
+    return later, stopped
 
 
 def _new_date(settings: configuration.Settings, campaign: str) -> datetime:

@@ -10,7 +10,7 @@ import typer
 from kundresa import settings as configuration
 from kundresa.cli.explain_output import print_explanation
 from kundresa.cli.output import Exit, account_rows, err, out, print_json, table
-from kundresa.spec.vocabulary import RunState
+from kundresa.spec.vocabulary import MessageState, RunState
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -41,6 +41,8 @@ def status(
             "state": run.state,
             "close_reason": run.close_reason,
             "close_detail": run.close_detail,
+            "stopped_at": run.stopped_at,
+            "stop_detail": run.stop_detail,
             "messages": [asdict(count) for count in counts],
         }
         for run, counts in runs
@@ -51,7 +53,7 @@ def status(
     rows = [
         (
             run.run_key,
-            run.state,
+            f"{run.state}, stopped" if run.stopped_at and not run.close_reason else run.state,
             run.close_reason,
             ", ".join(f"{count.messages:,} {count.channel} {count.state}" for count in counts),
         )
@@ -70,9 +72,15 @@ def account(
     """
     from kundresa.runs.accounting import read_account
 
-    report = read_account(configuration.load(), run_key)
+    settings = configuration.load()
+    report = read_account(settings, run_key)
     if report is None:
-        err.print(f"{run_key} has not been reconciled yet; `kundresa status` shows where it stands")
+        stopped = _stopped_line(settings, run_key)
+        err.print(
+            stopped or f"{run_key} has not been reconciled yet; `kundresa status` shows where it stands",
+            markup=False,
+            highlight=False,
+        )
         raise typer.Exit(Exit.BUSY)
     adds_up = all(part["adds_up"] for part in report["channels"].values())
     if json:
@@ -85,12 +93,33 @@ def account(
             account_rows(report),
             right=("people",),
         )
+        if report.get("stopped_at"):
+            out.print(
+                f"Stopped at {report['stopped_at']} and never resumed: {report['stop_detail']}", markup=False
+            )
         people = report["people"]
         out.print(
             f"{people['considered']:,} people considered, {people['reached']:,} reached on some channel"
         )
     if not adds_up:
         raise typer.Exit(Exit.PROBLEMS)
+
+
+def _stopped_line(settings: configuration.Settings, run_key: str) -> str | None:
+    """Where a stopped run stands, in one line; None when it is not stopped, or closed."""
+    from kundresa.store import open_store
+
+    with open_store(settings.store_url) as store:
+        run = store.runs.require(run_key)
+        if run.stopped_at is None or run.state is RunState.CLOSED:
+            return None
+        counts = store.ledger.counts(run_key)
+        waiting = store.ledger.pending(run_key).total
+    sent = sum(count.messages for count in counts if count.state is MessageState.ACCEPTED)
+    return (
+        f"{run_key} is stopped since {run.stopped_at:%Y-%m-%d %H:%M:%S}Z: {run.stop_detail}. {sent:,} sent, "
+        f"{waiting:,} wait until {run.valid_until:%Y-%m-%d %H:%M}Z; `kundresa resume {run_key}` lets it go on"
+    )
 
 
 def explain(

@@ -34,8 +34,11 @@ COMMANDS = {
     "build": "kundresa.cli.execute",
     "run": "kundresa.cli.execute",
     "cancel": "kundresa.cli.execute",
+    "stop": "kundresa.cli.stopping",
+    "resume": "kundresa.cli.stopping",
     "maintain": "kundresa.cli.execute",
     "migrate": "kundresa.cli.execute",
+    "pace": "kundresa.cli.pace",
     "status": "kundresa.cli.inspect",
     "account": "kundresa.cli.inspect",
     "explain": "kundresa.cli.inspect",
@@ -51,6 +54,7 @@ COMMANDS = {
 """Command → the module that holds it, a function of that name (``opt-out`` is ``opt_out``)."""
 
 NOT_FOUND = (
+    "AccountNotFound",
     "RunNotFound",
     "CampaignNotFound",
     "PersonNotFound",

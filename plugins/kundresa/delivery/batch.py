@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from kundresa.spec.vocabulary import DeliveryPolicy, MessageState
 
@@ -31,6 +32,17 @@ class Batch:
     topic does."""
 
 
+class Halt(StrEnum):
+    """Why a delivery broke off although messages could have left. What was claimed is settled."""
+
+    RUN_STOPPED = "run_stopped"
+    """Somebody has stopped the run, and may resume it."""
+    PUT_OFF = "put_off"
+    """The caller was asked before a window, and said no."""
+    PACED = "paced"
+    """The account is busy: its turn comes later than a worker waits."""
+
+
 @dataclass(frozen=True, slots=True)
 class BatchResult:
     """How a batch stands after a delivery."""
@@ -43,7 +55,9 @@ class BatchResult:
     """Had come to their end before this call, which did nothing about them."""
     retry_at: datetime | None
     """When to deliver the batch again, because messages of it wait, or all of it does, for its send time.
-    None: it is finished."""
+    None: it is finished. Of a stopped run: when to come at the latest, to settle the rest."""
+    halted: Halt | None = None
+    """None: it went through all messages that were due."""
 
 
 class SenderContractError(Exception):

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from kundresa.content.errors import RenderError
-from kundresa.delivery.batch import Batch, BatchResult
+from kundresa.delivery.batch import Batch, BatchResult, Halt
 from kundresa.delivery.guard import StoreGuard
 from kundresa.delivery.handover import Handover, hand_over
+from kundresa.delivery.pacing import AccountBusy, Pacer, Pacing
 from kundresa.delivery.protocols import Books, Guard, Hours, Renderer, Row, Sender
 from kundresa.delivery.retries import schedule
+from kundresa.delivery.senders import Senders
 from kundresa.delivery.stopping import Stop, stop_on_signals
 from kundresa.delivery.suppress import suppress_dead
 from kundresa.delivery.withhold import WITHHELD_BY, candidate, leased, windows, withhold_rows
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.vocabulary import DeliveryPolicy, DeliveryReason, MessageState
-from kundresa.store.errors import BatchIncomplete, LeaseLost, RunClosed
+from kundresa.store.errors import BatchIncomplete, LeaseLost, PaceChanged, RunClosed, RunStopped
 from kundresa.store.records import Lease, Standing, Untried
 
-log = logging.getLogger(__name__)
+_SOON_AFTER = timedelta(seconds=1)
+"""After the last instant of the validity; as little as tells that it is over."""
 
 
 def deliver_batch(
@@ -36,6 +39,9 @@ def deliver_batch(
     clock: Callable[[], datetime],
     guard: Guard | None = None,
     hours: Hours | None = None,
+    may_go_on: Callable[[], bool] | None = None,
+    pacing: Pacing | None = None,
+    sleep: Callable[[float], None] = time.sleep,
     progress: Callable[[int], None] | None = None,
 ) -> BatchResult:
     """Deliver what is left of a batch. Delivering it again sends nothing.
@@ -53,6 +59,14 @@ def deliver_batch(
     A run that was closed as cancelled, failed at its gate or expired sends nothing more, and waits for
     nothing: the rest is withheld with that reason. So is, with ``run_expired``, what was never tried when the
     validity ended.
+
+    A run that was stopped sends nothing more either, but what is left of it waits to be resumed; at the end
+    of its validity it is withheld with ``run_stopped``. ``may_go_on`` is asked before each window; when it
+    says no, the batch is given back as it is. In both cases ``halted`` of the result says so.
+
+    ``pacing`` names the account whose pace is kept, with all other workers; ``sleep`` takes seconds. A window
+    then has as many messages as may leave. When its turn comes later than in some seconds, the batch is given
+    back (``halted``), and the result says when to come again.
 
     Raises:
         BatchNotFound, RunNotFound: when it was never registered.
@@ -84,7 +98,7 @@ def deliver_batch(
             is_exempt=batch.is_exempt,
             decided_at=batch.decided_at,
         )
-        with _Senders(open_sender) as senders:
+        with Senders(open_sender) as senders:
             delivery = _Delivery(
                 books,
                 batch,
@@ -95,6 +109,9 @@ def deliver_batch(
                 senders=senders,
                 clock=clock,
                 stop=stop,
+                may_go_on=may_go_on or (lambda: True),
+                pacing=pacing,
+                sleep=sleep,
             )
             delivery.run(rows(), lambda count: _tell(progress, count))
         return delivery.end()
@@ -108,32 +125,9 @@ def _is_early(books: Books, batch: Batch, now: datetime) -> bool:
         books.ledger.require_deliverable(batch.run_key)
     except RunClosed:
         return False
+    except RunStopped:
+        pass  # to be looked at when its time has come: it may have been resumed by then
     return True
-
-
-class _Senders:
-    """The one sender, opened when first needed."""
-
-    def __init__(self, open_sender: Callable[[], Sender]) -> None:
-        self._open = open_sender
-        self._sender: Sender | None = None
-
-    def get(self) -> Sender:
-        if self._sender is None:
-            self._sender = self._open()
-        return self._sender
-
-    def __enter__(self) -> _Senders:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._sender is None:
-            return
-        try:
-            self._sender.close()
-        # Every message has its receipt by now; a peer that hangs up badly changes none of them.
-        except Exception as error:
-            log.warning("closing the sender: %s", type(error).__name__)
 
 
 class _Delivery:
@@ -148,9 +142,12 @@ class _Delivery:
         guard: Guard,
         hours: Hours | None,
         renderer: Renderer,
-        senders: _Senders,
+        senders: Senders,
         clock: Callable[[], datetime],
         stop: Stop,
+        may_go_on: Callable[[], bool],
+        pacing: Pacing | None,
+        sleep: Callable[[float], None],
     ) -> None:
         self._ledger = books.ledger
         self._suppressions = books.suppressions
@@ -164,29 +161,66 @@ class _Delivery:
         self._senders = senders
         self._clock = clock
         self._stop = stop
+        self._may_go_on = may_go_on
+        self._sleep = sleep
+        self._pacer = None if pacing is None else Pacer(books.paces, pacing, clock=clock, pause=self._pause)
         self._resend = batch.policy is DeliveryPolicy.AT_LEAST_ONCE
         self._renewed_at = clock()
         self._closed: RunClosed | None = None
+        self._stopped: RunStopped | None = None
+        self._halt: Halt | None = None
+        self._busy: AccountBusy | None = None
         self._newly_accepted = 0
         self._already_settled = 0
 
     def run(self, rows: Iterable[Row], progress: Callable[[int], None]) -> None:
-        """All rows, window by window."""
+        """All rows, window by window, or as many as are allowed to leave before it is halted."""
         standing = self._ledger.standing(self._lease)
-        self._closed = self._ask()
+        self._ask()
+        if self._halted():
+            return
         for offered in windows(rows, self._batch.window, self._lease.size):
-            self._stop.check()
-            window = [row for row in offered if self._is_due(standing.get(row["message_id"]))]
-            if self._hours is not None and not self._over():
-                window = self._within_hours(self._hours, window, standing)
-            if window and (self._over() or not self._window(window)):
-                reason = self._why_over()
-                withhold_rows(self._ledger, self._lease, window, standing, reason, now=self._clock())
+            window: Sequence[Row] = [row for row in offered if self._is_due(standing.get(row["message_id"]))]
+            while window:
+                window = self._some(window, standing)
+                if self._halt is not None:
+                    return
             progress(len(offered))
+
+    def _some(self, rows: Sequence[Row], standing: Mapping[str, Standing]) -> Sequence[Row]:
+        """Deal with as many of these rows as may leave together; returns those to be dealt with next."""
+        self._stop.check()
+        now: Sequence[Row] = rows
+        rest: Sequence[Row] = ()
+        if not self._over():
+            if self._hours is not None:
+                rows = self._within_hours(self._hours, rows, standing)
+            if not rows or self._halted():
+                return rows
+            try:
+                now, rest = (rows, ()) if self._pacer is None else self._pacer.next(rows)
+            except AccountBusy as busy:
+                self._halt, self._busy = Halt.PACED, busy
+                return rows
+        try:
+            left = not self._over() and self._window(now)
+        except PaceChanged:
+            if self._pacer is not None:
+                self._pacer.changed()
+            return rows
+        if not left:
+            if self._halted():
+                return rows
+            reason = self._why_over()
+            withhold_rows(self._ledger, self._lease, now, standing, reason, now=self._clock())
+        return rest
 
     def end(self) -> BatchResult:
         """Finish the batch, or give it back until the earliest retry."""
         tally = self._ledger.tally(self._batch.run_key, self._batch.channel, self._batch.number)
+        if self._halt is not None:
+            again = self._come_again(self._halt)
+            return BatchResult(tally.counts, self._newly_accepted, self._already_settled, again, self._halt)
         waits = tally.counts.get(MessageState.DEFERRED, 0) > 0
         # Unknown messages have a time for a retry only under at_least_once, and no use for it later.
         retry_at = tally.retry_at if waits or not self._over() else None
@@ -200,27 +234,45 @@ class _Delivery:
             self._require_all_lines(sum(tally.counts.values()))
         return BatchResult(tally.counts, self._newly_accepted, self._already_settled, retry_at)
 
+    def _come_again(self, halt: Halt) -> datetime:
+        if halt is Halt.RUN_STOPPED:
+            return self._batch.valid_until + _SOON_AFTER
+        if self._busy is not None:
+            return min(self._busy.until, self._batch.valid_until + _SOON_AFTER)
+        return self._clock()
+
     def _require_all_lines(self, lines: int) -> None:
         if lines != self._lease.size:
             raise BatchIncomplete(
                 f"{self._lease}: {self._lease.size} messages were registered, {lines} have a ledger line"
             )
 
-    def _ask(self) -> RunClosed | None:
-        """Whether the run may send; RunNotChecked is raised on."""
+    def _ask(self) -> None:
+        """Look whether the run may send; RunNotChecked is raised on."""
         try:
             self._ledger.require_deliverable(self._batch.run_key)
         except RunClosed as closed:
-            return closed
-        return None
+            self._closed = closed
+        except RunStopped as stopped:
+            self._stopped = stopped
 
     def _over(self) -> bool:
-        """Whether nothing more may leave."""
+        """Whether nothing more may leave, now or later."""
         return self._closed is not None or self._clock() > self._batch.valid_until
+
+    def _halted(self) -> bool:
+        """Whether to leave the rest for later. Beyond the validity nothing is: then it is withheld."""
+        if self._over():
+            self._halt = None
+        elif self._stopped is not None:
+            self._halt = Halt.RUN_STOPPED
+        elif self._halt is None and not self._may_go_on():
+            self._halt = Halt.PUT_OFF
+        return self._halt is not None
 
     def _why_over(self) -> DeliveryReason:
         if self._closed is None:
-            return DeliveryReason.RUN_EXPIRED
+            return DeliveryReason.RUN_EXPIRED if self._stopped is None else DeliveryReason.RUN_STOPPED
         if self._closed.reason not in WITHHELD_BY:
             raise self._closed  # completed, and yet a message is left: a line of the account is missing
         return WITHHELD_BY[self._closed.reason]
@@ -246,7 +298,7 @@ class _Delivery:
             opens_at = hours.opens_at(row, now)
             known = standing.get(row["message_id"])
             if opens_at is None and known is not None and known.state is MessageState.UNKNOWN:
-                opens_at = self._batch.valid_until + timedelta(seconds=1)  # it stays what it is; look then
+                opens_at = self._batch.valid_until + _SOON_AFTER  # it stays what it is; look then
             if opens_at is None:
                 never.append(row)
             elif opens_at > now:
@@ -259,7 +311,8 @@ class _Delivery:
         return due
 
     def _window(self, rows: Sequence[Row]) -> bool:
-        """Claim, send and settle one window. False, and nothing done, when it finds the run closed."""
+        """Claim, send and settle one window. False, and nothing done, when it may not leave: the run is
+        closed or stopped."""
         messages, untried = self._write(rows)
         if messages:
             self._senders.get()  # before the claim: an account that cannot be used claims nothing
@@ -268,10 +321,18 @@ class _Delivery:
         now = self._clock()
         try:
             attempts = self._ledger.claim(
-                self._lease, candidates, now=now, resend_unknown=self._resend, untried=untried
+                self._lease,
+                candidates,
+                now=now,
+                resend_unknown=self._resend,
+                untried=untried,
+                pace=None if self._pacer is None else self._pacer.version,
             )
         except RunClosed as closed:
             self._closed = closed
+            return False
+        except RunStopped as stopped:
+            self._stopped = stopped
             return False
         self._renewed_at = now
         self._already_settled += len(messages) - len(attempts)
@@ -327,6 +388,16 @@ class _Delivery:
         return schedule(
             receipt, attempt, now=now, valid_until=self._batch.valid_until, policy=self._batch.policy
         )
+
+    def _pause(self, wait: timedelta) -> None:
+        """Wait for the account's moment, and keep the batch meanwhile. A signal ends it at once."""
+        seconds = wait.total_seconds()
+        while seconds > 0:
+            step = min(seconds, self._lease.seconds / 3)
+            with self._stop.interruptible():
+                self._sleep(step)
+            self._keep()
+            seconds -= step
 
     def _keep(self) -> None:
         """Renew the lease while a slow window is sent; every claim and settle renews it too."""

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
 from kundresa.spec.messages import Content, Message, Receipt
 from kundresa.spec.vocabulary import DeliveryReason
-from kundresa.store.records import BatchRecord, BatchTally, Candidate, Lease, OptOutHits, Standing, Untried
+from kundresa.store.paces import Grant
+from kundresa.store.records import (
+    BatchRecord,
+    BatchTally,
+    Candidate,
+    Lease,
+    OptOutHits,
+    PaceVersion,
+    Standing,
+    Untried,
+)
 
 Row = Mapping[str, Any]
 """One ``send`` decision: ``message_id``, ``profile_id``, ``channel``, ``address``, ``variant`` (None without
@@ -110,6 +120,7 @@ class LedgerBook(Protocol):
         now: datetime,
         resend_unknown: bool = False,
         untried: Sequence[Untried] = (),
+        pace: PaceVersion | None = None,
     ) -> Mapping[str, int]: ...
 
     def settle(self, lease: Lease, receipts: Sequence[Receipt], *, now: datetime) -> None: ...
@@ -144,8 +155,25 @@ class SuppressionBook(Protocol):
     ) -> None: ...
 
 
+class PaceBook(Protocol):
+    """Paces: see ``store.paces.Paces``."""
+
+    def take(
+        self,
+        account: str,
+        rates: Mapping[str, float],
+        domains: Sequence[str],
+        *,
+        now: datetime,
+        patience: timedelta,
+    ) -> Grant: ...
+
+
 class Books(Protocol):
     """The operational store, as far as delivery reads and writes it."""
+
+    @property
+    def paces(self) -> PaceBook: ...
 
     @property
     def batches(self) -> BatchBook: ...

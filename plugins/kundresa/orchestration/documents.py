@@ -13,7 +13,9 @@ from kundresa.spec.vocabulary import ChannelChoice, OnePer
 
 PROMISE = (
     "Clearing a task, re-running or backfilling sends nobody anything twice. "
-    "The account of every run: [Campaigns](/plugin/kundresa)."
+    "The account of every run: [Campaigns](/plugin/kundresa). "
+    "Pausing this DAG, or `kundresa stop RUN`, holds back what has not left; unpausing, or "
+    "`kundresa resume RUN`, lets it go on while the run is valid."
 )
 
 

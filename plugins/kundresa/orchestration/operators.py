@@ -20,6 +20,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from kundresa import settings as installation
 from kundresa.orchestration.accounts import sender_account
 from kundresa.orchestration.links import AccountLink, DataDocsLink
+from kundresa.orchestration.pausing import NotPaused
 from kundresa.orchestration.run_keys import RunIdentity, identify
 from kundresa.settings import Settings
 from kundresa.spec.vocabulary import CloseReason
@@ -177,6 +178,7 @@ class DeliverBatch(StageOperator):
         self.messages = messages
 
     def stage(self, call: StageCall) -> dict[str, Any]:
+        from kundresa.delivery import Halt
         from kundresa.runs.stages import deliver, run_channels
         from kundresa.store import BatchBusy
 
@@ -192,6 +194,7 @@ class DeliverBatch(StageOperator):
                 self.batch_number,
                 owner=worker_name(call.context),
                 account=sender_account(accounts[self.channel]),
+                may_go_on=NotPaused(call.context),
                 progress=_Counter(self.messages),
             )
         except BatchBusy as busy:
@@ -204,10 +207,25 @@ class DeliverBatch(StageOperator):
             f"{result.already_settled:,}",
             counts,
         )
-        if result.retry_at is not None:
+        if result.halted is Halt.RUN_STOPPED and result.retry_at is not None:
+            from kundresa.orchestration.triggers import RunGoesOn
+
+            log.info("The run is stopped; this goes on when it is resumed: kundresa resume %s", call.run_key)
+            self.defer(trigger=RunGoesOn(call.run_key, result.retry_at), method_name="resume")
+        if result.halted is Halt.PUT_OFF:
+            log.info("The DAG was paused; this goes on when it is unpaused")
+        elif result.halted is Halt.PACED:
+            log.info(
+                "Other workers use the pace of %s up; this goes on at %s",
+                accounts[self.channel],
+                result.retry_at,
+            )
+        elif result.retry_at is not None:
             log.info(
                 "Messages wait for their time, or to be tried again: this goes on at %s", result.retry_at
             )
+        if result.retry_at is not None:
+            # Of a paused DAG the scheduler starts no task: what is woken now goes on when it is unpaused.
             wait_until(self, result.retry_at)
         return {"newly_accepted": result.newly_accepted, "counts": counts}
 

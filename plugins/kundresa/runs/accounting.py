@@ -16,9 +16,11 @@ from kundresa.spec.vocabulary import CloseReason, MessageState, RunState, Verdic
 from kundresa.store import Run, Store, open_store
 
 Account = dict[str, Any]
-"""``{run_key, campaign, logical_at, state, close_reason, close_detail, channels, people}``, where
+"""``{run_key, campaign, logical_at, state, close_reason, close_detail, stopped_at,
+stop_detail, channels, people}``, where
 ``channels`` is ``{channel: {considered, sent, not_sent: {reason: lines}, sum, adds_up, decided_send}}``
-in lines of that channel, and ``people`` is ``{considered, reached}`` in persons."""
+in lines of that channel, and ``people`` is ``{considered, reached}`` in persons.
+``stopped_at`` is of a run that was stopped and never resumed."""
 
 
 class AccountDoesNotAddUp(Exception):
@@ -58,7 +60,7 @@ def reconcile_run(settings: Settings, run_key: str, *, clock: Clock = utc_now) -
 
     Raises:
         AccountDoesNotAddUp: naming what is missing, double or unexpected, per channel.
-        RunNotFinished: while messages are claimed or deferred.
+        RunNotFinished: while messages are claimed or deferred, or the run is stopped before its last message.
     """
     with open_store(settings.store_url) as store:
         run = store.runs.require(run_key)
@@ -67,6 +69,9 @@ def reconcile_run(settings: Settings, run_key: str, *, clock: Clock = utc_now) -
                 raise RunNotFinished(f"{run_key} is {run.state}: nobody has been decided yet. Clear decide.")
             return _save(settings, store, run, _empty_account(run))
         counts = warehouse.reconcile_counts(settings, run_key)
+        may_resume = run.state is not RunState.CLOSED and clock() <= run.valid_until
+        if run.stopped_at is not None and may_resume and (counts.missing or counts.pending):
+            raise RunNotFinished(f"{run_key} is stopped; `kundresa resume {run_key}` lets it go on")
         if counts.missing or counts.extra or counts.double:
             raise AccountDoesNotAddUp(
                 f"{run_key}: {counts.missing} decided but not in the ledger, {counts.extra} in the ledger "
@@ -115,6 +120,8 @@ def _head(run: Run) -> Account:
         "state": run.state.value,
         "close_reason": run.close_reason.value if run.close_reason else None,
         "close_detail": run.close_detail,
+        "stopped_at": run.stopped_at.isoformat() if run.stopped_at else None,
+        "stop_detail": run.stop_detail,
     }
 
 

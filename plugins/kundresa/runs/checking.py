@@ -63,8 +63,27 @@ def check_policies(settings: Settings) -> tuple[SpecProblem, ...]:
         return error.problems
     columns = warehouse.load_manifest(settings).columns("profiles")
     campaigns = campaign_names(settings.campaigns)
-    found = check_policy_references(policies, dags, columns=columns, campaigns=campaigns, relative_to=root)
+    found = check_policy_references(
+        policies,
+        dags,
+        columns=columns,
+        campaigns=campaigns,
+        accounts=sender_accounts(settings),
+        relative_to=root,
+    )
     return tuple(found)
+
+
+def sender_accounts(settings: Settings) -> frozenset[str] | None:
+    """The accounts that campaigns send through; None when a campaign cannot be read."""
+    try:
+        campaigns = [
+            load_campaign(settings.campaigns / name, relative_to=settings.project)
+            for name in campaign_names(settings.campaigns)
+        ]
+    except SpecError:
+        return None
+    return frozenset(part.account for campaign in campaigns for part in campaign.channels)
 
 
 def load_checked(settings: Settings, name: str) -> tuple[Campaign, dict[str, str]]:

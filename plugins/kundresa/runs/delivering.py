@@ -19,6 +19,7 @@ from kundresa.runs.waving import Gates, WaveWaits, gate_line
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign, Channel
 from kundresa.spec.frozen import thaw
+from kundresa.spec.pace import pace_rates
 from kundresa.spec.policies import load_policies
 from kundresa.spec.vocabulary import Consent, DeliveryReason, GateResult, RunState
 from kundresa.store import Run, RunNotChecked, Store, WaveGate, open_store
@@ -58,6 +59,7 @@ def deliver(
     owner: str,
     account: Account,
     clock: Clock = utc_now,
+    may_go_on: Callable[[], bool] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> delivery.BatchResult:
     """Deliver one batch, or what is left of it. Delivering it again sends nothing.
@@ -68,8 +70,9 @@ def deliver(
     Nothing leaves before the send time of its messages, outside the campaign's window or in quiet hours (as
     ``dags/policies.yaml`` has them now), whoever asks: the result then says when to ask again.
 
-    ``owner`` names this attempt; two workers never share one. ``progress`` is told how many messages
-    were settled in each window.
+    ``owner`` names this attempt; two workers never share one. ``may_go_on`` is asked before each window; a
+    run that was stopped, or a caller that says no, halts the delivery (``halted`` of the result).
+    ``progress`` is told how many messages were settled in each window.
 
     Raises:
         RunNotChecked: before the quality gate has passed.
@@ -152,6 +155,11 @@ def deliver(
             lease=timedelta(seconds=settings.lease_seconds),
             clock=clock,
             hours=None if is_seeds else send_hours,
+            may_go_on=may_go_on,
+            # A print file is one hand-over: there is nothing to pace in it.
+            pacing=None
+            if channel == "direct_mail"
+            else delivery.Pacing(part.account, pace_rates(policies.pacing.get(part.account))),
             progress=progress,
         )
 
@@ -161,13 +169,16 @@ def _held_by_wave(
 ) -> delivery.BatchResult | None:
     """What becomes of a batch whose wave may not leave: it waits, or is withheld for good.
 
-    None: it may leave, or it is for ``delivery`` to say why not (its time has not come, its run is closed,
-    its validity is over), or it is finished.
+    None: it may leave, or it is for ``delivery`` to say why not (its time has not come, its run is closed or
+    stopped, its validity is over), or it is finished.
     """
     now = clock()
     wave = gates.wave_of(batch.channel, batch.number)
     is_finished = store.batches.get(batch.run_key, batch.channel, batch.number).finished_at is not None
-    if wave is None or is_finished or store.runs.require(batch.run_key).state is not RunState.CHECKED:
+    run = store.runs.require(batch.run_key)
+    if wave is None or is_finished or run.state is not RunState.CHECKED:
+        return None
+    if run.stopped_at is not None and now <= batch.valid_until:
         return None
     if now > batch.valid_until:
         gate: WaveGate | WaveWaits | None = gates.stopped(wave)
@@ -207,7 +218,8 @@ def settle_overdue(settings: Settings, run_key: str, *, clock: Clock) -> int:
         run = store.runs.require(run_key)
         if clock() <= run.valid_until or run.decided_at is None or run.state is RunState.CLOSED:
             return 0
-        return _withhold(settings, store, run, DeliveryReason.RUN_EXPIRED, clock=clock)
+        reason = DeliveryReason.RUN_STOPPED if run.stopped_at else DeliveryReason.RUN_EXPIRED
+        return _withhold(settings, store, run, reason, clock=clock)
 
 
 def _withhold(settings: Settings, store: Store, run: Run, reason: DeliveryReason, *, clock: Clock) -> int:

@@ -89,6 +89,14 @@ def observed_rate(
     return None
 
 
+def within_pace(rate: Rate | None, account: str, per_second: float | None) -> Rate | None:
+    """The rate as the account's pace allows it (None: no pace). Of what nobody has sent yet, the pace is the
+    best that can be said."""
+    if per_second is None or (rate is not None and rate.per_second <= per_second):
+        return rate
+    return Rate(per_second, f"the pace of the account {account}, shared with other campaigns")
+
+
 def _sends_through(run: Run, channel: str, account: str) -> bool:
     try:
         spec, _ = thaw(run.spec_json)

@@ -35,8 +35,8 @@ def runs_ahead(
     """The scheduled runs after ``at``, within the policies' ``look_ahead``, that may go before one of these.
 
     They are of other campaigns, with a higher priority or one that differs by person. Of their limits only
-    the maximum size is kept: who has no place in a capacity or a warm-up today may have one then. One that cannot be
-    decided as its campaign stands is left out, and logged.
+    the maximum size is kept: who has no place in a capacity or a warm-up today may have one then. One that
+    cannot be decided as its campaign stands is left out, and logged.
 
     Args:
         runs: those that are to be decided at ``at``.

@@ -13,10 +13,19 @@ from kundresa import warehouse
 from kundresa.content import Links, Renderer, RenderError, compile_templates
 from kundresa.runs.checking import require_campaign
 from kundresa.runs.comparing import Comparison, compare, previous_runs
-from kundresa.runs.estimating import Cost, Duration, Rate, estimate_cost, estimate_durations, observed_rate
+from kundresa.runs.estimating import (
+    Cost,
+    Duration,
+    Rate,
+    estimate_cost,
+    estimate_durations,
+    observed_rate,
+    within_pace,
+)
 from kundresa.runs.looking_ahead import runs_ahead
 from kundresa.runs.opening import new_run
 from kundresa.runs.overlapping import Overlaps, find_overlaps
+from kundresa.runs.pacing import paces
 from kundresa.runs.power import ASSUMED_BASE_RATE, BaseRate, Comparability, comparisons
 from kundresa.runs.readiness import AudienceNotReady, SegmentNotPublished, require_ready
 from kundresa.runs.reservations import ledger_news
@@ -163,8 +172,14 @@ def plan_campaign(
                     ),
                 )
                 power = _power(spec, questions, earlier, moment, base_rate=base_rate, effect=effect)
+        paced = {line.account: line.per_second for line in paces(settings) if line.domain is None}
         rates: dict[str, Rate | None] = {
-            part.kind: observed_rate(store, earlier, part.kind, part.account, before=moment)
+            part.kind: within_pace(
+                observed_rate(store, earlier, part.kind, part.account, before=moment),
+                part.account,
+                # A print file is not paced.
+                None if part.kind == "direct_mail" else paced.get(part.account),
+            )
             for part in spec.channels
         }
     limit = spec.quality.max_change_percent

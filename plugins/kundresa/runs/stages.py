@@ -13,6 +13,7 @@ from kundresa.runs.gating import GateOutcome, check_run
 from kundresa.runs.maintaining import apply_retention
 from kundresa.runs.maintaining import cancel_run as _cancel_run
 from kundresa.runs.opening import Clock, OpenedRun, open_run, utc_now
+from kundresa.runs.stopping import resume_run, stop_run
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Channel
 from kundresa.spec.frozen import thaw
@@ -35,7 +36,9 @@ __all__ = [
     "reconcile_run",
     "record_run",
     "report_run",
+    "resume_run",
     "run_channels",
+    "stop_run",
 ]
 
 

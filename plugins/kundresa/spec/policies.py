@@ -14,6 +14,7 @@ from kundresa.spec.costs import Costs
 from kundresa.spec.explain import explain
 from kundresa.spec.fields import Age, HoldoutPercent, HostName, Line, Name, Recipient, Whole, misplaced
 from kundresa.spec.opening_hours import is_ever_permitted
+from kundresa.spec.pace import Pace
 from kundresa.spec.pressure import Cap
 from kundresa.spec.problems import SpecError, SpecProblem
 from kundresa.spec.send_time import QuietHours
@@ -105,6 +106,8 @@ class Policies(Spec):
     warm_ups: WarmUps = ()
     """Sending domains that receiving providers are to get to know step by step. What is over a day's limit
     is not sent, whatever its topic."""
+    pacing: Annotated[Mapping[Name, Pace], Field(max_length=1000)] = {}
+    """How fast messages may leave, by sender account. One that is not here is not slowed down."""
     costs: Costs | None = None
     """What messages cost, for budgets and plans. None: nobody knows."""
     webhook_hosts: Annotated[tuple[HostName, ...], Field(max_length=1000)] = ()

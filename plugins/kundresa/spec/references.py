@@ -69,15 +69,18 @@ def check_policy_references(
     *,
     columns: Collection[str],
     campaigns: Collection[str] = (),
+    accounts: Collection[str] | None = None,
     relative_to: Path | None = None,
 ) -> list[SpecProblem]:
-    """Every column in the policies that profiles do not have, and every campaign that there is not, at its
-    place in the file.
+    """Every column in the policies that profiles do not have, and every campaign and account that there is
+    not, at its place in the file.
 
     Args:
         dags: the folder that the policies were loaded from; their file is read again for the lines.
         columns: the names of the columns of ``profiles``.
         campaigns: the names of all campaigns.
+        accounts: the sender accounts that campaigns send through. None checks none, when a campaign cannot be
+            read: it may be the one that names it.
         relative_to: as for :func:`kundresa.spec.policies.load_policies`.
     """
     try:
@@ -97,6 +100,11 @@ def check_policy_references(
         for position, capacity in enumerate(policies.capacities)
         for number, name in enumerate(capacity.campaigns or ())
         if name not in campaigns
+    ]
+    problems += [
+        _unknown(source, ("pacing", name), "account", name, accounts)
+        for name in policies.pacing
+        if accounts is not None and name not in accounts
     ]
     return problems
 
@@ -155,6 +163,7 @@ _WHERE = {
     "rule set": "dags/policies.yaml",
     "column": "profiles",
     "campaign": "dags/campaigns",
+    "account": "dags/campaigns",
 }
 
 

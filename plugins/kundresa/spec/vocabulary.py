@@ -74,6 +74,7 @@ class DeliveryReason(StrEnum):
     QUALITY_GATE_FAILED = "quality_gate_failed"
     DUPLICATE_ROW = "duplicate_row"
     WAVE_STOPPED = "wave_stopped"
+    RUN_STOPPED = "run_stopped"
     # failed: we tried, or could not write the message
     RENDER_FAILED = "render_failed"
     ADDRESS_REFUSED = "address_refused"

@@ -53,6 +53,22 @@ class RunClosed(StoreError):
         self.reason = reason
 
 
+class RunStopped(StoreError):
+    """The run was stopped; nothing of it may leave until it is resumed."""
+
+    def __init__(self, run_key: str, since: datetime) -> None:
+        super().__init__(
+            f"{run_key} is stopped since {since:%Y-%m-%d %H:%M:%S}Z; nothing may leave before "
+            f"`kundresa resume {run_key}`"
+        )
+        self.run_key = run_key
+        self.since = since
+
+
+class PaceChanged(StoreError):
+    """The pace of an account is another than the claim was prepared under; ask for allowance again."""
+
+
 class BatchNotFound(StoreError):
     """No such batch was registered."""
 

@@ -27,10 +27,17 @@ from sqlalchemy import (
 from kundresa.spec.messages import Receipt
 from kundresa.spec.vocabulary import CloseReason, DeliveryReason, MessageState, RunState
 from kundresa.store.batches import hold
-from kundresa.store.errors import BatchConflict, RunClosed, RunNotChecked, RunNotFound
+from kundresa.store.errors import (
+    BatchConflict,
+    PaceChanged,
+    RunClosed,
+    RunNotChecked,
+    RunNotFound,
+    RunStopped,
+)
 from kundresa.store.ledger_reads import LedgerReads, in_batch
-from kundresa.store.records import Candidate, Lease, Untried
-from kundresa.store.tables import UtcDateTime, attempts, messages, runs
+from kundresa.store.records import Candidate, Lease, PaceVersion, Untried
+from kundresa.store.tables import UtcDateTime, attempts, messages, paces, runs
 
 _INTERRUPTED = "the worker ended between handing the message over and recording what became of it"
 
@@ -84,23 +91,26 @@ class Ledger(LedgerReads):
         now: datetime,
         resend_unknown: bool = False,
         untried: Sequence[Untried] = (),
+        pace: PaceVersion | None = None,
     ) -> dict[str, int]:
         """Record, before anything leaves, that these messages are about to.
 
         Claimed are those without a line, the deferred ones, and with ``resend_unknown`` the unknown
         ones. Others have come to their end, and are left alone. ``untried`` are settled along with it.
+        With ``pace`` nothing is claimed when the account's pace is another by now.
 
         Returns:
             The claimed ones: message_id → number of the attempt, from 1. Send these and no others.
 
         Raises:
             LeaseLost: when another worker has the batch; nothing is claimed.
-            RunNotChecked, RunClosed: when the run does not allow it; nothing is claimed.
+            RunNotChecked, RunClosed, RunStopped: when the run does not allow it; nothing is claimed.
+            PaceChanged: as ``pace`` says.
             BatchConflict: when a message is in the ledger under another batch.
         """
         with self._database.write() as connection:
             hold(connection, lease, now)
-            _require_checked(connection, lease.run_key)
+            _require_checked(connection, lease.run_key, pace)
             known = _known(connection, lease, [each.message_id for each in candidates])
             claimable = {MessageState.DEFERRED} | ({MessageState.UNKNOWN} if resend_unknown else set())
             new = [each for each in candidates if each.message_id not in known]
@@ -168,7 +178,7 @@ class Ledger(LedgerReads):
         """Ask what ``claim`` will ask, before anything is prepared.
 
         Raises:
-            RunNotFound, RunNotChecked, RunClosed: when nothing of the run may leave.
+            RunNotFound, RunNotChecked, RunClosed, RunStopped: when nothing of the run may leave.
         """
         with self._database.read() as connection:
             _require_checked(connection, run_key)
@@ -226,8 +236,13 @@ class Ledger(LedgerReads):
             return _settle_untried(connection, lease, untried, now)
 
 
-def _require_checked(connection: Connection, run_key: str) -> None:
-    query = select(runs.c.state, runs.c.close_reason).where(runs.c.run_key == run_key)
+def _require_checked(connection: Connection, run_key: str, pace: PaceVersion | None = None) -> None:
+    columns: list[Any] = [runs.c.state, runs.c.close_reason, runs.c.stopped_at]
+    if pace is not None:
+        # In the same query: most accounts have no pace, and to ask for it must not cost them a statement.
+        changed = select(func.max(paces.c.changed_at)).where(paces.c.account == pace.account)
+        columns.append(changed.scalar_subquery().label("pace_changed_at"))
+    query = select(*columns).where(runs.c.run_key == run_key)
     row = connection.execute(query).first()
     if row is None:
         raise RunNotFound(run_key)
@@ -236,6 +251,10 @@ def _require_checked(connection: Connection, run_key: str) -> None:
         raise RunClosed(run_key, CloseReason(row.close_reason))
     if state is not RunState.CHECKED:
         raise RunNotChecked(run_key, state)
+    if row.stopped_at is not None:
+        raise RunStopped(run_key, row.stopped_at)
+    if pace is not None and row.pace_changed_at != pace.changed_at:
+        raise PaceChanged(f"the pace of {pace.account} was changed")
 
 
 def _known(connection: Connection, lease: Lease, ids: Sequence[str]) -> dict[str, tuple[MessageState, int]]:

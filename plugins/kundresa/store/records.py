@@ -46,6 +46,9 @@ class Run:
     close_detail: str | None = None
     account: Mapping[str, Any] | None = None
     """As ``runs.reconcile`` saved it."""
+    stopped_at: datetime | None = None
+    """Since when nothing of it is claimed, until it is resumed. None while it goes on."""
+    stop_detail: str | None = None
     spec_differs: bool = False
     """Set only by ``open``: another spec was offered than the one that was frozen; it was not taken."""
 
@@ -97,6 +100,15 @@ class Candidate:
     message_id: str
     profile_id: str
     variant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaceVersion:
+    """The pace that a claim was prepared under: of which account, and when it was last changed; None when it
+    never was. See :meth:`kundresa.store.paces.Paces.take`."""
+
+    account: str
+    changed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,46 @@ class Runs:
                 account_json=_account_json(run.account if account is None else account),
             )
 
+    def stop(self, run_key: str, *, at: datetime, detail: str | None = None) -> Run:
+        """Let nothing of the run be claimed until it is resumed; a no-op when it is stopped already.
+
+        A worker in the middle of a batch settles the window in its hand. The state stays what it is: a
+        stopped run may be decided and checked.
+
+        Raises:
+            RunNotFound: when it was never opened.
+            IllegalTransition: when it is closed.
+        """
+        with self._database.write() as connection:
+            run = _require(connection, run_key, lock=True)
+            if run.state is RunState.CLOSED:
+                raise IllegalTransition(run_key, run.state, "stopped")
+            if run.stopped_at is not None:
+                return run
+            return _set(connection, run_key, stopped_at=at, stop_detail=detail)
+
+    def resume(self, run_key: str, *, at: datetime) -> Run:
+        """Let a stopped run go on; a no-op when it is not stopped.
+
+        Raises:
+            RunNotFound: when it was never opened.
+            IllegalTransition: when it is closed, or its validity is over: nothing could leave any more, and
+                what has not left is accounted for as stopped.
+        """
+        with self._database.write() as connection:
+            run = _require(connection, run_key, lock=True)
+            if run.state is RunState.CLOSED:
+                raise IllegalTransition(run_key, run.state, "resumed")
+            if run.stopped_at is None:
+                return run
+            if at > run.valid_until:
+                raise IllegalTransition(
+                    run_key,
+                    run.state,
+                    f"resumed after the end of its validity, {run.valid_until:%Y-%m-%d %H:%M}Z",
+                )
+            return _set(connection, run_key, stopped_at=None, stop_detail=None)
+
     def save_account(self, run_key: str, account: Mapping[str, Any]) -> Run:
         """Keep the run's account, in place of an earlier one.
 

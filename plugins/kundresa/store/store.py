@@ -14,6 +14,7 @@ from kundresa.store.ledger import Ledger
 from kundresa.store.migrate import migrate as migrate_tables
 from kundresa.store.migrate import require_current
 from kundresa.store.opt_outs import OptOuts
+from kundresa.store.paces import Paces
 from kundresa.store.retention import Retention
 from kundresa.store.runs import Runs
 from kundresa.store.suppressions import Suppressions
@@ -38,6 +39,7 @@ class Store:
         self.retention = Retention(database)
         self.throughput = Throughput(database)
         self.wave_gates = WaveGates(database)
+        self.paces = Paces(database)
 
     def close(self) -> None:
         """Close all connections."""

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -73,6 +74,9 @@ runs = Table(
     Column("close_reason", String),
     Column("close_detail", Text),
     Column("account_json", Text),
+    # Beside the state, not one of its values: a run is stopped and goes on wherever it stands.
+    Column("stopped_at", UtcDateTime),
+    Column("stop_detail", Text),
     Index(None, "campaign", "logical_at"),
 )
 
@@ -158,6 +162,19 @@ wave_gates = Table(
     Column("unsubscribed", Integer, nullable=False),
     Column("detail", Text, nullable=False),
     Column("looked_at", UtcDateTime, nullable=False),
+)
+
+# A row for each account, and each receiving domain of it, that has a pace in the policies or was given one by
+# a command. Few rows, each written once per window of all workers that send through the account.
+paces = Table(
+    "paces",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("domain", String, primary_key=True),
+    Column("per_second", Float),
+    Column("changed_at", UtcDateTime),
+    Column("free_at", UtcDateTime),
+    Column("doubted_at", UtcDateTime),
 )
 
 opt_outs = Table(

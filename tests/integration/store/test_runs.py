@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from kundresa.spec.vocabulary import CloseReason, RunState, Trigger
-from kundresa.store import IllegalTransition, NewRun, RunNotFound, Store
+from kundresa.spec.messages import Receipt
+from kundresa.spec.vocabulary import CloseReason, MessageState, RunState, Trigger
+from kundresa.store import IllegalTransition, NewRun, RunNotFound, RunStopped, Store
 
 MakeRun = Callable[..., NewRun]
 
@@ -173,3 +174,39 @@ def test_runs_are_listed_latest_first(store: Store, new_run: MakeRun, now: datet
     ]
     assert [run.run_key for run in store.runs.list(state=RunState.CLOSED)] == ["winback--1"]
     assert len(store.runs.list()) == 5
+
+
+def test_a_stopped_run_claims_nothing_until_it_is_resumed(store, checked, take, people, now):
+    run_key = checked()
+    lease = take(run_key)
+    store.ledger.claim(lease, people(1), now=now)
+    stopped = store.runs.stop(run_key, at=now, detail="wrong link")
+    assert (stopped.state, stopped.stopped_at, stopped.stop_detail) == (RunState.CHECKED, now, "wrong link")
+    assert store.runs.stop(run_key, at=now + timedelta(hours=1), detail="me too") == stopped
+    for ask in (
+        lambda: store.ledger.claim(lease, people(2, start=1), now=now),
+        lambda: store.ledger.require_deliverable(run_key),
+    ):
+        with pytest.raises(RunStopped, match=f"kundresa resume {run_key}"):
+            ask()
+    # What was claimed before is settled all the same.
+    store.ledger.settle(lease, [Receipt(people(1)[0].message_id, MessageState.ACCEPTED)], now=now)
+    resumed = store.runs.resume(run_key, at=now)
+    assert (resumed.stopped_at, resumed.stop_detail) == (None, None)
+    assert store.runs.resume(run_key, at=now) == resumed
+    assert len(store.ledger.claim(lease, people(2, start=1), now=now)) == 2
+
+
+def test_only_a_run_that_may_go_on_is_stopped_or_resumed(store, new_run, checked, now):
+    run = store.runs.open(new_run("early--1"))
+    assert store.runs.stop("early--1", at=now).state is RunState.OPEN
+    store.runs.mark_decided(["early--1"], at=now)
+    assert store.runs.mark_checked("early--1").stopped_at == now, "deciding goes on; nothing leaves"
+    with pytest.raises(IllegalTransition, match="after the end of its validity"):
+        store.runs.resume("early--1", at=run.valid_until + timedelta(seconds=1))
+    store.runs.close("early--1", CloseReason.CANCELLED, at=now)
+    for change in (store.runs.stop, store.runs.resume):
+        with pytest.raises(IllegalTransition):
+            change("early--1", at=now)
+        with pytest.raises(RunNotFound):
+            change("nobody--1", at=now)

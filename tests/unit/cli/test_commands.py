@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -15,9 +17,12 @@ from kundresa.cli.output import Exit, account_rows
 from kundresa.quality import GateFailed
 from kundresa.runs.accounting import RunNotFinished
 from kundresa.runs.checking import CampaignNotFound
+from kundresa.runs.pacing import AccountNotFound
 from kundresa.settings import SettingsError
 from kundresa.spec.vocabulary import Trigger
 from kundresa.store import NewRun, RunNotFound, StoreUnavailable, open_store
+
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +172,72 @@ def test_account_rows_name_what_does_not_add_up():
         ("email", "  = sum, adds up", 3),
     ]
     assert rows[-1] == ("sms", "  = sum, DOES NOT ADD UP", 3)
+
+
+def test_a_run_is_stopped_shown_and_resumed(app, tmp_path, monkeypatch):
+    monkeypatch.setenv("KUNDRESA_HOME", str(tmp_path))
+    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
+    monkeypatch.setenv("KUNDRESA_STORE_URL", url)
+    now = datetime.now(tz=UTC)
+    key = "winback--20261123T090000Z"
+
+    def call(*words, code=0):
+        result = CliRunner().invoke(app, list(words), env={"COLUMNS": "200"})
+        assert result.exit_code == code, result.output
+        return result.output
+
+    with open_store(url) as store:
+        until = now + timedelta(hours=1)
+        store.runs.open(NewRun(key, "winback", now, Trigger.MANUAL, "{}", "0" * 64, now, until))
+        store.runs.mark_decided([key], at=now)
+        store.batches.register(key, "email", 1, 25)
+    assert "was not stopped" in call("resume", key)
+    assert f"kundresa resume {key}" in call("stop", key, "--reason", "the [page] is down")
+    assert "decided, stopped" in call("status")
+    [told] = json.loads(call("status", "--json"))
+    assert told["stop_detail"] == "the [page] is down"
+    waiting = call("account", key, code=Exit.BUSY)
+    assert "the [page] is down. 0 sent, 25 wait until" in waiting
+    assert f"kundresa run winback --logical-date {now.isoformat()}" in call("resume", key)
+    assert "stopped" not in call("status")
+
+
+def test_a_pace_is_set_shown_and_cleared_where_people_look_for_it(app, tmp_path, monkeypatch):
+    monkeypatch.setenv("KUNDRESA_HOME", str(tmp_path))
+    monkeypatch.setenv("KUNDRESA_STORE_URL", f"sqlite:///{tmp_path / 'store.sqlite'}")
+    monkeypatch.setenv("KUNDRESA_PROJECT", str(tmp_path))
+    campaign = tmp_path / "dags" / "campaigns" / "winback"
+    shutil.copytree(CHECKOUT / "dags" / "campaigns" / "winback", campaign)
+    policies = tmp_path / "dags" / "policies.yaml"
+    policies.write_text("pacing: {newsletter: {per_second: 50, domains: {gmail.com: 20}}}\n")
+
+    def call(*words, code=0):
+        result = CliRunner().invoke(app, ["pace", *words], env={"COLUMNS": "200"})
+        assert result.exit_code == code, result.output
+        return result
+
+    def lines(*words):
+        told = json.loads(call(*words, "--json").output)
+        return [(each["domain"], each["per_second"], each["in_policies"]) for each in told]
+
+    assert lines() == [(None, 50, 50), ("gmail.com", 20, 20)]
+    assert lines("newsletter", "--per-second", "5", "--domain", "Web.de") == [
+        (None, 50, 50), ("gmail.com", 20, 20), ("web.de", 5, None),
+    ]  # fmt: skip
+    assert lines("newsletter", "--per-second", "10")[0] == (None, 10, 50)
+    assert "kundresa pace, 20" in call().output
+    assert lines("newsletter", "--clear")[0] == (None, 50, 50)
+    assert lines("newsletter", "--clear", "--domain", "web.de") == [(None, 50, 50), ("gmail.com", 20, 20)]
+    assert "No pace for texts" in call("texts").output
+    missing = call("newsleter", "--per-second", "5", code=1).exception
+    assert isinstance(missing, AccountNotFound)
+    assert "newsletter" in str(missing)
+    assert command.exit_code(missing) is Exit.NOT_FOUND
+    for words in (
+        ["--per-second", "5"],
+        ["newsletter", "--per-second", "0"],
+        ["newsletter", "--domain", "gmail.com"],
+        ["newsletter", "--domain", "a@gmail.com", "--clear"],
+        ["newsletter", "--per-second", "5", "--clear"],
+    ):
+        call(*words, code=Exit.USAGE)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.module_loading import import_string
 
 from kundresa.delivery import BatchResult
-from kundresa.orchestration import operators
+from kundresa.orchestration import operators, triggers
 from kundresa.orchestration.operators import DeliverBatch, StageCall, _Counter, final_failures, worker_name
+from kundresa.orchestration.pausing import NotPaused
+from kundresa.orchestration.triggers import RunGoesOn
 from kundresa.runs import stages
 from kundresa.settings import SettingsError
+from kundresa.spec.vocabulary import CloseReason, Trigger
+from kundresa.store import NewRun, open_store
 
 
 def test_progress_is_a_line_per_tenth(caplog: pytest.LogCaptureFixture) -> None:
@@ -64,3 +74,59 @@ def test_a_batch_whose_time_has_not_come_gives_its_slot_back_until_then(
         task.stage(StageCall(None, run, context))  # type: ignore[arg-type]
     assert deferred.value.trigger.moment == moment
     assert deferred.value.method_name == "resume"
+
+
+def test_a_pause_while_the_task_runs_is_noticed_once_and_asked_for_seldom() -> None:
+    now, asked, paused = [0.0], [], [False]
+
+    def get_dag(dag_id: str) -> SimpleNamespace:
+        asked.append((now[0], dag_id))
+        return SimpleNamespace(is_paused=paused[0])
+
+    context: Any = {"ti": SimpleNamespace(dag_id="campaign_winback", get_dag=get_dag)}
+    may_go_on = NotPaused(context, monotonic=lambda: now[0])
+    for now[0] in (0.0, 1.0, 1.9, 2.0, 3.9):
+        assert may_go_on()
+    assert asked == [(0.0, "campaign_winback"), (2.0, "campaign_winback")]
+    paused[0] = True
+    now[0] = 4.0
+    assert not may_go_on()
+    paused[0] = False
+    now[0] = 100.0
+    assert not may_go_on(), "what was put off once is not taken up again half-way"
+
+    paused[0] = True
+    of_a_paused_dag = NotPaused(context, monotonic=lambda: now[0])
+    for now[0] in (200.0, 300.0):
+        assert of_a_paused_dag(), "`airflow dags test` runs what is paused"
+
+
+def test_what_waits_for_a_stopped_run_fires_when_it_is_resumed_closed_or_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triggers, "LOOK_SECONDS", 0.02)
+    monkeypatch.setenv("KUNDRESA_STORE_URL", f"sqlite:///{tmp_path / 'store.sqlite'}")
+    now = datetime.now(tz=UTC)
+    until = now + timedelta(hours=1)
+
+    async def fires_after(change: Callable[[], object], run_key: str, until: datetime) -> bool:
+        """Whether it fires, and did not before the change."""
+        kwargs = RunGoesOn(run_key, until).serialize()[1]
+        waiting = asyncio.ensure_future(anext(RunGoesOn(**kwargs).run()))
+        await asyncio.sleep(0.2)
+        early = waiting.done()
+        change()
+        await asyncio.wait_for(waiting, 5)
+        return not early
+
+    with open_store(f"sqlite:///{tmp_path / 'store.sqlite'}") as store:
+        for key in ("resumed--1", "closed--1"):
+            store.runs.open(NewRun(key, "winback", now, Trigger.MANUAL, "{}", "0" * 64, now, until))
+            store.runs.stop(key, at=now)
+        resume = partial(store.runs.resume, "resumed--1", at=now)
+        close = partial(store.runs.close, "closed--1", CloseReason.CANCELLED, at=now)
+        assert asyncio.run(fires_after(resume, "resumed--1", until))
+        assert not asyncio.run(fires_after(int, "closed--1", now)), "its validity is over"
+        assert asyncio.run(fires_after(close, "closed--1", until))
+    path, _ = RunGoesOn("resumed--1", until).serialize()
+    assert import_string(path) is RunGoesOn

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kundresa.runs.estimating import Rate, estimate_cost, estimate_durations
+from kundresa.runs.estimating import Rate, estimate_cost, estimate_durations, within_pace
 from kundresa.runs.waterfall import Waterfall
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.costs import Costs
@@ -75,3 +75,13 @@ def test_without_an_earlier_run_it_is_unknown():
         ("sms", None, None, None),
     ]
     assert all(each.basis.startswith("unknown") for each in found)
+
+
+def test_nobody_is_faster_than_the_pace_of_the_account():
+    seen = Rate(40.0, "seen")
+    assert within_pace(seen, "newsletter", None) == within_pace(seen, "newsletter", 40.0) == seen
+    assert within_pace(None, "newsletter", None) is None
+    for rate in (seen, None):
+        slower = within_pace(rate, "newsletter", 5.0)
+        assert slower is not None
+        assert (slower.per_second, "the pace of the account newsletter" in slower.basis) == (5.0, True)

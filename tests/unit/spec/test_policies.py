@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kundresa.spec.costs import micros
+from kundresa.spec.pace import pace_rates
 from kundresa.spec.policies import Policies, allow_list, exempt_topics, load_policies
 from kundresa.spec.problems import SpecError, SpecProblem
 from kundresa.spec.vocabulary import Consent
@@ -35,6 +36,7 @@ quiet_hours:
 global_holdout: {percent: 2.5, rotates: month}
 allow_list: [Anna@Shop.Example, "@shop.example", "+46701234567"]
 costs: {currency: EUR, per_message: {email: 0.0005, sms: 0.04}}
+pacing: {newsletter: {per_second: 50, domains: {gmail.com: 0.5}}, texts: {per_second: 2.5}}
 capacities:
   - {name: gateway, max: 20000, period: day, time_zone: Europe/Stockholm, channels: [sms]}
   - {name: desk, dates: [{first: 2026-11-23, last: 2026-11-27, max: 500}], campaigns: [winback]}
@@ -160,3 +162,13 @@ def problems_of(folder: Path) -> tuple[SpecProblem, ...]:
     except SpecError as error:
         return error.problems
     return ()
+
+
+def test_paces_are_by_account_and_domain(tmp_path):
+    (tmp_path / "policies.yaml").write_text(FULL)
+    pacing = load_policies(tmp_path).pacing
+    assert {account: pace_rates(pace) for account, pace in pacing.items()} == {
+        "newsletter": {"": 50, "gmail.com": 0.5},
+        "texts": {"": 2.5},
+    }
+    assert pace_rates(Policies().pacing.get("newsletter")) == {}

@@ -123,6 +123,24 @@ capacities:
     )
 
 
+def test_whose_pace_it_is_is_an_account_that_a_campaign_sends_through(tmp_path):
+    (tmp_path / "policies.yaml").write_text(
+        "pacing:\n  texts: {per_second: 5}\n  newsleter: {per_second: 50}\n"
+    )
+    policies = load_policies(tmp_path)
+
+    def check(accounts):
+        return check_policy_references(
+            policies, tmp_path, columns={}, accounts=accounts, relative_to=tmp_path
+        )
+
+    [problem] = check({"newsletter", "texts"})
+    assert str(problem) == (
+        "policies.yaml:3: pacing.newsleter: there is no account 'newsleter'; did you mean 'newsletter'?"
+    )
+    assert check(None) == [], "a campaign that cannot be read may be the one that names it"
+
+
 def test_without_a_file_policies_name_nothing(tmp_path):
     assert check_policy_references(load_policies(tmp_path), tmp_path, columns={}) == []
 

@@ -37,6 +37,8 @@ class RunPage:
     state: str
     close_reason: str | None
     close_detail: str | None
+    stopped_at: datetime | None
+    stop_detail: str | None
     opened_at: datetime
     closed_at: datetime | None
     is_reconciled: bool
@@ -86,6 +88,8 @@ def _page_of(run: Any) -> RunPage:
         state=str(run.state),
         close_reason=str(run.close_reason) if run.close_reason else None,
         close_detail=run.close_detail,
+        stopped_at=run.stopped_at.astimezone(UTC) if run.stopped_at else None,
+        stop_detail=run.stop_detail,
         opened_at=run.opened_at.astimezone(UTC),
         closed_at=run.closed_at.astimezone(UTC) if run.closed_at else None,
         is_reconciled=run.account is not None,

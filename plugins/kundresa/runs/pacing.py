@@ -1,0 +1,70 @@
+"""The paces of sender accounts: what holds, and changing it while messages leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from kundresa.runs.checking import sender_accounts
+from kundresa.runs.opening import Clock, utc_now
+from kundresa.settings import Settings
+from kundresa.spec.pace import WHOLE_ACCOUNT, pace_rates
+from kundresa.spec.policies import load_policies
+from kundresa.store import open_store
+
+
+class AccountNotFound(Exception):
+    """No campaign sends through such an account."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaceLine:
+    """What holds for an account, or for one receiving domain of it (None: all together)."""
+
+    account: str
+    domain: str | None
+    per_second: float
+    set_at: datetime | None
+    """When it was set by a command; None when it stands in the policies."""
+    in_policies: float | None
+    """What holds without the command; None: no limit."""
+
+
+def set_pace(
+    settings: Settings, account: str, domain: str | None, per_second: float | None, *, clock: Clock = utc_now
+) -> None:
+    """Change a pace, from the next window of every worker on. None: as the policies have it.
+
+    Raises:
+        AccountNotFound: naming those that there are.
+    """
+    known = sender_accounts(settings)
+    if per_second is not None and known is not None and account not in known:
+        there = ", ".join(sorted(known)) or "none"
+        raise AccountNotFound(f"no campaign sends through an account {account!r}; there are: {there}")
+    with open_store(settings.store_url) as store:
+        store.paces.set(account, domain or WHOLE_ACCOUNT, per_second, now=clock())
+
+
+def paces(settings: Settings, account: str | None = None) -> list[PaceLine]:
+    """All paces that hold, or those of one account, by account and domain.
+
+    Raises:
+        SpecError: when the policies cannot be read.
+    """
+    policies = load_policies(settings.project / "dags", relative_to=settings.project)
+    written = {
+        (name, domain): rate
+        for name, pace in policies.pacing.items()
+        for domain, rate in pace_rates(pace).items()
+    }
+    with open_store(settings.store_url) as store:
+        given = {(row.account, row.domain): row for row in store.paces.all() if row.per_second is not None}
+    lines = []
+    for key in sorted({*written, *given}):
+        row = given.get(key)
+        per_second = written.get(key) if row is None else row.per_second
+        if per_second is not None and account in (None, key[0]):
+            set_at = None if row is None else row.changed_at
+            lines.append(PaceLine(key[0], key[1] or None, per_second, set_at, written.get(key)))
+    return lines
