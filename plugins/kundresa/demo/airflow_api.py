@@ -86,10 +86,6 @@ class AirflowApi:
 
     # -- runs
 
-    def pause(self, dag_id: str) -> None:
-        """Start no task of a DAG any more; those that run go on."""
-        self._call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": True})
-
     def trigger(
         self,
         dag_id: str,

@@ -1,4 +1,4 @@
-"""Stopping a run for a while. See ADR-003."""
+"""Stopping a run for a while. See ADR-004."""
 
 from __future__ import annotations
 
