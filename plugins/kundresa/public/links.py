@@ -94,8 +94,10 @@ class MessageLinks:
         try:
             email = render_mirror(self._service.settings, self._service.store, message_id)
             return Response(email.html, media_type="text/html", headers=MIRROR_HEADERS)
-        except (MessageGone, RenderError) as error:
-            log.info("no page for message %s: %s", message_id, error)
+        except MessageGone as error:
+            log.info("no page: %s", error)
+        except RenderError as error:
+            log.warning("the mirror of message %s: %s", message_id, error)
         line = self._service.store.ledger.lines([message_id]).get(message_id)
         person = self._service.people.person(line.profile_id) if line else None
         accepted = request.headers.get("accept-language", "")
