@@ -29,19 +29,30 @@ def insert_rows(
 
 
 def put_rows(
-    database: Database, connection: Connection, table: Table, columns: Sequence[str], rows: Rows
+    database: Database,
+    connection: Connection,
+    table: Table,
+    columns: Sequence[str],
+    rows: Rows,
+    *,
+    newest: str | None = None,
 ) -> None:
-    """Insert rows, or put them in the place of those with the same primary key. No key may be twice."""
+    """Insert rows, or put them in the place of those with the same primary key. No key may be twice.
+
+    Args:
+        newest: a column; a row that has more there than the new one stays.
+    """
     keys = [each.name for each in table.primary_key]
     others = [name for name in columns if name not in keys]
     sets = ", ".join(f"{name} = excluded.{name}" for name in others)
+    older = f" where {table.name}.{newest} <= excluded.{newest}" if newest else ""
     _run(
         database,
         connection,
         table,
         tuple(columns),
         rows,
-        ending=f" on conflict ({', '.join(keys)}) do update set {sets}",
+        ending=f" on conflict ({', '.join(keys)}) do update set {sets}{older}",
     )
 
 

@@ -182,7 +182,7 @@ class Journeys:
     def _beside(self, connection: Connection, journey: str, advance: Advance, at: datetime) -> None:
         traits = [(*key, value, journey, set_at) for key, (value, set_at) in advance.traits.items()]
         columns = ("profile_id", "trait", "value_json", "journey", "set_at")
-        put_rows(self._database, connection, journey_traits, columns, traits)
+        put_rows(self._database, connection, journey_traits, columns, traits, newest="set_at")
         if advance.jumps:
             take_turns(self._database, connection)
             rows = [{name: getattr(each, name) for name in _EVENT} for each in advance.jumps]
