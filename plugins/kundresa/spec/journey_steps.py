@@ -37,6 +37,7 @@ REASONS = tuple(
         (
             *(
                 DecisionReason.CONTACT_POINT_MISSING.value,
+                DecisionReason.ADDRESS_INVALID.value,
                 DecisionReason.NOT_ON_ALLOW_LIST.value,
                 DecisionReason.SUPPRESSED.value,
                 DecisionReason.CONSENT_DENIED.value,
@@ -190,6 +191,7 @@ Outcome = Literal[
     "delayed",
     "not_sent",
     "contact_point_missing",
+    "address_invalid",
     "not_on_allow_list",
     "suppressed",
     "consent_denied",

@@ -1,5 +1,6 @@
 """The operational store: runs, the ledger, and the opt-outs and suppressions that must hold now."""
 
+from kundresa.store.answers import LatestAnswers
 from kundresa.store.errors import (
     BatchBusy,
     BatchConflict,
@@ -76,6 +77,7 @@ __all__ = [
     "JourneyRow",
     "JourneyStopped",
     "JourneyVersion",
+    "LatestAnswers",
     "Lease",
     "LeaseLost",
     "LedgerCount",

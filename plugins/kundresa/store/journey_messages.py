@@ -109,6 +109,24 @@ class JourneyMessages:
                     made.append((run_key, channel, number))
         return made
 
+    def suppose(self, outcomes: Sequence[tuple[str, str | None]]) -> None:
+        """In a plan's own store: say at once what becomes of open messages, as of when they were reached.
+
+        Args:
+            outcomes: message_id, and why it is not sent; None for one that is.
+        """
+        known = (
+            update(table)
+            .where(table.c.message_id == bindparam("id"), table.c.state == OPEN)
+            .values(
+                state=KNOWN, outcome=bindparam("what"), reason=bindparam("why"), settled_at=table.c.reached_at
+            )
+        )
+        if outcomes:
+            rows = [{"id": key, "what": NOT_SENT if why else SENT, "why": why} for key, why in outcomes]
+            with self._database.write() as connection:
+                connection.execute(known, rows)
+
     def unfinished(self, run_keys: Collection[str]) -> list[tuple[str, str, int]]:
         """The batches of these runs that are not delivered to their end, in order."""
         query = (
@@ -135,7 +153,7 @@ class JourneyMessages:
         """Every message of one person in a journey, in the order in which they came to them."""
         query = select(table).where(table.c.profile_id == profile_id, table.c.journey == journey)
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(table.c.reached_at, table.c.message_id)).all()
+            rows = connection.execute(query.order_by(table.c.reached_at, table.c.entry, table.c.move)).all()
         return (_message(row) for row in rows)
 
     def collect(self, journey: str, *, is_unknown_final: bool, limit: int) -> int:

@@ -1,4 +1,4 @@
-"""Journeys: versions, positions, moves, messages, and the traits that they set.
+"""Journeys: versions, positions, moves, messages, and the traits they set; opt-outs found by address.
 
 The columns are written out: a migration must do the same next year, whatever ``journey_tables.py`` says then.
 """
@@ -122,6 +122,7 @@ def upgrade() -> None:
         _instant("set_at"),
         sa.PrimaryKeyConstraint("profile_id", "trait", name="pk_journey_traits"),
     )
+    op.create_index("ix_opt_outs_channel_address", "opt_outs", ["channel", "address"])
 
 
 def _messages() -> None:
@@ -165,5 +166,6 @@ def _messages() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_opt_outs_channel_address", "opt_outs")
     for table in _TABLES:
         op.drop_table(table)
