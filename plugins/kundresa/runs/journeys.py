@@ -235,7 +235,7 @@ def has_work(settings: Settings, name: str, now: datetime) -> bool:
         if store.inbox.after(row.event_position, 1, types):
             return True
         keys = [key for each in versions.all() for key in each.run_keys.values()]
-        return bool(store.journey_messages.unfinished(keys))
+        return store.journey_messages.may_deliver(keys, now)
 
 
 def _versions(store: Store, name: str) -> Versions:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Row, bindparam, func, select, update
+from sqlalchemy import BindParameter, Row, bindparam, exists, func, select, update
 
 from kundresa.spec.journey_steps import DELAYED, NOT_SENT, SENT
 from kundresa.spec.vocabulary import MessageState
@@ -136,6 +136,22 @@ class JourneyMessages:
         )
         with self._database.read() as connection:
             return [(row.run_key, row.channel, row.batch_number) for row in connection.execute(query)]
+
+    def may_deliver(self, run_keys: Collection[str], now: datetime) -> bool:
+        """Whether a batch of these runs is worth a look now: one that is not finished, and of which no
+        message waits for a later retry."""
+        waits = exists().where(
+            messages.c.run_key == batches.c.run_key,
+            messages.c.channel == batches.c.channel,
+            messages.c.batch_number == batches.c.batch_number,
+            messages.c.state == MessageState.DEFERRED.value,
+            messages.c.retry_at > now,
+        )
+        query = select(batches.c.batch_number).where(
+            batches.c.run_key.in_(sorted(run_keys)), batches.c.finished_at.is_(None), ~waits
+        )
+        with self._database.read() as connection:
+            return connection.execute(query.limit(1)).first() is not None
 
     def batch(self, run_key: str, number: int) -> list[JourneyMessage]:
         """The messages of one batch, always in the same order."""

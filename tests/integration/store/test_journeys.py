@@ -187,6 +187,7 @@ def test_a_message_goes_its_way_to_its_outcome(
     assert [each.message_id for each in store.journey_messages.open("cart", later, 10)] == ["m2"]
     assert [each.row_json for each in store.journey_messages.batch(RUN, 1)] == ['{"x": 1}', "{}"]
     assert store.journey_messages.unfinished([RUN]) == made
+    assert store.journey_messages.may_deliver([RUN], NOW)
 
     lease = store.batches.lease(RUN, "email", 1, owner="anna", seconds=60, now=NOW)
     store.ledger.claim(lease, [Candidate("m3", "p1"), Candidate("m4", "p1")], now=NOW)
@@ -198,6 +199,7 @@ def test_a_message_goes_its_way_to_its_outcome(
     store.ledger.settle(lease, receipts, now=later)
     store.batches.finish(lease, at=later)
     assert store.journey_messages.unfinished([RUN]) == []
+    assert not store.journey_messages.may_deliver([RUN], later)
     assert store.journey_messages.collect("cart", is_unknown_final=True, limit=10) == 2
     known = {each.message_id: each for each in store.journey_messages.known("cart", 10)}
     assert {key: (each.outcome, each.reason, each.at) for key, each in known.items()} == {
