@@ -7,9 +7,12 @@ third of them let somebody in, a third let somebody go on, a third are about oth
 
 from __future__ import annotations
 
+import itertools
 import json
+import multiprocessing
 import random
 import sqlite3
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,6 +31,7 @@ from kundresa.warehouse.published_people import MARTS
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 EVENTS = 120_000
 DUE = 10_000
+RATE, SECONDS = 5_000, 30
 JOURNEY = Journey.model_validate(
     {
         "name": "cart",
@@ -124,9 +128,9 @@ def _fill(store: Store, inside: int, due: int) -> None:
         store.journeys.commit("cart", row.generation, Advance(0, "", positions=positions), at=NOW)
 
 
-def _events(inside: int, people: int, source: str) -> Iterator[NewEvent]:
+def _events(inside: int, people: int, source: str, count: int = EVENTS) -> Iterator[NewEvent]:
     pick = random.Random(source)
-    for number in range(EVENTS):
+    for number in range(count):
         kind = number % 3
         who = pick.randrange(inside, people) if kind != 1 else pick.randrange(inside)
         name = "order_placed" if kind else "cart_updated"
@@ -186,6 +190,41 @@ def _measure_events(report, store: Store, known: JourneyPeople, inside: int) -> 
     took, acted, moved = _advance(store, known, NOW + timedelta(hours=2))
     assert acted == EVENTS, acted
     report.add("events_per_second_asking", acted / took, "1/s", inside=inside, moved=moved)
+    store.journeys.start("cart", freeze(JOURNEY, {}), cursor="", at=NOW)
+    _measure_keeping_up(report, store, known, inside)
+
+
+def _measure_keeping_up(report, store: Store, known: JourneyPeople, inside: int) -> None:  # type: ignore[no-untyped-def]
+    """Another process appends events at a steady rate, as the service does, while this one advances."""
+    before = store.journeys.require("cart").event_position
+    writer = multiprocessing.get_context("fork").Process(
+        target=_write, args=(store.database.url.render_as_string(), inside)
+    )
+    writer.start()
+    lags = []
+    while True:
+        is_writing = writer.is_alive()
+        end = store.inbox.end()
+        done = advance(store, known, "cart", now=NOW + timedelta(hours=3))
+        lags.append((end - store.journeys.require("cart").event_position + done.events) / RATE)
+        if not is_writing and not done.is_behind and not done.events:
+            break
+    writer.join()
+    assert writer.exitcode == 0
+    assert store.journeys.require("cart").event_position - before >= RATE * SECONDS
+    report.add("lag_p95", statistics.quantiles(lags, n=20)[18], "s", per_second=RATE, seconds=SECONDS)
+
+
+def _write(url: str, inside: int) -> None:
+    with open_store(url) as store:
+        events = _events(inside, inside * 2, "third", RATE * SECONDS)
+        started = time.monotonic()
+        for number in range(SECONDS * 10):
+            store.inbox.append([*itertools.islice(events, RATE // 10)])
+            wait = started + (number + 1) / 10 - time.monotonic()
+            time.sleep(max(0.0, wait))
+        took = time.monotonic() - started
+        assert took < SECONDS * 1.1, f"{RATE} events a second could not be written: {took:.1f} s"
 
 
 def _append(store: Store, inside: int, source: str) -> None:

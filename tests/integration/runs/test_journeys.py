@@ -520,3 +520,29 @@ def test_what_is_wrong_is_told_before_anything_is_started(shop: Shop) -> None:
         shop.start()
     with pytest.raises(UnknownJourney, match="did you mean cart"):
         check_journeys(shop.settings, ["carts"])
+
+
+def test_a_run_that_stays_does_what_comes_meanwhile_and_ends_in_time(shop: Shop) -> None:
+    shop.start()
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        shop.now += timedelta(seconds=600)
+        if len(slept) == 1:
+            shop.event("anna", value=60)
+
+    def run(stay: timedelta) -> JourneyRun:
+        return run_journey(
+            shop.settings,
+            "cart",
+            owner=f"stays {shop.now}",
+            account_of=lambda name: account_from_uri(shop.accounts[name], name=name),
+            clock=lambda: shop.now,
+            stay=stay,
+            sleep=sleep,
+        )
+
+    assert run(timedelta(hours=2)).accepted == 1
+    assert shop.now >= NOW + timedelta(hours=2)
+    assert len(slept) == 12
