@@ -76,7 +76,7 @@ def decide_messages(
             elif decided.again_at is not None:
                 delayed[message.message_id] = decided.again_at
             elif recipient is not None:
-                row = row_of(message, recipient, _event(version.journey, message, types))
+                row = row_of(message, recipient, event_of(version.journey, message, types))
                 approved[message.run_key, message.channel].append(Approved(message.message_id, row_text(row)))
     store.journey_messages.decide(refused=refused, delayed=delayed, approved=approved, now=now)
     return len(waiting)
@@ -117,7 +117,7 @@ def _rules(
     return rules, _Found(recipients, suppressed, answers)
 
 
-def _event(journey: Journey, message: JourneyMessage, types: EventTypes) -> dict[str, Any]:
+def event_of(journey: Journey, message: JourneyMessage, types: EventTypes) -> dict[str, Any]:
     """The event's data with every property that is declared; one that it does not say is empty."""
     entry = journey.entry
     declared = types.events.get(entry.event) if isinstance(entry, EventEntry) else None

@@ -108,7 +108,7 @@ def run_journey(
 ) -> JourneyRun:
     """Advance a journey and send what that comes to, until nothing more is due.
 
-    With ``stay`` it goes on as things happen, and ends after that time, whatever is left: the next run does it.
+    With ``stay`` it goes on as things happen, and ends after that time; what is left the next run does.
     Several may run at once: what one has moved the others leave alone.
 
     Args:

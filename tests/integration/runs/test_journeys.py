@@ -20,6 +20,7 @@ from kundresa import warehouse
 from kundresa.channels import AccountError, account_from_uri
 from kundresa.runs.journey_checking import UnknownJourney, check_journeys
 from kundresa.runs.journey_planning import plan_journey
+from kundresa.runs.journey_rehearsing import LaterEvent, Rehearsal, UnfitEvent, rehearse_journey
 from kundresa.runs.journey_reports import explain_journey, journey_report, list_journeys
 from kundresa.runs.journeys import (
     JourneyRun,
@@ -546,3 +547,29 @@ def test_a_run_that_stays_does_what_comes_meanwhile_and_ends_in_time(shop: Shop)
     assert run(timedelta(hours=2)).accepted == 1
     assert shop.now >= NOW + timedelta(hours=2)
     assert len(slept) == 12
+
+
+def test_a_rehearsal_shows_one_persons_way_and_what_they_would_read(shop: Shop) -> None:
+    def rehearse(who: str, *then: LaterEvent, **data: Any) -> Rehearsal:
+        return rehearse_journey(
+            shop.settings, "cart", f"{who}@shop.example", data=data, then=then, clock=lambda: shop.now
+        )
+
+    anna = rehearse("anna", value=60, note="red shoes")
+    assert [(move["step"], move["why"]) for move in anna.moves] == [
+        ("pause", "entered"),
+        ("mail", "waited"),
+        ("rest", "sent"),
+        ("end", "finished"),
+    ]
+    [message] = anna.messages
+    assert (message.step, message.at, message.reason) == ("mail", NOW + timedelta(hours=1), None)
+    assert "Anna: 60" in message.text
+    ordered = rehearse("anna", LaterEvent("order", timedelta(minutes=30), {}), value=60)
+    assert [(move["step"], move["why"]) for move in ordered.moves][-1] == ("end", "exit")
+    assert ordered.messages == ()
+    assert [each.reason for each in rehearse("eva", value=60).messages] == ["contact_point_missing", None]
+    with pytest.raises(UnfitEvent, match="property 'value' of cart is required"):
+        rehearse("anna")
+    with shop.store() as store:
+        assert store.inbox.count() == 0
