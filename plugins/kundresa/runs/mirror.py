@@ -51,9 +51,9 @@ def render_mirror(settings: Settings, store: Store, message_id: str) -> EmailCon
 def _row(settings: Settings, run: Run, line: LedgerLine) -> Mapping[str, Any] | None:
     """What the message was written from; None when it is not there."""
     if line.batch_number != SEED_BATCH:
-        return warehouse.read_message(
-            settings, line.run_key, line.channel, line.batch_number, line.message_id
-        )
+        row = warehouse.read_message(settings, line.run_key, line.channel, line.batch_number, line.message_id)
+        # As it was written, which a champion may have made another than was decided.
+        return row if row is None else {**row, "variant": line.variant}
     seeds = seed_rows(settings, thaw(run.spec_json)[0], line.run_key, line.channel)
     return next((each for each in seeds if each["message_id"] == line.message_id), None)
 
