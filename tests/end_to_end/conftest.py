@@ -20,6 +20,8 @@ import yaml
 from kundresa import settings as configuration
 from kundresa.sample import generate
 from kundresa.sandbox import Sandbox, received
+from kundresa.warehouse.dbt import Dbt
+from kundresa.warehouse.workspace import decide_workspace
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PEOPLE = 700
@@ -119,26 +121,33 @@ def make_project(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where every shop is while it is tested: in another place dbt would parse the project anew."""
+    return tmp_path_factory.mktemp("place") / "shop"
+
+
+@pytest.fixture(scope="session")
+def built(place: Path) -> Path:
     """A folder with ``project`` and a ``home`` whose warehouse is built and published."""
-    folder = tmp_path_factory.mktemp("built")
-    make_project(folder)
-    home = folder / "home"
+    make_project(place)
+    home = place / "home"
     today = date.today()  # noqa: DTZ011  only the shop's last day
     generate(home / "raw", people=PEOPLE, seed=3, as_of=today)
-    environ = os.environ | {"KUNDRESA_PROJECT": str(folder / "project"), "KUNDRESA_HOME": str(home)}
+    own = {"KUNDRESA_PROJECT": str(place / "project"), "KUNDRESA_HOME": str(home)}
+    environ = os.environ | own
     subprocess.run([sys.executable, "-m", "kundresa.cli.main", "build"], env=environ, check=True, timeout=300)
-    return folder
+    Dbt(decide_workspace(configuration.load(environ))).invoke([])
+    return place.rename(place.with_name("built"))
 
 
 @pytest.fixture
-def shop(built: Path, tmp_path: Path) -> Iterator[Shop]:
-    """A copy of the built shop, with an empty sandbox and a logical date of a minute ago."""
+def shop(built: Path, place: Path, tmp_path: Path) -> Iterator[Shop]:
+    """A copy of the built shop, with an empty sandbox and a logical date of a minute ago; left in the test's
+    own folder."""
     from datetime import UTC, datetime, timedelta
 
-    shutil.copytree(built, tmp_path / "shop", symlinks=True)
+    shutil.copytree(built, place, symlinks=True)
     moment = (datetime.now(tz=UTC) - timedelta(minutes=1)).replace(microsecond=0).isoformat()
     with Sandbox(tmp_path / "sandbox") as sandbox:
-        yield Shop(
-            tmp_path / "shop" / "project", tmp_path / "shop" / "home", sandbox, {"LOGICAL_DATE": moment}
-        )
+        yield Shop(place / "project", place / "home", sandbox, {"LOGICAL_DATE": moment})
+    place.rename(tmp_path / "shop")

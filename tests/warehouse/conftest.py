@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +20,12 @@ import yaml
 from kundresa import settings as configuration
 from kundresa import warehouse
 from kundresa.settings import Settings
+from kundresa.warehouse.dbt import Dbt
+from kundresa.warehouse.workspace import decide_workspace
+
+# Test modules are imported by path (--import-mode=importlib): what they share needs a place to be found.
+sys.path.insert(0, str(Path(__file__).parent))
+from warm_dbt import WARM
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 
@@ -115,18 +125,40 @@ def make_run(campaign: str = "winback", **changes: Any) -> warehouse.OpenRun:
 
 
 @pytest.fixture(scope="session")
+def warm() -> Iterator[None]:
+    """What runs dbt by :mod:`kundresa.warehouse` in this process finds it imported."""
+    with pytest.MonkeyPatch.context() as patch:
+        known = vars(subprocess) | {"Popen": WARM.popen}
+        patch.setattr("kundresa.warehouse.dbt.subprocess", SimpleNamespace(**known))
+        yield
+
+
+@pytest.fixture(scope="session")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> warehouse.Manifest:
     """The dbt project, parsed once."""
     home = tmp_path_factory.mktemp("manifest")
     return warehouse.load_manifest(configuration.load({"KUNDRESA_HOME": str(home)}))
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Settings:
-    """An installation of its own, with nothing in it but empty exports."""
-    settings = configuration.load({"KUNDRESA_HOME": str(tmp_path / "home")})
+@pytest.fixture(scope="session")
+def parsed(warm: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Path]:
+    """An installation that is not there, and what parsing the project in it leaves: dbt parses it again
+    for another path, which takes five seconds."""
+    folder = tmp_path_factory.mktemp("place")
+    settings = configuration.load({"KUNDRESA_HOME": str(folder / "home")})
     warehouse.ensure_exports(settings)
-    return settings
+    Dbt(decide_workspace(settings)).invoke([])
+    settings.home.rename(folder / "parsed")
+    return settings, folder / "parsed"
+
+
+@pytest.fixture
+def home(parsed: tuple[Settings, Path], tmp_path: Path) -> Iterator[Settings]:
+    """An installation with nothing in it but empty exports. It is left in the test's own folder."""
+    settings, kept = parsed
+    shutil.copytree(kept, settings.home)
+    yield settings
+    settings.home.rename(tmp_path / "home")
 
 
 Publish = Callable[[Settings, World], str]

@@ -20,7 +20,8 @@ final as (
         cast(decisions.profile_id as string) as profile_id,
         cast(decisions.entity_id as string) as entity_id,
         cast(decisions.channel as string) as channel,
-        cast(decisions.variant as string) as variant,
+        -- Where a champion was sent in place of the person's own variant, the one that they have read.
+        cast(coalesce(deliveries.variant, decisions.variant) as string) as variant,
         cast(
             case
                 when decisions.verdict = 'holdout' then 'holdout'

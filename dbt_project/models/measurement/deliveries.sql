@@ -53,6 +53,7 @@ final as (
         cast(campaign as string) as campaign,
         cast(profile_id as string) as profile_id,
         cast(channel as string) as channel,
+        cast(variant as string) as variant,
         cast(message_state as string) as message_state,
         cast(delivery_reason as string) as delivery_reason,
         cast(provider_id as string) as provider_id,

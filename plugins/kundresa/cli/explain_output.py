@@ -24,7 +24,8 @@ def print_explanation(line: Explanation) -> None:
         for rule in line.rules
     ]
     if line.variant:
-        rows.append(("variant", line.variant, ""))
+        instead = f"the champion, in place of {line.decided_variant}"
+        rows.append(("variant", line.variant, instead if line.variant != line.decided_variant else ""))
     if line.batch_number is not None:
         local = f", {line.send_at_local} by their clock" if line.send_at_local else ""
         rows.append(

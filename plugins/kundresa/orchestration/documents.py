@@ -138,7 +138,14 @@ def _experiment(campaign: Campaign) -> list[tuple[str, str]]:
     arms = ", ".join(
         f"`{variant.name}` {100 * variant.weight / total:.3g} %" for variant in campaign.experiment.variants
     )
-    return [("Experiment", f"`{campaign.experiment.name}`: {arms}")]
+    rows = [("Experiment", f"`{campaign.experiment.name}`: {arms}")]
+    champion = campaign.experiment.champion
+    if champion is not None:
+        instead = "everybody's own" if champion.otherwise == "split" else f"`{champion.otherwise}`"
+        found = f"the variant that most have {champion.measure}"
+        sure = f"if it is the best with {champion.certainty_percent:g} %"
+        rows.append(("Champion", f"after wave {champion.after_wave} {found}, {sure}; else {instead}"))
+    return rows
 
 
 def _policy(campaign: Campaign) -> str:

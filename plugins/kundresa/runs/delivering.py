@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -116,12 +116,13 @@ def deliver(
             else warehouse.batch_send_at(settings, run_key, channel, batch_number),
             valid_until=run.valid_until,
         )
+        gates = Gates(settings, store, run, spec)
         held = (
             None
             if is_seeds
             else _held_by_wave(
                 store,
-                Gates(settings, store, run, spec),
+                gates,
                 batch,
                 clock=clock,
                 withhold=partial(
@@ -141,7 +142,12 @@ def deliver(
             batch,
             rows=partial(seed_rows, settings, spec, run_key, channel)
             if is_seeds
-            else partial(_rows, settings, run_key, channel, batch_number),
+            else partial(
+                _written_rows,
+                partial(_rows, settings, run_key, channel, batch_number),
+                gates,
+                gates.wave_of(channel, batch_number),
+            ),
             renderer=renderer,
             open_sender=lambda: open_sender(
                 part,
@@ -264,6 +270,14 @@ def channel_of(spec: Campaign, kind: str) -> Channel:
         KeyError: when it has none.
     """
     return {channel.kind: channel for channel in spec.channels}[kind]  # type: ignore[index]
+
+
+def _written_rows(
+    decided: Callable[[], Iterable[Mapping[str, Any]]], gates: Gates, wave: int | None
+) -> Iterator[Mapping[str, Any]]:
+    """The rows as they are written: in a wave that gets the champion, with that variant."""
+    champion = gates.champion(wave)
+    return iter(decided()) if champion is None else ({**row, "variant": champion} for row in decided())
 
 
 def _rows(settings: Settings, run_key: str, channel: str, number: int) -> Iterator[Mapping[str, Any]]:

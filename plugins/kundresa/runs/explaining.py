@@ -41,6 +41,9 @@ class Explanation:
     outcome: str
     reason: str | None
     variant: str | None
+    """The one that the message was written in, or will be as far as is known."""
+    decided_variant: str | None
+    """Another where a champion was sent."""
     address: str | None
     decided_at: datetime
     send_at: datetime
@@ -150,7 +153,8 @@ def _explain(decision: Mapping[str, Any], run: Run, line: LedgerLine | None, kno
         channel=decision["channel"],
         outcome=outcome,
         reason=reason,
-        variant=decision["variant"],
+        variant=line.variant if line and line.variant else decision["variant"],
+        decided_variant=decision["variant"],
         address=masked(decision["address"]) if decision["address"] else None,
         decided_at=decision["decided_at"],
         send_at=decision["send_at"],

@@ -56,9 +56,9 @@ def _row(settings: Settings, store: Store, run: Run, line: LedgerLine) -> Mappin
     if run.trigger is Trigger.JOURNEY:
         return find_message(settings, store, line.message_id)
     if line.batch_number != SEED_BATCH:
-        return warehouse.read_message(
-            settings, line.run_key, line.channel, line.batch_number, line.message_id
-        )
+        row = warehouse.read_message(settings, line.run_key, line.channel, line.batch_number, line.message_id)
+        # As it was written, which a champion may have made another than was decided.
+        return row if row is None else {**row, "variant": line.variant}
     seeds = seed_rows(settings, thaw(run.spec_json)[0], line.run_key, line.channel)
     return next((each for each in seeds if each["message_id"] == line.message_id), None)
 

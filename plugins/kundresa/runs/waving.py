@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from kundresa import warehouse
+from kundresa.measurement import ArmResult, chances_to_be_best
 from kundresa.settings import Settings
-from kundresa.spec.campaign import Campaign
-from kundresa.spec.vocabulary import Consent, DeliveryReason, GateResult, MessageState
+from kundresa.spec.campaign import Campaign, Experiment
+from kundresa.spec.vocabulary import Consent, DeliveryReason, FeedbackKind, GateResult, MessageState
 from kundresa.spec.waves import Hold
 from kundresa.store import PartTally, Run, Store, WaveGate
 
@@ -64,6 +65,18 @@ class Gates:
         gates = self._store.wave_gates.of(self._run.run_key).values()
         return next((gate for gate in gates if gate.result is STOPPED and gate.wave <= wave), None)
 
+    def champion(self, wave: int | None) -> str | None:
+        """The variant that everybody in this wave gets; None: everybody their own.
+
+        It is known as soon as the wave may leave, and never another one later.
+        """
+        experiment = self._spec.experiment
+        if wave is None or experiment is None or experiment.champion is None:
+            return None
+        first = experiment.champion.after_wave + 1
+        gate = self._store.wave_gates.of(self._run.run_key).get(first) if wave >= first else None
+        return gate.champion if gate else None
+
     def ask(self, wave: int, now: datetime) -> WaveGate | WaveWaits | None:
         """What holds for a wave: None when it needs nobody's leave, being the first.
 
@@ -83,10 +96,7 @@ class Gates:
 
     def _look(self, hold: Hold, wave: int, now: datetime) -> WaveGate | WaveWaits:
         """Look at the results of the wave before, and write down what they say."""
-        numbers = {
-            channel: [number for number, its in waves.items() if its == wave - 1]
-            for channel, waves in self._waves.items()
-        }
+        numbers = self._batches(wave - 1, wave - 1)
         tally = self._store.ledger.part_tally(self._run.run_key, numbers)
         if not self._is_out(numbers, tally):
             return WaveWaits(now + LOOK_AGAIN)
@@ -94,6 +104,7 @@ class Gates:
             return WaveWaits(tally.last_at + hold.after)
         results = self._results(numbers, tally)
         beyond = _beyond(hold, results)
+        champion, found = (None, "") if beyond else self._find_champion(wave)
         return self._store.wave_gates.record(
             WaveGate(
                 run_key=self._run.run_key,
@@ -101,8 +112,34 @@ class Gates:
                 result=STOPPED if beyond else GateResult.PASSED,
                 detail=f"wave {wave - 1}: {'; '.join(beyond)}" if beyond else "",
                 looked_at=now,
+                champion=champion,
+                champion_detail=found,
                 **asdict(results),
             )
+        )
+
+    def _batches(self, first: int, last: int) -> dict[str, list[int]]:
+        """The batches of some waves: channel → numbers."""
+        return {
+            channel: [number for number, its in waves.items() if first <= its <= last]
+            for channel, waves in self._waves.items()
+        }
+
+    def _find_champion(self, wave: int) -> tuple[str | None, str]:
+        """The champion that is sent from this wave on, None without one, and what it was found by."""
+        experiment = self._spec.experiment
+        if experiment is None or experiment.champion is None or wave != experiment.champion.after_wave + 1:
+            return None, ""
+        numbers = self._batches(1, wave - 1)
+        kind = FeedbackKind(experiment.champion.measure)
+        people = self._store.ledger.people_by_variant(self._run.run_key, numbers)
+        responded = self._store.ledger.people_by_variant(self._run.run_key, numbers, with_feedback=kind)
+        return _champion(
+            experiment,
+            {
+                arm.name: ArmResult(people.get(arm.name, 0), responded.get(arm.name, 0))
+                for arm in experiment.variants
+            },
         )
 
     def _is_out(self, numbers: Mapping[str, Sequence[int]], tally: PartTally) -> bool:
@@ -183,6 +220,32 @@ def _beyond(hold: Hold, results: _Results) -> list[str]:
     ]
 
 
+def _champion(experiment: Experiment, results: Mapping[str, ArmResult]) -> tuple[str | None, str]:
+    """The variant for the later waves, None for everybody's own; and why, in words."""
+    asked = experiment.champion
+    if asked is None:
+        return None, ""
+    chances = dict(zip(results, chances_to_be_best(list(results.values())), strict=True))
+    told = "; ".join(
+        f"{name}: {arm.responded:,} of {arm.people:,} {asked.measure} ({100 * arm.rate:.2f} %), "
+        f"the best with {_chance(chances[name])}"
+        for name, arm in results.items()
+    )
+    best = max(chances, key=lambda name: chances[name])
+    if 100 * chances[best] >= asked.certainty_percent:
+        return best, f"{best} is sent: {told}"
+    fallback = None if asked.otherwise == "split" else asked.otherwise
+    instead = f"{fallback} is sent" if fallback else "everybody gets their own"
+    return fallback, f"none is the best with {asked.certainty_percent:g} %, {instead}: {told}"
+
+
+def _chance(value: float) -> str:
+    """In percent; nothing is certain."""
+    if value > 0.9995:
+        return "over 99.9 %"
+    return f"{100 * value:.1f} %" if value >= 0.0005 else "under 0.1 %"
+
+
 def gate_line(gate: WaveGate) -> str:
     """One line for a log."""
     after = f"wave {gate.wave} {gate.result} after wave {gate.wave - 1}"
@@ -190,4 +253,4 @@ def gate_line(gate: WaveGate) -> str:
         f"{after}: {gate.sent:,} sent, {gate.failed:,} failed, "
         f"{gate.bounced:,} bounced, {gate.complained:,} complained, {gate.unsubscribed:,} unsubscribed"
     )
-    return f"{told}; {gate.detail}" if gate.detail else told
+    return "; ".join(part for part in (told, gate.detail, gate.champion_detail) if part)

@@ -40,7 +40,7 @@ from kundresa.spec.send_time import SendTime
 from kundresa.spec.spec import Spec
 from kundresa.spec.tracking import Tracking
 from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy, HeldPolicy, NotReadyPolicy, OnePer
-from kundresa.spec.waves import Waves
+from kundresa.spec.waves import MAX_WAVES, Waves
 
 __all__ = [
     "MAX_VALIDITY",
@@ -302,12 +302,38 @@ def _distinct(variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
     return variants
 
 
+class Champion(Spec):
+    """The best variant of the early waves goes to everybody in the later ones, when it is sure enough which
+    one that is."""
+
+    measure: Literal["opened", "clicked"]
+    """Who counts as having responded. Machines do not, as far as they are known to be ones."""
+    after_wave: Annotated[Whole, Field(ge=1, le=MAX_WAVES - 1)] = 1
+    """The waves up to this one keep the split and are what it is found by."""
+    certainty_percent: Annotated[float, Field(ge=50, le=99.9)] = 95
+    """How probable it must be that the variant's true rate is the highest of all."""
+    otherwise: Name | Literal["split"] = "split"
+    """When none is that sure: everybody's own variant, as in the early waves, or the one that is named."""
+
+
 class Experiment(Spec):
     """Variants, split by a salted hash of the person."""
 
     name: Name
     """Part of the hash: a new name shuffles people anew."""
     variants: Annotated[tuple[Variant, ...], Field(min_length=2, max_length=20), AfterValidator(_distinct)]
+    champion: Champion | None = None
+    """None: every wave has the split."""
+
+    @model_validator(mode="after")
+    def _otherwise_a_variant(self) -> Experiment:
+        names = [variant.name for variant in self.variants]
+        if "split" in names and self.champion is not None:
+            raise misplaced(("variants", names.index("split"), "name"), "'split' is a word of 'champion'")
+        if self.champion is not None and self.champion.otherwise not in ("split", *names):
+            message = f"expected 'split' or a variant: {', '.join(names)}"
+            raise misplaced(("champion", "otherwise"), message)
+        return self
 
 
 class RowBounds(Spec):
@@ -420,6 +446,25 @@ class Campaign(Spec):
                     "a date is for a campaign that is run by hand; on a schedule name the 'day' of each run"
                 )
                 raise misplaced(("waves", "starts"), message)
+        return self
+
+    @model_validator(mode="after")
+    def _champion_can_be_found(self) -> Campaign:
+        champion = self.experiment.champion if self.experiment else None
+        if champion is None:
+            return self
+        if self.waves is None or self.waves.number <= champion.after_wave:
+            message = (
+                f"expected 'waves' with more than {champion.after_wave}: nobody is left for the champion"
+            )
+            raise misplaced(("experiment", "champion", "after_wave"), message)
+        tracked = {"opened": self.tracking.opens, "clicked": self.tracking.clicks}[champion.measure]
+        if not tracked or "email" not in {channel.kind for channel in self.channels}:
+            switch = {"opened": "opens", "clicked": "clicks"}[champion.measure]
+            message = (
+                f"nobody would be known to have {champion.measure}: needs email and 'tracking: {switch}'"
+            )
+            raise misplaced(("experiment", "champion", "measure"), message)
         return self
 
     def template_stem(self, channel: str, variant: str | None) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, text, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, text, tuple_
 
 from kundresa.spec.keys import SEED_BATCH
-from kundresa.spec.vocabulary import DeliveryReason, MessageState
+from kundresa.spec.vocabulary import DeliveryReason, FeedbackKind, MessageState
 from kundresa.store.engine import Database
+from kundresa.store.inbox_tables import feedback
 from kundresa.store.records import BatchTally, Lease, LedgerCount, LedgerLine, PartTally, Pending, Standing
 from kundresa.store.tables import attempts, batches, messages
 
@@ -21,6 +22,7 @@ EXPORTED = (
     "channel",
     "batch_number",
     "profile_id",
+    "variant",
     "state",
     "reason",
     "provider_id",
@@ -73,6 +75,36 @@ class LedgerReads:
                     counts[MessageState(row.state), reason] += row.messages
                     instants.append(row.last_at)
         return PartTally(counts, max(instants, default=None))
+
+    def people_by_variant(
+        self,
+        run_key: str,
+        batch_numbers: Mapping[str, Sequence[int]],
+        *,
+        with_feedback: FeedbackKind | None = None,
+    ) -> dict[str, int]:
+        """Variant → people whose messages of some batches were taken; ``with_feedback`` only those of whom
+        such feedback came, that is no machine's as far as is known. A person with two messages counts once.
+        """
+        query = select(messages.c.variant, messages.c.profile_id).where(
+            messages.c.run_key == run_key,
+            messages.c.state == MessageState.ACCEPTED.value,
+            messages.c.variant.is_not(None),
+            or_(
+                *(
+                    and_(messages.c.channel == channel, messages.c.batch_number.in_(numbers))
+                    for channel, numbers in batch_numbers.items()
+                )
+            ),
+        )
+        if with_feedback is not None:
+            query = query.join(feedback, feedback.c.message_id == messages.c.message_id).where(
+                feedback.c.kind == with_feedback.value, feedback.c.is_automated.is_(False)
+            )
+        people = query.distinct().subquery()
+        counted = select(people.c.variant, func.count().label("people")).group_by(people.c.variant)
+        with self._database.read() as connection:
+            return {row.variant: row.people for row in connection.execute(counted)}
 
     def counts(self, run_key: str) -> list[LedgerCount]:
         """Messages of a run by channel, state and reason, in that order. Seeds are not counted."""

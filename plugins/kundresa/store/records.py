@@ -154,6 +154,7 @@ class LedgerLine:
     channel: str
     batch_number: int
     profile_id: str
+    variant: str | None
     state: MessageState
     reason: DeliveryReason | None
     provider_id: str | None

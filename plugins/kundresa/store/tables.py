@@ -162,6 +162,8 @@ wave_gates = Table(
     Column("unsubscribed", Integer, nullable=False),
     Column("detail", Text, nullable=False),
     Column("looked_at", UtcDateTime, nullable=False),
+    Column("champion", String),
+    Column("champion_detail", Text, nullable=False, server_default=""),
 )
 
 # A row for each account, and each receiving domain of it, that has a pace in the policies or was given one by

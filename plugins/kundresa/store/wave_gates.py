@@ -30,6 +30,10 @@ class WaveGate:
     detail: str
     """In words; empty when nothing is beyond its limit."""
     looked_at: datetime
+    champion: str | None = None
+    """The variant that this wave and those after it get in place of their own; None: their own."""
+    champion_detail: str = ""
+    """What the variants' results were, in words; empty where no champion was looked for."""
 
 
 class WaveGates:

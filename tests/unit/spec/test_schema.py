@@ -71,6 +71,9 @@ def test_the_shipped_campaigns_are_accepted_by_schema_and_loader(validator):
 # YAML's own rules, rules between values, and rules about a value's meaning.
 BEYOND_A_SCHEMA = {
     "budget_decimals",
+    "champion_of_nothing_tracked",
+    "champion_otherwise",
+    "champion_without_waves",
     "waves_counts_and_shares",
     "waves_counts_rest",
     "waves_counts_rest_first",

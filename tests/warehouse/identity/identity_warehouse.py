@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import os
 import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from identity_days import MIN_PROBABILITY, Day
+from warm_dbt import WARM
 
 from kundresa import settings as configuration
 from kundresa.sample.shop import HEADERS
@@ -77,8 +77,7 @@ class Warehouse:
             "DBT_TARGET_PATH": str(self.home / "dbt"),
             "DBT_LOG_PATH": str(self.home / "dbt" / "logs"),
         }
-        command = [sys.executable, "-m", "dbt.cli.main", *arguments, "--quiet", "--vars", variables]
-        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
+        return WARM.run(*arguments, "--quiet", "--vars", variables, environ=environ)
 
     def build(
         self, as_of: str, *, only: str = "identity", variables: str = "", check: bool = True

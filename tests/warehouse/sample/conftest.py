@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_dbt import WARM
 
 from kundresa import settings as configuration
 from kundresa.sample import SampleSummary, generate
@@ -46,8 +46,7 @@ class Warehouse:
             "DBT_TARGET_PATH": str(self.home / "dbt"),
             "DBT_LOG_PATH": str(self.home / "dbt" / "logs"),
         }
-        command = [sys.executable, "-m", "dbt.cli.main", *arguments]
-        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
+        return WARM.run(*arguments, environ=environ)
 
     def build(self, as_of: str = AS_OF, select: str = "tag:warehouse") -> subprocess.CompletedProcess[str]:
         """Models and data tests; the unit tests run once, in the shared fixture."""

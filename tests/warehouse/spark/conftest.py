@@ -19,8 +19,13 @@ import pytest
 
 from kundresa import settings as configuration
 from kundresa import warehouse
+from kundresa.runs.run_rows import open_run_row
 from kundresa.sample import generate
 from kundresa.settings import Settings
+from kundresa.spec.campaign import Campaign
+from kundresa.spec.policies import Policies
+from kundresa.spec.vocabulary import Trigger
+from kundresa.store import NewRun
 from kundresa.warehouse.dbt import Dbt
 from kundresa.warehouse.workspace import build_workspace
 
@@ -180,9 +185,10 @@ def first_run(engine: Engine, shop: Shop) -> Published:
 
 
 def second_run(engine: Engine, shop: Shop) -> Published:
-    """Another run beside the first, whose ledger has news."""
+    """Another run beside the first, whose ledger has news. It is under every rule that there is."""
     settings = engine.settings(shop.second)
-    first, second = open_run("winback"), open_run("newsletter", holdout_percent=7.5)
+    first, second = open_run("winback"), _ruled_run()
+    warehouse.export_sending_runs(settings, [{"run_key": first.run_key, "domain": "news.nordlys.example"}])
     _decide(settings, [first, second], engine.stages["second_build"])
     for run in (first, second):
         _deliver(settings, run.run_key, settled=1, exported_at=SECOND_DAY + timedelta(hours=3))
@@ -213,6 +219,75 @@ def open_run(campaign: str, **changes: Any) -> warehouse.OpenRun:
     return warehouse.OpenRun(**values | changes)
 
 
+def _ruled_run() -> warehouse.OpenRun:
+    """A run as the application opens it, by a campaign and policies whose every rule has somebody to cut."""
+    decided_at = SECOND_DAY + timedelta(hours=1)
+    logical_at = SECOND_DAY
+    run = NewRun(
+        run_key="newsletter--20260302T090000Z",
+        campaign="newsletter",
+        logical_at=logical_at,
+        trigger=Trigger.MANUAL,
+        spec_json="",
+        spec_hash="",
+        opened_at=decided_at,
+        valid_until=logical_at + timedelta(days=3),
+    )
+    return open_run_row(run, Campaign.model_validate(RULED), Policies.model_validate(POLICIES), decided_at)
+
+
+RULED: dict[str, Any] = {
+    "name": "newsletter",
+    "owner": "crm",
+    "description": "Under every rule.",
+    "schedule": "manual",
+    "audience": {
+        "include": ["lapsed_customers", "recent_buyers", "high_value_customers"],
+        "exclude": ["open_complaints"],
+        "sample": 90,
+        "max_size": {"messages": 50, "score": "value"},
+    },
+    "topic": "newsletter",
+    "channels": [
+        {"kind": "email", "template": "m", "account": "m", "sender": "N <n@news.nordlys.example>"},
+        {"kind": "sms", "template": "t", "account": "t", "sender": "Nordlys"},
+    ],
+    "channel_choice": "preferred",
+    "holdout": {"percent": 7.5},
+    "experiment": {"name": "tone", "variants": [{"name": "a", "weight": 3}, {"name": "b"}, {"name": "c"}]},
+    "send_time": {
+        "window": {"start": "09:00", "end": "19:00", "days": ["mon"]},
+        "outside": "exclude",
+        "best_hour": {"explore": 10},
+        "unknown_time_zone": "Europe/Stockholm",
+    },
+    "waves": {"counts": [40, 60, "rest"], "every": "2h", "hold": {"after": "1h"}},
+    "budget": {"amount": 0.5, "per": "month"},
+    "quality": {"rows": {"min": 0, "max": 1000}},
+    "delivery": {"valid_for": "3d", "batch_size": 30},
+}
+POLICIES: dict[str, Any] = {
+    "topics": {"newsletter": {"consent": "not_no", "because": "They are customers."}},
+    "global_holdout": {"percent": 5, "rotates": "quarter"},
+    "pressure": {
+        "default": [
+            {"name": "one_a_week", "max": 1, "within": "7d"},
+            {"name": "two_an_account", "max": 2, "period": "month", "counted_per": "account_id"},
+        ]
+    },
+    "quiet_hours": [{"start": "12:00", "end": "13:00"}],
+    "capacities": [{"name": "gateway", "max": 80, "period": "day"}],
+    "providers": {"mail": ["mail.example"]},
+    "warm_ups": [
+        {
+            "domain": "news.nordlys.example",
+            "start": "2026-03-01",
+            "steps": [{"days": 9, "max": 60}],
+            "per_provider": {"mail": [{"days": 9, "max": 30}]},
+        }
+    ],
+    "costs": {"currency": "EUR", "per_message": {"email": 0.01, "sms": 0.1}},
+}
 REMAINS = """
 import sys
 from pathlib import Path

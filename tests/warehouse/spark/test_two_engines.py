@@ -69,6 +69,35 @@ def test_the_second_day_changed_what_it_should(engines) -> None:
     assert {"merged", "split"} <= changes
 
 
+def test_the_second_run_is_cut_by_every_rule(engines) -> None:
+    """Otherwise a rule that cuts nobody would be alike on any engine."""
+    lines = [
+        row
+        for row in _read(engines[0].stages["second_run"]["decisions"]).to_pylist()
+        if row["campaign"] == "newsletter"
+    ]
+    assert {row["reason"] for row in lines} >= {
+        "in_excluded_segment",
+        "not_in_sample",
+        "contact_point_missing",
+        "address_invalid",
+        "suppressed",
+        "consent_denied",
+        "out_of_hours",
+        "another_channel_chosen",
+        "capped",
+        "over_max_size",
+        "over_warm_up",
+        "over_capacity",
+        "over_budget",
+        "global_holdout",
+        "holdout",
+        None,
+    }
+    assert {row["wave"] for row in lines} == {1, 2, 3}
+    assert {row["variant"] for row in lines} >= {"a", "b", "c"}
+
+
 def test_batches_are_read_alike(engines, shop) -> None:
     """In the same order, from any row on."""
     duckdb, spark = (engine.settings(shop.second) for engine in engines)

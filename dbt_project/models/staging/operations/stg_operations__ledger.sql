@@ -11,6 +11,7 @@ final as (
         cast(campaign as string) as campaign,
         cast(profile_id as string) as profile_id,
         cast(channel as string) as channel,
+        cast(variant as string) as variant,
         cast(state as string) as message_state,
         cast(reason as string) as delivery_reason,
         cast(provider_id as string) as provider_id,
