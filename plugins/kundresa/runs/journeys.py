@@ -33,7 +33,7 @@ class JourneyRun:
 
     state: JourneyState
     events: int = 0
-    """Events, changes of segments and outcomes that were acted on."""
+    """Events, changes of segments, outcomes of messages and reactions that were acted on."""
     entered: int = 0
     moved: int = 0
     ended: int = 0
@@ -236,6 +236,9 @@ def has_work(settings: Settings, name: str, now: datetime) -> bool:
         versions = _versions(store, name)
         types = frozenset[str]().union(*(each.events for each in versions.all()))
         if store.inbox.after(row.event_position, 1, types):
+            return True
+        reacts = any(each.reacts for each in versions.all())
+        if reacts and store.journey_messages.reactions_after(name, row.feedback_position, 1):
             return True
         keys = [key for each in versions.all() for key in each.run_keys.values()]
         return store.journey_messages.may_deliver(keys, now)
