@@ -98,8 +98,8 @@ def _read(
     versions = Versions(row.version, store.journeys.versions(journey))
     known = versions.all()
     policy = versions.current.journey.policy
-    is_final = policy is DeliveryPolicy.AT_MOST_ONCE
-    collected = store.journey_messages.collect(journey, is_unknown_final=is_final, limit=most_due)
+    is_resent = policy is DeliveryPolicy.AT_LEAST_ONCE
+    collected = store.journey_messages.collect(journey, is_resent=is_resent, now=now, limit=most_due)
     end = store.inbox.end()  # before the events: what comes between the two is beyond it
     types = frozenset[str]().union(*(each.events for each in known))
     events = store.inbox.after(row.event_position, most_events, types)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Row, Select, bindparam, exists, func, select, update
+from sqlalchemy import BindParameter, Row, Select, and_, bindparam, exists, func, or_, select, update
 
 from kundresa.spec.journey_steps import DELAYED, NOT_SENT, SENT
 from kundresa.spec.vocabulary import MessageState
@@ -188,14 +188,15 @@ class JourneyMessages:
             rows = connection.execute(query.order_by(table.c.reached_at, table.c.entry, table.c.move)).all()
         return (_message(row) for row in rows)
 
-    def collect(self, journey: str, *, is_unknown_final: bool, limit: int) -> int:
+    def collect(self, journey: str, *, is_resent: bool, now: datetime, limit: int) -> int:
         """Copy from the ledger what became of messages under way. Returns how many.
 
         Args:
-            is_unknown_final: whether a message whose outcome is unknown will stay so.
+            is_resent: whether a message whose outcome is unknown is sent again, while it is valid.
         """
-        final = [MessageState.ACCEPTED, MessageState.FAILED, MessageState.WITHHELD]
-        final += [MessageState.UNKNOWN] if is_unknown_final else []
+        final = [each.value for each in (MessageState.ACCEPTED, MessageState.FAILED, MessageState.WITHHELD)]
+        unknown = messages.c.state == MessageState.UNKNOWN.value
+        stays_unknown = and_(unknown, table.c.valid_until < now) if is_resent else unknown
         query = (
             select(
                 table.c.message_id,
@@ -208,7 +209,7 @@ class JourneyMessages:
             .where(
                 table.c.journey == journey,
                 table.c.state == BATCHED,
-                messages.c.state.in_([each.value for each in final]),
+                or_(messages.c.state.in_(final), stays_unknown),
             )
             .limit(limit)
         )
