@@ -79,6 +79,10 @@ class Settings:
         return self.project / "dags" / "campaigns"
 
     @property
+    def journeys(self) -> Path:
+        return self.project / "dags" / "journeys"
+
+    @property
     def dbt_project(self) -> Path:
         return self.project / "dbt_project"
 

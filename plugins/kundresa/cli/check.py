@@ -14,10 +14,14 @@ from kundresa.spec.problems import SpecProblem
 
 
 def check(
-    campaigns: Annotated[list[str] | None, typer.Argument(help="Campaign names (default: all).")] = None,
+    campaigns: Annotated[
+        list[str] | None, typer.Argument(help="Campaign names (default: all, and all journeys).")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """Check specs, policies, templates, segments and columns against the models, without running anything.
+
+    Without names, journeys too; one of them alone: `kundresa journey check`.
 
     Exit code 1 when something blocks a run. What is only advisory (what mail clients and spam filters hold
     against a template) is shown apart. --json has the key policies.yaml when that file has problems.
@@ -25,29 +29,40 @@ def check(
     Examples: [bold]kundresa check[/bold] · [bold]kundresa check winback --json[/bold]
     """
     from kundresa.runs.checking import check_campaigns, check_policies
+    from kundresa.runs.journey_checking import check_journeys
     from kundresa.spec.policies import POLICIES_FILE
 
     settings = configuration.load()
     checked = check_campaigns(settings, campaigns or [])
     policies = check_policies(settings)
-    problems = [*policies, *(problem for each in checked for problem in each.problems)]
+    journeys = [] if campaigns else check_journeys(settings)
+    everything = [*checked, *journeys]
+    problems = [*policies, *(problem for each in everything for problem in each.problems)]
     if json:
-        found = {each.campaign: _told(each.problems, each.advice) for each in checked}
+        found = {each.campaign: told(each.problems, each.advice) for each in checked}
+        found |= {f"journey {each.campaign}": told(each.problems, each.advice) for each in journeys}
         if policies:
-            found[POLICIES_FILE] = _told(policies, ())
+            found[POLICIES_FILE] = told(policies, ())
         print_json(found)
     else:
-        for problem in problems:
-            out.print(str(problem), markup=False, highlight=False)
-        advice = [problem for each in checked for problem in each.advice]
-        for problem in advice:
-            out.print(f"advisory: {problem}", markup=False, highlight=False)
-        out.print(f"{len(checked)} campaigns checked, {len(problems)} problems, {len(advice)} to consider")
+        advice = [problem for each in everything for problem in each.advice]
+        print_problems(problems, advice)
+        plural = "" if len(journeys) == 1 else "s"
+        what = f"{len(checked)} campaigns" + (f", {len(journeys)} journey{plural}" if journeys else "")
+        out.print(f"{what} checked, {len(problems)} problems, {len(advice)} to consider")
     if problems:
         raise typer.Exit(Exit.PROBLEMS)
 
 
-def _told(blocking: Sequence[SpecProblem], advisory: Sequence[SpecProblem]) -> list[dict[str, Any]]:
+def print_problems(problems: Sequence[SpecProblem], advice: Sequence[SpecProblem]) -> None:
+    """One line each; what is only advisory says so."""
+    for problem in problems:
+        out.print(str(problem), markup=False, highlight=False)
+    for problem in advice:
+        out.print(f"advisory: {problem}", markup=False, highlight=False)
+
+
+def told(blocking: Sequence[SpecProblem], advisory: Sequence[SpecProblem]) -> list[dict[str, Any]]:
     """Both kinds as JSON, each saying which it is."""
     return [
         asdict(problem) | {"severity": severity}

@@ -39,6 +39,7 @@ COMMANDS = {
     "maintain": "kundresa.cli.execute",
     "migrate": "kundresa.cli.execute",
     "pace": "kundresa.cli.pace",
+    "journey": "kundresa.cli.journey",
     "status": "kundresa.cli.inspect",
     "account": "kundresa.cli.inspect",
     "explain": "kundresa.cli.inspect",
@@ -57,6 +58,8 @@ NOT_FOUND = (
     "AccountNotFound",
     "RunNotFound",
     "CampaignNotFound",
+    "UnknownJourney",
+    "JourneyNotFound",
     "PersonNotFound",
     "NothingPublished",
     "UnknownSegment",
@@ -74,7 +77,7 @@ ENVIRONMENT = (
     "ConnectError",
     "MailboxError",
 )
-BUSY = ("AudienceWaits", "BatchBusy", "RunNotFinished", "Timeout")
+BUSY = ("AudienceWaits", "BatchBusy", "RunNotFinished", "JourneyMoved", "Timeout")
 PROBLEMS = (
     "AudienceNotReady",
     "SpecError",

@@ -45,7 +45,11 @@ LINK = "unsubscribe_url"
 
 
 def check_templates(
-    campaign: Campaign, templates: Mapping[str, str], columns: Collection[str]
+    campaign: Campaign,
+    templates: Mapping[str, str],
+    columns: Collection[str],
+    *,
+    records: Mapping[str, Collection[str]] | None = None,
 ) -> list[TemplateProblem]:
     """Everything wrong with a campaign's templates, by file and line; empty when all is well. What is
     advisory only says so.
@@ -54,7 +58,9 @@ def check_templates(
         templates: text by file name: all ``*.j2`` beside the spec, and the layouts and fragments they use.
         columns: the contracted columns of ``profiles``; a mapping of name to type, and helpers are held
             against the types too.
+        records: what else templates may use, by name, with its fields: the ``event`` of a journey.
     """
+    records = records or {}
     environment = build_environment(templates)
     as_json = build_environment(templates, as_json=True)
     problems = check_files_present(campaign, templates)
@@ -65,7 +71,7 @@ def check_templates(
             (as_json if name.endswith(JSON_SUFFIX) else environment).compile(source, name, name)
         except TemplateSyntaxError as error:
             problems.append(TemplateProblem(name, error.lineno, _syntax(error, environment)))
-    names = NAMES | {"variant"} if campaign.experiment else NAMES
+    names = (NAMES | {"variant"} if campaign.experiment else NAMES) | set(records)
     pages = {file.name for file in template_files(campaign, templates)}
     given = {
         each.name
@@ -80,7 +86,7 @@ def check_templates(
             environment=environment,
             # The page that uses a layout or a fragment gives it values.
             names=names if name in pages else names | given,
-            columns=columns,
+            fields={"profile": columns, "campaign": CAMPAIGN_FIELDS, **records},
             templates=templates,
         )
         problems.extend(checker.problems())
@@ -209,14 +215,14 @@ class _Checker:
         *,
         environment: Sandbox,
         names: frozenset[str],
-        columns: Collection[str],
+        fields: Mapping[str, Collection[str]],
         templates: Collection[str],
     ) -> None:
         self._file = file
         self._tree = tree
         self._environment = environment
         self._names = names
-        self._fields = {"profile": columns, "campaign": CAMPAIGN_FIELDS}
+        self._fields = fields
         self._templates = templates
 
     def problems(self) -> Iterator[TemplateProblem]:

@@ -54,6 +54,14 @@ class Profile(dict[str, Any]):
     """The columns of one person, as templates read them: ``profile.first_name``."""
 
     __slots__ = ()
+    record = "profile"
+
+
+class Event(Profile):
+    """The properties of the event that let a person into a journey: ``event.cart_value``."""
+
+    __slots__ = ()
+    record = "event"
 
 
 class EmptyColumn(Undefined):
@@ -96,11 +104,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         try:
             value = profile[name]
         except (KeyError, TypeError):
-            return self.undefined(f"profile has no column {name!s}")
+            return self.undefined(f"{profile.record} has no column {name!s}")
         if value is None:
             return EmptyColumn(
-                f"profile.{name} is empty for this person; say what to print instead: "
-                f"{{{{ profile.{name} | default('…') }}}}"
+                f"{profile.record}.{name} is empty for this person; say what to print instead: "
+                f"{{{{ {profile.record}.{name} | default('…') }}}}"
             )
         return value
 

@@ -12,7 +12,7 @@ from jinja2 import Template, TemplateNotFound, TemplateSyntaxError, nodes
 from jinja2.exceptions import SecurityError, UndefinedError
 from markupsafe import escape
 
-from kundresa.content.environment import JSON_SUFFIX, Profile, Sandbox, build_environment
+from kundresa.content.environment import JSON_SUFFIX, Event, Profile, Sandbox, build_environment
 from kundresa.content.errors import RenderError, TemplateError
 from kundresa.content.files import PARTS, SUFFIX, Part, file_name, languages, missing_files, stems
 from kundresa.content.filters import LOCALE, TemplateValueError, locale_of
@@ -80,7 +80,9 @@ class Renderer:
 
         Args:
             row: ``message_id``, ``profile_id``, ``channel``, ``variant`` (None without an experiment)
-                and ``profile``: the contracted columns of the person, None where there is no value.
+                and ``profile``: the contracted columns of the person, None where there is no value; of a
+                journey ``event`` too, the data of the event that let the person in, and as ``logical_at``
+                when the message was reached.
 
         Raises:
             RenderError: when this person's message cannot be written; nothing of the profile is in it.
@@ -104,6 +106,8 @@ class Renderer:
         }
         if variant is not None:
             names["variant"] = variant
+        if "event" in row:
+            names |= {"event": Event(row["event"]), "logical_at": row["logical_at"]}
         for name, make in _LINKS.items():
             if name in written.names:
                 names[name] = make(self._links, token)

@@ -63,18 +63,18 @@ def build_campaign_dag(campaign: Campaign, settings: Settings) -> DAG:
     return dag
 
 
-def build_quarantine_dag(dag_id: str, folder: str, error: SpecError) -> DAG:
-    """Stands in for a campaign whose spec is not valid: never runs by itself, says what is wrong, and
-    says it again as a failed task when somebody triggers it."""
+def build_quarantine_dag(dag_id: str, folder: str, error: SpecError, kind: str = "campaign") -> DAG:
+    """Stands in for a campaign, or a journey, whose spec is not valid: never runs by itself, says what is
+    wrong, and says it again as a failed task when somebody triggers it."""
     with DAG(
         dag_id=dag_id,
-        dag_display_name=f"Campaign · {folder} (spec not valid)",
+        dag_display_name=f"{kind.capitalize()} · {folder} (spec not valid)",
         description="The spec is not valid; nothing is sent.",
-        doc_md=quarantine_document(folder, error),
+        doc_md=quarantine_document(folder, error, kind),
         schedule=None,
         catchup=False,
         is_paused_upon_creation=True,
-        tags=[TAG, "campaign", QUARANTINE_TAG],
+        tags=[TAG, kind, QUARANTINE_TAG],
     ) as dag:
         message = str(error)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 
 from airflow.sdk import DAG, get_parsing_context
 
 from kundresa.orchestration.campaign_dag import PREFIX, build_campaign_dag, build_quarantine_dag
+from kundresa.orchestration.folders import folder_dag_id, wanted_folders
 from kundresa.settings import Settings
-from kundresa.spec.fields import NAME_PATTERN
 from kundresa.spec.loading import campaign_names, load_campaign
 from kundresa.spec.problems import SpecError
 
@@ -33,15 +31,7 @@ def campaign_dags(settings: Settings) -> dict[str, DAG]:
 
 def folders(settings: Settings, wanted: str | None) -> list[str]:
     """The names of the folders to open: of all campaigns, or only of the one whose DAG is wanted."""
-    if wanted is None:
-        return campaign_names(settings.campaigns)
-    if not wanted.startswith(PREFIX):
-        return []
-    name = wanted.removeprefix(PREFIX)
-    if re.fullmatch(NAME_PATTERN, name) and (settings.campaigns / name).is_dir():
-        return [name]
-    # A quarantined folder with a name that is no campaign's; rare, so the listing may cost.
-    return [each for each in campaign_names(settings.campaigns) if dag_id_of(each) == wanted]
+    return wanted_folders(settings.campaigns, campaign_names, PREFIX, wanted)
 
 
 def load_dag(settings: Settings, folder: str) -> DAG:
@@ -55,9 +45,5 @@ def load_dag(settings: Settings, folder: str) -> DAG:
 
 
 def dag_id_of(folder: str) -> str:
-    """The id of a folder's DAG. One whose name cannot be an id keeps what can, and a digest, so that
-    two such folders stay two and neither takes the id of a valid one."""
-    if re.fullmatch(NAME_PATTERN, folder):
-        return PREFIX + folder
-    digest = hashlib.sha256(folder.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return f"{PREFIX}{re.sub(r'[^a-zA-Z0-9_.-]', '_', folder)[:100]}.{digest}"
+    """The id of a folder's DAG."""
+    return folder_dag_id(PREFIX, folder)

@@ -46,13 +46,13 @@ def campaign_document(campaign: Campaign) -> str:
     )
 
 
-def quarantine_document(folder: str, error: SpecError) -> str:
-    """Markdown for the DAG that stands in for a campaign whose spec is not valid."""
+def quarantine_document(folder: str, error: SpecError, kind: str) -> str:
+    """Markdown for the DAG that stands in for a campaign or a journey whose spec is not valid."""
     problems = "\n".join(f"* {plain(str(problem))}" for problem in error.problems)
     title = f"**{plain(folder)} is in quarantine: its spec is not valid, and nothing is sent.**"
     advice = (
         "Mend the file, then check it with `kundresa check`. "
-        "This DAG becomes the campaign's at the next parse."
+        f"This DAG becomes the {kind}'s at the next parse."
     )
     return f"{title}\n\n{problems}\n\n{advice}"
 

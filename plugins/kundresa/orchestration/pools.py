@@ -20,10 +20,13 @@ class Pool:
 
 
 WAREHOUSE = "warehouse"
+JOURNEYS = "journeys"
 
 POOLS = (
     # DuckDB takes one writer; a second dbt would wait for the lock inside a worker slot.
     Pool(WAREHOUSE, 1, "dbt runs at once: 1 on DuckDB, more on a server engine"),
+    # A run of a journey advances and sends by itself: two of them fill two cores.
+    Pool(JOURNEYS, 4, "journeys that are moved at once"),
     *(
         # A batch task needs about 250 MB; beyond the cores, more of them do not send faster.
         Pool(kind.value, 4, f"{kind.value} batches that are sent at once, over all campaigns")

@@ -1,13 +1,16 @@
-"""What deferred tasks wait for, besides a moment."""
+"""What deferred tasks and journeys wait for, besides a moment."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
+
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 10.0
 """Between two looks at a stopped run. Each is one row by its key; no task is started for it."""
@@ -37,3 +40,40 @@ class RunGoesOn(BaseTrigger):
         ):
             await asyncio.sleep(LOOK_SECONDS)
         yield TriggerEvent(self.run_key)  # type: ignore[no-untyped-call]
+
+
+DUE_SECONDS = 1.0
+"""Between two looks at a journey: five questions by index. It bounds how soon somebody is moved."""
+AGAIN_SECONDS = 30.0
+"""After it was told that there is something to do, it is not told again sooner: a run is on its way."""
+
+
+class JourneyDue(BaseEventTrigger):
+    """Fires when there is something to do in a journey: an event, somebody who is due, a message.
+
+    It never ends by itself: Airflow keeps one for each journey whose DAG is not paused. A store that does not
+    answer is asked again; what keeps it away is in the triggerer's log.
+    """
+
+    def __init__(self, journey: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.journey = journey
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return f"{__name__}.{type(self).__name__}", {"journey": self.journey}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        from kundresa import settings as installation
+        from kundresa.runs.journeys import has_work
+        from kundresa.store import StoreError
+
+        settings = installation.load()
+        while True:
+            try:
+                is_due = await asyncio.to_thread(has_work, settings, self.journey, datetime.now(tz=UTC))
+            except StoreError:
+                log.exception("%s: the store cannot be asked; it is asked again", self.journey)
+                is_due = False
+            if is_due:
+                yield TriggerEvent(self.journey)  # type: ignore[no-untyped-call]
+            await asyncio.sleep(AGAIN_SECONDS if is_due else DUE_SECONDS)

@@ -41,6 +41,7 @@ def apply_retention(settings: Settings, now: datetime) -> dict[str, int]:
         done["attempts removed"] = store.retention.apply(before)
         done["events removed"] = store.retention.forget_events(before)
         done["feedback removed"] = store.retention.forget_feedback(before)
+        done["journey moves removed"] = store.retention.forget_moves(before)
     done["builds removed"] = warehouse.prune_builds(settings, settings.published_builds)
     done["exports removed"] = warehouse.prune_exports(settings, before)
     done["validation results removed"] = quality.prune_data_docs(settings, before)

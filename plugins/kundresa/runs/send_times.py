@@ -178,6 +178,11 @@ class SendHours:
         return self._clocks[zone]
 
 
+def is_zone(name: str | None) -> bool:
+    """Whether it is an IANA zone."""
+    return name in _zones()
+
+
 @cache
 def _zones() -> dict[str, ZoneInfo]:
     return {name: ZoneInfo(name) for name in time_zones()}

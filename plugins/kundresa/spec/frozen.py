@@ -1,4 +1,5 @@
-"""A campaign as a run keeps it: spec and templates in one canonical text, with its hash."""
+"""A campaign as a run keeps it, or a journey as a version keeps it: spec and templates in one canonical
+text, with its hash."""
 
 from __future__ import annotations
 
@@ -6,10 +7,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
 from kundresa.spec.campaign import Campaign
+from kundresa.spec.journey import Journey
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +25,15 @@ class FrozenSpec:
     hash: str
 
 
-def freeze(campaign: Campaign, templates: Mapping[str, str]) -> FrozenSpec:
-    """The canonical text of a campaign with its templates.
+def freeze(spec: Campaign | Journey, templates: Mapping[str, str]) -> FrozenSpec:
+    """The canonical text of a campaign or a journey with its templates.
 
     Defaults are written out: a later release that changes one does not change a run that is open.
     """
-    content = {"spec": campaign.model_dump(mode="json"), "templates": dict(templates)}
+    plain = spec.model_dump(mode="json")
+    if isinstance(spec, Journey):
+        plain["steps"] = [*plain["steps"].items()]  # their order means something, that of keys is lost
+    content = {"spec": plain, "templates": dict(templates)}
     # ASCII: the bytes that are hashed do not depend on any encoding, and no database refuses them
     # (PostgreSQL's text takes no U+0000). allow_nan: Python's NaN is not JSON.
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
@@ -35,18 +41,36 @@ def freeze(campaign: Campaign, templates: Mapping[str, str]) -> FrozenSpec:
 
 
 def thaw(text: str) -> tuple[Campaign, dict[str, str]]:
-    """What :func:`freeze` froze.
+    """The campaign that :func:`freeze` froze.
 
     Raises:
-        ValueError: when the text is no frozen spec of this or an earlier release.
+        ValueError: when the text is no frozen campaign of this or an earlier release.
     """
+    spec, templates = _content(text)
+    try:
+        return Campaign.model_validate(spec), templates
+    except ValidationError as error:
+        raise ValueError(f"no frozen spec of this release: {error}") from error
+
+
+def thaw_journey(text: str) -> tuple[Journey, dict[str, str]]:
+    """The journey that :func:`freeze` froze, its steps in their order.
+
+    Raises:
+        ValueError: when the text is no frozen journey of this or an earlier release.
+    """
+    spec, templates = _content(text)
+    try:
+        return Journey.model_validate({**spec, "steps": dict(spec["steps"])}), templates
+    except (ValidationError, KeyError, TypeError) as error:
+        raise ValueError(f"no frozen spec of this release: {error}") from error
+
+
+def _content(text: str) -> tuple[Any, dict[str, str]]:
     content = json.loads(text)
     if not isinstance(content, dict) or set(content) != {"spec", "templates"}:
         raise ValueError("no frozen spec: expected an object with 'spec' and 'templates'")
     templates = content["templates"]
     if not isinstance(templates, dict) or not all(isinstance(each, str) for each in templates.values()):
         raise ValueError("no frozen spec: expected 'templates' to be texts by file name")
-    try:
-        return Campaign.model_validate(content["spec"]), templates
-    except ValidationError as error:
-        raise ValueError(f"no frozen spec of this release: {error}") from error
+    return content["spec"], templates

@@ -1,24 +1,29 @@
-"""Reading a campaign's folder: the spec, and the text of its templates."""
+"""Reading a folder: the spec, and the text of its templates."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.explain import explain
 from kundresa.spec.problems import SpecError, SpecProblem, shown
+from kundresa.spec.spec import Spec
 from kundresa.spec.yaml_source import MAX_BYTES as MAX_SPEC_BYTES
 from kundresa.spec.yaml_source import SpecSource, decode, parse_yaml
 
 SPEC_FILE = "campaign.yaml"
-MISNAMED_SPEC_FILE = "campaign.yml"
+MISNAMED_SUFFIX = ".yml"
 TEMPLATE_SUFFIX = ".j2"
 SHARED_FOLDERS = ("fragments", "layouts")
 """Folders of ``dags/`` whose templates every campaign may use."""
 MAX_TEMPLATE_BYTES = 512 * 1024
 """Mail clients cut a message at about 100 KiB; five times that is a file that got here by mistake."""
+
+
+_Named = TypeVar("_Named", bound=Spec)
 
 
 def campaign_names(root: Path) -> list[str]:
@@ -30,11 +35,21 @@ def campaign_names(root: Path) -> list[str]:
     Raises:
         SpecError: when ``root`` is no folder; an empty list would look like "all are fine".
     """
+    return spec_names(root, SPEC_FILE)
+
+
+def spec_names(root: Path, file: str) -> list[str]:
+    """The folders of ``root`` that hold a spec of this file name, rightly named or not, sorted.
+
+    Raises:
+        SpecError: when ``root`` is no folder.
+    """
     try:
         folders = [each for each in root.iterdir() if each.is_dir()]
     except OSError as error:
         raise SpecError([_unreadable(_shown_path(root, None), error)]) from None
-    return sorted(each.name for each in folders if _has_spec(each))
+    misnamed = Path(file).with_suffix(MISNAMED_SUFFIX).name
+    return sorted(each.name for each in folders if (each / file).exists() or (each / misnamed).exists())
 
 
 def load_campaign(folder: Path, *, relative_to: Path | None = None) -> Campaign:
@@ -46,30 +61,45 @@ def load_campaign(folder: Path, *, relative_to: Path | None = None) -> Campaign:
     Raises:
         SpecError: with everything that is wrong. Nothing else is raised, whatever the file holds.
     """
-    source = read_source(folder, relative_to=relative_to)
+    return load_named(folder, Campaign, SPEC_FILE, "campaign", relative_to=relative_to)
+
+
+def load_named(
+    folder: Path, model: type[_Named], file: str, what: str, *, relative_to: Path | None = None
+) -> _Named:
+    """The spec of a folder, of any kind whose name is its folder's.
+
+    Args:
+        file: its file in the folder.
+        what: the kind, in one word for people.
+
+    Raises:
+        SpecError: with everything that is wrong. Nothing else is raised, whatever the file holds.
+    """
+    source = read_source(folder, file, relative_to=relative_to)
     data = dict(source.data)
     problems = list(source.problems)
     if "name" in data:
         # Not an unknown key: pydantic knows it. The folder rules, or two names could disagree.
-        message = f"a campaign's name is its folder's ({shown(folder.name)}); remove this key"
+        message = f"a {what}'s name is its folder's ({shown(folder.name)}); remove this key"
         problems.append(source.problem(("name",), message, at_key=True))
     try:
-        campaign = Campaign.model_validate({**data, "name": folder.name})
+        loaded = model.model_validate({**data, "name": folder.name})
     except ValidationError as error:
-        found = explain(error, Campaign, source, derived=("name",))
-        problems += [_about_folder(each, folder.name) if each.key == "name" else each for each in found]
+        found = explain(error, model, source, derived=("name",))
+        problems += [_about_folder(each, what, folder.name) if each.key == "name" else each for each in found]
     if problems:
         raise SpecError(problems)
-    return campaign
+    return loaded
 
 
-def read_source(folder: Path, *, relative_to: Path | None = None) -> SpecSource:
-    """A campaign's file as YAML only, with the places of its keys and values, to point at them.
+def read_source(folder: Path, name: str = SPEC_FILE, *, relative_to: Path | None = None) -> SpecSource:
+    """A spec's file as YAML only, with the places of its keys and values, to point at them.
 
     Raises:
         SpecError: when it is not even that.
     """
-    file = folder / SPEC_FILE
+    file = folder / name
     return parse_yaml(_read(file, relative_to, MAX_SPEC_BYTES), _shown_path(file, relative_to))
 
 
@@ -115,10 +145,6 @@ def _template_names(folder: Path, relative_to: Path | None) -> list[str]:
         raise SpecError([_unreadable(_shown_path(folder, relative_to), error)]) from None
 
 
-def _has_spec(folder: Path) -> bool:
-    return (folder / SPEC_FILE).exists() or (folder / MISNAMED_SPEC_FILE).exists()
-
-
 def _read(file: Path, relative_to: Path | None, max_bytes: int) -> bytes:
     """At most one byte more than allowed: enough to be refused, whatever the size of the file."""
     try:
@@ -126,9 +152,9 @@ def _read(file: Path, relative_to: Path | None, max_bytes: int) -> bytes:
             return opened.read(max_bytes + 1)
     except OSError as error:
         name = _shown_path(file, relative_to)
-        if file.name == SPEC_FILE and file.with_name(MISNAMED_SPEC_FILE).exists():
-            misnamed = str(Path(name).with_name(MISNAMED_SPEC_FILE))
-            message = f"rename this file to {SPEC_FILE}"
+        if file.suffix == ".yaml" and file.with_suffix(MISNAMED_SUFFIX).exists():
+            misnamed = str(Path(name).with_suffix(MISNAMED_SUFFIX))
+            message = f"rename this file to {file.name}"
             raise SpecError([SpecProblem(file=misnamed, message=message)]) from None
         raise SpecError([_unreadable(name, error)]) from None
 
@@ -144,7 +170,7 @@ def _shown_path(file: Path, relative_to: Path | None) -> str:
     return str(file).encode(errors="backslashreplace").decode()
 
 
-def _about_folder(problem: SpecProblem, name: str) -> SpecProblem:
+def _about_folder(problem: SpecProblem, what: str, name: str) -> SpecProblem:
     expected = problem.message.partition(";")[0]
-    message = f"the folder's name is the campaign's: {expected}; found {shown(name)}"
+    message = f"the folder's name is the {what}'s: {expected}; found {shown(name)}"
     return SpecProblem(file=problem.file, message=message)

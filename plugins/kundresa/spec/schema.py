@@ -1,7 +1,7 @@
-"""The JSON Schema of a campaign spec, for editors that complete and check YAML.
+"""The JSON Schemas of campaigns and journeys, for editors that complete and check YAML.
 
-``python -m kundresa.spec.schema`` prints it, ``--write`` updates ``campaign.schema.json`` beside this
-file. A spec names it in its first line::
+``python -m kundresa.spec.schema`` prints a campaign's, ``--write`` updates ``campaign.schema.json`` and
+``journey.schema.json`` beside this file. A spec names its own in its first line::
 
     # yaml-language-server: $schema=../../../plugins/kundresa/spec/campaign.schema.json
 
@@ -19,14 +19,26 @@ from pathlib import Path
 from typing import Any
 
 from kundresa.spec.campaign import Campaign
+from kundresa.spec.journey import Journey
+from kundresa.spec.spec import Spec
 
 SCHEMA_FILE = Path(__file__).with_name("campaign.schema.json")
+JOURNEY_SCHEMA_FILE = Path(__file__).with_name("journey.schema.json")
 COMMAND = "python -m kundresa.spec.schema"
 
 
 def campaign_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of ``campaign.yaml``. Without ``name``: that is the folder's."""
-    schema = Campaign.model_json_schema(mode="validation")
+    return _schema(Campaign)
+
+
+def journey_schema() -> dict[str, Any]:
+    """The same of ``journey.yaml``."""
+    return _schema(Journey)
+
+
+def _schema(model: type[Spec]) -> dict[str, Any]:
+    schema = model.model_json_schema(mode="validation")
     del schema["properties"]["name"]
     schema["required"].remove("name")
     for each in _objects(schema):
@@ -36,7 +48,16 @@ def campaign_schema() -> dict[str, Any]:
 
 def schema_text() -> str:
     """The file's content: keys in the order of the types, a line end at the end."""
-    return json.dumps(campaign_schema(), indent=2, ensure_ascii=False) + "\n"
+    return _text(campaign_schema())
+
+
+def journey_schema_text() -> str:
+    """The same of the journeys' file."""
+    return _text(journey_schema())
+
+
+def _text(schema: dict[str, Any]) -> str:
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
@@ -60,9 +81,11 @@ def _tidy(each: dict[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints or writes the schema."""
     parser = argparse.ArgumentParser(prog=COMMAND, description="The JSON Schema of a campaign spec.")
-    parser.add_argument("--write", action="store_true", help=f"write {SCHEMA_FILE.name} instead")
+    both = f"write {SCHEMA_FILE.name} and {JOURNEY_SCHEMA_FILE.name} instead"
+    parser.add_argument("--write", action="store_true", help=both)
     if parser.parse_args(arguments).write:
         SCHEMA_FILE.write_text(schema_text(), encoding="utf-8")
+        JOURNEY_SCHEMA_FILE.write_text(journey_schema_text(), encoding="utf-8")
     else:
         sys.stdout.write(schema_text())
     return 0

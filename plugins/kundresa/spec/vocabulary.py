@@ -187,6 +187,47 @@ class Trigger(StrEnum):
     MANUAL = "manual"
     BACKFILL = "backfill"
     COMMAND_LINE = "command_line"
+    JOURNEY = "journey"
+    """The standing run of one message of a journey, which lasts as long as its version."""
+
+
+class JourneyState(StrEnum):
+    """Where a journey stands."""
+
+    RUNNING = "running"
+    HELD = "held"
+    """Paused: nothing moves; events and waits are kept, and count when it goes on."""
+    DISCARDING = "discarding"
+    """Paused: nothing moves; what happens meanwhile is left out when it goes on."""
+    STOPPED = "stopped"
+    """For good: nobody is inside, nobody enters."""
+
+
+class JourneyEnd(StrEnum):
+    """Why a journey is over for a person."""
+
+    FINISHED = "finished"
+    EXIT = "exit"
+    """One of its exit criteria."""
+    TIME_OUT = "time_out"
+    STOPPED = "stopped"
+
+
+class JourneySkip(StrEnum):
+    """Why something that might have let a person in, or moved one, did not."""
+
+    PERSON_UNKNOWN = "person_unknown"
+    """Nobody is published under the event's identifier."""
+    CONDITION = "condition"
+    """The entry's condition does not hold."""
+    INSIDE_ALREADY = "inside_already"
+    TOO_SOON = "too_soon"
+    """The rule of re-entrance does not let them in again, or not yet."""
+    TOO_LATE = "too_late"
+    """The event arrived later than the journey's lateness allows."""
+    KEY_MISSING = "key_missing"
+    """The event does not say the instance key."""
+    PAUSED = "paused"
 
 
 class FeedbackKind(StrEnum):

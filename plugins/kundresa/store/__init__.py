@@ -1,11 +1,15 @@
 """The operational store: runs, the ledger, and the opt-outs and suppressions that must hold now."""
 
+from kundresa.store.answers import LatestAnswers
 from kundresa.store.errors import (
     BatchBusy,
     BatchConflict,
     BatchIncomplete,
     BatchNotFound,
     IllegalTransition,
+    JourneyMoved,
+    JourneyNotFound,
+    JourneyStopped,
     LeaseLost,
     PaceChanged,
     RunClosed,
@@ -18,6 +22,18 @@ from kundresa.store.errors import (
 )
 from kundresa.store.feedback import Hit, SoftBounceRule
 from kundresa.store.inbox_records import Answer, InboxEvent, NewEvent, NewFeedback
+from kundresa.store.journey_messages import Approved, Refused
+from kundresa.store.journey_positions import StepCount
+from kundresa.store.journey_records import (
+    Advance,
+    JourneyMessage,
+    JourneyRow,
+    JourneyVersion,
+    MessageOutcome,
+    MoveRow,
+    NewMessage,
+    Position,
+)
 from kundresa.store.paces import Grant, PaceRow, Paces
 from kundresa.store.records import (
     BatchRecord,
@@ -41,7 +57,9 @@ from kundresa.store.store import Store, open_store
 from kundresa.store.wave_gates import WaveGate
 
 __all__ = [
+    "Advance",
     "Answer",
+    "Approved",
     "BatchBusy",
     "BatchConflict",
     "BatchIncomplete",
@@ -53,12 +71,22 @@ __all__ = [
     "Hit",
     "IllegalTransition",
     "InboxEvent",
+    "JourneyMessage",
+    "JourneyMoved",
+    "JourneyNotFound",
+    "JourneyRow",
+    "JourneyStopped",
+    "JourneyVersion",
+    "LatestAnswers",
     "Lease",
     "LeaseLost",
     "LedgerCount",
     "LedgerLine",
+    "MessageOutcome",
+    "MoveRow",
     "NewEvent",
     "NewFeedback",
+    "NewMessage",
     "NewRun",
     "OptOut",
     "OptOutHits",
@@ -68,6 +96,8 @@ __all__ = [
     "Paces",
     "PartTally",
     "Pending",
+    "Position",
+    "Refused",
     "Run",
     "RunClosed",
     "RunNotChecked",
@@ -75,6 +105,7 @@ __all__ = [
     "RunStopped",
     "SoftBounceRule",
     "Standing",
+    "StepCount",
     "Store",
     "StoreError",
     "StoreOutOfDate",

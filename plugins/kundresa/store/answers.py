@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, or_, select
 
+from kundresa.store.bulk import among
 from kundresa.store.engine import Database
 from kundresa.store.feedback import SoftBounceRule, record_feedback
 from kundresa.store.inbox import take_turns
@@ -17,6 +19,17 @@ from kundresa.store.opt_outs import EVERY_TOPIC
 from kundresa.store.tables import opt_outs
 
 _TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LatestAnswers:
+    """When people last said yes and no."""
+
+    granted: dict[str, datetime]
+    """By profile."""
+    denied: dict[str, datetime]
+    """By profile."""
+    denied_addresses: dict[str, datetime]
 
 
 class Answers:
@@ -93,6 +106,42 @@ class Answers:
         """The person's last answer to each topic on a channel, by topic; ``*`` is a topic of its own."""
         with self._database.read() as connection:
             return _last(connection, profile_id, channel)
+
+    def latest(
+        self,
+        *,
+        channel: str,
+        topic: str,
+        is_exempt: bool,
+        profile_ids: Collection[str],
+        addresses: Collection[str],
+    ) -> LatestAnswers:
+        """The latest yes and no of many people to a topic, with those to every topic unless it is exempt. Two
+        questions, whatever their number."""
+        topics = (topic,) if is_exempt else (topic, EVERY_TOPIC)
+        found = LatestAnswers({}, {}, {})
+        yes = select(opt_ins.c.profile_id, func.max(opt_ins.c.recorded_at).label("at")).where(
+            opt_ins.c.channel == channel,
+            opt_ins.c.topic.in_(topics),
+            among(self._database, opt_ins.c.profile_id, profile_ids),
+        )
+        no = select(opt_outs.c.profile_id, opt_outs.c.address, opt_outs.c.recorded_at).where(
+            opt_outs.c.channel == channel,
+            opt_outs.c.topic.in_(topics),
+            or_(
+                among(self._database, opt_outs.c.profile_id, profile_ids),
+                among(self._database, opt_outs.c.address, addresses),
+            ),
+        )
+        with self._database.read() as connection:
+            for row in connection.execute(yes.group_by(opt_ins.c.profile_id)):
+                found.granted[row.profile_id] = row.at
+            for row in connection.execute(no.order_by(opt_outs.c.recorded_at)):
+                if row.profile_id is not None:
+                    found.denied[row.profile_id] = row.recorded_at
+                if row.address:
+                    found.denied_addresses[row.address] = row.recorded_at
+        return found
 
     def opt_in_rows(self, chunk: int = 5_000) -> Iterator[dict[str, Any]]:
         """All opt-ins as dicts, by id; read in pages."""

@@ -92,3 +92,20 @@ class LeaseLost(StoreError):
 
 class BatchIncomplete(StoreError):
     """A batch cannot be finished: messages of it have no line in the ledger, or are still on their way."""
+
+
+class JourneyNotFound(StoreError):
+    """No journey of this name was ever started."""
+
+    def __init__(self, journey: str) -> None:
+        super().__init__(f"journey {journey!r} was never started")
+        self.journey = journey
+
+
+class JourneyMoved(StoreError):
+    """Somebody else has moved the journey's people, or paused it, since they were read; nothing is written.
+    Read again."""
+
+
+class JourneyStopped(StoreError):
+    """The journey is stopped for good."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 
 from sqlalchemy import Connection, func, select, text
@@ -48,10 +48,12 @@ class Inbox:
             take_turns(self._database, connection)
             connection.execute(self._database.insert_new(events), rows)
 
-    def after(self, position: int, limit: int) -> list[InboxEvent]:
-        """At most ``limit`` events beyond a position, in order."""
+    def after(self, position: int, limit: int, types: Collection[str] | None = None) -> list[InboxEvent]:
+        """At most ``limit`` events beyond a position, in order; of these types only, where some are named."""
         columns = [events.c[each.name] for each in fields(InboxEvent)]
         query = select(*columns).where(events.c.position > position).order_by(events.c.position).limit(limit)
+        if types is not None:
+            query = query.where(events.c.event_type.in_(sorted(types)))
         with self._database.read() as connection:
             return [InboxEvent(**row._mapping) for row in connection.execute(query)]
 

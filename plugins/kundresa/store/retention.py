@@ -9,6 +9,7 @@ from sqlalchemy import Table, delete, select, tuple_
 
 from kundresa.store.engine import Database
 from kundresa.store.inbox_tables import events, feedback
+from kundresa.store.journey_tables import journey_moves
 from kundresa.store.tables import attempts
 
 CHUNK = 1_000
@@ -18,7 +19,8 @@ CHUNK = 1_000
 class Retention:
     """Removes what is old and not part of the account.
 
-    Removed: attempts that ended before the given time, events and feedback that were received before it.
+    Removed: attempts that ended before the given time, events and feedback that were received before it, and
+    how people moved through journeys.
     They are the tables that grow by more than one row per message.
 
     Kept: ``messages`` (the account: one line each, with the last attempt's code and detail), ``runs``
@@ -69,6 +71,26 @@ class Retention:
         """Remove the feedback that was received before ``before``; returns how many. What followed from it, a
         suppression or an opt-out, stays."""
         return self._forget(feedback, before, chunk)
+
+    def forget_moves(self, before: datetime, *, chunk: int = CHUNK) -> int:
+        """Remove what is told of how people moved through journeys before ``before``; returns how many rows.
+        Where they are, and what became of their messages, stays."""
+        first = select(journey_moves.c.number, journey_moves.c.moved_at).order_by(journey_moves.c.number)
+        total = 0
+        while True:
+            with self._database.write() as connection:
+                # By number: an index by time would be written with every move.
+                page = connection.execute(first.limit(chunk)).all()
+                old = [row.number for row in page if row.moved_at < before]
+                if old:
+                    connection.execute(
+                        delete(journey_moves).where(
+                            journey_moves.c.number <= max(old), journey_moves.c.moved_at < before
+                        )
+                    )
+            total += len(old)
+            if len(old) < chunk:
+                return total
 
     def _forget(self, table: Table, before: datetime, chunk: int) -> int:
         old = (

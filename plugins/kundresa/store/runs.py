@@ -27,6 +27,8 @@ _MAY_CLOSE_FROM: Mapping[CloseReason, frozenset[RunState]] = {
     CloseReason.CANCELLED: frozenset({RunState.OPEN, RunState.DECIDED, RunState.CHECKED}),
 }
 
+_OF_CAMPAIGN = runs.c.trigger != Trigger.JOURNEY.value
+
 
 class Runs:
     """The table ``runs``. open → decided → checked → closed; closed may come early."""
@@ -54,6 +56,16 @@ class Runs:
         )
         return replace(stored, spec_differs=True)
 
+    def open_standing(self, run: NewRun) -> None:
+        """Open the run of one message of a journey, once: it may deliver from the beginning, and lasts.
+
+        It is in none of the lists here, which are of campaigns: nobody decides or reconciles it.
+        """
+        values = {name: getattr(run, name) for name in NewRun.__slots__}
+        state = {"state": RunState.CHECKED.value, "decided_at": run.opened_at}
+        with self._database.write() as connection:
+            connection.execute(self._database.insert_new(runs), values | state)
+
     def get(self, run_key: str) -> Run | None:
         """The run, or None when it was never opened."""
         with self._database.read() as connection:
@@ -70,7 +82,8 @@ class Runs:
 
     def list(self, campaign: str | None = None, state: RunState | None = None, limit: int = 100) -> list[Run]:
         """At most ``limit`` runs, the latest logical date first."""
-        query = select(runs).order_by(runs.c.logical_at.desc(), runs.c.run_key.desc()).limit(limit)
+        latest = (runs.c.logical_at.desc(), runs.c.run_key.desc())
+        query = select(runs).where(_OF_CAMPAIGN).order_by(*latest).limit(limit)
         if campaign is not None:
             query = query.where(runs.c.campaign == campaign)
         if state is not None:
@@ -96,7 +109,7 @@ class Runs:
         return self._in_order(and_(runs.c.decided_at.is_not(None), runs.c.account_json.is_(None)))
 
     def _in_order(self, which: ColumnElement[bool]) -> tuple[Run, ...]:
-        query = select(runs).where(which).order_by(runs.c.logical_at, runs.c.run_key)
+        query = select(runs).where(_OF_CAMPAIGN, which).order_by(runs.c.logical_at, runs.c.run_key)
         with self._database.read() as connection:
             return tuple(_run(row) for row in connection.execute(query))
 

@@ -10,6 +10,9 @@ from kundresa.store.batches import Batches
 from kundresa.store.engine import BUSY_SECONDS, Database
 from kundresa.store.feedback import Feedback
 from kundresa.store.inbox import Inbox
+from kundresa.store.journey_messages import JourneyMessages
+from kundresa.store.journey_positions import JourneyPositions
+from kundresa.store.journeys import Journeys
 from kundresa.store.ledger import Ledger
 from kundresa.store.migrate import migrate as migrate_tables
 from kundresa.store.migrate import require_current
@@ -40,6 +43,9 @@ class Store:
         self.throughput = Throughput(database)
         self.wave_gates = WaveGates(database)
         self.paces = Paces(database)
+        self.journeys = Journeys(database)
+        self.journey_positions = JourneyPositions(database)
+        self.journey_messages = JourneyMessages(database)
 
     def close(self) -> None:
         """Close all connections."""

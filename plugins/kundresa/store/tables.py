@@ -190,6 +190,7 @@ opt_outs = Table(
     Column("source", String, nullable=False),
     Column("recorded_at", UtcDateTime, nullable=False, index=True),
     Index(None, "profile_id", "channel"),
+    Index(None, "channel", "address"),
 )
 
 suppressions = Table(

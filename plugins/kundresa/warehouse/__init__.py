@@ -84,6 +84,13 @@ from kundresa.warehouse.published import (
     read_message,
     send_hours,
 )
+from kundresa.warehouse.published_people import (
+    PublishedChange,
+    PublishedFacts,
+    PublishedPeople,
+    Recipient,
+    cursor_at,
+)
 from kundresa.warehouse.reconcile import AccountLines, ReconcileCounts, reconcile_counts
 from kundresa.warehouse.segment_report import (
     SegmentDetail,
@@ -127,6 +134,10 @@ __all__ = [
     "PlannedDecisions",
     "PlannedPeople",
     "PressureCount",
+    "PublishedChange",
+    "PublishedFacts",
+    "PublishedPeople",
+    "Recipient",
     "ReconcileCounts",
     "RunBudget",
     "RunCap",
@@ -155,6 +166,7 @@ __all__ = [
     "builds_folder",
     "check_history",
     "current_build",
+    "cursor_at",
     "decide",
     "decided_at",
     "decision_counts",

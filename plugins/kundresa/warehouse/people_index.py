@@ -11,7 +11,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +121,19 @@ class PeopleIndex:
         row = opened[0].execute(query, (namespace, identifier)).fetchone()
         return self.person(row[0]) if row else None
 
+    def resolve(self, identifiers: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """The profiles that many identifiers point to, in one question; those that point to nobody, or to
+        several, are left out. ``profile_id`` is a namespace too.
+
+        Raises:
+            NothingPublished: before the first publication with an index: nobody can be told from a stranger.
+        """
+        opened = self._opened()
+        if opened is None:
+            raise NothingPublished("no people are published yet; run `kundresa build`")
+        asked = json.dumps([*identifiers])
+        return {(namespace, word): found for namespace, word, found in opened[0].execute(_RESOLVE, (asked,))}
+
     def address(self, profile_id: str, channel: str) -> str:
         """The person's address on a channel; empty when it is not known."""
         person = self.person(profile_id)
@@ -186,6 +199,22 @@ _IDENTIFIERS = """
     group by namespace, identifier
     having count(distinct profile_id) = 1
     order by namespace, identifier
+"""
+
+_RESOLVE = """
+    with asked as (
+        select value ->> 0 as namespace, value ->> 1 as identifier from json_each(?)
+    ),
+    found as (
+        select asked.*, identifiers.profile_id from asked inner join identifiers using (namespace, identifier)
+        union all
+        select *, identifier from asked where namespace = 'profile_id'
+    )
+    select found.namespace, found.identifier, coalesce(redirects.current_profile_id, people.profile_id)
+    from found
+    left join people on found.profile_id = people.profile_id
+    left join redirects on found.profile_id = redirects.profile_id and people.profile_id is null
+    where coalesce(redirects.current_profile_id, people.profile_id) is not null
 """
 
 _REDIRECTS = """

@@ -36,6 +36,7 @@ def test_printing_and_writing(capsys, tmp_path, monkeypatch):
     assert main([]) == 0
     assert json.loads(capsys.readouterr().out) == campaign_schema()
     monkeypatch.setattr("kundresa.spec.schema.SCHEMA_FILE", tmp_path / "campaign.schema.json")
+    monkeypatch.setattr("kundresa.spec.schema.JOURNEY_SCHEMA_FILE", tmp_path / "journey.schema.json")
     assert main(["--write"]) == 0
     assert (tmp_path / "campaign.schema.json").read_text(encoding="utf-8") == schema_text()
 

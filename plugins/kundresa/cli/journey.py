@@ -1,0 +1,232 @@
+"""``kundresa journey``: checking, starting, running and explaining journeys."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from kundresa import settings as configuration
+from kundresa.cli.check import print_problems, told
+from kundresa.cli.output import Exit, out, print_json, table
+
+journey = typer.Typer(
+    no_args_is_help=True,
+    help="React to one person while they interact: check, start, run and explain journeys.\n\n"
+    "Example: [bold]kundresa journey start abandoned_cart[/bold]",
+)
+Name = Annotated[str, typer.Argument(metavar="JOURNEY", help="Folder name under dags/journeys.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+@journey.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument(help="Journeys (default: all).")] = None,
+    json: Json = False,
+) -> None:
+    """Check journeys, their templates and what they name, without running anything.
+
+    Example: [bold]kundresa journey check abandoned_cart[/bold]
+    """
+    from kundresa.runs.journey_checking import check_journeys
+
+    checked = check_journeys(configuration.load(), names or [])
+    problems = [problem for each in checked for problem in each.problems]
+    if json:
+        print_json({each.campaign: told(each.problems, each.advice) for each in checked})
+    else:
+        print_problems(problems, [problem for each in checked for problem in each.advice])
+        out.print(f"{len(checked)} checked, {len(problems)} problems")
+    if problems:
+        raise typer.Exit(Exit.PROBLEMS)
+
+
+@journey.command()
+def start(name: Name) -> None:
+    """Start a journey: from now on people may enter. Also after a pause, and after an edit.
+
+    People inside stay on the version that they entered on; repeated without an edit, nothing changes. The
+    files are checked first, and frozen.
+
+    Example: [bold]kundresa journey start abandoned_cart[/bold]
+    """
+    from kundresa.runs.journeys import start_journey
+
+    row = start_journey(configuration.load(), name)
+    out.print(
+        f"{name} is running, version {row.version}. Its DAG, or kundresa journey run {name}, moves people"
+    )
+
+
+@journey.command()
+def pause(
+    name: Name,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Leave out what happens meanwhile, instead of keeping it.")
+    ] = False,
+) -> None:
+    """Let nothing move and nothing leave, from the next window on, until it is started again.
+
+    Everybody stays where they are. Events and waits are kept and count when it goes on, unless --discard.
+
+    Example: [bold]kundresa journey pause abandoned_cart --discard[/bold]
+    """
+    from kundresa.runs.journeys import pause_journey
+    from kundresa.spec.vocabulary import JourneyState
+
+    state = JourneyState.DISCARDING if discard else JourneyState.HELD
+    pause_journey(configuration.load(), name, state)
+    meanwhile = "is left out" if discard else "is kept"
+    out.print(f"{name} is paused; what happens meanwhile {meanwhile}. kundresa journey start {name} goes on")
+
+
+@journey.command()
+def stop(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """End a journey for good: everybody inside leaves, what has not left is not sent.
+
+    Example: [bold]kundresa journey stop abandoned_cart --yes[/bold]
+    """
+    from kundresa.runs.journeys import stop_journey
+
+    if not yes:
+        typer.confirm(f"End {name} for good? It cannot be started again.", abort=True)
+    left = stop_journey(configuration.load(), name)
+    out.print(f"{name} is stopped; {left:,} people were inside")
+
+
+@journey.command()
+def run(
+    name: Name,
+    stay: Annotated[int, typer.Option(min=0, help="Seconds to go on as things happen.")] = 0,
+    json: Json = False,
+) -> None:
+    """Move everybody who can move, and send what that comes to: what the journey's DAG does.
+
+    Through the sender accounts in the environment. Repeated, it does what is due by then, and nothing twice.
+
+    Example: [bold]kundresa journey run abandoned_cart --stay 60[/bold]
+    """
+    from kundresa.channels import resolve_account
+    from kundresa.runs.journeys import run_journey
+
+    done = run_journey(
+        configuration.load(),
+        name,
+        owner=f"command line {os.getpid()} {uuid.uuid4().hex[:8]}",
+        account_of=lambda account: resolve_account(account, os.environ),
+        stay=timedelta(seconds=stay),
+    )
+    if json:
+        print_json(asdict(done))
+        return
+    out.print(
+        f"{name} is {done.state}: {done.events:,} events, {done.entered:,} entered, {done.moved:,} moved, "
+        f"{done.ended:,} ended, {done.accepted:,} messages sent"
+        + (f"; next at {done.next_at:%Y-%m-%d %H:%M:%S}Z" if done.next_at else "")
+    )
+
+
+@journey.command()
+def show(
+    name: Annotated[
+        str | None, typer.Argument(metavar="JOURNEY", help="Default: all, one line each.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show where people are, what became of the messages, and what let nobody in.
+
+    Example: [bold]kundresa journey show abandoned_cart[/bold]
+    """
+    from kundresa.runs.journey_reports import journey_report, list_journeys, steps_as_rows
+
+    settings = configuration.load()
+    if name is None:
+        rows = list_journeys(settings)
+        if json:
+            print_json({each: asdict(row) if row else None for each, row in rows})
+            return
+        lines = [
+            (each, row.state if row else "not started", row.version if row else None) for each, row in rows
+        ]
+        table("Journeys", ("journey", "state", "version"), lines, right=("version",))
+        return
+    report = journey_report(settings, name)
+    if json:
+        print_json(asdict(report))
+        return
+    columns = ("version", "step", "kind", "people", "messages")
+    title = f"{name}: {report.state}, version {report.version}"
+    table(title, columns, steps_as_rows(report), right=("version", "people"))
+    for what, counts in (("ended", report.ended), ("let nobody in", report.skips)):
+        if counts:
+            told_counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
+            out.print(f"{what}: {told_counts}")
+
+
+@journey.command()
+def plan(
+    name: Name,
+    days: Annotated[int, typer.Option(min=1, max=90, help="How many days of events to play.")] = 7,
+    json: Json = False,
+) -> None:
+    """Play a journey on the events of the last days: who would have entered, where they would be, what would
+    have been sent. Nothing is written and nothing is sent.
+
+    Example: [bold]kundresa journey plan abandoned_cart --days 14[/bold]
+    """
+    from kundresa.runs.journey_planning import plan_journey
+
+    planned = plan_journey(configuration.load(), name, days=days)
+    if json:
+        print_json(asdict(planned))
+        return
+    out.print(
+        f"{name} since {planned.since:%Y-%m-%d %H:%M}Z: {planned.events:,} events, "
+        f"{planned.entered:,} would enter"
+    )
+    rows = [
+        (step, what, count)
+        for step, found in planned.messages.items()
+        for what, count in sorted(found.items())
+    ]
+    table("Messages", ("step", "", "messages"), rows, right=("messages",))
+    people = [(f"at {step}", count) for step, count in planned.steps.items()]
+    people += [(f"ended: {reason}", count) for reason, count in planned.ended.items()]
+    people += [(f"not let in: {reason}", count) for reason, count in planned.skips.items()]
+    table("People", ("", "people"), people, right=("people",))
+
+
+@journey.command()
+def explain(
+    person: Annotated[
+        str, typer.Argument(help="Profile id, email address, phone number, CRM or account id.")
+    ],
+    name: Name,
+    json: Json = False,
+) -> None:
+    """Say what happened to a person in a journey, step by step, and why they did or did not get a message.
+
+    Example: [bold]kundresa journey explain anna@example.com abandoned_cart[/bold]
+    """
+    from kundresa.runs.journey_reports import explain_journey
+
+    told_of = explain_journey(configuration.load(), person, name)
+    if json:
+        print_json(asdict(told_of))
+        return
+    if not told_of.entries:
+        out.print(f"{person} has never entered {name}; kundresa journey show {name} says what let nobody in")
+    for entry in told_of.entries:
+        key = f" ({entry.instance_key})" if entry.instance_key else ""
+        rows = [(move["at"], move["step"], move["why"]) for move in entry.moves]
+        table(f"{told_of.profile_id}, entry {entry.entry}{key}", ("at", "step", "why"), rows)
+        for message in entry.messages:
+            why = f" ({message['reason']})" if message["reason"] else ""
+            out.print(f"{message['step']}: {message['outcome']}{why}", markup=False)

@@ -1,0 +1,248 @@
+"""The advance of a journey: everything that is due, for all its people at once.
+
+It reads (events, changes of segments, outcomes, elapsed waits, and whom they are about), moves positions in
+memory, and writes all of it in one transaction that counts only if nobody else has written since. Cut off
+anywhere, nothing has happened, and the next advance does it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from kundresa.journeys.entering import entered, key_of, knocks, refusal
+from kundresa.journeys.people import Facts, People, SegmentChange
+from kundresa.journeys.versions import Versions
+from kundresa.journeys.walking import Happening, Trail, Walker
+from kundresa.spec.journey_references import ENTITY
+from kundresa.spec.vocabulary import DeliveryPolicy, JourneySkip, JourneyState
+from kundresa.store import Advance, InboxEvent, JourneyRow, MessageOutcome, Position, Store
+
+MOST_EVENTS = 10_000
+"""Events of one advance: some 100 MB in memory, and half a second of SQLite's one write lock."""
+MOST_DUE = 10_000
+SKIPPED_FAR = 10_000
+"""So many positions of the inbox that are about nobody here are worth a transaction of their own."""
+_NOBODY = Facts()
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What one advance did."""
+
+    state: JourneyState
+    events: int = 0
+    """Events, changes of segments and outcomes that were acted on."""
+    moved: int = 0
+    """Positions that were moved, those of people who entered among them."""
+    entered: int = 0
+    ended: int = 0
+    messages: int = 0
+    """Messages that somebody has come to."""
+    is_behind: bool = False
+    """There is more to do now."""
+
+
+@dataclass(slots=True)
+class _Read:
+    """What there is to do."""
+
+    row: JourneyRow
+    versions: Versions
+    events: Sequence[InboxEvent]
+    position: int
+    changes: Sequence[SegmentChange]
+    outcomes: Sequence[MessageOutcome]
+    due: Sequence[Position]
+    is_behind: bool
+    people: dict[str, list[Happening | MessageOutcome]] = field(default_factory=dict)
+    """profile_id → what happened to them, in the order of time."""
+    skips: Counter[str] = field(default_factory=Counter)
+
+
+def advance(
+    store: Store,
+    people: People,
+    journey: str,
+    *,
+    now: datetime,
+    most_events: int = MOST_EVENTS,
+    most_due: int = MOST_DUE,
+) -> Advanced:
+    """Move everybody who can move, as of ``now``; call it again while it ``is_behind``.
+
+    Raises:
+        JourneyNotFound: when it was never started.
+        JourneyMoved: when somebody else has moved or paused it meanwhile; nothing is written, call again.
+    """
+    row = store.journeys.require(journey)
+    if row.state is not JourneyState.RUNNING:
+        return Advanced(row.state)
+    read = _read(store, people, row, now, most_events=most_events, most_due=most_due)
+    _sort_out(read, people)
+    change, done = _move(store, people, read, now)
+    is_new = change.positions or read.events or read.changes or read.outcomes
+    if is_new or read.position >= row.event_position + SKIPPED_FAR:
+        store.journeys.commit(journey, row.generation, change, at=now)
+    return done
+
+
+def _read(
+    store: Store, people: People, row: JourneyRow, now: datetime, *, most_events: int, most_due: int
+) -> _Read:
+    journey = row.journey
+    versions = Versions(row.version, store.journeys.versions(journey))
+    known = versions.all()
+    policy = versions.current.journey.policy
+    is_final = policy is DeliveryPolicy.AT_MOST_ONCE
+    collected = store.journey_messages.collect(journey, is_unknown_final=is_final, limit=most_due)
+    end = store.inbox.end()  # before the events: what comes between the two is beyond it
+    types = frozenset[str]().union(*(each.events for each in known))
+    events = store.inbox.after(row.event_position, most_events, types)
+    last = events[-1].position if events else row.event_position
+    is_full = len(events) >= most_events
+    segments = frozenset[str]().union(*(each.segments for each in known))
+    changes = people.segment_changes(segments, row.segment_cursor, most_events) if segments else []
+    outcomes = store.journey_messages.known(journey, most_due)
+    due = store.journey_positions.due(journey, now, most_due)
+    return _Read(
+        row=row,
+        versions=versions,
+        events=events,
+        position=last if is_full else max(last, end),
+        changes=changes,
+        outcomes=outcomes,
+        due=due,
+        is_behind=is_full
+        or len(changes) >= most_events
+        or max(collected, len(outcomes), len(due)) >= most_due,
+    )
+
+
+def _sort_out(read: _Read, people: People) -> None:
+    """Whom each event is about, in the order of time; those that are too late, or about nobody, are
+    counted."""
+    lateness = read.versions.current.journey.lateness
+    resolved = people.resolve({(each.namespace, each.identifier) for each in read.events})
+    for event in read.events:
+        profile_id = resolved.get((event.namespace, event.identifier))
+        if profile_id is None:
+            read.skips[JourneySkip.PERSON_UNKNOWN] += 1
+        elif lateness and event.occurred_at < event.received_at - lateness:
+            read.skips[JourneySkip.TOO_LATE] += 1
+        else:
+            # A producer's clock may be ahead; nothing happens before it is told.
+            at = min(event.occurred_at, event.received_at)
+            what = Happening(
+                event.event_type, at, json.loads(event.data_json), event.data_json, is_event=True
+            )
+            read.people.setdefault(profile_id, []).append(what)
+    for change in read.changes:
+        data = {ENTITY: change.entity_id}
+        read.people.setdefault(change.profile_id, []).append(
+            Happening(
+                change.segment,
+                change.changed_at,
+                data,
+                json.dumps(data),
+                is_event=False,
+                is_entry=change.is_entry,
+            )
+        )
+    for outcome in read.outcomes:
+        read.people.setdefault(outcome.profile_id, []).append(outcome)
+    for happened in read.people.values():
+        if len(happened) > 1:
+            happened.sort(key=lambda each: each.at)  # stable: what is of one moment stays as it came
+
+
+def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Advance, Advanced]:
+    journey = read.row.journey
+    into = Advance(
+        event_position=read.position,
+        segment_cursor=read.changes[-1].cursor if read.changes else read.row.segment_cursor,
+        taken=[each.message_id for each in read.outcomes],
+        skips=read.skips,
+    )
+    trails: dict[str, dict[str, Trail]] = {each.profile_id: {} for each in read.due}
+    trails |= {profile_id: {} for profile_id in read.people}
+    facts = _facts(store, people, read.versions, trails)
+    walker = Walker(read.versions, into, now)
+    of_people = store.journey_positions.of(journey, read.people) if read.people else []
+    for each in (*read.due, *of_people):
+        trail = walker.trail(each, facts.get(each.profile_id, _NOBODY))
+        trails[each.profile_id][each.instance_key] = trail
+    for profile_id, own in trails.items():
+        person = facts.get(profile_id, _NOBODY)
+        for what in read.people.get(profile_id, ()):
+            if isinstance(what, MessageOutcome):
+                _tell(walker, own.get(what.instance_key), what)
+            else:
+                _live(walker, read, own, what, profile_id=profile_id, facts=person)
+        for trail in _in_order(own):
+            walker.elapse(trail, now)
+            walker.close(trail)
+    done = Advanced(
+        read.row.state,
+        events=len(read.events) + len(read.changes) + len(read.outcomes),
+        moved=len(into.positions),
+        entered=walker.entered,
+        ended=walker.ended,
+        messages=len(into.messages),
+        is_behind=read.is_behind,
+    )
+    return into, done
+
+
+def _in_order(own: dict[str, Trail]) -> Iterable[Trail]:
+    """The instances of one person by their keys: what two of them set at one moment must not depend on how
+    they were read."""
+    return own.values() if len(own) == 1 else [own[key] for key in sorted(own)]
+
+
+def _tell(walker: Walker, trail: Trail | None, outcome: MessageOutcome) -> None:
+    if trail is not None:
+        walker.elapse(trail, outcome.at, by_event=True)
+        walker.told(trail, outcome)
+
+
+def _live(
+    walker: Walker, read: _Read, own: dict[str, Trail], what: Happening, *, profile_id: str, facts: Facts
+) -> None:
+    """One thing that happened to one person: to where they are, then to whether they enter."""
+    for trail in _in_order(own):
+        walker.elapse(trail, what.at, by_event=True)
+        walker.hear(trail, what)
+    version = read.versions.current
+    if not knocks(version, what):
+        return
+    key = key_of(version, what)
+    known = None if key is None else own.get(key)
+    last = known.position if known else None
+    why_not = JourneySkip.KEY_MISSING if key is None else refusal(version, what, facts, last)
+    if key is None or why_not is not None:
+        read.skips[str(why_not)] += 1
+        return
+    if known is not None:
+        walker.note(known)  # the entry before may have ended in this very advance
+    own[key] = walker.trail(entered(version, what, profile_id, key, last), facts)
+    walker.begin(own[key], what.at)
+
+
+def _facts(
+    store: Store, people: People, versions: Versions, profile_ids: Iterable[str]
+) -> Mapping[str, Facts]:
+    """What is known of people, with the traits that journeys have set; nothing where nobody asks."""
+    asking = [each for each in versions.all() if each.asks]
+    if not asking:
+        return {}
+    columns = frozenset[str]().union(*(each.columns for each in asking))
+    ids = [*profile_ids]
+    found = dict(people.facts(ids, columns))
+    for profile_id, traits in store.journey_positions.traits(ids, columns).items():
+        known = found.get(profile_id, _NOBODY)
+        found[profile_id] = Facts({**known.profile, **traits}, known.segments)
+    return found

@@ -1,0 +1,81 @@
+"""Whether something that happened lets a person in, and if not, why not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from kundresa.journeys.people import Facts
+from kundresa.journeys.versions import JUMP, Version
+from kundresa.journeys.walking import Happening
+from kundresa.spec.journey import EventEntry
+from kundresa.spec.journey_references import ENTITY
+from kundresa.spec.vocabulary import JourneySkip
+from kundresa.store import Position
+
+
+def knocks(version: Version, what: Happening) -> bool:
+    """Whether this is what lets people in, whoever they are."""
+    entry = version.journey.entry
+    if what.is_event:
+        return what.name == JUMP + version.journey.name or (
+            isinstance(entry, EventEntry) and what.name == entry.event
+        )
+    return (
+        not isinstance(entry, EventEntry)
+        and what.name == entry.segment
+        and what.is_entry is (entry.change == "entered")
+    )
+
+
+def key_of(version: Version, what: Happening) -> str | None:
+    """Under which key; None when the event does not say it."""
+    if not what.is_event:
+        return str(what.data.get(ENTITY) or "")
+    name = version.journey.instance_key
+    if name is None:
+        return ""
+    value = what.data.get(name)
+    if value is None or isinstance(value, list | dict):
+        # A jump brings what its own journey was entered by, which may know no such key.
+        return "" if what.name.startswith(JUMP) else None
+    return str(value)
+
+
+def refusal(version: Version, what: Happening, facts: Facts, last: Position | None) -> JourneySkip | None:
+    """Why a person does not enter; None when they do.
+
+    Args:
+        last: the position under this key, of an entry that is under way or over.
+    """
+    where = version.journey.entry.where
+    is_jump = what.name.startswith(JUMP) and what.is_event
+    if where is not None and not is_jump and not where.holds(what.data, facts.profile, facts.segments):
+        return JourneySkip.CONDITION
+    if not version.segment_exits.isdisjoint(facts.segments):
+        return JourneySkip.CONDITION
+    if last is None:
+        return None
+    if last.step is not None or (last.ended_at is not None and what.at < last.ended_at):
+        return JourneySkip.INSIDE_ALREADY
+    again = version.journey.reentrance
+    if isinstance(again, timedelta):
+        return JourneySkip.TOO_SOON if what.at < last.entered_at + again else None
+    return None if again == "always" else JourneySkip.TOO_SOON
+
+
+def entered(version: Version, what: Happening, profile_id: str, key: str, last: Position | None) -> Position:
+    """The position of a person who has just come in, before the first step."""
+    return Position(
+        profile_id=profile_id,
+        instance_key=key,
+        entry=1 if last is None else last.entry + 1,
+        version=version.number,
+        step=None,
+        moves=0,
+        entered_at=what.at,
+        step_at=what.at,
+        due_at=None,
+        ended_at=None,
+        end_reason=None,
+        event_json=what.data_json,
+    )

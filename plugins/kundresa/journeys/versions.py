@@ -1,0 +1,94 @@
+"""The versions of a journey, thawed once, with what the engine asks of them again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from kundresa.spec.conditions import Condition, asks_profile
+from kundresa.spec.frozen import thaw_journey
+from kundresa.spec.journey import EventExit, Journey, SegmentEntry, SegmentExit
+from kundresa.spec.journey_references import event_types
+from kundresa.spec.journey_steps import AnyStep, ConditionStep, WaitForStep, WaitUntilStep
+from kundresa.spec.keys import run_key
+from kundresa.store import JourneyVersion
+
+JUMP = "jump:"
+"""Begins the type of the events by which journeys let people enter another; no declared type has a colon."""
+_TIME_ZONE = "time_zone"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version, ready to move people."""
+
+    number: int
+    journey: Journey
+    run_keys: Mapping[str, str]
+    """Message step → its standing run."""
+    follows: Mapping[str, str]
+    """Step → the one below it in the file."""
+    columns: frozenset[str]
+    """What its conditions and moments read of ``profiles``, and the traits among them."""
+    asks: bool
+    """Whether people have to be looked up at all."""
+    event_exits: tuple[EventExit, ...]
+    segment_exits: frozenset[str]
+    segments: frozenset[str]
+    """Whose changes it looks at."""
+    events: frozenset[str]
+    """The types of event that it looks at."""
+
+
+class Versions:
+    """The versions that people are on, and the current one."""
+
+    def __init__(self, current: int, versions: Iterable[JourneyVersion]) -> None:
+        self._known = {each.version: _thawed(each) for each in versions}
+        self.current = self._known[current]
+
+    def __getitem__(self, number: int) -> Version:
+        return self._known[number]
+
+    def all(self) -> list[Version]:
+        """Every one, in order."""
+        return [self._known[number] for number in sorted(self._known)]
+
+
+def standing_key(journey: str, step: str, stored: JourneyVersion) -> str:
+    """The key of the standing run of a message step: the same on any machine, another for each version."""
+    return run_key(f"{journey}.{step}.v{stored.version}", stored.started_at)
+
+
+@lru_cache(maxsize=256)
+def _thawed(stored: JourneyVersion) -> Version:
+    journey, _ = thaw_journey(stored.spec_json)
+    conditions = [each for step in journey.steps.values() for each in _conditions(step)]
+    conditions += [each.where for each in journey.exit if isinstance(each, EventExit)]
+    conditions.append(journey.entry.where)
+    said = [each for condition in conditions if condition for _, each in condition.everywhere()]
+    moments = [step for step in journey.steps.values() if isinstance(step, WaitUntilStep)]
+    columns = {name for each in said for name in each.profile}
+    columns |= {step.profile for step in moments if step.profile is not None}
+    columns |= {_TIME_ZONE for step in moments if step.time_zone == "person"}
+    exits = frozenset(each.segment for each in journey.exit if isinstance(each, SegmentExit))
+    entry = {journey.entry.segment} if isinstance(journey.entry, SegmentEntry) else set()
+    return Version(
+        number=stored.version,
+        journey=journey,
+        run_keys={name: standing_key(journey.name, name, stored) for name in journey.messages},
+        follows={name: journey.follows(name) for name in journey.steps},
+        columns=frozenset(columns),
+        asks=bool(columns or exits or any(asks_profile(each) for each in conditions)),
+        event_exits=tuple(each for each in journey.exit if isinstance(each, EventExit)),
+        segment_exits=exits,
+        segments=exits | entry,
+        events=event_types(journey) | {JUMP + journey.name},
+    )
+
+
+def _conditions(step: AnyStep) -> list[Condition | None]:
+    if isinstance(step, ConditionStep):
+        return [path.when for path in step.paths]
+    return [step.where] if isinstance(step, WaitForStep) else []

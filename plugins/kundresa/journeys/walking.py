@@ -1,0 +1,357 @@
+"""One person's way through a journey: what a moment, an event or an outcome does to a position.
+
+Nothing here reads or writes: what comes of it is collected in an ``Advance`` of the store. Times are those of
+the events, not of the machine: who has an event of 12:00 that arrives at 12:05 waits from 12:00 on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from kundresa.journeys.moments import moment_of
+from kundresa.journeys.people import Facts
+from kundresa.journeys.versions import JUMP, Version, Versions
+from kundresa.spec.buckets import BUCKETS, bucket
+from kundresa.spec.journey_steps import (
+    END,
+    AnyStep,
+    ConditionStep,
+    JumpStep,
+    MessageStep,
+    SplitStep,
+    UpdateStep,
+    WaitForStep,
+    WaitStep,
+    WaitUntilStep,
+)
+from kundresa.spec.keys import message_id
+from kundresa.spec.vocabulary import JourneyEnd
+from kundresa.store import Advance, MessageOutcome, MoveRow, NewEvent, NewMessage, Position
+
+MOST_AT_ONCE = 10_000
+"""Steps that one position may take in one advance. A journey that is checked has no loop without a wait; this
+ends one that is not."""
+
+
+class JourneyDefect(Exception):
+    """A position or a version that cannot be: a defect of ours, not of a person's data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """An event of a person, or a change of a segment they are in."""
+
+    name: str
+    """The event's type, or the segment."""
+    at: datetime
+    data: Mapping[str, Any]
+    data_json: str
+    is_event: bool
+    is_entry: bool = True
+    """Of a segment: entered; not left."""
+
+
+@dataclass(slots=True)
+class Trail:
+    """One position on its way through one advance."""
+
+    position: Position
+    version: Version
+    facts: Facts
+    moves: list[list[str]] = field(default_factory=list)
+    """Step or end, when, and why."""
+
+    @property
+    def event(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = json.loads(self.position.event_json)
+        return found
+
+
+class Walker:
+    """Moves positions of one journey, and collects what that comes to."""
+
+    def __init__(self, versions: Versions, into: Advance, now: datetime) -> None:
+        self._versions = versions
+        self._into = into
+        self._now = now
+        self._traits: dict[str, dict[str, Any]] = {}
+        self.entered = 0
+        self.ended = 0
+
+    def trail(self, position: Position, facts: Facts) -> Trail:
+        """A position, ready to be moved."""
+        return Trail(position, self._versions[position.version], facts)
+
+    def begin(self, trail: Trail, at: datetime) -> None:
+        """Come to the first step."""
+        self.entered += 1
+        self._go(trail, trail.version.journey.first, at, "entered")
+
+    def elapse(self, trail: Trail, until: datetime, *, by_event: bool = False) -> None:
+        """Everything that time alone does up to a moment.
+
+        Args:
+            by_event: an event is at ``until``, so that much time has passed for this person, whatever the
+                lateness; the event itself may still be the one that is waited for.
+        """
+        for _ in range(MOST_AT_ONCE):
+            position = trail.position
+            if position.step is None:
+                return
+            moment, is_time_out = self._next_moment(trail, until, by_event=by_event)
+            if moment is None:
+                return
+            if is_time_out:
+                self.end(trail, moment, JourneyEnd.TIME_OUT)
+            else:
+                step = self._step(trail)
+                timeout = step.timeout if isinstance(step, WaitForStep) else None
+                self._go(trail, timeout or self._after(trail), moment, "timeout" if timeout else "waited")
+        raise JourneyDefect(f"more than {MOST_AT_ONCE} steps in one advance")
+
+    def hear(self, trail: Trail, what: Happening) -> None:
+        """What an event, or a change of segment, does to who is inside."""
+        position, version = trail.position, trail.version
+        if position.step is None or what.at < position.entered_at:
+            return
+        if self._lets_out(trail, what):
+            self.end(trail, max(what.at, position.step_at), JourneyEnd.EXIT)
+            return
+        step = version.journey.steps[position.step]
+        if (
+            isinstance(step, WaitForStep)
+            and what.is_event
+            and what.name == step.event
+            and position.step_at <= what.at <= position.step_at + step.within
+            and (step.where is None or self._holds(trail, step.where, what.data))
+        ):
+            self._go(trail, self._after(trail), what.at, "event")
+
+    def told(self, trail: Trail, outcome: MessageOutcome) -> None:
+        """What became of a message. One of an earlier step, or entry, moves nobody any more."""
+        position = trail.position
+        if (position.entry, position.moves) != (outcome.entry, outcome.move) or position.step is None:
+            return
+        step = self._step(trail)
+        if not isinstance(step, MessageStep):
+            raise JourneyDefect(f"an outcome at step {position.step}, which sends nothing")
+        target = step.after(outcome.outcome, outcome.reason) or self._after(trail)
+        self._go(trail, target, max(outcome.at, position.step_at), outcome.reason or outcome.outcome)
+
+    def end(self, trail: Trail, at: datetime, reason: JourneyEnd) -> None:
+        """Let a person leave; a message that has not left is not sent."""
+        position = trail.position
+        if isinstance(self._step(trail), MessageStep) and reason is not JourneyEnd.FINISHED:
+            self._into.cancelled.append(self._message_id(trail))
+        position.step, position.due_at = None, None
+        position.ended_at, position.end_reason = at, reason.value
+        self.ended += 1
+        trail.moves.append([END, at.isoformat(), reason.value])
+
+    def note(self, trail: Trail) -> None:
+        """Keep what happened to an entry, for who asks later."""
+        if trail.moves:
+            position = trail.position
+            told = json.dumps(trail.moves, separators=(",", ":"))
+            key = (position.profile_id, position.instance_key, position.entry)
+            self._into.moves.append(MoveRow(*key, self._now, told))
+
+    def close(self, trail: Trail) -> None:
+        """Collect a position that was moved; one that was not costs nothing."""
+        if trail.moves:
+            trail.position.due_at = self._due_at(trail)
+            self._into.positions.append(trail.position)
+            self.note(trail)
+
+    def _step(self, trail: Trail) -> AnyStep:
+        return trail.version.journey.steps[trail.position.step or ""]
+
+    def _after(self, trail: Trail) -> str:
+        """The step that follows where nothing else is said."""
+        step, name = self._step(trail), trail.position.step or ""
+        return getattr(step, "next", None) or trail.version.follows[name]
+
+    def _lets_out(self, trail: Trail, what: Happening) -> bool:
+        if not what.is_event:
+            return what.is_entry and what.name in trail.version.segment_exits
+        return any(
+            each.event == what.name and (each.where is None or self._holds(trail, each.where, what.data))
+            for each in trail.version.event_exits
+        )
+
+    def _holds(self, trail: Trail, condition: Any, event: Mapping[str, Any]) -> bool:
+        profile = self._profile(trail)
+        return bool(condition.holds(event, profile, trail.facts.segments))
+
+    def _profile(self, trail: Trail) -> Mapping[str, Any]:
+        """What is known of the person, with the traits that this very advance has set."""
+        own = self._traits.get(trail.position.profile_id)
+        return {**trail.facts.profile, **own} if own else trail.facts.profile
+
+    def _next_moment(self, trail: Trail, until: datetime, *, by_event: bool) -> tuple[datetime | None, bool]:
+        """When the next thing happens by itself, and whether it is the journey's time-out; None when
+        nothing does up to ``until``."""
+        position, journey = trail.position, trail.version.journey
+        over = position.entered_at + journey.time_out
+        step = self._step(trail)
+        moment = self._moment(trail, step)
+        if moment is not None:
+            if isinstance(step, WaitForStep):
+                is_due = moment < until if by_event else moment + journey.lateness <= until
+            else:
+                is_due = moment <= until
+            # Not <=: a time-out that comes first is what ``due_at`` keeps of a ``wait_until``.
+            if is_due and moment < over:
+                return moment, False
+        return (over, True) if over <= until else (None, False)
+
+    def _moment(self, trail: Trail, step: AnyStep) -> datetime | None:
+        """When a step is left by itself; None for one that only something else ends."""
+        position = trail.position
+        if isinstance(step, WaitStep):
+            return position.step_at + step.duration
+        if isinstance(step, WaitForStep):
+            return position.step_at + step.within
+        # Its moment was found when the step was reached; a profile may say something else by now.
+        return position.due_at if isinstance(step, WaitUntilStep) else None
+
+    def _due_at(self, trail: Trail) -> datetime | None:
+        if trail.position.step is None:
+            return None
+        step, journey = self._step(trail), trail.version.journey
+        moment = self._moment(trail, step)
+        if moment is not None and isinstance(step, WaitForStep):
+            moment += journey.lateness
+        over = trail.position.entered_at + journey.time_out
+        return over if moment is None else min(moment, over)
+
+    def _go(self, trail: Trail, name: str, at: datetime, why: str) -> None:
+        """Come to a step, and on from it as far as nothing has to be waited for."""
+        position = trail.position
+        target: tuple[str, str] | None = (name, why)
+        for _ in range(MOST_AT_ONCE):
+            if target is None:
+                return
+            name, why = target
+            if name == END:
+                self.end(trail, at, JourneyEnd.FINISHED)
+                return
+            position.step, position.step_at, position.due_at = name, at, None
+            position.moves += 1
+            trail.moves.append([name, at.isoformat(), why])
+            if not trail.version.segment_exits.isdisjoint(trail.facts.segments):
+                self.end(trail, at, JourneyEnd.EXIT)
+                return
+            target = self._arrive(trail, at)
+        raise JourneyDefect(f"a loop without a wait at step {name}")
+
+    def _arrive(self, trail: Trail, at: datetime) -> tuple[str, str] | None:
+        """What a step does at once; the step after it, and why, or None when something is waited for."""
+        step = self._step(trail)
+        target: tuple[str, str] | None = None
+        match step:
+            case WaitStep() | WaitForStep():
+                pass
+            case WaitUntilStep():
+                target = self._arrive_until(trail, step, at)
+            case ConditionStep():
+                target = self._path(trail, step)
+            case SplitStep():
+                target = self._share(trail, step)
+            case MessageStep():
+                self._send(trail, step, at)
+            case UpdateStep():
+                self._update(trail, step, at)
+                target = self._after(trail), "updated"
+            case JumpStep():
+                self._jump(trail, step, at)
+                target = self._after(trail), "jumped"
+            case _:
+                target = END, JourneyEnd.FINISHED.value
+        return target
+
+    def _path(self, trail: Trail, step: ConditionStep) -> tuple[str, str]:
+        event = trail.event
+        for number, path in enumerate(step.paths, 1):
+            if self._holds(trail, path.when, event):
+                return path.go, f"path {number}"
+        return step.otherwise, "otherwise"
+
+    def _arrive_until(self, trail: Trail, step: WaitUntilStep, at: datetime) -> tuple[str, str] | None:
+        moment = moment_of(step, at, trail.event, self._profile(trail))
+        if moment is None:
+            return step.missing or self._after(trail), "missing"
+        if moment <= at:
+            return step.past or self._after(trail), "past"
+        trail.position.due_at = moment
+        return None
+
+    def _share(self, trail: Trail, step: SplitStep) -> tuple[str, str]:
+        salt = f"journey|{trail.version.journey.name}|{trail.position.step}"
+        total = sum(each.weight for each in step.shares)
+        place = bucket(salt, trail.position.profile_id) * total // BUCKETS
+        for each in step.shares:
+            if place < each.weight:
+                return each.go, f"share {each.name}"
+            place -= each.weight
+        raise JourneyDefect("shares that do not add up")
+
+    def _message_id(self, trail: Trail) -> str:
+        position = trail.position
+        step = self._step(trail)
+        assert isinstance(step, MessageStep)  # noqa: S101  # for mypy; both callers have asked
+        return message_id(
+            trail.version.run_keys[position.step or ""],
+            position.profile_id,
+            f"{position.instance_key}#{position.entry}",
+            step.channel.kind,
+            f"{position.step}#{position.moves}",
+        )
+
+    def _send(self, trail: Trail, step: MessageStep, at: datetime) -> None:
+        position = trail.position
+        name = position.step or ""
+        self._into.messages.append(
+            NewMessage(
+                message_id=self._message_id(trail),
+                version=position.version,
+                step=name,
+                profile_id=position.profile_id,
+                instance_key=position.instance_key,
+                entry=position.entry,
+                move=position.moves,
+                reached_at=at,
+                valid_until=at + step.valid_for,
+                channel=step.channel.kind,
+                run_key=trail.version.run_keys[name],
+                event_json=position.event_json,
+            )
+        )
+
+    def _update(self, trail: Trail, step: UpdateStep, at: datetime) -> None:
+        profile_id = trail.position.profile_id
+        value = step.value if step.event is None else trail.event.get(step.event)
+        known = self._into.traits.get((profile_id, step.trait))
+        if known is None or known[1] <= at:  # another instance of the person may be further in time
+            self._traits.setdefault(profile_id, {})[step.trait] = value
+            self._into.traits[profile_id, step.trait] = (json.dumps(value), at)
+
+    def _jump(self, trail: Trail, step: JumpStep, at: datetime) -> None:
+        position, journey = trail.position, trail.version.journey
+        self._into.jumps.append(
+            NewEvent(
+                source=JUMP + journey.name,
+                # Derived, so that it is once in the inbox whatever is repeated.
+                event_id=f"{position.profile_id}|{position.instance_key}#{position.entry}|{position.moves}",
+                event_type=JUMP + step.journey,
+                namespace="profile_id",
+                identifier=position.profile_id,
+                data_json=position.event_json,
+                occurred_at=at,
+                received_at=at,
+            )
+        )

@@ -1,0 +1,124 @@
+"""Checking journeys without running anything: specs, templates, and what they name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from kundresa import content, warehouse
+from kundresa.runs.checking import Checked
+from kundresa.settings import Settings
+from kundresa.spec.events import EventTypes, load_event_types
+from kundresa.spec.journey import EventEntry, Journey
+from kundresa.spec.journey_loading import JOURNEY_FILE, journey_names, load_journey
+from kundresa.spec.journey_references import ENTITY, KnownToJourneys, journey_problems
+from kundresa.spec.loading import load_shared_sources, load_sources, read_source
+from kundresa.spec.policies import Policies, load_policies
+from kundresa.spec.problems import SpecError, SpecProblem, nearest
+
+
+class UnknownJourney(Exception):
+    """There is no folder of that name under ``dags/journeys``."""
+
+
+def check_journeys(settings: Settings, names: Sequence[str] = ()) -> list[Checked]:
+    """Hold journeys (all when none is named) against events, models, policies and each other.
+
+    Raises:
+        UnknownJourney: naming the nearest one.
+        DbtFailed: when the dbt project itself does not parse.
+    """
+    for name in names:
+        require_journey(settings, name)
+    known = _known(settings) if names or journey_names(settings.journeys) else KnownToJourneys()
+    return [_check(settings, name, known)[0] for name in names or journey_names(settings.journeys)]
+
+
+def load_checked_journey(settings: Settings, name: str) -> tuple[Journey, dict[str, str]]:
+    """One journey and its templates, when nothing is wrong with them.
+
+    Raises:
+        UnknownJourney: naming those that are there.
+        SpecError: with every problem.
+        DbtFailed: when the dbt project itself does not parse.
+    """
+    require_journey(settings, name)
+    checked, loaded = _check(settings, name, _known(settings))
+    if checked.problems or loaded is None:
+        raise SpecError(checked.problems)
+    return loaded
+
+
+def require_journey(settings: Settings, name: str) -> None:
+    """Nothing, when the journey's folder is there.
+
+    Raises:
+        UnknownJourney: naming those that are.
+    """
+    known = journey_names(settings.journeys)
+    if name not in known:
+        near = nearest(name, known)
+        hint = f"did you mean {near}?" if near else f"there are: {', '.join(known) or 'none'}"
+        raise UnknownJourney(f"no journey {name!r} in {settings.journeys}; {hint}")
+
+
+def _known(settings: Settings) -> KnownToJourneys:
+    manifest = warehouse.load_manifest(settings)
+    dags, root = settings.project / "dags", settings.project
+    try:
+        policies = load_policies(dags, relative_to=root)
+    except SpecError:  # check_policies says what is wrong, and nothing is sent before it is mended
+        policies = Policies()
+    try:
+        types = load_event_types(dags, relative_to=root)
+    except SpecError:
+        types = EventTypes()  # the journeys' own events are not known then, which each of them says
+    journeys = {}
+    for name in journey_names(settings.journeys):
+        try:
+            journeys[name] = load_journey(settings.journeys / name, relative_to=root)
+        except SpecError:
+            continue  # its own check says what is wrong
+    return KnownToJourneys(
+        types, tuple(manifest.segments()), manifest.columns("profiles"), journeys, policies
+    )
+
+
+def _check(
+    settings: Settings, name: str, known: KnownToJourneys
+) -> tuple[Checked, tuple[Journey, dict[str, str]] | None]:
+    folder, root = settings.journeys / name, settings.project
+    try:
+        journey = load_journey(folder, relative_to=root)
+        source = read_source(folder, JOURNEY_FILE, relative_to=root)
+        templates = content.templates_to_freeze(
+            load_sources(folder, relative_to=root), load_shared_sources(root / "dags", relative_to=root)
+        )
+    except SpecError as error:
+        return Checked(name, error.problems), None
+    problems = journey_problems(journey, source, known)
+    advice: list[SpecProblem] = []
+    records = {"event": _properties(journey, known)}
+    seen = set()
+    for step in journey.messages:
+        campaign = journey.message_campaign(step)
+        for each in content.check_templates(campaign, templates, known.columns, records=records):
+            file = _shown(settings, (root / "dags" if "/" in each.file else folder) / each.file)
+            problem = SpecProblem(file=file, line=each.line or 1, message=each.message)
+            if problem not in seen:  # two steps may share a template
+                seen.add(problem)
+                (advice if each.is_advisory else problems).append(problem)
+    return Checked(name, tuple(problems), tuple(advice)), (journey, templates)
+
+
+def _properties(journey: Journey, known: KnownToJourneys) -> Collection[str]:
+    if not isinstance(journey.entry, EventEntry):
+        return (ENTITY,)
+    declared: Mapping[str, object] = {}
+    if journey.entry.event in known.events.events:
+        declared = known.events.events[journey.entry.event].properties
+    return tuple(declared)
+
+
+def _shown(settings: Settings, file: Path) -> str:
+    return str(file.relative_to(settings.project) if file.is_relative_to(settings.project) else file)

@@ -1,0 +1,248 @@
+"""The messages of a journey on their way out: decided by the rules of this moment, then delivered by the
+ledger protocol as any campaign's are."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from kundresa import delivery
+from kundresa.channels import Account, AccountError, open_sender
+from kundresa.content import Links, compile_templates
+from kundresa.journeys import Version, Versions
+from kundresa.runs.journey_people import JourneyPeople
+from kundresa.runs.journey_rows import read_row, row_text
+from kundresa.runs.journey_rules import MessageRules, row_of
+from kundresa.runs.opening import Clock
+from kundresa.runs.send_times import SendHours
+from kundresa.settings import Settings
+from kundresa.spec.events import EventTypes, load_event_types
+from kundresa.spec.frozen import thaw
+from kundresa.spec.journey import EventEntry, Journey
+from kundresa.spec.pace import pace_rates
+from kundresa.spec.policies import Policies, exempt_topics, load_policies
+from kundresa.store import Approved, BatchBusy, JourneyMessage, LatestAnswers, Refused, Store
+from kundresa.warehouse import Recipient
+
+log = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 5_000
+"""Messages that are decided at once, and so the most of one batch."""
+WINDOW = 100
+"""Messages claimed at once: the most that one crash can leave unknown."""
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def decide_messages(
+    settings: Settings,
+    store: Store,
+    people: JourneyPeople,
+    journey: str,
+    versions: Versions,
+    *,
+    now: datetime,
+) -> int:
+    """Decide the messages that may be decided now; returns how many.
+
+    Raises:
+        SpecError: when the policies or the event types cannot be read; nothing is decided then.
+        NothingPublished: before the first build.
+    """
+    waiting = store.journey_messages.open(journey, now, MOST_AT_ONCE)
+    if not waiting:
+        return 0
+    policies = load_policies(settings.project / "dags", relative_to=settings.project)
+    types = load_event_types(settings.project / "dags", relative_to=settings.project)
+    refused: list[Refused] = []
+    delayed: dict[str, datetime] = {}
+    approved: dict[tuple[str, str], list[Approved]] = defaultdict(list)
+    by_step: dict[tuple[int, str], list[JourneyMessage]] = defaultdict(list)
+    for message in waiting:
+        by_step[message.version, message.step].append(message)
+    for (number, name), messages in by_step.items():
+        version = versions[number]
+        rules, found = _rules(store, people, version, name, messages, policies=policies, now=now)
+        for message in messages:
+            recipient = found.recipients.get(message.profile_id)
+            decided = rules.decide(message, recipient, suppressed=found.suppressed, answers=found.answers)
+            if decided.reason is not None:
+                refused.append(Refused(message.message_id, decided.reason.value))
+            elif decided.again_at is not None:
+                delayed[message.message_id] = decided.again_at
+            elif recipient is not None:
+                row = row_of(message, recipient, _event(version.journey, message, types))
+                approved[message.run_key, message.channel].append(Approved(message.message_id, row_text(row)))
+    store.journey_messages.decide(refused=refused, delayed=delayed, approved=approved, now=now)
+    return len(waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is known of the people of some messages."""
+
+    recipients: Mapping[str, Recipient]
+    suppressed: Mapping[str, str]
+    answers: LatestAnswers
+
+
+def _rules(
+    store: Store,
+    people: JourneyPeople,
+    version: Version,
+    name: str,
+    messages: Sequence[JourneyMessage],
+    *,
+    policies: Policies,
+    now: datetime,
+) -> tuple[MessageRules, _Found]:
+    step = version.journey.messages[name]
+    topic = step.topic or version.journey.topic
+    rules = MessageRules(step, topic, policies, now=now)
+    ids = [message.profile_id for message in messages]
+    channel = step.channel.kind
+    recipients = people.published.recipients(
+        ids, channel=channel, topic=topic, is_exempt=rules.is_exempt, now=now
+    )
+    addresses = [each.address for each in recipients.values() if each.address]
+    suppressed = store.suppressions.active(channel=channel, addresses=addresses)
+    answers = store.answers.latest(
+        channel=channel, topic=topic, is_exempt=rules.is_exempt, profile_ids=ids, addresses=addresses
+    )
+    return rules, _Found(recipients, suppressed, answers)
+
+
+def _event(journey: Journey, message: JourneyMessage, types: EventTypes) -> dict[str, Any]:
+    """The event's data with every property that is declared; one that it does not say is empty."""
+    entry = journey.entry
+    declared = types.events.get(entry.event) if isinstance(entry, EventEntry) else None
+    empty = dict.fromkeys(declared.properties if declared else ())
+    return {**empty, **json.loads(message.event_json)}
+
+
+def deliver_messages(
+    settings: Settings,
+    store: Store,
+    versions: Versions,
+    *,
+    owner: str,
+    account_of: Callable[[str], Account],
+    clock: Clock,
+    not_before: dict[tuple[str, str, int], datetime],
+    may_go_on: Callable[[], bool] | None = None,
+) -> int:
+    """Deliver every batch that is not finished; returns how many messages were accepted now.
+
+    Args:
+        not_before: when each batch is worth another look; kept up to date here.
+
+    Raises:
+        AccountError: when a sender account refuses us, after the other accounts' batches.
+        SpecError: when the policies cannot be read; nothing is sent then.
+    """
+    keys = {key: (each, name) for each in versions.all() for name, key in each.run_keys.items()}
+    policies = load_policies(settings.project / "dags", relative_to=settings.project)
+    accepted = 0
+    failures: list[Exception] = []
+    for which in store.journey_messages.unfinished(keys):
+        if clock() < not_before.get(which, _LONG_AGO):
+            continue
+        version, name = keys[which[0]]
+        try:
+            result = _deliver(
+                settings,
+                store,
+                which,
+                version.journey,
+                name,
+                policies=policies,
+                owner=owner,
+                account_of=account_of,
+                clock=clock,
+                may_go_on=may_go_on,
+            )
+        except BatchBusy as busy:
+            not_before[which] = busy.until
+        except AccountError as error:
+            failures.append(error)
+        else:
+            accepted += result.newly_accepted
+            if result.retry_at is not None:
+                not_before[which] = result.retry_at
+    if failures:
+        raise failures[0]
+    return accepted
+
+
+def _deliver(
+    settings: Settings,
+    store: Store,
+    which: tuple[str, str, int],
+    journey: Journey,
+    name: str,
+    *,
+    policies: Policies,
+    owner: str,
+    account_of: Callable[[str], Account],
+    clock: Clock,
+    may_go_on: Callable[[], bool] | None,
+) -> delivery.BatchResult:
+    run_key, channel, number = which
+    run = store.runs.require(run_key)
+    spec, templates = thaw(run.spec_json)
+    step = journey.messages[name]
+    messages = store.journey_messages.batch(run_key, number)
+    decided_at = min((each.reached_at for each in messages), default=run.opened_at)
+    # The earliest: no message leaves later than it may. Those of a batch were decided together.
+    valid_until = min((each.valid_until for each in messages), default=run.valid_until)
+    is_exempt = spec.topic in exempt_topics(policies)
+    hours = SendHours(
+        None,
+        () if is_exempt else policies.quiet_hours,
+        decided_at=decided_at,
+        valid_until=valid_until,
+    )
+    batch = delivery.Batch(
+        run_key=run_key,
+        channel=channel,
+        number=number,
+        topic=spec.topic,
+        is_exempt=is_exempt,
+        policy=spec.delivery.policy,
+        window=WINDOW,
+        decided_at=decided_at,
+        not_before=decided_at,
+        valid_until=valid_until,
+    )
+    account = account_of(step.channel.account)
+    return delivery.deliver_batch(
+        store,
+        batch,
+        rows=lambda: _rows(messages),
+        renderer=compile_templates(spec, templates, links=Links.from_settings(settings)),
+        open_sender=lambda: open_sender(
+            step.channel,
+            account,
+            clock,
+            run_key=run_key,
+            secret=settings.signing_secret(),
+            allowed_hosts=policies.webhook_hosts,
+        ),
+        owner=owner,
+        lease=timedelta(seconds=settings.lease_seconds),
+        clock=clock,
+        hours=hours,
+        may_go_on=may_go_on,
+        pacing=delivery.Pacing(step.channel.account, pace_rates(policies.pacing.get(step.channel.account))),
+    )
+
+
+def _rows(messages: Sequence[JourneyMessage]) -> Iterator[Mapping[str, Any]]:
+    for message in messages:
+        if message.row_json is None:
+            raise AssertionError(f"message {message.message_id} is in a batch without its row")
+        yield read_row(message.row_json)

@@ -1,0 +1,47 @@
+"""What journeys ask about people, answered from the publication."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from types import TracebackType
+from typing import Self
+
+from kundresa import warehouse
+from kundresa.journeys import Facts, SegmentChange
+from kundresa.settings import Settings
+
+
+class JourneyPeople:
+    """``journeys.People`` over the current publication; a new one is noticed within a second."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._index = warehouse.PeopleIndex(settings)
+        self.published = warehouse.PublishedPeople(settings)
+
+    def resolve(self, identifiers: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+        """As ``journeys.People``; before the first build it raises NothingPublished."""
+        return self._index.resolve(identifiers) if identifiers else {}
+
+    def facts(self, profile_ids: Collection[str], columns: Collection[str]) -> Mapping[str, Facts]:
+        """As ``journeys.People``."""
+        if not profile_ids:
+            return {}
+        found = self.published.facts(profile_ids, columns)
+        return {profile_id: Facts(each.profile, each.segments) for profile_id, each in found.items()}
+
+    def segment_changes(self, segments: Collection[str], after: str, limit: int) -> list[SegmentChange]:
+        """As ``journeys.People``."""
+        return [
+            SegmentChange(
+                each.segment, each.profile_id, each.entity_id, each.is_entry, each.changed_at, each.cursor
+            )
+            for each in self.published.changes(segments, after, limit)
+        ]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.published.close()

@@ -1,0 +1,159 @@
+"""A journey played on the events of the last days, by the people as published now: nothing is written to the
+store and nothing is sent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from kundresa.journeys import Version, Versions, advance
+from kundresa.runs.journey_checking import load_checked_journey
+from kundresa.runs.journey_people import JourneyPeople
+from kundresa.runs.journey_rules import MessageRules
+from kundresa.runs.opening import Clock, utc_now
+from kundresa.settings import Settings
+from kundresa.spec.frozen import freeze
+from kundresa.spec.journey_steps import SENT
+from kundresa.spec.policies import load_policies
+from kundresa.store import InboxEvent, JourneyMessage, NewEvent, Store, open_store
+from kundresa.warehouse import cursor_at
+
+SLICE = timedelta(hours=1)
+"""Events are played hour by hour. What becomes of a message is known at the end of its hour: an event of the
+same hour finds its person still at the message."""
+_PAGE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyPlan:
+    """What a journey would have done."""
+
+    journey: str
+    since: datetime
+    events: int
+    """Events and changes of segments that were looked at."""
+    entered: int
+    ended: Mapping[str, int]
+    steps: Mapping[str, int]
+    """Step → how many are at it at the end."""
+    skips: Mapping[str, int]
+    """Why events let nobody in."""
+    messages: Mapping[str, Mapping[str, int]]
+    """Step → ``sent`` or the reason → how many."""
+
+
+def plan_journey(settings: Settings, name: str, *, days: int, clock: Clock = utc_now) -> JourneyPlan:
+    """Play a journey, as its files say now, on the events of the last days.
+
+    People are taken as they are published now, and consent and suppressions as they are now. Quiet hours hold
+    nothing back here, and that a provider might refuse a message nobody can know.
+
+    Raises:
+        UnknownJourney, SpecError, DbtFailed: when the journey is not there, or not valid.
+        NothingPublished: before the first build.
+    """
+    journey, templates = load_checked_journey(settings, name)
+    now = clock()
+    since = now - timedelta(days=days)
+    events = entered = 0
+    with (
+        TemporaryDirectory(prefix="kundresa-plan-") as folder,
+        open_store(settings.store_url) as real,
+        open_store(f"sqlite:///{Path(folder) / 'plan.sqlite'}") as store,
+        JourneyPeople(settings) as people,
+    ):
+        store.journeys.start(name, freeze(journey, templates), cursor=cursor_at(since), at=since)
+        versions = Versions(1, store.journeys.versions(name))
+        play = _Play(settings, real, store, people, versions.current, now)
+        waiting = _events_since(real, since, versions.current)
+        end = since
+        while end < now:
+            end = min(end + SLICE, now)
+            store.inbox.append([each for each in waiting if end - SLICE < each.received_at <= end])
+            while True:
+                done = advance(store, people, name, now=end)
+                events, entered = events + done.events, entered + done.entered
+                if not play.settle() and not done.is_behind:
+                    break
+        counts = store.journey_positions.counts(name)
+        return JourneyPlan(
+            journey=name,
+            since=since,
+            events=events - play.settled,
+            entered=entered,
+            ended={each.end_reason or "": each.people for each in counts if each.step is None},
+            steps={each.step: each.people for each in counts if each.step is not None},
+            skips=store.journey_positions.skips(name),
+            messages={step: dict(found) for step, found in play.outcomes.items()},
+        )
+
+
+class _Play:
+    """Says of each message at once what the rules of now would."""
+
+    def __init__(  # noqa: PLR0917  one caller
+        self,
+        settings: Settings,
+        real: Store,
+        store: Store,
+        people: JourneyPeople,
+        version: Version,
+        now: datetime,
+    ) -> None:
+        self._policies = load_policies(settings.project / "dags", relative_to=settings.project)
+        self._real = real
+        self._store = store
+        self._people = people
+        self._version = version
+        self._now = now
+        self.settled = 0
+        self.outcomes: dict[str, Counter[str]] = {}
+
+    def settle(self) -> int:
+        """How many messages there were."""
+        name = self._version.journey.name
+        waiting = self._store.journey_messages.open(name, self._now, _PAGE)
+        by_step: dict[str, list[JourneyMessage]] = {}
+        for message in waiting:
+            by_step.setdefault(message.step, []).append(message)
+        for step, messages in by_step.items():
+            self._step(step, messages)
+        self.settled += len(waiting)
+        return len(waiting)
+
+    def _step(self, name: str, messages: list[JourneyMessage]) -> None:
+        step = self._version.journey.messages[name]
+        topic, channel = step.topic or self._version.journey.topic, step.channel.kind
+        rules = MessageRules(step, topic, self._policies, now=self._now)
+        ids = [each.profile_id for each in messages]
+        found = self._people.published.recipients(
+            ids, channel=channel, topic=topic, is_exempt=rules.is_exempt, now=self._now
+        )
+        addresses = [each.address for each in found.values() if each.address]
+        suppressed = self._real.suppressions.active(channel=channel, addresses=addresses)
+        answers = self._real.answers.latest(
+            channel=channel, topic=topic, is_exempt=rules.is_exempt, profile_ids=ids, addresses=addresses
+        )
+        count = self.outcomes.setdefault(name, Counter())
+        outcomes: list[tuple[str, str | None]] = []
+        for each in messages:
+            recipient = found.get(each.profile_id)
+            decided = rules.refusal(each, recipient, suppressed=suppressed, answers=answers)
+            count[SENT if decided is None else decided.value] += 1
+            outcomes.append((each.message_id, None if decided is None else decided.value))
+        self._store.journey_messages.suppose(outcomes)
+
+
+def _events_since(store: Store, since: datetime, version: Version) -> list[NewEvent]:
+    """The events that the journey looks at, since an instant, in order."""
+    found: list[InboxEvent] = []
+    position = 0
+    while page := store.inbox.after(position, _PAGE, version.events):
+        found += [each for each in page if each.received_at > since]
+        position = page[-1].position
+    names = [each.name for each in fields(NewEvent)]
+    return [NewEvent(**{name: getattr(each, name) for name in names}) for each in found]

@@ -1,0 +1,168 @@
+"""Whether a message of a journey may leave now: the rules of the decision, for one person at a time.
+
+They are those of the dbt model ``decisions`` as far as they are about one person: an address to use,
+the allow list, suppressions, consent, quiet hours, the global holdout. Those about many (caps, capacities,
+warm-ups) are refused by the check of a journey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from kundresa.runs.send_times import ANYWHERE, SendHours, country_rules, is_zone
+from kundresa.spec.buckets import bucket, global_holdout_salt, holdout_buckets
+from kundresa.spec.journey_steps import MAX_WAIT, MessageStep
+from kundresa.spec.policies import Policies, allow_list
+from kundresa.spec.send_time import SendTime
+from kundresa.spec.vocabulary import Consent, DecisionReason, DeliveryReason
+from kundresa.store import JourneyMessage, LatestAnswers
+from kundresa.warehouse import Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What becomes of one message: it leaves, it does not (``reason``), or it is looked at again later."""
+
+    reason: DecisionReason | DeliveryReason | None = None
+    again_at: datetime | None = None
+
+    @property
+    def is_send(self) -> bool:
+        return self.reason is None and self.again_at is None
+
+
+SEND = Decided()
+
+
+class MessageRules:
+    """The rules for the messages of one step, as of one moment."""
+
+    def __init__(self, step: MessageStep, topic: str, policies: Policies, *, now: datetime) -> None:
+        declared = policies.topics.get(topic)
+        self._now = now
+        self._step = step
+        self._channel = step.channel.kind
+        self._consent = declared.consent if declared else Consent.YES
+        quiet = () if self.is_exempt else policies.quiet_hours
+        self._rules = country_rules(SendTime(), quiet)
+        self._hours = SendHours(None, quiet, decided_at=now, valid_until=now + MAX_WAIT)
+        self._allowed = None if policies.allow_list is None else frozenset(allow_list(policies))
+        held = policies.global_holdout
+        self._held_out = 0 if self.is_exempt else holdout_buckets(held.percent)
+        self._salt = global_holdout_salt(held.rotates, now)
+
+    @property
+    def is_exempt(self) -> bool:
+        """Whether the topic needs no consent."""
+        return self._consent is Consent.EXEMPT
+
+    def decide(
+        self,
+        message: JourneyMessage,
+        recipient: Recipient | None,
+        *,
+        suppressed: Mapping[str, str],
+        answers: LatestAnswers,
+    ) -> Decided:
+        """What becomes of a message now.
+
+        Args:
+            recipient: None for a person who is not published any more.
+            suppressed: address → reason.
+        """
+        if self._now > message.valid_until:
+            return Decided(DeliveryReason.RUN_EXPIRED)
+        reason = self.refusal(message, recipient, suppressed=suppressed, answers=answers)
+        if reason is not None or recipient is None:
+            return Decided(reason)
+        return self._when(message, recipient)
+
+    def refusal(
+        self,
+        message: JourneyMessage,
+        recipient: Recipient | None,
+        *,
+        suppressed: Mapping[str, str],
+        answers: LatestAnswers,
+    ) -> DecisionReason | None:
+        """Why a message is not sent, whatever the hour; None when it may be."""
+        if recipient is None or not recipient.address:
+            return DecisionReason.CONTACT_POINT_MISSING
+        reason = self._contact(message, recipient, suppressed, answers)
+        if reason is None and bucket(self._salt, message.profile_id) < self._held_out:
+            return DecisionReason.GLOBAL_HOLDOUT
+        return reason
+
+    def _contact(
+        self,
+        message: JourneyMessage,
+        recipient: Recipient,
+        suppressed: Mapping[str, str],
+        answers: LatestAnswers,
+    ) -> DecisionReason | None:
+        address = str(recipient.address)
+        if not recipient.is_address_valid:
+            return DecisionReason.ADDRESS_INVALID
+        if self._allowed is not None and not self._is_allowed(address.lower()):
+            return DecisionReason.NOT_ON_ALLOW_LIST
+        if address in suppressed:
+            return DecisionReason.SUPPRESSED
+        return self._consented(message.profile_id, recipient, address, answers)
+
+    def _is_allowed(self, address: str) -> bool:
+        allowed = self._allowed or frozenset[str]()
+        domain = f"@{address.rpartition('@')[2]}" if self._channel == "email" else address
+        return address in allowed or domain in allowed
+
+    def _consented(
+        self, profile_id: str, recipient: Recipient, address: str, answers: LatestAnswers
+    ) -> DecisionReason | None:
+        """The latest yes against the latest no, as ``int_decisions__answers`` and ``…__contactability``."""
+        granted = _latest(recipient.granted_at, answers.granted.get(profile_id))
+        denied = _latest(
+            recipient.denied_at, answers.denied.get(profile_id), answers.denied_addresses.get(address)
+        )
+        if denied is not None and (granted is None or granted <= denied):
+            return DecisionReason.CONSENT_DENIED
+        if granted is None and self._consent is Consent.YES:
+            return DecisionReason.CONSENT_UNKNOWN
+        return None
+
+    def _when(self, message: JourneyMessage, recipient: Recipient) -> Decided:
+        country = recipient.profile.get("country")
+        rule = self._rules[country if country in self._rules else ANYWHERE]
+        if rule.is_always:
+            return SEND
+        zone = recipient.profile.get("time_zone")
+        if not is_zone(zone):
+            return Decided(DecisionReason.TIME_ZONE_UNKNOWN)
+        opens_at = self._hours.opens_at({"profile": recipient.profile, "time_zone": zone}, self._now)
+        if opens_at == self._now:
+            return SEND
+        if self._step.quiet_hours == "skip":
+            return Decided(DecisionReason.OUT_OF_HOURS)
+        if opens_at is None or opens_at > message.valid_until:
+            return Decided(DeliveryReason.RUN_EXPIRED)
+        return Decided(again_at=opens_at)
+
+
+def _latest(*instants: datetime | None) -> datetime | None:
+    return max((each for each in instants if each is not None), default=None)
+
+
+def row_of(message: JourneyMessage, recipient: Recipient, event: Mapping[str, Any]) -> dict[str, Any]:
+    """What delivery reads of a message that leaves: a ``send`` decision, and the event."""
+    return {
+        "message_id": message.message_id,
+        "profile_id": message.profile_id,
+        "channel": message.channel,
+        "address": recipient.address,
+        "variant": None,
+        "time_zone": recipient.profile.get("time_zone"),
+        "profile": dict(recipient.profile),
+        "event": dict(event),
+        "logical_at": message.reached_at,
+    }

@@ -1,0 +1,275 @@
+"""Running journeys: starting, pausing and stopping them, and the round of advancing, deciding, delivering."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from kundresa.channels import Account, AccountError
+from kundresa.journeys import Versions, advance, standing_key
+from kundresa.runs.journey_checking import load_checked_journey
+from kundresa.runs.journey_messages import decide_messages, deliver_messages
+from kundresa.runs.journey_people import JourneyPeople
+from kundresa.runs.opening import Clock, utc_now
+from kundresa.settings import Settings
+from kundresa.spec.frozen import freeze, thaw_journey
+from kundresa.spec.vocabulary import CloseReason, JourneyState, RunState, Trigger
+from kundresa.store import JourneyMoved, JourneyRow, NewRun, Store, open_store
+from kundresa.warehouse import cursor_at
+
+_AGES = timedelta(days=36_500)
+"""A standing run lasts as long as its version; each of its messages has a validity of its own."""
+LOOK_SECONDS = 1.0
+"""Between two looks of a run that stays: each is a few questions by index."""
+MOST_ROUNDS = 1_000
+"""Rounds without a pause; a journey that moves on for ever is found out by what calls this again."""
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyRun:
+    """What one run of a journey did."""
+
+    state: JourneyState
+    events: int = 0
+    """Events, changes of segments and outcomes that were acted on."""
+    entered: int = 0
+    moved: int = 0
+    ended: int = 0
+    decided: int = 0
+    """Messages whose fate was decided, those that wait for the end of quiet hours among them."""
+    accepted: int = 0
+    """Messages that were accepted by their provider."""
+    next_at: datetime | None = None
+    """When something is due without an event; None: nothing is."""
+
+
+def start_journey(settings: Settings, name: str, *, clock: Clock = utc_now) -> JourneyRow:
+    """Start a journey, go on after a pause, or let new people enter on what its files say now.
+
+    Raises:
+        UnknownJourney, SpecError, DbtFailed: as :func:`load_checked_journey`; nothing is started then.
+        JourneyStopped: when it was stopped for good.
+    """
+    journey, templates = load_checked_journey(settings, name)
+    now = clock()
+    with open_store(settings.store_url) as store:
+        store.journeys.start(name, freeze(journey, templates), cursor=cursor_at(now), at=now)
+        _open_runs(store, name)
+        for key in _run_keys(store, name):
+            store.runs.resume(key, at=now)
+        return store.journeys.require(name)
+
+
+def pause_journey(
+    settings: Settings, name: str, state: JourneyState, *, clock: Clock = utc_now
+) -> JourneyRow:
+    """Let nothing move and nothing leave until it is started again.
+
+    Args:
+        state: ``held`` keeps what happens meanwhile, ``discarding`` leaves it out.
+
+    Raises:
+        JourneyNotFound, JourneyStopped: when there is nothing to pause.
+    """
+    now = clock()
+    with open_store(settings.store_url) as store:
+        row = store.journeys.pause(name, state, at=now)
+        for key in _run_keys(store, name):
+            store.runs.stop(key, at=now, detail=f"journey {name} is paused")
+        return row
+
+
+def stop_journey(settings: Settings, name: str, *, clock: Clock = utc_now) -> int:
+    """End a journey for good; returns how many people were inside. What has not left is not sent.
+
+    Raises:
+        JourneyNotFound: when it was never started.
+    """
+    now = clock()
+    with open_store(settings.store_url) as store:
+        left = store.journeys.stop(name, at=now)
+        for key in _run_keys(store, name):
+            store.runs.close(key, CloseReason.CANCELLED, at=now, detail=f"journey {name} was stopped")
+        return left
+
+
+def run_journey(
+    settings: Settings,
+    name: str,
+    *,
+    owner: str,
+    account_of: Callable[[str], Account],
+    stay: timedelta = timedelta(0),
+    clock: Clock = utc_now,
+    sleep: Callable[[float], None] = time.sleep,
+    may_go_on: Callable[[], bool] | None = None,
+) -> JourneyRun:
+    """Advance a journey and send what that comes to, until nothing more is due, and for ``stay`` longer as
+    things happen.
+
+    Several may run at once: what one has moved the others leave alone.
+
+    Args:
+        owner: names this attempt; two workers never share one.
+        account_of: finds a sender account by its name.
+        may_go_on: asked between rounds and windows.
+
+    Raises:
+        JourneyNotFound: when it was never started.
+        NothingPublished: before the first build: nobody can be told from a stranger.
+        AccountError: when a sender account refuses us; everybody has moved by then as far as they can.
+        SpecError: when the policies cannot be read; nothing is sent then.
+    """
+    until = clock() + stay
+    done = JourneyRun(JourneyState.RUNNING)
+    not_before: dict[tuple[str, str, int], datetime] = {}
+    with open_store(settings.store_url) as store, JourneyPeople(settings) as people:
+        _open_runs(store, name)
+        while may_go_on is None or may_go_on():
+            before = done
+            done = _rounds(
+                settings,
+                store,
+                people,
+                name,
+                done,
+                owner=owner,
+                account_of=account_of,
+                clock=clock,
+                not_before=not_before,
+                may_go_on=may_go_on,
+            )
+            if clock() >= until or done.state is not JourneyState.RUNNING:
+                break
+            if replace(done, next_at=None) == replace(before, next_at=None):
+                sleep(LOOK_SECONDS)
+        return replace(done, next_at=_next_at(store, name, not_before))
+
+
+def _rounds(
+    settings: Settings,
+    store: Store,
+    people: JourneyPeople,
+    name: str,
+    done: JourneyRun,
+    *,
+    owner: str,
+    account_of: Callable[[str], Account],
+    clock: Clock,
+    not_before: dict[tuple[str, str, int], datetime],
+    may_go_on: Callable[[], bool] | None,
+) -> JourneyRun:
+    """Rounds until one of them does nothing."""
+    failure: AccountError | None = None
+    for _ in range(MOST_ROUNDS):
+        before = done
+        done, is_behind = _advance(store, people, name, done, clock())
+        if done.state is JourneyState.RUNNING:
+            versions = _versions(store, name)
+            decided = decide_messages(settings, store, people, name, versions, now=clock())
+            done = replace(done, decided=done.decided + decided)
+            try:
+                accepted = deliver_messages(
+                    settings,
+                    store,
+                    versions,
+                    owner=owner,
+                    account_of=account_of,
+                    clock=clock,
+                    not_before=not_before,
+                    may_go_on=may_go_on,
+                )
+                done = replace(done, accepted=done.accepted + accepted)
+            except AccountError as error:
+                failure = error  # people go on moving; what was refused is tried by the next run
+        if done == before and not is_behind:
+            break
+    if failure is not None:
+        raise failure
+    return done
+
+
+def _advance(
+    store: Store, people: JourneyPeople, name: str, done: JourneyRun, now: datetime
+) -> tuple[JourneyRun, bool]:
+    try:
+        moved = advance(store, people, name, now=now)
+    except JourneyMoved:
+        return done, True  # another run was quicker; the next round reads again
+    return (
+        replace(
+            done,
+            state=moved.state,
+            events=done.events + moved.events,
+            entered=done.entered + moved.entered,
+            moved=done.moved + moved.moved,
+            ended=done.ended + moved.ended,
+        ),
+        moved.is_behind,
+    )
+
+
+def _next_at(store: Store, name: str, not_before: dict[tuple[str, str, int], datetime]) -> datetime | None:
+    found = [
+        store.journey_positions.next_due(name),
+        store.journey_messages.next_at(name),
+        *not_before.values(),
+    ]
+    return min((each for each in found if each is not None), default=None)
+
+
+def has_work(settings: Settings, name: str, now: datetime) -> bool:
+    """Whether a run of the journey would find something to do now: an event that it looks at, somebody who is
+    due, a message. A few questions by index; changes of segments are looked at by the run itself."""
+    with open_store(settings.store_url, migrate=False) as store:
+        row = store.journeys.get(name)
+        if row is None or row.state is not JourneyState.RUNNING:
+            return False
+        due = [store.journey_positions.next_due(name), store.journey_messages.next_at(name)]
+        if any(each is not None and each <= now for each in due):
+            return True
+        versions = _versions(store, name)
+        types = frozenset[str]().union(*(each.events for each in versions.all()))
+        if store.inbox.after(row.event_position, 1, types):
+            return True
+        keys = [key for each in versions.all() for key in each.run_keys.values()]
+        return store.journey_messages.may_deliver(keys, now)
+
+
+def _versions(store: Store, name: str) -> Versions:
+    return Versions(store.journeys.require(name).version, store.journeys.versions(name))
+
+
+def _run_keys(store: Store, name: str) -> list[str]:
+    keys = [key for each in _versions(store, name).all() for key in each.run_keys.values()]
+    return [key for key in keys if (run := store.runs.get(key)) and run.state is not RunState.CLOSED]
+
+
+def _open_runs(store: Store, name: str) -> None:
+    """The standing runs of all versions, those that a crash has left out among them.
+
+    Raises:
+        JourneyNotFound: when it was never started.
+    """
+    store.journeys.require(name)
+    for version in store.journeys.versions(name):
+        journey, templates = thaw_journey(version.spec_json)
+        for step in journey.messages:
+            key = standing_key(name, step, version)
+            if store.runs.get(key) is not None:
+                continue
+            frozen = freeze(journey.message_campaign(step), templates)
+            store.runs.open_standing(
+                NewRun(
+                    run_key=key,
+                    campaign=f"journey {name}",
+                    logical_at=version.started_at,
+                    trigger=Trigger.JOURNEY,
+                    spec_json=frozen.json,
+                    spec_hash=frozen.hash,
+                    opened_at=version.started_at,
+                    valid_until=version.started_at + _AGES,
+                )
+            )

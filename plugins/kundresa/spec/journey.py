@@ -1,0 +1,149 @@
+"""A journey as its owner writes it in ``dags/journeys/<name>/journey.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from kundresa.spec.campaign import Audience, Campaign, Delivery, Quality, RowBounds
+from kundresa.spec.conditions import Condition
+from kundresa.spec.fields import MAX_VALIDITY, MIN_VALIDITY, Again, Language, Line, Name, Text
+from kundresa.spec.journey_steps import END, MessageStep, Shift, Step, Wait
+from kundresa.spec.spec import Spec
+from kundresa.spec.tracking import Tracking
+from kundresa.spec.vocabulary import DeliveryPolicy
+
+MAX_STEPS = 200
+
+
+class EventEntry(Spec):
+    """Who has this event enters."""
+
+    event: Name
+    """One of ``dags/events.yaml``."""
+    where: Condition | None = None
+    """What must hold for it, and for the person; None is any."""
+
+
+class SegmentEntry(Spec):
+    """Who enters a segment, or leaves it, enters the journey, as the warehouse sees it at its next build."""
+
+    segment: Name
+    change: Literal["entered", "left"] = "entered"
+    where: Condition | None = None
+    """What must hold for the person; None is everybody."""
+
+
+def _by(value: object) -> str | None:
+    """``event`` or ``segment``; None for neither, and for a mapping that could be both."""
+    if isinstance(value, Mapping) and ("event" in value) != ("segment" in value):
+        return "event" if "event" in value else "segment"
+    if isinstance(value, EventEntry | EventExit):
+        return "event"
+    return "segment" if isinstance(value, SegmentEntry | SegmentExit) else None
+
+
+_EXPECTED = "expected a mapping with 'event' or with 'segment'"
+Entry = Annotated[
+    Annotated[EventEntry, Tag("event")] | Annotated[SegmentEntry, Tag("segment")],
+    Discriminator(_by, custom_error_type="event_or_segment", custom_error_message=_EXPECTED),
+]
+
+
+class EventExit(Spec):
+    """Who has this event leaves."""
+
+    event: Name
+    where: Condition | None = None
+
+
+class SegmentExit(Spec):
+    """Who is in this segment leaves."""
+
+    segment: Name
+
+
+Exit = Annotated[
+    Annotated[EventExit, Tag("event")] | Annotated[SegmentExit, Tag("segment")],
+    Discriminator(_by, custom_error_type="event_or_segment", custom_error_message=_EXPECTED),
+]
+
+
+class Journey(Spec):
+    """One journey. Its name is its folder's."""
+
+    name: Name
+    owner: Line
+    """Who answers for it: a team or an address."""
+    description: Text
+    """What it is for; shown in Airflow."""
+    entry: Entry
+    """What lets a person in."""
+    reentrance: Again = "never"
+    """Whether who has been in it may enter again: never, always, or this long after they entered (10m to
+    366d). Nobody enters who is inside, with the same ``instance_key``."""
+    instance_key: Name | None = None
+    """A property of the entry event, for example a booking's id: with each of its values a person is in the
+    journey by itself. None: once. For a segment of orders or the like it is the order's id by itself."""
+    exit: Annotated[tuple[Exit, ...], Field(max_length=20)] = ()
+    """Who fits one of them leaves, wherever they are."""
+    time_out: Wait = timedelta(days=91)
+    """Who is still inside so long after entering leaves: 1s to 366d."""
+    lateness: Shift = timedelta(0)
+    """How much later than it happened an event may arrive and still count, at the time at which it happened;
+    one that is later is left out, and counted. A ``wait_for`` waits this much longer for it. 0s asks nothing
+    of events and waits no longer."""
+    topic: Name
+    """What its messages are about; consent is per channel and topic."""
+    language: Language = "en"
+    """Of the templates that name none."""
+    tracking: Tracking = Tracking()
+    """What is measured of the people who get an email. Nothing, unless it is asked for."""
+    policy: DeliveryPolicy = DeliveryPolicy.AT_MOST_ONCE
+    """What happens to a message whose outcome a crash has hidden."""
+    steps: Annotated[Mapping[Name, Step], Field(min_length=1, max_length=MAX_STEPS)]
+    """By name; who enters begins with the first."""
+
+    @property
+    def messages(self) -> dict[str, MessageStep]:
+        """The steps that send, by name, in their order."""
+        return {name: step for name, step in self.steps.items() if isinstance(step, MessageStep)}
+
+    @property
+    def first(self) -> str:
+        """The step that who enters begins with."""
+        return next(iter(self.steps))
+
+    def follows(self, name: str) -> str:
+        """The step below one in the file; ``end`` after the last."""
+        names = [*self.steps]
+        below = names.index(name) + 1
+        return names[below] if below < len(names) else END
+
+    def message_campaign(self, name: str) -> Campaign:
+        """A message step as a campaign of that one message: what templates are written and links are signed
+        with. It has no audience and no schedule of its own.
+
+        Raises:
+            KeyError: when there is no such message step.
+        """
+        step = self.messages[name]
+        values: dict[str, Any] = {
+            "name": self.name,
+            "owner": self.owner,
+            "description": self.description,
+            "schedule": "manual",
+            "audience": Audience(include=(self.name,)),
+            "topic": step.topic or self.topic,
+            "channels": (step.channel,),
+            "language": self.language,
+            "tracking": self.tracking,
+            "quality": Quality(rows=RowBounds(min=0, max=1_000_000_000)),
+            "delivery": Delivery(
+                policy=self.policy, valid_for=max(MIN_VALIDITY, min(MAX_VALIDITY, step.valid_for))
+            ),
+        }
+        return Campaign.model_validate(values)

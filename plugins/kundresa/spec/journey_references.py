@@ -1,0 +1,242 @@
+"""Whether a journey goes together with what there is: events, columns, segments, other journeys, policies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from kundresa.spec.conditions import Condition, Test
+from kundresa.spec.events import EventTypes, Property, PropertyKind
+from kundresa.spec.journey import EventEntry, EventExit, Journey, SegmentEntry
+from kundresa.spec.journey_steps import (
+    AnyStep,
+    ConditionStep,
+    JumpStep,
+    MessageStep,
+    UpdateStep,
+    WaitForStep,
+    WaitUntilStep,
+)
+from kundresa.spec.policies import Policies, exempt_topics
+from kundresa.spec.problems import SpecProblem, nearest
+from kundresa.spec.yaml_source import KeyPath, SpecSource
+
+ENTITY = "entity_id"
+"""What a journey that is entered by a segment knows as its event: the order's id or the like; empty for a
+person."""
+_NUMBERS = (PropertyKind.NUMBER, PropertyKind.WHOLE)
+_MOMENTS = (PropertyKind.INSTANT, PropertyKind.DAY)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownToJourneys:
+    """What a journey may refer to."""
+
+    events: EventTypes = field(default_factory=EventTypes)
+    segments: Collection[str] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Of ``profiles``: name → SQL type."""
+    journeys: Mapping[str, Journey] = field(default_factory=dict)
+    """All that can be read, by name; their updates set traits that every condition may read."""
+    policies: Policies = field(default_factory=Policies)
+
+
+def journey_problems(journey: Journey, source: SpecSource, known: KnownToJourneys) -> list[SpecProblem]:
+    """Everything in a journey that there is not, or that cannot be, at its place in the file."""
+    return list(_Check(journey, source, known).problems())
+
+
+def event_types(journey: Journey) -> frozenset[str]:
+    """The types of event that a journey looks at."""
+    found = {step.event for step in journey.steps.values() if isinstance(step, WaitForStep)}
+    found |= {each.event for each in journey.exit if isinstance(each, EventExit)}
+    return frozenset(found | ({journey.entry.event} if isinstance(journey.entry, EventEntry) else set()))
+
+
+class _Check:
+    def __init__(self, journey: Journey, source: SpecSource, known: KnownToJourneys) -> None:
+        self._journey = journey
+        self._source = source
+        self._known = known
+        entry = journey.entry
+        self._entry_properties: Mapping[str, Property] | None
+        if isinstance(entry, SegmentEntry):
+            self._entry_properties = {ENTITY: Property(kind=PropertyKind.TEXT)}
+        else:
+            declared = known.events.events.get(entry.event)
+            self._entry_properties = declared.properties if declared else None
+        set_by = [step for each in (journey, *known.journeys.values()) for step in each.steps.values()]
+        self._traits = {step.trait for step in set_by if isinstance(step, UpdateStep)}
+
+    def problems(self) -> Iterator[SpecProblem]:
+        yield from self._entry()
+        for position, each in enumerate(self._journey.exit):
+            at: KeyPath = ("exit", position)
+            if isinstance(each, EventExit):
+                yield from self._event(each.event, (*at, "event"))
+                yield from self._condition(each.where, (*at, "where"), self._properties(each.event))
+            else:
+                yield from self._segments([each.segment], [(*at, "segment")])
+        for name, step in self._journey.steps.items():
+            yield from self._step(step, ("steps", name))
+
+    def _step(self, step: AnyStep, at: KeyPath) -> Iterator[SpecProblem]:
+        match step:
+            case WaitForStep():
+                yield from self._event(step.event, (*at, "event"))
+                yield from self._condition(step.where, (*at, "where"), self._properties(step.event))
+            case ConditionStep():
+                for position, path in enumerate(step.paths):
+                    where = (*at, "paths", position, "when")
+                    yield from self._condition(path.when, where, self._entry_properties)
+            case MessageStep():
+                yield from self._message(step, at)
+            case JumpStep():
+                yield from self._jump(step, at)
+            case WaitUntilStep():
+                yield from self._moment(step, at)
+            case UpdateStep(event=str() as name):
+                yield from self._property(name, (*at, "event"), self._entry_properties)
+            case _:
+                pass
+
+    def _entry(self) -> Iterator[SpecProblem]:
+        entry = self._journey.entry
+        if isinstance(entry, EventEntry):
+            yield from self._event(entry.event, ("entry", "event"))
+        else:
+            yield from self._segments([entry.segment], [("entry", "segment")])
+        yield from self._condition(entry.where, ("entry", "where"), self._entry_properties)
+        key = self._journey.instance_key
+        if key is None:
+            return
+        if isinstance(entry, SegmentEntry):
+            message = "for a segment the key is its entity's by itself; remove this"
+            yield self._source.problem(("instance_key",), message)
+        else:
+            yield from self._property(key, ("instance_key",), self._entry_properties)
+            declared = (self._entry_properties or {}).get(key)
+            if declared is not None and not (
+                declared.required and declared.kind in (PropertyKind.TEXT, PropertyKind.WHOLE)
+            ):
+                message = f"'{key}' must be a required text or whole number in dags/events.yaml"
+                yield self._source.problem(("instance_key",), message)
+
+    def _properties(self, event: str) -> Mapping[str, Property] | None:
+        declared = self._known.events.events.get(event)
+        return declared.properties if declared else None
+
+    def _event(self, event: str, at: KeyPath) -> Iterator[SpecProblem]:
+        if event not in self._known.events.events:
+            yield self._missing(at, "event", event, self._known.events.events, "dags/events.yaml")
+
+    def _property(
+        self, name: str, at: KeyPath, properties: Mapping[str, Property] | None
+    ) -> Iterator[SpecProblem]:
+        # None: the event itself is not known, which is said already.
+        if properties is not None and name not in properties:
+            yield self._missing(at, "property", name, properties, "the event")
+
+    def _segments(self, names: Collection[str], places: Collection[KeyPath]) -> Iterator[SpecProblem]:
+        for name, at in zip(names, places, strict=True):
+            if name not in self._known.segments:
+                yield self._missing(at, "segment", name, self._known.segments, "the dbt project")
+
+    def _condition(
+        self, condition: Condition | None, at: KeyPath, properties: Mapping[str, Property] | None
+    ) -> Iterator[SpecProblem]:
+        for path, each in condition.everywhere(at) if condition else ():
+            for name, test in each.event.items():
+                place = (*path, "event", name)
+                yield from self._property(name, place, properties)
+                if properties is not None and name in properties:
+                    yield from self._kind(test, properties[name], place)
+            for name in each.profile:
+                if name not in self._known.columns and name not in self._traits:
+                    known = {*self._known.columns, *self._traits}
+                    yield self._missing((*path, "profile", name), "column", name, known, "profiles")
+            for key in ("in_segment", "not_in_segment"):
+                names = getattr(each, key)
+                yield from self._segments(names, [(*path, key, number) for number in range(len(names))])
+
+    def _kind(self, test: Test, declared: Property, at: KeyPath) -> Iterator[SpecProblem]:
+        wanted = [getattr(test, key) for key in ("equals", "at_least", "more_than", "at_most", "less_than")]
+        wanted += [*(test.one_of or ()), *(test.not_one_of or ())]
+        for value in wanted:
+            if value is None:
+                continue
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            fits = {
+                PropertyKind.TRUTH: isinstance(value, bool),
+                PropertyKind.TEXTS: False,
+            }.get(declared.kind, is_number if declared.kind in _NUMBERS else isinstance(value, str))
+            if not fits:
+                what = "use 'includes' for a list" if declared.kind is PropertyKind.TEXTS else "never equal"
+                yield self._source.problem(at, f"the property is a {declared.kind}: {what}, not {value!r}")
+            elif declared.values and isinstance(value, str) and value not in declared.values:
+                suggestion = nearest(value, declared.values)
+                yield self._source.problem(at, f"the event never says {value!r}", suggestion=suggestion)
+
+    def _moment(self, step: WaitUntilStep, at: KeyPath) -> Iterator[SpecProblem]:
+        if step.event is not None:
+            place = (*at, "event")
+            yield from self._property(step.event, place, self._entry_properties)
+            declared = (self._entry_properties or {}).get(step.event)
+            if declared is not None and declared.kind not in _MOMENTS:
+                yield self._source.problem(place, f"expected an instant or a day; this is a {declared.kind}")
+        if step.profile is not None:
+            place = (*at, "profile")
+            data_type = self._known.columns.get(step.profile)
+            if data_type is None:
+                yield self._missing(place, "column", step.profile, self._known.columns, "profiles")
+            elif not data_type.lower().startswith(("date", "timestamp")):
+                yield self._source.problem(place, f"expected a date or a timestamp; this is a {data_type}")
+
+    def _jump(self, step: JumpStep, at: KeyPath) -> Iterator[SpecProblem]:
+        place = (*at, "journey")
+        others = {*self._known.journeys} - {self._journey.name}
+        if step.journey == self._journey.name:
+            yield self._source.problem(place, "a journey cannot jump to itself; name one of its steps")
+        elif step.journey not in others:
+            yield self._missing(place, "journey", step.journey, others, "dags/journeys")
+        elif self._journey.name in _jumped_to(step.journey, self._known.journeys):
+            yield self._source.problem(place, f"'{step.journey}' jumps back to this journey")
+
+    def _message(self, step: MessageStep, at: KeyPath) -> Iterator[SpecProblem]:
+        policies = self._known.policies
+        topic = step.topic or self._journey.topic
+        place = (*at, "topic") if step.topic else ("topic",)
+        limits = [name for name in ("pressure", "capacities") if getattr(policies, name)]
+        if limits and topic not in exempt_topics(policies):
+            message = (
+                f"dags/policies.yaml has {' and '.join(limits)}, which journeys do not keep: a message about "
+                f"'{topic}' could be one too many. Only topics with consent: exempt may be written about"
+            )
+            yield self._source.problem(place, message)
+        channel = step.channel
+        if channel.kind == "email":
+            domain = channel.sender.rpartition("@")[2].rstrip(">").lower()
+            if domain in {each.domain for each in policies.warm_ups}:
+                message = f"{domain} is being warmed up (dags/policies.yaml), which journeys do not keep"
+                yield self._source.problem((*at, "channel", "sender"), message)
+
+    def _missing(self, at: KeyPath, what: str, name: str, known: Collection[str], where: str) -> SpecProblem:
+        suggestion = nearest(name, known)
+        message = f"there is no {what} '{name}'"
+        if suggestion is None:
+            message += f" among the {len(known)} of {where}"
+        is_key = at[-1] == name
+        return self._source.problem(at, message, suggestion=suggestion, at_key=is_key)
+
+
+def _jumped_to(name: str, journeys: Mapping[str, Journey]) -> set[str]:
+    """The journeys that one leads to by jumps, over any number of them."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        journey = journeys.get(waiting.pop())
+        for step in journey.steps.values() if journey else ():
+            if isinstance(step, JumpStep) and step.journey not in found:
+                found.add(step.journey)
+                waiting.append(step.journey)
+    return found

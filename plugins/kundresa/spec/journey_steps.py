@@ -1,0 +1,306 @@
+"""The steps of a journey."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
+
+from kundresa.spec.campaign import EmailChannel, PushChannel, SmsChannel
+from kundresa.spec.conditions import Condition, Value
+from kundresa.spec.fields import (
+    DurationText,
+    Name,
+    TimeZone,
+    Whole,
+    first_repeated,
+    format_duration,
+    misplaced,
+    parse_duration,
+)
+from kundresa.spec.send_time import TimeOfDay
+from kundresa.spec.spec import Spec
+from kundresa.spec.vocabulary import DecisionReason, DeliveryReason
+
+END = "end"
+"""As the name of a step to go to: the journey is over for this person."""
+SENT, DELAYED, NOT_SENT = "sent", "delayed", "not_sent"
+MIN_WAIT = timedelta(seconds=1)
+MAX_WAIT = timedelta(days=366)
+_ZERO = timedelta(0)
+
+OUTCOMES = (SENT, DELAYED, NOT_SENT)
+REASONS = tuple(
+    dict.fromkeys(
+        (
+            *(
+                DecisionReason.CONTACT_POINT_MISSING.value,
+                DecisionReason.ADDRESS_INVALID.value,
+                DecisionReason.NOT_ON_ALLOW_LIST.value,
+                DecisionReason.SUPPRESSED.value,
+                DecisionReason.CONSENT_DENIED.value,
+                DecisionReason.CONSENT_UNKNOWN.value,
+                DecisionReason.TIME_ZONE_UNKNOWN.value,
+                DecisionReason.OUT_OF_HOURS.value,
+                DecisionReason.GLOBAL_HOLDOUT.value,
+            ),
+            *(each.value for each in DeliveryReason),
+        )
+    )
+)
+"""Why a message of a journey was not sent: what a step may branch on, beside ``OUTCOMES``."""
+
+
+def _bounded_wait(value: timedelta) -> timedelta:
+    if not MIN_WAIT <= value <= MAX_WAIT or value.microseconds:
+        raise ValueError("expected from 1s to 366d")
+    return value
+
+
+def _bounded_shift(value: timedelta) -> timedelta:
+    if not _ZERO <= value <= MAX_WAIT or value.microseconds:
+        raise ValueError("expected from 0s to 366d")
+    return value
+
+
+Wait = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration, json_schema_input_type=DurationText),
+    AfterValidator(_bounded_wait),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+]
+"""1s to 366d."""
+Shift = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration, json_schema_input_type=DurationText),
+    AfterValidator(_bounded_shift),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+]
+"""0s to 366d."""
+
+
+class _Onward(Spec):
+    """A step that goes on to one other."""
+
+    next: Name | None = None
+    """The step that follows, or ``end``; None is the one below it in the file, after the last the end."""
+
+
+class WaitStep(_Onward):
+    """Waits for a while."""
+
+    kind: Literal["wait"]
+    duration: Wait
+    """1s to 366d, from the moment at which the step is reached."""
+
+
+class WaitUntilStep(_Onward):
+    """Waits until a moment that the event or the profile names, or until a time of day."""
+
+    kind: Literal["wait_until"]
+    event: Name | None = None
+    """A property of the event, an instant or a day, from which the moment is counted."""
+    profile: Name | None = None
+    """A column of ``profiles`` instead. Neither: the moment at which the step is reached."""
+    plus: Shift = _ZERO
+    """How long after it: 0s to 366d."""
+    minus: Shift = _ZERO
+    """How long before it."""
+    at: TimeOfDay | None = None
+    """The first time at which clocks show this, from that moment on; of a day, on that day."""
+    time_zone: Annotated[Literal["person"] | TimeZone, Field(union_mode="left_to_right")] = "person"
+    """Whose clocks: an IANA zone, or ``person`` for each person's own, UTC where it is not known."""
+    missing: Name | None = None
+    """Where to go when there is no such value; None is as ``next``, at once."""
+    past: Name | None = None
+    """Where to go when the moment is over already; None is as ``next``, at once."""
+
+    @model_validator(mode="after")
+    def _one_moment(self) -> WaitUntilStep:
+        if self.event is not None and self.profile is not None:
+            raise misplaced(("profile",), "expected one of 'event' and 'profile'")
+        if self.event is None and self.profile is None and self.at is None:
+            raise misplaced((), "expected 'event', 'profile' or 'at': until when?")
+        if self.plus and self.minus:
+            raise misplaced(("minus",), "expected one of 'plus' and 'minus'")
+        return self
+
+
+class WaitForStep(_Onward):
+    """Waits for an event of the person, and goes on without it after a time."""
+
+    kind: Literal["wait_for"]
+    event: Name
+    """One of ``dags/events.yaml``."""
+    where: Condition | None = None
+    """What must hold for it; None is any."""
+    within: Wait
+    """How long: 1s to 366d. The time-out is taken once the journey's ``lateness`` has passed as well."""
+    timeout: Name
+    """The step to go to when it has not come."""
+
+
+class Path(Spec):
+    """One way out of a condition."""
+
+    when: Condition
+    go: Name
+    """The step to go to, or ``end``."""
+
+
+class ConditionStep(Spec):
+    """Takes the first path whose condition holds."""
+
+    kind: Literal["condition"]
+    paths: Annotated[tuple[Path, ...], Field(min_length=1, max_length=50)]
+    otherwise: Name
+    """The step for who fits none of them."""
+
+
+class Share(Spec):
+    """One way out of a split."""
+
+    name: Name
+    """For reports; part of no hash."""
+    weight: Annotated[Whole, Field(ge=1, le=1000)] = 1
+    """Its share is its weight among all weights."""
+    go: Name
+    """The step to go to, or ``end``."""
+
+
+def _distinct_shares(shares: tuple[Share, ...]) -> tuple[Share, ...]:
+    repeated = first_repeated([each.name for each in shares])
+    if repeated:
+        raise misplaced((repeated[0], "name"), f"there is a share '{repeated[1]}' already")
+    return shares
+
+
+class SplitStep(Spec):
+    """Sends shares of the people different ways, by a salted hash of the person: who comes here again goes
+    the same way again."""
+
+    kind: Literal["split"]
+    shares: Annotated[tuple[Share, ...], Field(min_length=2, max_length=20), AfterValidator(_distinct_shares)]
+
+
+Channel = Annotated[EmailChannel | SmsChannel | PushChannel, Field(discriminator="kind")]
+Outcome = Literal[
+    "sent",
+    "delayed",
+    "not_sent",
+    "contact_point_missing",
+    "address_invalid",
+    "not_on_allow_list",
+    "suppressed",
+    "consent_denied",
+    "consent_unknown",
+    "time_zone_unknown",
+    "out_of_hours",
+    "global_holdout",
+    "opted_out_since_decision",
+    "suppressed_since_decision",
+    "run_expired",
+    "run_cancelled",
+    "quality_gate_failed",
+    "duplicate_row",
+    "wave_stopped",
+    "run_stopped",
+    "render_failed",
+    "address_refused",
+    "message_refused",
+    "temporary_failure",
+    "outcome_unknown",
+]
+
+
+class MessageStep(_Onward):
+    """Sends a message and waits for what becomes of it."""
+
+    kind: Literal["message"]
+    channel: Channel
+    """What is sent, and through which account."""
+    topic: Name | None = None
+    """What it is about; None is the journey's."""
+    quiet_hours: Literal["delay", "skip"] = "delay"
+    """What becomes of it in quiet hours: it leaves at their end, or not at all (``out_of_hours``)."""
+    valid_for: Wait = timedelta(hours=24)
+    """How long after the step is reached it may leave; then it is not sent (``run_expired``)."""
+    on: Mapping[Outcome, Name] = {}
+    """Where to go, by what became of it: a reason, or ``sent``, ``delayed`` (sent, after quiet hours) or
+    ``not_sent``. The most exact one counts; without, the journey goes on to ``next``."""
+
+    def after(self, outcome: str, reason: str | None) -> str | None:
+        """The step for what became of the message; None is ``next``.
+
+        Args:
+            outcome: one of ``OUTCOMES``.
+            reason: why it was not sent.
+        """
+        general = SENT
+        words = [reason, outcome] if outcome == NOT_SENT else [outcome, general]
+        return next((self.on[word] for word in words if word in self.on), None)  # type: ignore[index]
+
+
+class UpdateStep(_Onward):
+    """Sets a trait of the person. It holds for conditions of all journeys from the next step on."""
+
+    kind: Literal["update"]
+    trait: Name
+    value: Value | None = None
+    """What it becomes."""
+    event: Name | None = None
+    """The property of the event that it becomes instead."""
+
+    @model_validator(mode="after")
+    def _one_value(self) -> UpdateStep:
+        if (self.value is None) == (self.event is None):
+            raise misplaced((), "expected exactly one of 'value' and 'event'")
+        return self
+
+
+class JumpStep(_Onward):
+    """Lets the person enter another journey, as its rule of re-entrance allows, and goes on in this one."""
+
+    kind: Literal["jump"]
+    journey: Name
+
+
+class EndStep(Spec):
+    """The journey is over for this person."""
+
+    kind: Literal["end"]
+
+
+AnyStep = (
+    WaitStep
+    | WaitUntilStep
+    | WaitForStep
+    | ConditionStep
+    | SplitStep
+    | MessageStep
+    | UpdateStep
+    | JumpStep
+    | EndStep
+)
+Step = Annotated[AnyStep, Field(discriminator="kind")]
+
+
+def targets(step: AnyStep) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """The steps that a step names, each with the path of the key that does."""
+    for key in ("next", "timeout", "otherwise", "missing", "past"):
+        name = getattr(step, key, None)
+        if name is not None:
+            yield (key,), name
+    if isinstance(step, ConditionStep):
+        yield from ((("paths", at, "go"), each.go) for at, each in enumerate(step.paths))
+    if isinstance(step, SplitStep):
+        yield from ((("shares", at, "go"), each.go) for at, each in enumerate(step.shares))
+    if isinstance(step, MessageStep):
+        yield from ((("on", outcome), name) for outcome, name in step.on.items())
+
+
+def falls_through(step: AnyStep) -> bool:
+    """Whether the step below it in the file follows."""
+    return isinstance(step, _Onward) and step.next is None

@@ -1,0 +1,260 @@
+"""The messages of journeys: from the step that was reached to the outcome that moves the person on.
+
+``open`` → ``batched`` → ``known`` → ``over``. Who gets none goes from ``open`` to ``known`` at once. The
+ledger says what became of a batch; here it is only copied, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BindParameter, Row, bindparam, exists, func, select, update
+
+from kundresa.spec.journey_steps import DELAYED, NOT_SENT, SENT
+from kundresa.spec.vocabulary import MessageState
+from kundresa.store.engine import Database
+from kundresa.store.journey_records import JourneyMessage, MessageOutcome
+from kundresa.store.journey_tables import journey_messages as table
+from kundresa.store.tables import UtcDateTime, batches, messages, runs
+
+OPEN, BATCHED, KNOWN, OVER = "open", "batched", "known", "over"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message that is not sent, and why."""
+
+    message_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """A message that is to be sent: what its batch holds of it, as JSON."""
+
+    message_id: str
+    row_json: str
+
+
+class JourneyMessages:
+    """The table ``journey_messages``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open(self, journey: str, now: datetime, limit: int) -> list[JourneyMessage]:
+        """Messages that may be decided now, the longest waiting first."""
+        query = (
+            select(table)
+            .where(table.c.journey == journey, table.c.state == OPEN, table.c.not_before <= now)
+            .order_by(table.c.not_before)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [_message(row) for row in connection.execute(query)]
+
+    def next_at(self, journey: str) -> datetime | None:
+        """When the next message may be decided; None when none waits."""
+        query = select(func.min(table.c.not_before)).where(table.c.journey == journey, table.c.state == OPEN)
+        with self._database.read() as connection:
+            found: datetime | None = connection.execute(query).scalar_one()
+            return found
+
+    def decide(
+        self,
+        *,
+        refused: Sequence[Refused],
+        delayed: Mapping[str, datetime],
+        approved: Mapping[tuple[str, str], Sequence[Approved]],
+        now: datetime,
+    ) -> list[tuple[str, str, int]]:
+        """Record what is decided of open messages, in one transaction; those that are no longer open are
+        left alone.
+
+        Args:
+            delayed: message_id → when to look again.
+            approved: (run_key, channel) → the messages of a new batch.
+
+        Returns the batches: run_key, channel, number.
+        """
+        still = update(table).where(table.c.message_id == bindparam("id"), table.c.state == OPEN)
+        made = []
+        with self._database.write() as connection:
+            if refused:
+                known = still.values(
+                    state=KNOWN, outcome=NOT_SENT, reason=bindparam("why"), settled_at=_at("now")
+                )
+                connection.execute(
+                    known, [{"id": each.message_id, "why": each.reason, "now": now} for each in refused]
+                )
+            if delayed:
+                later = still.values(not_before=_at("later"), is_delayed=1)
+                connection.execute(later, [{"id": key, "later": at} for key, at in delayed.items()])
+            for (run_key, channel), some in approved.items():
+                # The run's row is the lock: two that cut batches of one run take turns.
+                connection.execute(select(runs.c.run_key).where(runs.c.run_key == run_key).with_for_update())
+                last = select(func.coalesce(func.max(batches.c.batch_number), 0)).where(
+                    batches.c.run_key == run_key, batches.c.channel == channel
+                )
+                number = int(connection.execute(last).scalar_one()) + 1
+                into = still.values(state=BATCHED, batch_number=number, row_json=bindparam("row"))
+                rows = [{"id": each.message_id, "row": each.row_json} for each in some]
+                size = connection.execute(into, rows).rowcount
+                if size:
+                    batch = {"run_key": run_key, "channel": channel, "batch_number": number, "fence": 0}
+                    connection.execute(batches.insert(), batch | {"size": size})
+                    made.append((run_key, channel, number))
+        return made
+
+    def suppose(self, outcomes: Sequence[tuple[str, str | None]]) -> None:
+        """In a plan's own store: say at once what becomes of open messages, as of when they were reached.
+
+        Args:
+            outcomes: message_id, and why it is not sent; None for one that is.
+        """
+        known = (
+            update(table)
+            .where(table.c.message_id == bindparam("id"), table.c.state == OPEN)
+            .values(
+                state=KNOWN, outcome=bindparam("what"), reason=bindparam("why"), settled_at=table.c.reached_at
+            )
+        )
+        if outcomes:
+            rows = [{"id": key, "what": NOT_SENT if why else SENT, "why": why} for key, why in outcomes]
+            with self._database.write() as connection:
+                connection.execute(known, rows)
+
+    def unfinished(self, run_keys: Collection[str]) -> list[tuple[str, str, int]]:
+        """The batches of these runs that are not delivered to their end, in order."""
+        query = (
+            select(batches.c.run_key, batches.c.channel, batches.c.batch_number)
+            .where(batches.c.run_key.in_(sorted(run_keys)), batches.c.finished_at.is_(None))
+            .order_by(batches.c.run_key, batches.c.channel, batches.c.batch_number)
+        )
+        with self._database.read() as connection:
+            return [(row.run_key, row.channel, row.batch_number) for row in connection.execute(query)]
+
+    def may_deliver(self, run_keys: Collection[str], now: datetime) -> bool:
+        """Whether a batch of these runs is worth a look now: one that is not finished, and of which no
+        message waits for a later retry."""
+        waits = exists().where(
+            messages.c.run_key == batches.c.run_key,
+            messages.c.channel == batches.c.channel,
+            messages.c.batch_number == batches.c.batch_number,
+            messages.c.state == MessageState.DEFERRED.value,
+            messages.c.retry_at > now,
+        )
+        query = select(batches.c.batch_number).where(
+            batches.c.run_key.in_(sorted(run_keys)), batches.c.finished_at.is_(None), ~waits
+        )
+        with self._database.read() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    def batch(self, run_key: str, number: int) -> list[JourneyMessage]:
+        """The messages of one batch, always in the same order."""
+        query = select(table).where(table.c.run_key == run_key, table.c.batch_number == number)
+        with self._database.read() as connection:
+            return [_message(row) for row in connection.execute(query.order_by(table.c.message_id))]
+
+    def get(self, message_id: str) -> JourneyMessage | None:
+        """One message, long after it was sent; None when it is none of a journey's."""
+        with self._database.read() as connection:
+            row = connection.execute(select(table).where(table.c.message_id == message_id)).first()
+            return None if row is None else _message(row)
+
+    def of(self, profile_id: str, journey: str) -> Iterator[JourneyMessage]:
+        """Every message of one person in a journey, in the order in which they came to them."""
+        query = select(table).where(table.c.profile_id == profile_id, table.c.journey == journey)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(table.c.reached_at, table.c.entry, table.c.move)).all()
+        return (_message(row) for row in rows)
+
+    def collect(self, journey: str, *, is_unknown_final: bool, limit: int) -> int:
+        """Copy from the ledger what became of messages under way. Returns how many.
+
+        Args:
+            is_unknown_final: whether a message whose outcome is unknown will stay so.
+        """
+        final = [MessageState.ACCEPTED, MessageState.FAILED, MessageState.WITHHELD]
+        final += [MessageState.UNKNOWN] if is_unknown_final else []
+        query = (
+            select(
+                table.c.message_id,
+                table.c.is_delayed,
+                messages.c.state,
+                messages.c.reason,
+                messages.c.settled_at,
+            )
+            .join(messages, messages.c.message_id == table.c.message_id)
+            .where(
+                table.c.journey == journey,
+                table.c.state == BATCHED,
+                messages.c.state.in_([each.value for each in final]),
+            )
+            .limit(limit)
+        )
+        known = (
+            update(table)
+            .where(table.c.message_id == bindparam("id"), table.c.state == BATCHED)
+            .values(state=KNOWN, outcome=bindparam("what"), reason=bindparam("why"), settled_at=_at("when"))
+        )
+        with self._database.write() as connection:
+            rows = connection.execute(query).all()
+            if rows:
+                connection.execute(
+                    known,
+                    [
+                        {
+                            "id": row.message_id,
+                            "what": _outcome(row.state, is_delayed=bool(row.is_delayed)),
+                            "why": row.reason,
+                            "when": row.settled_at,
+                        }
+                        for row in rows
+                    ],
+                )
+        return len(rows)
+
+    def known(self, journey: str, limit: int) -> list[MessageOutcome]:
+        """Outcomes that nobody has acted on yet."""
+        query = select(table).where(table.c.journey == journey, table.c.state == KNOWN).limit(limit)
+        with self._database.read() as connection:
+            return [
+                MessageOutcome(
+                    row.message_id,
+                    row.profile_id,
+                    row.instance_key,
+                    row.entry,
+                    row.move,
+                    row.outcome,
+                    row.reason,
+                    row.settled_at,
+                )
+                for row in connection.execute(query)
+            ]
+
+    def counts(self, journey: str) -> list[tuple[str, str | None, str | None, int]]:
+        """The account of a journey: step, outcome (None while under way), reason, messages."""
+        keys = (table.c.step, table.c.outcome, table.c.reason)
+        query = select(*keys, func.count()).where(table.c.journey == journey).group_by(*keys).order_by(*keys)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return [(row[0], row[1], row[2], int(row[3])) for row in rows]
+
+
+def _at(name: str) -> BindParameter[datetime]:
+    return bindparam(name, type_=UtcDateTime())
+
+
+def _outcome(state: str, *, is_delayed: bool) -> str:
+    if state != MessageState.ACCEPTED:
+        return NOT_SENT
+    return DELAYED if is_delayed else SENT
+
+
+def _message(row: Row[Any]) -> JourneyMessage:
+    values = {each.name: getattr(row, each.name) for each in fields(JourneyMessage)}
+    return JourneyMessage(**values | {"is_delayed": bool(row.is_delayed)})

@@ -1,0 +1,106 @@
+"""Where people are in journeys: read for an advance, for a report, and to explain."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+
+from kundresa.store.bulk import among
+from kundresa.store.engine import Database
+from kundresa.store.journey_records import MoveRow, Position
+from kundresa.store.journey_tables import journey_moves, journey_skips, journey_traits
+from kundresa.store.journey_tables import journey_positions as table
+
+_COLUMNS = tuple(table.c[each.name] for each in fields(Position))
+
+
+@dataclass(frozen=True, slots=True)
+class StepCount:
+    """How many are at a step now, by version; with ``step`` None how many ended for a reason."""
+
+    version: int
+    step: str | None
+    end_reason: str | None
+    people: int
+
+
+class JourneyPositions:
+    """The tables ``journey_positions``, ``journey_moves``, ``journey_traits`` and ``journey_skips``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def due(self, journey: str, now: datetime, limit: int) -> list[Position]:
+        """Who is due, the longest first."""
+        is_due = (table.c.journey == journey, table.c.due_at <= now)
+        query = select(*_COLUMNS).where(*is_due).order_by(table.c.due_at).limit(limit)
+        with self._database.read() as connection:
+            return [_position(row) for row in connection.execute(query)]
+
+    def next_due(self, journey: str) -> datetime | None:
+        """When the next person is due; None when nobody waits for a time."""
+        query = select(func.min(table.c.due_at)).where(
+            table.c.journey == journey, table.c.due_at.is_not(None)
+        )
+        with self._database.read() as connection:
+            found: datetime | None = connection.execute(query).scalar_one()
+            return found
+
+    def of(self, journey: str, profile_ids: Collection[str]) -> list[Position]:
+        """All positions of these people, those that ended among them."""
+        return self._where(journey, among(self._database, table.c.profile_id, profile_ids))
+
+    def _where(self, journey: str, which: ColumnElement[bool]) -> list[Position]:
+        query = select(*_COLUMNS).where(table.c.journey == journey, which)
+        with self._database.read() as connection:
+            return [_position(row) for row in connection.execute(query)]
+
+    def traits(self, profile_ids: Collection[str], names: Collection[str]) -> dict[str, dict[str, Any]]:
+        """The traits that journeys have set: profile_id → name → value. Who has none is left out."""
+        found: dict[str, dict[str, Any]] = {}
+        if not names:
+            return found
+        columns = (journey_traits.c.profile_id, journey_traits.c.trait, journey_traits.c.value_json)
+        query = select(*columns).where(
+            among(self._database, journey_traits.c.profile_id, profile_ids),
+            journey_traits.c.trait.in_(sorted(names)),
+        )
+        with self._database.read() as connection:
+            for row in connection.execute(query):
+                found.setdefault(row.profile_id, {})[row.trait] = json.loads(row.value_json)
+        return found
+
+    def counts(self, journey: str) -> list[StepCount]:
+        """How many are where, by version and step. It reads every position: for a report."""
+        keys = (table.c.version, table.c.step, table.c.end_reason)
+        query = select(*keys, func.count()).where(table.c.journey == journey).group_by(*keys).order_by(*keys)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return [StepCount(row.version, row.step, row.end_reason, int(row[3])) for row in rows]
+
+    def skips(self, journey: str) -> Mapping[str, int]:
+        """What let nobody in: reason → how many."""
+        query = select(journey_skips.c.reason, journey_skips.c.events).where(
+            journey_skips.c.journey == journey
+        )
+        with self._database.read() as connection:
+            return {row.reason: int(row.events) for row in connection.execute(query)}
+
+    def moves(self, journey: str, profile_id: str) -> Sequence[MoveRow]:
+        """Everything that happened to one person, in order."""
+        columns = [journey_moves.c[each.name] for each in fields(MoveRow)]
+        query = select(*columns).where(
+            journey_moves.c.journey == journey, journey_moves.c.profile_id == profile_id
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(journey_moves.c.number))
+            return [MoveRow(**row._mapping) for row in rows]
+
+
+def _position(row: Any) -> Position:
+    return Position(*row)

@@ -1,0 +1,142 @@
+"""Journeys as they pass between rooms. All times are aware, in UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from kundresa.spec.vocabulary import JourneyState
+from kundresa.store.inbox_records import NewEvent
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyRow:
+    """One journey as it stands."""
+
+    journey: str
+    state: JourneyState
+    version: int
+    """The one that new people enter on."""
+    generation: int
+    """Grows with every commit about the journey."""
+    event_position: int
+    """The inbox has been read up to here."""
+    segment_cursor: str
+    """``segment_changes`` has been read up to here; what it means is the reader's."""
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyVersion:
+    """A journey as it was written when it was started."""
+
+    journey: str
+    version: int
+    spec_json: str
+    spec_hash: str
+    started_at: datetime
+
+
+@dataclass(slots=True)
+class Position:
+    """Where one person is in a journey, or where they ended. The core moves it in place."""
+
+    profile_id: str
+    instance_key: str
+    """Empty where the journey has no key."""
+    entry: int
+    """Which entry under this key: 1, 2, …"""
+    version: int
+    step: str | None
+    """None when it is over."""
+    moves: int
+    """Steps that this entry has come to."""
+    entered_at: datetime
+    step_at: datetime
+    """When the step was reached."""
+    due_at: datetime | None
+    """When something happens without an event; None: nothing does."""
+    ended_at: datetime | None
+    end_reason: str | None
+    event_json: str
+    """The data of the event that let the person in."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message that somebody has come to."""
+
+    message_id: str
+    version: int
+    step: str
+    profile_id: str
+    instance_key: str
+    entry: int
+    move: int
+    reached_at: datetime
+    valid_until: datetime
+    channel: str
+    run_key: str
+    event_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyMessage(NewMessage):
+    """A message as it stands."""
+
+    journey: str
+    state: str
+    not_before: datetime
+    is_delayed: bool
+    batch_number: int | None
+    row_json: str | None
+    outcome: str | None
+    reason: str | None
+    settled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageOutcome:
+    """What became of a message."""
+
+    message_id: str
+    profile_id: str
+    instance_key: str
+    entry: int
+    move: int
+    outcome: str
+    reason: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRow:
+    """What happened to one entry in one advance."""
+
+    profile_id: str
+    instance_key: str
+    entry: int
+    moved_at: datetime
+    moves_json: str
+
+
+@dataclass(slots=True)
+class Advance:
+    """Everything that one advance writes, in one transaction."""
+
+    event_position: int
+    segment_cursor: str
+    positions: list[Position] = field(default_factory=list)
+    moves: list[MoveRow] = field(default_factory=list)
+    messages: list[NewMessage] = field(default_factory=list)
+    taken: Sequence[str] = ()
+    """Messages whose outcome has been acted on."""
+    cancelled: list[str] = field(default_factory=list)
+    """Messages of people who left before these did."""
+    traits: dict[tuple[str, str], tuple[str, datetime]] = field(default_factory=dict)
+    """(profile_id, trait) → (value as JSON, when)."""
+    jumps: list[NewEvent] = field(default_factory=list)
+    """Events of our own that let people enter other journeys."""
+    skips: Mapping[str, int] = field(default_factory=dict)
+    """Reason → how many."""

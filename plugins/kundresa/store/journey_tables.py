@@ -1,0 +1,140 @@
+"""The tables of journeys: who is where, how they came there, and what leaves for them."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text, text
+
+from kundresa.store.tables import UtcDateTime, metadata
+
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
+# One row per journey that was ever started. Whatever moves its people reads ``generation`` first and
+# commits only if nobody else has committed since, adding one: two advances cannot both count.
+journeys = Table(
+    "journeys",
+    metadata,
+    Column("journey", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("event_position", BigInteger, nullable=False),
+    Column("segment_cursor", Text, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+)
+
+# Written once and never changed: people inside stay on the version that they entered on.
+journey_versions = Table(
+    "journey_versions",
+    metadata,
+    Column("journey", String, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("spec_json", Text, nullable=False),
+    Column("spec_hash", String, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+)
+
+# One row per person and instance key, for the entry under way or the last one: by the key nobody is in two
+# places, and a rule of re-entrance needs no history. ``step`` and ``due_at`` are null when it is over.
+journey_positions = Table(
+    "journey_positions",
+    metadata,
+    Column("journey", String, primary_key=True),
+    Column("profile_id", String, primary_key=True),
+    Column("instance_key", String, primary_key=True),
+    Column("entry", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("step", String),
+    Column("moves", Integer, nullable=False),
+    Column("entered_at", UtcDateTime, nullable=False),
+    Column("step_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("end_reason", String),
+    Column("event_json", Text, nullable=False),
+    # What is due is found without what waits: an advance costs what moves.
+    Index(
+        "ix_journey_positions_due",
+        "journey",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+    sqlite_with_rowid=False,
+)
+
+# What happened to one entry in one advance, in one row: only added, and read to explain.
+journey_moves = Table(
+    "journey_moves",
+    metadata,
+    Column("number", _NUMBER, primary_key=True),
+    Column("journey", String, nullable=False),
+    Column("profile_id", String, nullable=False),
+    Column("instance_key", String, nullable=False),
+    Column("entry", Integer, nullable=False),
+    Column("moved_at", UtcDateTime, nullable=False),
+    Column("moves_json", Text, nullable=False),
+    Index(None, "journey", "profile_id"),
+    sqlite_autoincrement=True,
+)
+
+# One line per message that somebody came to, with what became of it: the account of a journey. It is written
+# with the position that reached it, gets its row and its batch when it is decided, and its outcome when the
+# ledger or the decision has one.
+journey_messages = Table(
+    "journey_messages",
+    metadata,
+    Column("message_id", String, primary_key=True),
+    Column("journey", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("step", String, nullable=False),
+    Column("profile_id", String, nullable=False),
+    Column("instance_key", String, nullable=False),
+    Column("entry", Integer, nullable=False),
+    Column("move", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reached_at", UtcDateTime, nullable=False),
+    Column("valid_until", UtcDateTime, nullable=False),
+    Column("not_before", UtcDateTime, nullable=False),
+    Column("is_delayed", Integer, nullable=False),
+    Column("run_key", String),
+    Column("channel", String, nullable=False),
+    Column("batch_number", Integer),
+    Column("row_json", Text),
+    Column("event_json", Text, nullable=False),
+    Column("outcome", String),
+    Column("reason", String),
+    Column("settled_at", UtcDateTime),
+    # Only what is under way is looked for by state; what is over would be most of the index.
+    Index(
+        "ix_journey_messages_under_way",
+        "journey",
+        "state",
+        "not_before",
+        sqlite_where=text("state <> 'over'"),
+        postgresql_where=text("state <> 'over'"),
+    ),
+    Index(None, "run_key", "batch_number"),
+    Index(None, "profile_id", "journey"),
+    sqlite_with_rowid=False,
+)
+
+# Of everything that might have let somebody in and did not, how much and why: silence would be a riddle.
+journey_skips = Table(
+    "journey_skips",
+    metadata,
+    Column("journey", String, primary_key=True),
+    Column("reason", String, primary_key=True),
+    Column("events", BigInteger, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+)
+
+# Traits that journeys have set; they hold from the next step on, before any build.
+journey_traits = Table(
+    "journey_traits",
+    metadata,
+    Column("profile_id", String, primary_key=True),
+    Column("trait", String, primary_key=True),
+    Column("value_json", Text, nullable=False),
+    Column("journey", String, nullable=False),
+    Column("set_at", UtcDateTime, nullable=False),
+)

@@ -1,0 +1,246 @@
+"""Journeys: started, paused and stopped; their versions; and the one transaction of an advance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+
+from kundresa.spec.frozen import FrozenSpec
+from kundresa.spec.vocabulary import DeliveryReason, JourneyEnd, JourneyState
+from kundresa.store.bulk import insert_rows, put_rows
+from kundresa.store.engine import Database
+from kundresa.store.errors import JourneyMoved, JourneyNotFound, JourneyStopped
+from kundresa.store.inbox import take_turns
+from kundresa.store.inbox_records import NewEvent
+from kundresa.store.inbox_tables import events
+from kundresa.store.journey_messages import KNOWN, OPEN, OVER
+from kundresa.store.journey_records import Advance, JourneyRow, JourneyVersion, MoveRow, NewMessage, Position
+from kundresa.store.journey_tables import (
+    journey_messages,
+    journey_moves,
+    journey_positions,
+    journey_skips,
+    journey_traits,
+    journey_versions,
+    journeys,
+)
+
+_POSITION = tuple(each.name for each in fields(Position))
+_MOVE = tuple(each.name for each in fields(MoveRow))
+_MESSAGE = tuple(each.name for each in fields(NewMessage))
+_EVENT = tuple(each.name for each in fields(NewEvent))
+
+
+class Journeys:
+    """The tables ``journeys`` and ``journey_versions``, and the writes of an advance."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def start(self, journey: str, spec: FrozenSpec, *, cursor: str, at: datetime) -> JourneyRow:
+        """Let a journey run: for the first time, after a pause, or with another version for who enters from
+        now on. Repeated with the same spec, nothing changes.
+
+        Only what happens from the first start on counts. After a pause that discards, what happened
+        meanwhile is left out.
+
+        Args:
+            cursor: where to begin in ``segment_changes`` when nothing was read yet, or is to be left out.
+
+        Raises:
+            JourneyStopped: when it was stopped for good.
+        """
+        with self._database.write() as connection:
+            known = _get(connection, journey, lock=True)
+            end = func.coalesce(func.max(events.c.position), 0)
+            position = int(connection.execute(select(end)).scalar_one())
+            if known is None:
+                first = JourneyRow(journey, JourneyState.RUNNING, 1, 0, position, cursor, at)
+                connection.execute(insert(journeys), {name: getattr(first, name) for name in _names()})
+                _add_version(connection, journey, 1, spec, at)
+                return first
+            if known.state is JourneyState.STOPPED:
+                raise JourneyStopped(f"journey {journey} is stopped for good; start it under another name")
+            values: dict[str, object] = {}
+            if known.state is not JourneyState.RUNNING:
+                values["state"] = JourneyState.RUNNING.value
+            if known.state is JourneyState.DISCARDING:
+                values |= {"event_position": position, "segment_cursor": cursor}
+            if _hash(connection, journey, known.version) != spec.hash:
+                values["version"] = known.version + 1
+                _add_version(connection, journey, known.version + 1, spec, at)
+            if values:
+                _change(connection, journey, at=at, **values)
+            return _require(connection, journey)
+
+    def pause(self, journey: str, state: JourneyState, *, at: datetime) -> JourneyRow:
+        """Let nothing move until it is started again, in a state ``held`` or ``discarding``.
+
+        Raises:
+            JourneyNotFound, JourneyStopped: when there is nothing to pause.
+        """
+        with self._database.write() as connection:
+            known = _require(connection, journey, lock=True)
+            if known.state is JourneyState.STOPPED:
+                raise JourneyStopped(f"journey {journey} is stopped for good")
+            _change(connection, journey, at=at, state=state.value)
+            return _require(connection, journey)
+
+    def stop(self, journey: str, *, at: datetime) -> int:
+        """End it for good: everybody inside leaves, and messages that have no batch yet are not sent.
+
+        Returns how many were inside.
+
+        Raises:
+            JourneyNotFound: when it was never started.
+        """
+        inside = (journey_positions.c.journey == journey, journey_positions.c.step.is_not(None))
+        with self._database.write() as connection:
+            _require(connection, journey, lock=True)
+            _change(connection, journey, at=at, state=JourneyState.STOPPED.value)
+            left = connection.execute(
+                update(journey_positions)
+                .where(*inside)
+                .values(step=None, due_at=None, ended_at=at, end_reason=JourneyEnd.STOPPED.value)
+            ).rowcount
+            connection.execute(
+                update(journey_messages)
+                .where(journey_messages.c.journey == journey, journey_messages.c.state == OPEN)
+                .values(_cancelled(at))
+            )
+        return left
+
+    def get(self, journey: str) -> JourneyRow | None:
+        """The journey; None when it was never started."""
+        with self._database.read() as connection:
+            return _get(connection, journey)
+
+    def require(self, journey: str) -> JourneyRow:
+        """The journey.
+
+        Raises:
+            JourneyNotFound: when it was never started.
+        """
+        with self._database.read() as connection:
+            return _require(connection, journey)
+
+    def versions(self, journey: str, numbers: Iterable[int] | None = None) -> list[JourneyVersion]:
+        """Its versions in order; only some where numbers are given."""
+        query = select(journey_versions).where(journey_versions.c.journey == journey)
+        if numbers is not None:
+            query = query.where(journey_versions.c.version.in_(sorted(numbers)))
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(journey_versions.c.version))
+            return [JourneyVersion(**row._mapping) for row in rows]
+
+    def commit(self, journey: str, generation: int, advance: Advance, *, at: datetime) -> None:
+        """Write everything that an advance comes to: positions, moves, messages, and how far was read.
+
+        Raises:
+            JourneyMoved: when the journey is not as it was read, or does not run; nothing is written.
+        """
+        with self._database.write() as connection:
+            moved = connection.execute(
+                update(journeys)
+                .where(
+                    journeys.c.journey == journey,
+                    journeys.c.generation == generation,
+                    journeys.c.state == JourneyState.RUNNING.value,
+                )
+                .values(
+                    generation=generation + 1,
+                    event_position=advance.event_position,
+                    segment_cursor=advance.segment_cursor,
+                )
+            ).rowcount
+            if moved != 1:
+                raise JourneyMoved(f"journey {journey} has moved on since generation {generation}")
+            self._people(connection, journey, advance, at)
+            self._beside(connection, journey, advance, at)
+
+    def _people(self, connection: Connection, journey: str, advance: Advance, at: datetime) -> None:
+        positions = [(journey, *_values(each, _POSITION)) for each in advance.positions]
+        put_rows(self._database, connection, journey_positions, ("journey", *_POSITION), positions)
+        moves = [(journey, *_values(each, _MOVE)) for each in advance.moves]
+        insert_rows(self._database, connection, journey_moves, ("journey", *_MOVE), moves)
+        messages = [
+            (journey, OPEN, each.reached_at, 0, *_values(each, _MESSAGE)) for each in advance.messages
+        ]
+        columns = ("journey", "state", "not_before", "is_delayed", *_MESSAGE)
+        insert_rows(self._database, connection, journey_messages, columns, messages)
+        over = update(journey_messages).where(journey_messages.c.message_id == bindparam("id"))
+        if advance.taken:
+            taken = over.where(journey_messages.c.state == KNOWN).values(state=OVER)
+            connection.execute(taken, [{"id": each} for each in advance.taken])
+        if advance.cancelled:
+            cancelled = over.where(journey_messages.c.state == OPEN).values(_cancelled(at))
+            connection.execute(cancelled, [{"id": each} for each in advance.cancelled])
+
+    def _beside(self, connection: Connection, journey: str, advance: Advance, at: datetime) -> None:
+        traits = [(*key, value, journey, set_at) for key, (value, set_at) in advance.traits.items()]
+        columns = ("profile_id", "trait", "value_json", "journey", "set_at")
+        put_rows(self._database, connection, journey_traits, columns, traits, newest="set_at")
+        if advance.jumps:
+            take_turns(self._database, connection)
+            rows = [{name: getattr(each, name) for name in _EVENT} for each in advance.jumps]
+            connection.execute(self._database.insert_new(events), rows)
+        for reason, count in sorted(advance.skips.items()):
+            key = {"journey": journey, "reason": reason}
+            new = self._database.insert_new(journey_skips)
+            connection.execute(new, {**key, "events": 0, "last_at": at})
+            connection.execute(
+                update(journey_skips)
+                .where(journey_skips.c.journey == journey, journey_skips.c.reason == reason)
+                .values(events=journey_skips.c.events + count, last_at=at)
+            )
+
+
+def _names() -> list[str]:
+    return [each.name for each in fields(JourneyRow)]
+
+
+def _values(each: object, names: tuple[str, ...]) -> tuple[object, ...]:
+    return tuple([getattr(each, name) for name in names])
+
+
+def _cancelled(at: datetime) -> dict[str, object]:
+    """What becomes of a message whose person has left before it did."""
+    reason = DeliveryReason.RUN_CANCELLED.value
+    return {"state": OVER, "outcome": "not_sent", "reason": reason, "settled_at": at}
+
+
+def _add_version(connection: Connection, journey: str, version: int, spec: FrozenSpec, at: datetime) -> None:
+    row = {"journey": journey, "version": version, "started_at": at}
+    connection.execute(insert(journey_versions), row | {"spec_json": spec.json, "spec_hash": spec.hash})
+
+
+def _hash(connection: Connection, journey: str, version: int) -> str:
+    query = select(journey_versions.c.spec_hash).where(
+        journey_versions.c.journey == journey, journey_versions.c.version == version
+    )
+    return str(connection.execute(query).scalar_one())
+
+
+def _change(connection: Connection, journey: str, *, at: datetime, **values: object) -> None:
+    changed = update(journeys).where(journeys.c.journey == journey)
+    connection.execute(changed.values(generation=journeys.c.generation + 1, changed_at=at, **values))
+
+
+def _get(connection: Connection, journey: str, *, lock: bool = False) -> JourneyRow | None:
+    query = select(journeys).where(journeys.c.journey == journey)
+    row = connection.execute(query.with_for_update() if lock else query).first()
+    return None if row is None else _journey(row)
+
+
+def _require(connection: Connection, journey: str, *, lock: bool = False) -> JourneyRow:
+    found = _get(connection, journey, lock=lock)
+    if found is None:
+        raise JourneyNotFound(journey)
+    return found
+
+
+def _journey(row: Row[tuple[object, ...]]) -> JourneyRow:
+    return JourneyRow(**{**row._mapping, "state": JourneyState(row.state)})

@@ -1,0 +1,167 @@
+"""The DAG of a journey: what starts it, what its task does, and what stands in for a broken one."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.module_loading import import_string
+from airflow.serialization.serialized_objects import DagSerialization
+
+from kundresa import settings as configuration
+from kundresa.channels import AccountError
+from kundresa.orchestration import journey_dag, triggers
+from kundresa.orchestration.journey_dag import STAY, AdvanceJourney
+from kundresa.orchestration.journeys import journey_dags
+from kundresa.orchestration.pools import JOURNEYS
+from kundresa.orchestration.triggers import JourneyDue
+from kundresa.runs import journeys
+from kundresa.runs.journeys import JourneyRun
+from kundresa.spec.vocabulary import JourneyState
+from kundresa.store import JourneyNotFound, StoreUnavailable
+
+JOURNEY = """
+owner: crm | team
+description: Reminds of <b>carts</b>.
+entry: {entry}
+exit: [{{event: order_placed}}]
+topic: offers
+steps:
+  pause: {{kind: wait, duration: 1h}}
+  say:
+    kind: message
+    channel: {{kind: sms, template: text, account: texts, sender: Shop}}
+    on: {{not_sent: last}}
+  last: {{kind: condition, paths: [{{when: {{event: {{a: 1}}}}, go: end}}], otherwise: pause}}
+"""
+
+
+@pytest.fixture
+def write(project: Any) -> Any:
+    def make(name: str, text: str) -> Path:
+        folder = project.root / "dags" / "journeys" / name
+        folder.mkdir(parents=True)
+        (folder / "journey.yaml").write_text(text)
+        return folder
+
+    return make
+
+
+def dags() -> dict[str, Any]:
+    return dict(journey_dags(configuration.load()))
+
+
+def test_a_folder_is_a_dag_of_one_task(write: Any) -> None:
+    write("cart", JOURNEY.format(entry="{event: cart_updated}"))
+    [dag] = dags().values()
+    assert (dag.dag_id, dag.max_active_runs, dag.is_paused_upon_creation) == ("journey_cart", 1, True)
+    assert {"kundresa", "journey", "channel:sms", "topic:offers"} <= set(dag.tags)
+    [task] = dag.tasks
+    assert (task.task_id, task.pool, task.owner) == ("advance", JOURNEYS, "crm | team")
+    for words in ("| `pause` | waits 1h | `say` |", "on.not_sent: `last`", "&lt;b&gt;carts", "crm \\| team"):
+        assert words in dag.doc_md
+
+
+def test_it_is_started_by_its_own_asset_and_by_segments_where_it_looks_at_them(write: Any) -> None:
+    write("cart", JOURNEY.format(entry="{event: cart_updated}"))
+    write("lapsed", JOURNEY.format(entry="{segment: lapsed}"))
+    found = {name: dag.timetable.asset_condition for name, dag in dags().items()}
+    assets = {
+        name: sorted(each.name for each in getattr(one, "objects", [one])) for name, one in found.items()
+    }
+    assert assets == {
+        "journey_cart": ["journey_cart"],
+        "journey_lapsed": ["journey_lapsed", "segments"],
+    }
+
+
+def test_airflow_can_keep_it(write: Any) -> None:
+    write("cart", JOURNEY.format(entry="{event: cart_updated}"))
+    [dag] = dags().values()
+    kept = DagSerialization.to_dict(dag)
+    again = DagSerialization.from_dict(kept)
+    assert again.dag_id == "journey_cart"
+    assert "JourneyDue" in str(kept)
+
+
+def test_without_a_folder_of_journeys_there_is_no_dag(project: Any) -> None:
+    assert dags() == {}
+
+
+def test_a_broken_one_is_in_quarantine_and_spoils_no_other(write: Any) -> None:
+    write("cart", JOURNEY.format(entry="{event: cart_updated}"))
+    write("broken", "steps: {}\n")
+    found = dags()
+    assert sorted(found) == ["journey_broken", "journey_cart"]
+    assert "spec:invalid" in found["journey_broken"].tags
+    assert "Journey · broken" in found["journey_broken"].dag_display_name
+    assert "becomes the journey's" in found["journey_broken"].doc_md
+
+
+CONTEXT: Any = {
+    "ti": SimpleNamespace(
+        id="a", try_number=1, dag_id="journey_cart", get_dag=lambda _: SimpleNamespace(is_paused=False)
+    )
+}
+
+
+def test_the_task_runs_the_journey(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def run(_settings: object, name: str, **how: Any) -> JourneyRun:
+        asked.update(how, name=name, goes_on=how["may_go_on"]())
+        return JourneyRun(JourneyState.RUNNING, events=3, next_at=datetime(2026, 11, 23, 9, tzinfo=UTC))
+
+    monkeypatch.setattr(journeys, "run_journey", run)
+    done = AdvanceJourney(task_id="advance", journey="cart").execute(CONTEXT)
+    assert (done["events"], done["state"]) == (3, "running")
+    assert (asked["name"], asked["stay"], asked["goes_on"]) == ("cart", STAY, True)
+    assert asked["account_of"] is journey_dag.sender_account
+
+
+@pytest.mark.parametrize(
+    ("error", "becomes"),
+    [(JourneyNotFound("cart"), AirflowSkipException), (AccountError("refused"), AirflowFailException)],
+)
+def test_what_a_retry_cannot_mend_is_not_retried(
+    project: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, becomes: type[Exception]
+) -> None:
+    def run(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(journeys, "run_journey", run)
+    with pytest.raises(becomes):
+        AdvanceJourney(task_id="advance", journey="cart").execute(CONTEXT)
+
+
+def test_the_trigger_tells_of_work(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([False, StoreUnavailable("away"), True, False, True])
+    slept: list[float] = []
+
+    def has_work(_settings: object, name: str, now: datetime) -> bool:
+        assert name == "cart"
+        assert now - datetime.now(tz=UTC) < timedelta(seconds=1)
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return bool(answer)
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(journeys, "has_work", has_work)
+    monkeypatch.setattr(triggers.asyncio, "sleep", sleep)
+    path, kwargs = JourneyDue("cart").serialize()
+    assert import_string(path) is JourneyDue
+
+    async def twice() -> list[Any]:
+        told = JourneyDue(**kwargs).run()
+        return [(await anext(told)).payload, (await anext(told)).payload]
+
+    assert asyncio.run(twice()) == ["cart", "cart"]
+    assert slept == [triggers.DUE_SECONDS] * 2 + [triggers.AGAIN_SECONDS, triggers.DUE_SECONDS]

@@ -1,0 +1,122 @@
+"""A journey by the command line: from the event that the service takes in to the mailbox."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from kundresa import warehouse
+from kundresa.sandbox import received
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+KEY = "of the test"
+PEOPLE = """
+    select profiles.profile_id, contact_points.address, consents.status
+    from profiles
+    inner join contact_points on profiles.profile_id = contact_points.profile_id
+    left join consents
+        on
+            profiles.profile_id = consents.profile_id
+            and consents.channel = 'email'
+            and consents.topic = 'offers'
+    where
+        contact_points.channel = 'email'
+        and contact_points.is_valid
+        and profiles.profile_id not in (select profile_id from suppressions)
+        and contact_points.address in (
+            select identifier from profile_identifiers where namespace = 'email'
+            group by identifier having count(*) = 1
+        )
+    order by profiles.profile_id
+"""
+
+
+@contextmanager
+def serving(shop: Any) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "kundresa.cli.main", "serve", "--port", str(port)]
+    url = f"http://127.0.0.1:{port}"
+    with subprocess.Popen(command, env=shop.environ, stdout=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    httpx.get(f"{url}/healthy", trust_env=False).raise_for_status()
+                    break
+                except httpx.TransportError:
+                    assert time.monotonic() < deadline, "the service does not start"
+                    time.sleep(0.1)
+            yield url
+        finally:
+            process.terminate()
+
+
+def test_from_the_event_to_the_mailbox(shop: Any) -> None:
+    dags = shop.project / "dags"
+    shutil.copytree(CHECKOUT / "dags" / "journeys", dags / "journeys")
+    shutil.copy(CHECKOUT / "dags" / "events.yaml", dags)
+    file = dags / "journeys" / "abandoned_cart" / "journey.yaml"
+    file.write_text(file.read_text().replace("duration: 1h", "duration: 1s"))
+    shop.extra["KUNDRESA_API_KEYS"] = f"shop:events:{hashlib.sha256(KEY.encode()).hexdigest()}"
+    people = warehouse.query(shop.settings, PEOPLE)
+    willing = [row["address"] for row in people if row["status"] == "yes"]
+    unwilling = next(row["address"] for row in people if row["status"] != "yes")
+    reminded, orders = willing[:2]
+
+    assert "not started" in shop.kundresa("journey", "show").stdout
+    assert shop.kundresa("journey", "show", "abandoned_cart", code=3).stderr.startswith("JourneyNotFound")
+    assert "1 journey" in shop.kundresa("check").stdout
+    shop.kundresa("journey", "start", "abandoned_cart")
+    with serving(shop) as url:
+        events = [
+            {"id": who, "type": kind, "subject": f"email:{who}", "data": data}
+            for who, kind, data in (
+                *((each, "cart_updated", {"cart_id": "c", "cart_value": 60}) for each in willing[:2]),
+                (unwilling, "cart_updated", {"cart_id": "c", "cart_value": 60}),
+                (willing[2], "cart_updated", {"cart_id": "c", "cart_value": 49}),
+                ("nobody@nowhere.example", "cart_updated", {"cart_id": "c", "cart_value": 60}),
+            )
+        ]
+        events.append(
+            {
+                "id": "order",
+                "type": "order_placed",
+                "subject": f"email:{orders}",
+                "data": {"order_id": "o", "order_value": 60},
+            }
+        )
+        for _ in range(2):  # the answer was lost: sent again, nothing changes
+            answer = httpx.post(
+                f"{url}/events", json=events, headers={"Authorization": f"Bearer {KEY}"}, trust_env=False
+            )
+            assert answer.status_code == 202, answer.text
+    done = shop.json("journey", "run", "abandoned_cart", "--stay", "4")
+    assert (done["entered"], done["accepted"]) == (3, 1)
+    mails = received(shop.sandbox.home / "sandbox", channel="email")
+    assert [each.recipient for each in mails] == [reminded]
+    assert "left something in your cart" in mails[0].subject
+    assert b"60.00" in mails[0].body
+
+    again = shop.json("journey", "run", "abandoned_cart")
+    assert (again["events"], again["accepted"]) == (0, 0)
+    report = shop.json("journey", "show", "abandoned_cart")
+    assert report["ended"] == {"exit": 1, "finished": 2}
+    assert report["skips"] == {"condition": 1, "person_unknown": 1}
+    told = shop.json("journey", "explain", unwilling, "abandoned_cart")
+    assert told["entries"][0]["messages"][0]["outcome"] == "not_sent"
+    assert "reminder: sent" in shop.kundresa("journey", "explain", reminded, "abandoned_cart").stdout
+    assert shop.json("journey", "plan", "abandoned_cart", "--days", "1")["entered"] == 3
+    assert "is paused" in shop.kundresa("journey", "pause", "abandoned_cart").stdout
+    assert "0 people were inside" in shop.kundresa("journey", "stop", "abandoned_cart", "--yes").stdout
+    assert shop.kundresa("journey", "start", "abandoned_cart", code=1).stderr.startswith("JourneyStopped")

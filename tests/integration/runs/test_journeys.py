@@ -1,0 +1,522 @@
+"""A journey from the event to the mailbox, over a small publication: what leaves, what does not and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from email import policy
+from email.parser import BytesParser
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from kundresa import settings as configuration
+from kundresa import warehouse
+from kundresa.channels import AccountError, account_from_uri
+from kundresa.runs.journey_checking import UnknownJourney, check_journeys
+from kundresa.runs.journey_planning import plan_journey
+from kundresa.runs.journey_reports import explain_journey, journey_report, list_journeys
+from kundresa.runs.journeys import (
+    JourneyRun,
+    has_work,
+    pause_journey,
+    run_journey,
+    start_journey,
+    stop_journey,
+)
+from kundresa.runs.messages import find_message
+from kundresa.runs.mirror import render_mirror
+from kundresa.sandbox import Received, Sandbox, received
+from kundresa.settings import Settings
+from kundresa.spec.problems import SpecError
+from kundresa.spec.vocabulary import JourneyState
+from kundresa.store import JourneyNotFound, JourneyStopped, NewEvent, Store, open_store
+from kundresa.warehouse.people_index import write_index
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+EARLIER = datetime(2026, 1, 1)  # noqa: DTZ001  marts hold UTC without saying so
+EVENTS = """
+namespaces: [email]
+events:
+  cart:
+    description: The cart
+    properties:
+      value: {kind: number, required: true}
+      note: {kind: text}
+  order: {description: An order}
+"""
+JOURNEY = """
+owner: crm
+description: The cart.
+entry: {event: cart}
+exit: [{event: order}]
+topic: offers
+steps:
+  pause: {kind: wait, duration: 1h}
+  mail:
+    kind: message
+    channel: {kind: email, template: m, account: mails, sender: Shop <hello@shop.example>}
+    on: {contact_point_missing: text, not_sent: refused}
+    next: rest
+  text:
+    kind: message
+    channel: {kind: sms, template: t, account: texts, sender: Shop}
+  rest: {kind: wait, duration: 1d, next: end}
+  refused: {kind: wait, duration: 1d}
+"""
+TEMPLATES = {
+    "m.subject.j2": "{{ profile.first_name | default('You') }}: {{ event.value }}",
+    "m.html.j2": "<html><body><p>{{ event.note | default('none') }} {{ profile.since | date }}</p>"
+    '<a href="{{ mirror_url }}">see</a> <a href="{{ unsubscribe_url }}">off</a></body></html>',
+    "t.txt.j2": "Your cart of {{ event.value }}",
+}
+_TEXT, _INSTANT = pa.string(), pa.timestamp("us")
+MARTS: dict[str, dict[str, Any]] = {
+    "profiles": {
+        "profile_id": _TEXT,
+        "first_name": _TEXT,
+        "language": _TEXT,
+        "country": _TEXT,
+        "time_zone": _TEXT,
+        "since": pa.date32(),
+    },
+    "contact_points": {"profile_id": _TEXT, "channel": _TEXT, "address": _TEXT, "is_valid": pa.bool_()},
+    "consents": {
+        "profile_id": _TEXT,
+        "channel": _TEXT,
+        "topic": _TEXT,
+        "status": _TEXT,
+        "recorded_at": _INSTANT,
+    },
+    "segment_memberships": {
+        "segment": _TEXT,
+        "profile_id": _TEXT,
+        "entity_id": _TEXT,
+        "entered_at": _INSTANT,
+        "exited_at": _INSTANT,
+    },
+    "segment_changes": {
+        "segment": _TEXT,
+        "profile_id": _TEXT,
+        "entity_id": _TEXT,
+        "change": _TEXT,
+        "reason": _TEXT,
+        "changed_at": _INSTANT,
+    },
+    "profile_identifiers": {"profile_id": _TEXT, "namespace": _TEXT, "identifier": _TEXT},
+    "profile_redirects": {"profile_id": _TEXT, "current_profile_id": _TEXT, "redirected_at": _INSTANT},
+}
+PEOPLE = ("anna", "bo", "eva", "ida")
+"""Anna may be written to, Bo has said no, Eva has a telephone only, Ida has said nothing."""
+
+
+def rows() -> dict[str, list[dict[str, Any]]]:
+    points = [(who, "email", f"{who}@shop.example") for who in ("anna", "bo", "ida")]
+    points.append(("eva", "sms", "+46701234567"))
+    answers = [("anna", "email", "yes"), ("bo", "email", "no"), ("eva", "sms", "yes")]
+    return {
+        "profiles": [
+            {
+                "profile_id": f"p-{who}",
+                "first_name": who.title(),
+                "country": "SE",
+                "time_zone": "Europe/Stockholm",
+                "since": date(2026, 1, 2),
+            }
+            for who in PEOPLE
+        ],
+        "contact_points": [
+            {"profile_id": f"p-{who}", "channel": channel, "address": address, "is_valid": True}
+            for who, channel, address in points
+        ],
+        "consents": [
+            {
+                "profile_id": f"p-{who}",
+                "channel": channel,
+                "topic": "offers",
+                "status": status,
+                "recorded_at": EARLIER,
+            }
+            for who, channel, status in answers
+        ],
+        "segment_memberships": [
+            {"segment": "vip", "profile_id": "p-anna", "entity_id": "", "entered_at": EARLIER}
+        ],
+        "segment_changes": [
+            {
+                "segment": "vip",
+                "profile_id": f"p-{who}",
+                "entity_id": "",
+                "change": "entered",
+                "reason": reason,
+                "changed_at": changed_at,
+            }
+            for who, reason, changed_at in (
+                ("anna", "rule", EARLIER),
+                ("bo", "rule", NOW.replace(tzinfo=None) + timedelta(hours=2)),
+                ("eva", "rule", NOW.replace(tzinfo=None) + timedelta(hours=2)),
+                ("ida", "merged", NOW.replace(tzinfo=None) + timedelta(hours=2)),
+            )
+        ],
+        "profile_identifiers": [
+            {"profile_id": f"p-{who}", "namespace": "email", "identifier": f"{who}@shop.example"}
+            for who in PEOPLE
+        ],
+        "profile_redirects": [
+            {"profile_id": "p-old", "current_profile_id": "p-anna", "redirected_at": EARLIER}
+        ],
+    }
+
+
+def publish(settings: Settings) -> None:
+    folder = settings.published / "builds" / "20261123T040000.000000Z"
+    for name, some in rows().items():
+        (folder / name).mkdir(parents=True)
+        schema = pa.schema(list(MARTS[name].items()))
+        table = pa.Table.from_pylist([dict.fromkeys(schema.names) | each for each in some], schema)
+        pq.write_table(table, folder / name / "data_0.parquet")
+    write_index(folder, ["language", "country"])
+    pointer = {"build_id": folder.name, "published_at": NOW.isoformat()}
+    (settings.published / "current.json").write_text(json.dumps(pointer))
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with Sandbox(tmp_path_factory.mktemp("sandbox")) as started:
+        yield started
+
+
+class Shop:
+    """An installation with one journey, and a clock."""
+
+    def __init__(self, settings: Settings, sandbox: Sandbox) -> None:
+        self.settings = settings
+        self.sandbox = sandbox
+        self.now = NOW
+        self.accounts = {"mails": sandbox.smtp_uri, "texts": sandbox.sms_uri}
+        self._events = 0
+
+    def journey(self, text: str = JOURNEY, **templates: str) -> None:
+        folder = self.settings.journeys / "cart"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "journey.yaml").write_text(text)
+        for name, content in (TEMPLATES | templates).items():
+            (folder / name).write_text(content)
+
+    def policies(self, text: str) -> None:
+        (self.settings.project / "dags" / "policies.yaml").write_text(text)
+
+    def start(self) -> None:
+        start_journey(self.settings, "cart", clock=lambda: self.now)
+
+    def event(self, who: str, kind: str = "cart", **data: Any) -> None:
+        self._events += 1
+        made = NewEvent(
+            "shop",
+            str(self._events),
+            kind,
+            "email",
+            f"{who}@shop.example",
+            json.dumps(data),
+            self.now,
+            self.now,
+        )
+        with self.store() as store:
+            store.inbox.append([made])
+
+    def run(self, **forward: float) -> JourneyRun:
+        self.now += timedelta(**forward)
+        return run_journey(
+            self.settings,
+            "cart",
+            owner=f"test {self.now}",
+            account_of=lambda name: account_from_uri(self.accounts[name], name=name),
+            clock=lambda: self.now,
+        )
+
+    def store(self) -> Store:
+        return open_store(self.settings.store_url)
+
+    def arrived(self) -> list[Received]:
+        home = self.sandbox.home / "sandbox"
+        found = [*received(home, channel="email"), *received(home, channel="sms")]
+        return sorted(found, key=lambda each: each.number)
+
+    def step(self, who: str) -> str | None:
+        with self.store() as store:
+            found = store.journey_positions.of("cart", [f"p-{who}"])
+        return found[0].step if found else None
+
+    def outcome(self, who: str) -> list[tuple[str, str | None]]:
+        with self.store() as store:
+            return [
+                (each.outcome or "", each.reason) for each in store.journey_messages.of(f"p-{who}", "cart")
+            ]
+
+
+@pytest.fixture
+def shop(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "events.yaml").write_text(EVENTS)
+    settings = configuration.load(
+        {"KUNDRESA_PROJECT": str(tmp_path), "KUNDRESA_HOME": str(tmp_path / "home"), "KUNDRESA_SECRET": "s"}
+    )
+    columns = {"first_name": "string", "since": "date", "country": "string", "time_zone": "string"}
+    profiles = {
+        "resource_type": "model",
+        "name": "profiles",
+        "columns": {name: {"data_type": kind} for name, kind in columns.items()},
+    }
+    manifest = warehouse.Manifest(
+        {"nodes": {"model.kundresa.profiles": profiles}},
+        tmp_path,
+        segments={"vip": {"description": "Very."}},
+        scores={},
+    )
+    monkeypatch.setattr(warehouse, "load_manifest", lambda _: manifest)
+    publish(settings)
+    made = Shop(settings, sandbox)
+    made.journey()
+    return made
+
+
+def test_everybody_gets_what_they_may_get_and_the_others_a_reason(shop: Shop) -> None:
+    before = len(shop.arrived())
+    shop.start()
+    for who in PEOPLE:
+        shop.event(who, value=60)
+    done = shop.run()
+    assert (done.entered, done.accepted, done.next_at) == (4, 0, NOW + timedelta(hours=1))
+    assert not has_work(shop.settings, "cart", shop.now)
+    done = shop.run(hours=1)
+    assert (done.decided, done.accepted) == (5, 2)
+    new = shop.arrived()[before:]
+    assert sorted((each.channel, each.recipient) for each in new) == [
+        ("email", "anna@shop.example"),
+        ("sms", "+46701234567"),
+    ]
+    mail = BytesParser(policy=policy.default).parsebytes(new[0].body)
+    assert mail["Subject"] == "Anna: 60"
+    html = mail.get_body(("html",)).get_content()  # type: ignore[union-attr]
+    assert "none" in html
+    assert "2 January 2026" in html
+    assert b"60" in next(each.body for each in new if each.channel == "sms")
+    assert {who: shop.outcome(who) for who in PEOPLE} == {
+        "anna": [("sent", None)],
+        "bo": [("not_sent", "consent_denied")],
+        "eva": [("not_sent", "contact_point_missing"), ("sent", None)],
+        "ida": [("not_sent", "consent_unknown")],
+    }
+    assert {who: shop.step(who) for who in PEOPLE} == {
+        "anna": "rest",
+        "bo": "refused",
+        "eva": "rest",
+        "ida": "refused",
+    }
+    assert shop.run().accepted == 0
+    assert len(shop.arrived()) == before + 2
+
+
+def test_a_message_can_be_found_and_shown_again_long_after(shop: Shop) -> None:
+    shop.start()
+    shop.event("anna", value=60, note="red shoes")
+    shop.run()
+    shop.run(hours=1)
+    with shop.store() as store:
+        [message] = store.journey_messages.of("p-anna", "cart")
+        found = find_message(shop.settings, store, message.message_id)
+        assert found is not None
+        assert found["address"] == "anna@shop.example"
+        page = render_mirror(shop.settings, store, message.message_id)
+    assert (page.subject, "red shoes" in page.html) == ("Anna: 60", True)
+    told = explain_journey(shop.settings, "anna@shop.example", "cart")
+    assert [(move["step"], move["why"]) for move in told.entries[0].moves] == [
+        ("pause", "entered"),
+        ("mail", "waited"),
+        ("rest", "sent"),
+    ]
+    [line] = told.entries[0].messages
+    assert (line["outcome"], line["delivery"]["state"]) == ("sent", "accepted")
+    assert "anna@" not in str(line["address"])
+    report = journey_report(shop.settings, "cart")
+    assert {each.step: each.people for each in report.steps if each.people} == {"rest": 1}
+    assert next(each.messages for each in report.steps if each.step == "mail") == {"sent": 1}
+    assert [(name, row.state) for name, row in list_journeys(shop.settings) if row] == [("cart", "running")]
+
+
+def test_an_opt_out_and_a_suppression_hold_at_once(shop: Shop) -> None:
+    shop.start()
+    shop.event("anna", value=60)
+    shop.run()
+    with shop.store() as store:
+        store.opt_outs.record(
+            channel="email",
+            address="anna@shop.example",
+            source="page",
+            recorded_at=shop.now + timedelta(minutes=59),
+        )
+        store.suppressions.add(
+            channel="sms", address="+46701234567", reason="manual", source="cli", recorded_at=shop.now
+        )
+    shop.event("eva", value=1)
+    shop.run(minutes=1)
+    shop.run(hours=1)
+    assert shop.outcome("anna") == [("not_sent", "consent_denied")]
+    assert shop.outcome("eva")[1] == ("not_sent", "suppressed")
+
+
+def test_quiet_hours_delay_a_message_and_an_order_meanwhile_cancels_it(shop: Shop) -> None:
+    shop.policies('quiet_hours: [{start: "13:30", end: "15:00"}]')
+    shop.journey(
+        JOURNEY.replace("next: rest", "next: rest\n    valid_for: 3h")
+        .replace("on: {", "on: {delayed: late, ")
+        .replace("  refused:", "  late: {kind: wait, duration: 1d, next: end}\n  refused:")
+    )
+    shop.start()
+    shop.event("anna", value=60)
+    shop.run()
+    done = shop.run(hours=1)
+    assert (done.decided, done.accepted) == (1, 0)
+    assert done.next_at == datetime(2026, 11, 23, 14, tzinfo=UTC)
+    assert shop.run(minutes=59).accepted == 0
+    assert shop.run(minutes=1).accepted == 1
+    assert shop.outcome("anna") == [("delayed", None)]
+    assert shop.step("anna") == "late"
+
+
+def test_who_orders_while_a_message_waits_does_not_get_it(shop: Shop) -> None:
+    shop.policies('quiet_hours: [{start: "13:30", end: "15:00"}]')
+    shop.start()
+    shop.event("anna", value=60)
+    shop.run()
+    shop.run(hours=1)
+    shop.event("anna", "order")
+    shop.run(minutes=30)
+    assert shop.run(hours=1).accepted == 0
+    assert shop.outcome("anna") == [("not_sent", "run_cancelled")]
+
+
+def test_a_pause_holds_people_and_messages_until_it_goes_on(shop: Shop) -> None:
+    shop.start()
+    shop.event("anna", value=60)
+    shop.run()
+    pause_journey(shop.settings, "cart", JourneyState.HELD, clock=lambda: shop.now)
+    assert shop.run(hours=1).state is JourneyState.HELD
+    assert not has_work(shop.settings, "cart", shop.now)
+    shop.start()
+    assert has_work(shop.settings, "cart", shop.now)
+    assert shop.run().accepted == 1
+
+
+def test_stopped_for_good(shop: Shop) -> None:
+    shop.start()
+    shop.event("anna", value=60)
+    shop.run()
+    assert stop_journey(shop.settings, "cart", clock=lambda: shop.now) == 1
+    assert shop.run(hours=1).accepted == 0
+    with pytest.raises(JourneyStopped):
+        shop.start()
+    with pytest.raises(JourneyNotFound):
+        stop_journey(shop.settings, "other", clock=lambda: shop.now)
+
+
+def test_an_account_that_refuses_holds_nobody_else_up(shop: Shop) -> None:
+    shop.start()
+    shop.event("anna", value=60)
+    shop.event("eva", value=60)
+    shop.run()
+    shop.accounts["mails"] = "nothing://127.0.0.1"
+    with pytest.raises(AccountError):
+        shop.run(hours=1)
+    assert shop.outcome("eva")[1] == ("sent", None)
+    shop.accounts["mails"] = shop.sandbox.smtp_uri
+    assert shop.run().accepted == 1
+    assert shop.outcome("anna") == [("sent", None)]
+
+
+def test_an_edit_is_for_who_enters_after_it(shop: Shop) -> None:
+    shop.start()
+    shop.event("anna", value=60)
+    shop.run()
+    shop.journey(**{"m.subject.j2": "New: {{ event.value }}"})
+    shop.start()
+    shop.start()
+    before = len(shop.arrived())
+    shop.run(hours=1)
+    assert shop.arrived()[before:][0].subject == "Anna: 60"
+    assert journey_report(shop.settings, "cart").version == 2
+
+
+def test_entering_a_segment_by_its_rule_lets_people_in(shop: Shop) -> None:
+    shop.journey(
+        JOURNEY.replace("entry: {event: cart}", "entry: {segment: vip}").replace("exit:", "#"),
+        **{"m.subject.j2": "x", "m.html.j2": '<a href="{{ unsubscribe_url }}">off</a>', "t.txt.j2": "y"},
+    )
+    shop.start()
+    shop.run(hours=2)
+    with shop.store() as store:
+        found = store.journey_positions.of("cart", [f"p-{who}" for who in PEOPLE])
+    assert {each.profile_id for each in found} == {"p-bo", "p-eva"}
+    assert shop.run().events == 0
+
+
+def test_a_merged_profile_is_found_under_its_new_id(shop: Shop) -> None:
+    with warehouse.PublishedPeople(shop.settings) as people:
+        found = people.facts(["p-old", "p-anna", "p-none"], ["first_name", "trait_of_a_journey"])
+        assert {key: (each.profile["first_name"], each.segments) for key, each in found.items()} == {
+            "p-old": ("Anna", {"vip"}),
+            "p-anna": ("Anna", {"vip"}),
+        }
+    index = warehouse.PeopleIndex(shop.settings)
+    asked = {
+        ("email", "anna@shop.example"),
+        ("email", "x@x"),
+        ("profile_id", "p-old"),
+        ("profile_id", "p-none"),
+    }
+    assert index.resolve(asked) == {
+        ("email", "anna@shop.example"): "p-anna",
+        ("profile_id", "p-old"): "p-anna",
+    }
+
+
+def test_nothing_is_taken_for_a_stranger_before_anything_is_published(shop: Shop) -> None:
+    shop.start()
+    shop.event("anna", value=60)
+    (shop.settings.published / "current.json").unlink()
+    with pytest.raises(warehouse.NothingPublished):
+        shop.run()
+    publish(replace(shop.settings, home=shop.settings.home / "again"))
+    (shop.settings.published / "current.json").write_text(
+        json.dumps({"build_id": "20261123T040000.000000Z", "published_at": NOW.isoformat()})
+    )
+    assert shop.run().entered == 1
+
+
+def test_a_plan_plays_the_events_of_before_and_writes_nothing(shop: Shop) -> None:
+    for who in PEOPLE:
+        shop.event(who, value=60)
+    shop.now += timedelta(hours=30)
+    planned = plan_journey(shop.settings, "cart", days=2, clock=lambda: shop.now)
+    assert (planned.events, planned.entered) == (4, 4)
+    assert planned.messages == {
+        "mail": {"sent": 1, "consent_denied": 1, "consent_unknown": 1, "contact_point_missing": 1},
+        "text": {"sent": 1},
+    }
+    assert planned.ended == {"finished": 4}
+    with shop.store() as store:
+        assert store.journeys.get("cart") is None
+
+
+def test_what_is_wrong_is_told_before_anything_is_started(shop: Shop) -> None:
+    assert [each.problems for each in check_journeys(shop.settings)] == [()]
+    shop.journey(**{"m.subject.j2": "{{ event.valeu }}"})
+    with pytest.raises(SpecError, match=r"m\.subject\.j2:1: event has no field valeu; did you mean value"):
+        shop.start()
+    with pytest.raises(UnknownJourney, match="did you mean cart"):
+        check_journeys(shop.settings, ["carts"])

@@ -1,0 +1,228 @@
+"""A journey for one person at a time, as plainly as it can be said: what the engine is held against.
+
+A life is a generator. It yields until when it would wait, and gets what happens first: ``None`` when the time
+came, else what was heard. It knows of no sets, no store, and of no other life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from kundresa.spec.buckets import bucket
+from kundresa.spec.journey import EventExit, Journey
+from kundresa.spec.journey_references import event_types
+
+
+@dataclass
+class Heard:
+    """Something that happens to a person."""
+
+    at: datetime
+    name: str
+    data: dict[str, Any]
+    kind: str = "event"
+    """Or ``outcome``."""
+    of: tuple[Any, ...] = ()
+    """Of an outcome: key, entry and move of the message; ``data`` has outcome and reason."""
+
+
+@dataclass
+class Life:
+    """One entry of one person."""
+
+    journey: Journey
+    person: str
+    key: str
+    entry: int
+    data: dict[str, Any]
+    at: datetime
+    """When it came to where it is."""
+    world: Any
+    step: str | None = None
+    moves: int = 0
+    way: list[tuple[str, datetime, str]] = field(default_factory=list)
+    end: tuple[datetime, str] | None = None
+    until: datetime | None = None
+    """When the step would be left by itself; None for never."""
+    grace: timedelta = timedelta(0)
+    run: Generator[None, Heard | None, None] | None = None
+
+    def __post_init__(self) -> None:
+        self.entered = self.at
+        self.over = self.at + self.journey.time_out
+        self.run = self._live()
+        self._next(None)
+
+    def _next(self, heard: Heard | None) -> None:
+        try:
+            self.run.send(heard)
+        except StopIteration:
+            self.finish(self.at, "finished")
+
+    def finish(self, at: datetime, why: str) -> None:
+        if self.step is not None and self.journey.steps[self.step].kind == "message" and why != "finished":
+            self.world.cancelled.add((self.person, self.key, self.entry, self.moves))
+        self.step, self.until, self.end = None, None, (at, why)
+        self.way.append(("end", at, why))
+
+    def _live(self) -> Generator[None, Heard | None, None]:  # noqa: C901  one arm for each kind of step
+        steps = self.journey.steps
+        name, why = self.journey.first, "entered"
+        while name != "end":
+            self.step, self.moves = name, self.moves + 1
+            self.way.append((name, self.at, why))
+            step = steps[name]
+            names = [*steps, "end"]
+            below = getattr(step, "next", None) or names[names.index(name) + 1]
+            self.until, self.grace = None, timedelta(0)
+            match step.kind:
+                case "wait":
+                    self.until = self.at + step.duration
+                    yield
+                    name, why = below, "waited"
+                    self.at = self.until
+                case "wait_for":
+                    self.until, self.grace = self.at + step.within, self.journey.lateness
+                    while True:
+                        heard = yield
+                        if heard is None:
+                            name, why, self.at = step.timeout, "timeout", self.until
+                            break
+                        fits = step.where is None or step.where.holds(heard.data, self.profile, self.segments)
+                        is_in_time = self.at <= heard.at <= self.until
+                        if heard.kind == "event" and heard.name == step.event and is_in_time and fits:
+                            name, why, self.at = below, "event", heard.at
+                            break
+                case "condition":
+                    for number, path in enumerate(step.paths, 1):
+                        if path.when.holds(self.data, self.profile, self.segments):
+                            name, why = path.go, f"path {number}"
+                            break
+                    else:
+                        name, why = step.otherwise, "otherwise"
+                case "split":
+                    total = sum(each.weight for each in step.shares)
+                    place = bucket(f"journey|{self.journey.name}|{name}", self.person) / 10_000 * total
+                    passed = 0
+                    for share in step.shares:
+                        passed += share.weight
+                        if place < passed:
+                            name, why = share.go, f"share {share.name}"
+                            break
+                case "message":
+                    self.world.messages.add((self.person, self.key, self.entry, name, self.moves, self.at))
+                    while True:
+                        heard = yield
+                        if heard.kind == "outcome" and heard.of == (self.key, self.entry, self.moves):
+                            break
+                    outcome, reason = heard.data["outcome"], heard.data["reason"]
+                    words = [reason, outcome] + (["sent"] if outcome == "delayed" else [])
+                    name = next((step.on[word] for word in words if word in step.on), below)
+                    why, self.at = reason or outcome, max(self.at, heard.at)
+                case "update":
+                    value = step.value if step.event is None else self.data.get(step.event)
+                    set_at = self.world.set_at.get((self.person, step.trait))
+                    if set_at is None or set_at <= self.at:
+                        self.world.traits[self.person, step.trait] = value
+                        self.world.set_at[self.person, step.trait] = self.at
+                    name, why = below, "updated"
+                case "end":
+                    name, why = "end", "finished"
+        self.until = None
+
+    @property
+    def profile(self) -> dict[str, Any]:
+        known = dict(self.world.profiles.get(self.person, {}))
+        return known | {
+            trait: value for (who, trait), value in self.world.traits.items() if who == self.person
+        }
+
+    @property
+    def segments(self) -> set[str]:
+        return self.world.segments.get(self.person, set())
+
+    def pass_time(self, now: datetime, *, by_event: bool) -> None:
+        """Let everything happen that time alone does."""
+        while self.end is None:
+            is_step = self.until is not None and self.until < self.over
+            if is_step and by_event:
+                is_step = self.until < now or (
+                    self.until == now and self.journey.steps[self.step].kind == "wait"
+                )
+            elif is_step:
+                is_step = self.until + self.grace <= now
+            if is_step:
+                self._next(None)
+            elif self.over <= now:
+                self.finish(self.over, "time_out")
+            else:
+                return
+
+    def hear(self, heard: Heard) -> None:
+        if self.end is not None:
+            return
+        self.pass_time(heard.at, by_event=True)
+        if self.end is not None or (heard.kind == "event" and heard.at < self.entered):
+            return
+        for each in self.journey.exit if heard.kind == "event" else ():
+            fits = isinstance(each, EventExit) and each.event == heard.name
+            if fits and (each.where is None or each.where.holds(heard.data, self.profile, self.segments)):
+                self.finish(max(heard.at, self.at), "exit")
+                return
+        if self.journey.steps[self.step].kind in ("wait_for", "message"):
+            self._next(heard)
+
+
+@dataclass
+class Reference:
+    """All lives of all people in one journey."""
+
+    journey: Journey
+    profiles: dict[str, dict[str, Any]]
+    segments: dict[str, set[str]]
+    lives: dict[tuple[str, str], list[Life]] = field(default_factory=dict)
+    messages: set[tuple[Any, ...]] = field(default_factory=set)
+    cancelled: set[tuple[Any, ...]] = field(default_factory=set)
+    traits: dict[tuple[str, str], Any] = field(default_factory=dict)
+    set_at: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    skips: dict[str, int] = field(default_factory=dict)
+
+    def advance(self, happened: list[tuple[str, Heard]], now: datetime) -> None:
+        """One person after the other. Of events that the journey does not name it knows nothing."""
+        named = event_types(self.journey)
+        happened = [(who, heard) for who, heard in happened if heard.kind != "event" or heard.name in named]
+        for person in sorted({who for who, _ in happened} | {who for who, _ in self.lives}):
+            own = [heard for who, heard in happened if who == person]
+            for heard in sorted(own, key=lambda each: each.at):
+                for (who, _), lives in sorted(self.lives.items(), key=lambda each: each[0]):
+                    if who == person:
+                        lives[-1].hear(heard)
+                if heard.kind == "event" and heard.name == self.journey.entry.event:
+                    self._enter(person, heard)
+            for (who, _), lives in sorted(self.lives.items(), key=lambda each: each[0]):
+                if who == person:
+                    lives[-1].pass_time(now, by_event=False)
+
+    def _enter(self, person: str, heard: Heard) -> None:
+        key = str(heard.data[self.journey.instance_key]) if self.journey.instance_key else ""
+        earlier = self.lives.setdefault((person, key), [])
+        why_not = self._why_not(earlier, heard)
+        if why_not:
+            self.skips[why_not] = self.skips.get(why_not, 0) + 1
+        else:
+            earlier.append(Life(self.journey, person, key, len(earlier) + 1, heard.data, heard.at, self))
+        if not earlier:
+            del self.lives[person, key]
+
+    def _why_not(self, earlier: list[Life], heard: Heard) -> str | None:
+        if not earlier:
+            return None
+        last, again = earlier[-1], self.journey.reentrance
+        if last.end is None or heard.at < last.end[0]:
+            return "inside_already"
+        if again == "never" or (again != "always" and heard.at < last.entered + again):
+            return "too_soon"
+        return None

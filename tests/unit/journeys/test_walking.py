@@ -1,0 +1,497 @@
+"""Each step at its boundaries: when it is left, which way, and what is told of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.unit.journeys.conftest import NOW, journey_of
+
+from kundresa.spec.vocabulary import JourneySkip, JourneyState
+from kundresa.store import JourneyMoved, JourneyNotFound
+
+CHANNEL = "{kind: email, template: a, account: b, sender: a@shop.example}"
+MESSAGE = f"""
+say: {{kind: message, channel: {CHANNEL}, on: {{not_sent: other, consent_denied: end}}}}
+done: {{kind: wait, duration: 1h, next: end}}
+other: {{kind: wait, duration: 1h, next: end}}
+"""
+SECOND = timedelta(seconds=1)
+
+
+def test_a_wait_is_left_when_it_has_elapsed_and_not_before(world):
+    world.start(journey_of("{pause: {kind: wait, duration: 1h}, rest: {kind: wait, duration: 2h}}"))
+    world.event("anna", value=1)
+    done = world.advance()
+    assert (done.events, done.entered, done.moved, done.ended) == (1, 1, 1, 0)
+    assert (world.at("anna").step, world.at("anna").due_at) == ("pause", NOW + timedelta(hours=1))
+    world.after(minutes=59, seconds=59)
+    assert world.at("anna").step == "pause"
+    world.after(seconds=1)
+    assert (world.at("anna").step, world.at("anna").step_at) == ("rest", world.now)
+    world.after(hours=2)
+    end = world.at("anna")
+    assert (end.step, end.due_at, end.ended_at, end.end_reason) == (None, None, world.now, "finished")
+    assert world.way("anna") == [
+        ("pause", "entered"),
+        ("rest", "waited"),
+        ("end", "finished"),
+    ]
+
+
+def test_waits_run_from_the_time_of_the_event_however_late_it_comes(world):
+    world.start(journey_of("{pause: {kind: wait, duration: 1h}}"))
+    world.event("anna", at=NOW - timedelta(minutes=20))
+    world.advance()
+    assert world.at("anna").due_at == NOW + timedelta(minutes=40)
+
+
+def test_a_clock_that_is_ahead_does_not_let_time_pass(world):
+    world.start(journey_of("{pause: {kind: wait, duration: 1h}}"))
+    world.event("anna")
+    world.event("anna", kind="other", at=NOW + timedelta(hours=5))
+    world.event("bo", at=NOW + timedelta(hours=5))
+    world.advance()
+    assert world.at("anna").step == "pause"
+    assert world.at("bo").entered_at == NOW
+
+
+WAIT_FOR = """
+bought: {kind: wait_for, event: order, where: {event: {value: {at_least: 10}}}, within: 1h, timeout: late}
+thanks: {kind: wait, duration: 1d, next: end}
+late: {kind: wait, duration: 1d}
+"""
+
+
+@pytest.mark.parametrize(
+    ("after", "value", "step"),
+    [(0, 10, "thanks"), (3600, 10, "thanks"), (3601, 10, "late"), (60, 9, "late"), (-1, 10, "late")],
+)
+def test_an_event_counts_from_coming_to_the_step_to_the_end_of_the_time(world, after, value, step):
+    world.start(journey_of(WAIT_FOR))
+    world.event("anna")
+    world.advance()
+    world.now += timedelta(hours=2)
+    world.event("anna", kind="order", at=NOW + after * SECOND, value=value)
+    world.advance()
+    assert world.at("anna").step == step
+    assert world.at("anna").step_at == NOW + (after if step == "thanks" else 3600) * SECOND
+
+
+def test_a_time_out_is_taken_as_of_its_time_once_the_lateness_is_over(world):
+    world.start(journey_of(WAIT_FOR, lateness="10m"))
+    world.event("anna")
+    world.advance()
+    assert world.at("anna").due_at == NOW + timedelta(minutes=70)
+    world.after(minutes=69)
+    assert world.at("anna").step == "bought"
+    world.now += timedelta(seconds=30)
+    world.event("anna", kind="order", at=NOW + timedelta(minutes=60), value=10)
+    world.event("bo", at=world.now - timedelta(minutes=10, seconds=1))
+    world.event("eva", at=world.now - timedelta(minutes=10))
+    world.advance()
+    assert world.at("anna").step == "thanks"
+    assert world.at("eva").step == "bought"
+    assert world.store.journey_positions.of("cart", ["bo"]) == []
+    assert world.store.journey_positions.skips("cart") == {JourneySkip.TOO_LATE: 1}
+    world.after(minutes=60)
+    assert (world.at("eva").step, world.at("eva").step_at) == ("late", NOW + timedelta(minutes=119.5))
+
+
+def test_what_happened_out_of_order_in_one_advance_is_put_in_order(world):
+    world.start(journey_of(WAIT_FOR))
+    world.event("anna", kind="order", at=NOW - 1 * SECOND, value=10)
+    world.event("anna", at=NOW - 2 * SECOND)
+    world.advance()
+    assert world.at("anna").step == "thanks"
+
+
+CONDITION = """
+which:
+  kind: condition
+  paths:
+    - {when: {event: {value: {at_least: 100}}}, go: large}
+    - {when: {profile: {country: SE}, in_segment: [vip]}, go: local}
+  otherwise: end
+large: {kind: wait, duration: 1h, next: end}
+local: {kind: wait, duration: 1h}
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "country", "segments", "step"),
+    [
+        (100, "SE", {"vip"}, "large"),
+        (99, "SE", {"vip"}, "local"),
+        (99, "SE", set(), None),
+        (99, None, {"vip"}, None),
+    ],
+)
+def test_the_first_path_that_fits_is_taken(world, value, country, segments, step):
+    world.start(journey_of(CONDITION))
+    world.people.profiles["anna"] = {"country": country}
+    world.people.segments["anna"] = segments
+    world.event("anna", value=value)
+    world.advance()
+    assert world.at("anna").step == step
+
+
+def test_a_split_sends_everybody_some_way_by_weight_and_the_same_way_again(world):
+    written = """
+    split: {kind: split, shares: [{name: a, weight: 3, go: a}, {name: b, weight: 1, go: b}]}
+    a: {kind: wait, duration: 1h, next: end}
+    b: {kind: wait, duration: 1h}
+    """
+    world.start(journey_of(written, reentrance="always"))
+    people = [f"p{number}" for number in range(200)]
+    for each in people:
+        world.event(each)
+    world.advance()
+    first = {each: world.at(each).step for each in people}
+    assert 35 <= sum(step == "b" for step in first.values()) <= 65
+    world.after(hours=1)
+    for each in people:
+        world.event(each)
+    world.advance()
+    assert {each: world.at(each).step for each in people} == first
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "step"),
+    [
+        ("sent", None, "done"),
+        ("delayed", None, "done"),
+        ("not_sent", "address_refused", "other"),
+        ("not_sent", "consent_denied", None),
+    ],
+)
+def test_a_message_waits_for_what_becomes_of_it_and_branches(world, outcome, reason, step):
+    world.start(journey_of(MESSAGE))
+    world.event("anna", value=7)
+    assert world.advance().messages == 1
+    [message] = world.store.journey_messages.of("anna", "cart")
+    assert (message.step, message.reached_at, message.event_json) == ("say", NOW, '{"value": 7}')
+    assert message.valid_until == NOW + timedelta(hours=24)
+    world.after(minutes=5)
+    assert world.at("anna").step == "say"
+    assert world.settle(outcome, reason) == 1
+    world.advance()
+    assert world.at("anna").step == step
+    assert world.way("anna")[1][1] == ("finished" if step is None else reason or outcome)
+    assert world.store.journey_messages.known("cart", 10) == []
+
+
+def test_an_outcome_that_comes_after_the_person_has_left_moves_nobody(world):
+    world.start(journey_of(MESSAGE, exit=[{"event": "order"}], reentrance="always"))
+    world.event("anna")
+    world.advance()
+    with world.store.database.write() as connection:
+        connection.exec_driver_sql("update journey_messages set state = 'batched'")
+    world.event("anna", kind="order")
+    world.event("anna")
+    world.advance()
+    with world.store.database.write() as connection:
+        connection.exec_driver_sql(
+            "update journey_messages set state = 'known', outcome = 'sent', "
+            "settled_at = '2026-11-23 09:00:00.000000' where state = 'batched'"
+        )
+    world.advance()
+    assert (world.at("anna").step, world.at("anna").entry) == ("say", 2)
+
+
+def test_updates_set_a_trait_that_the_next_step_and_other_journeys_see(world):
+    written = """
+    level: {kind: update, trait: level, event: value}
+    flag: {kind: update, trait: seen, value: true}
+    check:
+      kind: condition
+      paths: [{when: {profile: {level: {at_least: 5}, seen: true}}, go: high}]
+      otherwise: end
+    high: {kind: wait, duration: 1h}
+    """
+    world.start(journey_of(written))
+    world.event("anna", value=5)
+    world.event("bo", value=4)
+    world.advance()
+    assert world.at("anna").step == "high"
+    assert world.at("bo").step is None
+    again = "{check: {kind: condition, paths: [{when: {profile: {level: 5}}, go: pause}], otherwise: end}, "
+    world.start(journey_of(again + "pause: {kind: wait, duration: 1h}}", name="other"))
+    world.event("anna")
+    world.advance("other")
+    assert world.at("anna", name="other").step == "pause"
+
+
+def test_a_jump_lets_a_person_into_another_journey_once(world):
+    world.start(journey_of("{on: {kind: jump, journey: other}, rest: {kind: wait, duration: 1h}}"))
+    world.start(
+        journey_of("{pause: {kind: wait, duration: 1h}}", name="other", entry={"event": "never_comes"})
+    )
+    world.event("anna", value=3)
+    world.advance()
+    world.advance("other")
+    assert world.at("anna").step == "rest"
+    assert world.at("anna", name="other").event_json == '{"value": 3}'
+    assert world.at("anna", name="other").step == "pause"
+    assert world.advance("other").moved == 0
+
+
+class TestWaitUntil:
+    @pytest.mark.parametrize(
+        ("step", "data", "expected"),
+        [
+            ({"event": "when"}, {"when": "2026-11-25T10:00:00+01:00"}, "2026-11-25T09:00"),
+            ({"event": "when", "minus": "2h"}, {"when": "2026-11-25T10:00:00Z"}, "2026-11-25T08:00"),
+            ({"event": "day"}, {"day": "2026-11-25"}, "2026-11-24T23:00"),
+            ({"event": "day", "minus": "1d", "at": "18:00"}, {"day": "2026-11-25"}, "2026-11-24T17:00"),
+            ({"event": "when", "at": "08:00"}, {"when": "2026-11-25T10:00:00Z"}, "2026-11-26T07:00"),
+            ({"at": "10:00"}, {}, "2026-11-24T09:00"),  # it is 10:00 sharp: the next one
+            ({"at": "10:01"}, {}, "2026-11-23T09:01"),
+            ({"at": "09:00", "time_zone": "America/New_York"}, {}, "2026-11-23T14:00"),
+            ({"profile": "renewal", "plus": "1d"}, {}, "2026-12-24T23:00"),
+        ],
+    )
+    def test_until_a_moment_in_the_persons_own_time(self, world, step: dict[str, Any], data, expected):
+        written = {"kind": "wait_until", **step}
+        world.start(journey_of("{}", steps={"until": written}))
+        world.people.profiles["anna"] = {"time_zone": "Europe/Stockholm", "renewal": date(2026, 12, 24)}
+        world.event("anna", **data)
+        world.advance()
+        assert world.at("anna").due_at == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+        world.now = world.at("anna").due_at
+        world.advance()
+        assert world.at("anna").end_reason == "finished"
+
+    @pytest.mark.parametrize(
+        ("data", "step"), [({}, "missing"), ({"when": "x"}, "missing"), ({"when": "2026-11-22"}, "past")]
+    )
+    def test_a_moment_that_is_missing_or_over_has_its_own_way(self, world, data, step):
+        written = """
+        until: {kind: wait_until, event: when, missing: missing, past: past, next: end}
+        missing: {kind: wait, duration: 1h, next: end}
+        past: {kind: wait, duration: 1h}
+        """
+        world.start(journey_of(written))
+        world.event("anna", **data)
+        world.advance()
+        assert world.at("anna").step == step
+
+    @pytest.mark.parametrize(
+        ("day", "expected"), [("2026-03-29", "2026-03-29T01:30"), ("2026-10-25", "2026-10-25T00:30")]
+    )
+    def test_on_the_days_on_which_clocks_change(self, world, day, expected):
+        world.now = datetime(2026, 1, 1, tzinfo=UTC)
+        world.start(journey_of("{until: {kind: wait_until, event: day, at: '02:30'}}", time_out="366d"))
+        world.people.profiles["anna"] = {"time_zone": "Europe/Stockholm"}
+        world.event("anna", day=day)
+        world.advance()
+        assert world.at("anna").due_at == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+
+
+class TestLeaving:
+    def test_an_event_lets_people_out_wherever_they_are(self, world):
+        world.start(
+            journey_of(
+                "{a: {kind: wait, duration: 1h}}", exit=[{"event": "order", "where": {"event": {"n": 1}}}]
+            )
+        )
+        world.event("anna")
+        world.event("bo")
+        world.event("eva", at=NOW - SECOND)
+        world.advance()
+        world.event("anna", kind="order", n=1)
+        world.event("bo", kind="order", n=2)
+        world.event("eva", kind="order", at=NOW - 2 * SECOND, n=1)
+        world.advance()
+        assert (world.at("anna").end_reason, world.at("anna").ended_at) == ("exit", NOW)
+        assert world.at("bo").step == world.at("eva").step == "a"
+
+    def test_a_segment_lets_people_out_when_they_enter_it_and_at_their_next_step(self, world):
+        steps = "{a: {kind: wait, duration: 1h}, b: {kind: wait, duration: 1h}}"
+        world.start(journey_of(steps, exit=[{"segment": "bought"}]))
+        world.event("anna")
+        world.event("bo")
+        world.advance()
+        world.people.change("bought", "anna", NOW)
+        world.people.change("bought", "bo", NOW, is_entry=False)
+        world.advance()
+        assert (world.at("anna").end_reason, world.at("bo").step) == ("exit", "a")
+        world.people.segments["bo"] = {"bought"}
+        world.after(hours=1)
+        assert world.at("bo").end_reason == "exit"
+        world.people.segments["eva"] = {"bought"}
+        world.event("eva")
+        world.advance()
+        assert world.store.journey_positions.of("cart", ["eva"]) == []
+
+    @pytest.mark.parametrize(
+        "written", [MESSAGE, WAIT_FOR.replace("1h", "3h"), "{a: {kind: wait, duration: 3h}}"]
+    )
+    def test_a_time_out_ends_it_wherever_they_are(self, world, written):
+        world.start(journey_of(written, time_out="2h"))
+        world.event("anna")
+        world.advance()
+        assert world.at("anna").due_at == NOW + timedelta(hours=2)
+        world.after(hours=3)
+        assert (world.at("anna").end_reason, world.at("anna").ended_at) == (
+            "time_out",
+            NOW + timedelta(hours=2),
+        )
+        assert [each.reason for each in world.store.journey_messages.of("anna", "cart")] in (
+            [],
+            ["run_cancelled"],
+        )
+
+    def test_a_moment_beyond_the_time_out_is_not_taken_for_it(self, world):
+        steps = "{a: {kind: wait_until, event: when}, b: {kind: wait, duration: 1d}}"
+        world.start(journey_of(steps, time_out="2h"))
+        world.event("anna", when="2026-11-30")
+        world.advance()
+        world.after(hours=2)
+        assert world.at("anna").end_reason == "time_out"
+
+
+class TestEntering:
+    STEPS = "{a: {kind: wait, duration: 1h}}"
+
+    @pytest.mark.parametrize(
+        ("reentrance", "hours", "enters"),
+        [("never", 999, False), ("always", 1, True), ("3h", 2.99, False), ("3h", 3, True)],
+    )
+    def test_again_as_the_rule_allows(self, world, reentrance, hours, enters):
+        world.start(journey_of(self.STEPS, reentrance=reentrance))
+        world.event("anna")
+        world.event("anna", value=2)
+        world.advance()
+        assert world.store.journey_positions.skips("cart") == {JourneySkip.INSIDE_ALREADY: 1}
+        world.after(hours=1)
+        world.now = NOW + timedelta(hours=hours)
+        world.event("anna", value=3)
+        world.advance()
+        assert world.at("anna").entry == (2 if enters else 1)
+        skips = world.store.journey_positions.skips("cart")
+        assert skips.get(JourneySkip.TOO_SOON, 0) == (0 if enters else 1)
+
+    def test_an_event_of_while_they_were_inside_does_not_let_them_in_again(self, world):
+        world.start(journey_of(self.STEPS, reentrance="always"))
+        world.event("anna")
+        world.advance()
+        world.after(hours=2)
+        world.event("anna", at=NOW + timedelta(minutes=30))
+        world.advance()
+        assert world.at("anna").entry == 1
+
+    def test_leaving_and_entering_in_one_advance_are_two_entries(self, world):
+        world.start(journey_of(self.STEPS, exit=[{"event": "order"}], reentrance="always"))
+        for kind in ("cart", "order", "cart", "order", "cart"):
+            world.event("anna", kind=kind)
+        done = world.advance()
+        assert (done.entered, done.ended, done.moved) == (3, 2, 1)
+        assert (world.at("anna").entry, world.at("anna").step) == (3, "a")
+        rows = world.store.journey_positions.moves("cart", "anna")
+        assert [row.entry for row in rows] == [1, 2, 3]
+
+    def test_each_key_is_an_instance_of_its_own(self, world):
+        world.start(journey_of(self.STEPS, instance_key="booking"))
+        for booking in ("x", "y", "x", None):
+            world.event("anna", booking=booking)
+        world.event("anna")
+        world.advance()
+        assert world.at("anna", "x").step == world.at("anna", "y").step == "a"
+        assert world.store.journey_positions.skips("cart") == {
+            JourneySkip.INSIDE_ALREADY: 1,
+            JourneySkip.KEY_MISSING: 2,
+        }
+
+    def test_a_condition_on_event_and_person_and_people_whom_nobody_knows(self, world):
+        where = {"event": {"value": {"at_least": 5}}, "profile": {"country": "SE"}}
+        world.start(journey_of(self.STEPS, entry={"event": "cart", "where": where}))
+        world.people.profiles |= {"anna": {"country": "SE"}, "bo": {"country": "NO"}}
+        world.people.strangers = {"stranger"}
+        for who, value in (("anna", 5), ("bo", 5), ("eva", 5), ("stranger", 5)):
+            world.event(who, value=value)
+        world.event("ida", value=4)
+        world.advance()
+        found = world.store.journey_positions.of("cart", ["anna", "bo", "eva", "ida", "stranger"])
+        assert [each.profile_id for each in found] == ["anna"]
+        assert world.store.journey_positions.skips("cart") == {
+            JourneySkip.CONDITION: 3,
+            JourneySkip.PERSON_UNKNOWN: 1,
+        }
+
+    @pytest.mark.parametrize("change", ["entered", "left"])
+    def test_by_a_segment(self, world, change):
+        world.start(journey_of(self.STEPS, entry={"segment": "lapsed", "change": change}))
+        world.people.change("lapsed", "anna", NOW - SECOND, is_entry=change == "entered")
+        world.people.change("lapsed", "bo", NOW, is_entry=change != "entered")
+        world.people.change("other", "eva", NOW)
+        world.advance()
+        found = world.store.journey_positions.of("cart", ["anna", "bo", "eva"])
+        assert [(each.profile_id, each.entered_at) for each in found] == [("anna", NOW - SECOND)]
+        assert world.store.journeys.require("cart").segment_cursor == "000001"
+        assert world.advance().events == 0
+
+
+class TestTheJourneyAsAWhole:
+    def test_people_inside_stay_on_their_version(self, world):
+        world.start(journey_of("{a: {kind: wait, duration: 1h}, b: {kind: wait, duration: 1h}}"))
+        world.event("anna")
+        world.advance()
+        world.start(journey_of("{c: {kind: wait, duration: 2h}}"))
+        world.event("bo")
+        world.after(hours=1)
+        assert (world.at("anna").step, world.at("anna").version) == ("b", 1)
+        assert (world.at("bo").step, world.at("bo").version) == ("c", 2)
+
+    def test_a_pause_holds_everything_back(self, world):
+        journey = journey_of("{a: {kind: wait, duration: 1h}}")
+        world.start(journey)
+        world.event("anna")
+        world.advance()
+        world.store.journeys.pause("cart", JourneyState.HELD, at=world.now)
+        world.event("bo")
+        assert world.after(hours=2).state is JourneyState.HELD
+        assert world.at("anna").step == "a"
+        world.start(journey)
+        world.advance()
+        assert world.at("anna").ended_at == NOW + timedelta(hours=1)
+        assert world.at("bo").entered_at == NOW
+
+    def test_one_that_was_never_started_is_not_there(self, world):
+        with pytest.raises(JourneyNotFound):
+            world.advance()
+
+    def test_an_advance_that_was_overtaken_writes_nothing(self, world):
+        world.start(journey_of("{a: {kind: wait, duration: 1h}}"))
+        world.event("anna")
+        resolve = world.people.resolve
+
+        def overtaken(identifiers):
+            world.people.resolve = resolve
+            world.advance()
+            return resolve(identifiers)
+
+        world.people.resolve = overtaken
+        with pytest.raises(JourneyMoved):
+            world.advance()
+        assert world.at("anna").entry == 1
+        assert world.advance().events == 0
+
+    def test_events_of_others_are_passed_by_without_a_write_each_time(self, world):
+        world.start(journey_of("{a: {kind: wait, duration: 1h}}"))
+        before = world.store.journeys.require("cart").generation
+        world.event("anna", kind="something_else")
+        assert world.advance().events == 0
+        assert world.store.journeys.require("cart").generation == before
+
+    def test_in_small_steps_the_same_comes_out(self, world):
+        world.start(journey_of("{a: {kind: wait, duration: 1h}}"))
+        for number in range(7):
+            world.event(f"p{number}")
+        assert world.advance(most_events=2).is_behind is False
+        world.now += timedelta(hours=1)
+        assert world.advance(most_due=3).is_behind is False
+        assert {
+            each.end_reason for each in world.store.journey_positions.of("cart", [f"p{n}" for n in range(7)])
+        } == {"finished"}

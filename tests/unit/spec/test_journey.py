@@ -1,0 +1,251 @@
+"""Journeys: what is right is read and frozen, what is wrong is told with its line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from kundresa.spec.events import EventTypes
+from kundresa.spec.frozen import freeze, thaw_journey
+from kundresa.spec.journey import Journey
+from kundresa.spec.journey_loading import JOURNEY_FILE, journey_names, load_journey
+from kundresa.spec.journey_references import KnownToJourneys, event_types, journey_problems
+from kundresa.spec.journey_steps import OUTCOMES, REASONS, Outcome
+from kundresa.spec.loading import read_source
+from kundresa.spec.policies import Policies
+from kundresa.spec.problems import SpecError
+from kundresa.spec.schema import JOURNEY_SCHEMA_FILE, journey_schema, journey_schema_text
+from kundresa.spec.yaml_source import parse_yaml
+
+HEAD = """\
+owner: crm-team
+description: Reminds people of what they left in their cart.
+entry: {event: cart_updated, where: {event: {cart_value: {at_least: 50}}}}
+topic: offers
+"""
+STEPS = """\
+steps:
+  bought: {kind: wait_for, event: order_placed, within: 1h, next: end, timeout: market}
+  market:
+    kind: condition
+    paths: [{when: {profile: {country: SE}}, go: reminder}]
+    otherwise: end
+  reminder:
+    kind: message
+    channel: {kind: email, template: cart, account: newsletter, sender: Shop <a@shop.example>}
+    on: {consent_unknown: end, not_sent: text}
+  done: {kind: update, trait: reminded, value: true, next: end}
+  text: {kind: wait_until, profile: next_delivery, at: "09:00", time_zone: Europe/Stockholm}
+"""
+KNOWN = KnownToJourneys(
+    events=EventTypes.model_validate(
+        {
+            "events": {
+                "cart_updated": {
+                    "description": "x",
+                    "properties": {
+                        "cart_id": {"kind": "text", "required": True},
+                        "cart_value": {"kind": "number"},
+                        "items": {"kind": "texts"},
+                        "state": {"kind": "text", "values": ["open", "closed"]},
+                    },
+                },
+                "order_placed": {"description": "x"},
+            }
+        }
+    ),
+    segments=("vip", "staff"),
+    columns={"country": "varchar", "next_delivery": "date"},
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str, name: str = "cart") -> Path:
+        path = tmp_path / "journeys" / name
+        path.mkdir(parents=True, exist_ok=True)
+        (path / JOURNEY_FILE).write_text(text)
+        return path
+
+    return write
+
+
+def problems_of(path: Path, known: KnownToJourneys = KNOWN) -> list[str]:
+    try:
+        journey = load_journey(path, relative_to=path)
+    except SpecError as error:
+        return [str(each) for each in error.problems]
+    return [str(each) for each in journey_problems(journey, read_source(path, JOURNEY_FILE), known)]
+
+
+def test_a_journey_is_read_and_its_name_is_its_folders(folder):
+    path = folder(HEAD + STEPS)
+    journey = load_journey(path)
+    assert (journey.name, journey.first, journey.reentrance) == ("cart", "bought", "never")
+    assert [*journey.messages] == ["reminder"]
+    assert journey.follows("reminder") == "done"
+    assert journey.follows("text") == "end"
+    assert journey_names(path.parent) == ["cart"]
+    assert journey_names(path / "none") == []
+    assert event_types(journey) == {"cart_updated", "order_placed"}
+    assert problems_of(path) == []
+
+
+def test_what_becomes_of_a_message_leads_to_the_most_exact_branch(folder):
+    step = load_journey(folder(HEAD + STEPS)).messages["reminder"]
+    assert step.after("not_sent", "consent_unknown") == "end"
+    assert step.after("not_sent", "consent_denied") == "text"
+    assert step.after("sent", None) is None
+    assert step.model_copy(update={"on": {"sent": "a"}}).after("delayed", None) == "a"
+    assert step.model_copy(update={"on": {"sent": "a", "delayed": "b"}}).after("delayed", None) == "b"
+
+
+def test_the_outcomes_that_may_be_named_are_all_that_there_are():
+    assert {*Outcome.__args__} == {*OUTCOMES, *REASONS}
+
+
+def test_a_frozen_journey_keeps_everything_and_the_order_of_its_steps(folder):
+    journey = load_journey(folder(HEAD + STEPS))
+    frozen = freeze(journey, {"cart.html.j2": "x"})
+    again, templates = thaw_journey(frozen.json)
+    assert (again, [*again.steps], templates) == (journey, [*journey.steps], {"cart.html.j2": "x"})
+    assert freeze(again, templates) == frozen
+    with pytest.raises(ValueError, match="no frozen spec"):
+        thaw_journey(json.dumps({"spec": {}, "templates": {}}))
+
+
+def test_a_message_step_as_a_campaign_has_the_journeys_words(folder):
+    campaign = load_journey(folder(HEAD + "lateness: 5m\n" + STEPS)).message_campaign("reminder")
+    assert (campaign.name, campaign.topic, campaign.schedule) == ("cart", "offers", "manual")
+    assert campaign.template_stem("email", None) == "cart"
+    assert campaign.delivery.valid_for == timedelta(hours=24)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (HEAD + "steps: {a: {kind: wiat, duration: 1h}}\n", "5: steps.a.kind: expected"),
+        (HEAD + "steps: {a: {kind: wait, duraton: 1h}}\n", "5: steps.a.duraton: unknown key; did you mean"),
+        (HEAD + "steps: {a: {kind: wait, duration: 400d}}\n", "steps.a.duration: expected from 1s to 366d"),
+        (HEAD + "steps: {end: {kind: end}}\n", "5: steps.end: 'end' is no name for a step"),
+        (
+            HEAD + "steps:\n  a: {kind: wait, duration: 1h, next: lastt}\n  last: {kind: end}\n",
+            "6: steps.a.next: there is no step 'lastt'; did you mean 'last'?",
+        ),
+        (
+            HEAD + "steps:\n  a: {kind: wait, duration: 1h, next: end}\n  b: {kind: end}\n",
+            "7: steps.b: no step leads here",
+        ),
+        (
+            HEAD + "steps:\n  a: {kind: update, trait: x, value: 1}\n"
+            "  b: {kind: split, shares: [{name: x, go: a}, {name: y, go: end}]}\n",
+            "6: steps.a: a loop without a wait: a → b → a",
+        ),
+        (HEAD + "steps: {a: {kind: wait_until}}\n", "steps.a: expected 'event', 'profile' or 'at'"),
+        (HEAD + "steps: {a: {kind: update, trait: x}}\n", "steps.a: expected exactly one of"),
+        (HEAD + "name: x\nsteps: {a: {kind: end}}\n", "5: name: a journey's name is its folder's"),
+        (HEAD + "reentrance: 5s\nsteps: {a: {kind: end}}\n", "5: reentrance: expected 'always', 'never' or"),
+        (HEAD.replace("event: cart_updated", "evnt: x") + STEPS, "3: entry: expected a mapping with 'event'"),
+    ],
+)
+def test_what_is_wrong_by_itself_is_told_with_its_line(folder, text, expected):
+    found = problems_of(folder(text))
+    assert any(expected in each for each in found), found
+
+
+def test_a_loop_with_a_wait_is_fine(folder):
+    steps = "steps:\n  a: {kind: wait, duration: 1h}\n  b: {kind: update, trait: x, value: 1, next: a}\n"
+    assert problems_of(folder(HEAD + steps)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("cart_updated,", "cart_update,"), "3: entry.event: there is no event 'cart_update'; did you mean"),
+        (("cart_value:", "cart_valu:"), "3: entry.where.event.cart_valu: there is no property 'cart_valu'"),
+        (("{at_least: 50}", '"50"'), "3: entry.where.event.cart_value: the property is a number"),
+        (("cart_value: {at_least: 50}", "state: opn"), "the event never says 'opn'; did you mean 'open'?"),
+        (("cart_value: {at_least: 50}", "items: a"), "the property is a texts: use 'includes' for a list"),
+        (("order_placed", "ordered"), "6: steps.bought.event: there is no event 'ordered'"),
+        (("country: SE", "contry: SE"), "9: steps.market.paths[0].when.profile.contry: there is no column"),
+        (
+            ("next_delivery", "country"),
+            "steps.text.profile: expected a date or a timestamp; this is a varchar",
+        ),
+        (("topic: offers", "topic: offers\nexit: [{segment: stff}]"), "exit[0].segment: there is no segment"),
+        (
+            ("topic: offers", "topic: offers\ninstance_key: cart_value"),
+            "'cart_value' must be a required text",
+        ),
+        (("next: end}\n  text", "next: on}\n  on: {kind: jump, journey: cart}\n  text"), "jump to itself"),
+        (("next: end}\n  text", "next: on}\n  on: {kind: jump, journey: x}\n  text"), "no journey 'x'"),
+    ],
+)
+def test_what_is_not_there_is_told_with_its_line(folder, change, expected):
+    found = problems_of(folder((HEAD + STEPS).replace(*change)))
+    assert any(expected in each for each in found), found
+
+
+def test_a_trait_that_a_journey_sets_may_be_asked_for(folder):
+    assert problems_of(folder((HEAD + STEPS).replace("country: SE", "reminded: true"))) == []
+
+
+def test_journeys_do_not_jump_in_circles(folder):
+    jump = "steps:\n  a: {{kind: jump, journey: {}}}\n"
+    one, two = folder(HEAD + jump.format("two"), "one"), folder(HEAD + jump.format("one"), "two")
+    journeys = {path.name: load_journey(path) for path in (one, two)}
+    known = KnownToJourneys(KNOWN.events, journeys=journeys)
+    assert any("'two' jumps back to this journey" in each for each in problems_of(one, known))
+
+
+@pytest.mark.parametrize(
+    ("policies", "expected"),
+    [
+        ({"pressure": {"default": [{"name": "a", "max": 1, "within": "1d"}]}}, "pressure, which journeys do"),
+        (
+            {"capacities": [{"name": "a", "max": 1, "period": "day"}]},
+            "capacities, which journeys do not keep",
+        ),
+        (
+            {
+                "warm_ups": [
+                    {"domain": "shop.example", "start": "2026-12-01", "steps": [{"days": 1, "max": 1}]}
+                ]
+            },
+            "shop.example is being warmed up",
+        ),
+    ],
+)
+def test_limits_that_journeys_do_not_keep_are_refused(folder, policies, expected):
+    known = KnownToJourneys(
+        KNOWN.events, KNOWN.segments, KNOWN.columns, policies=Policies.model_validate(policies)
+    )
+    found = problems_of(folder(HEAD + STEPS), known)
+    assert any(expected in each for each in found), found
+
+
+def test_a_topic_that_is_exempt_knows_no_limits(folder):
+    policies = Policies.model_validate(
+        {
+            "topics": {"offers": {"consent": "exempt", "because": "they asked"}},
+            "pressure": {"default": [{"name": "a", "max": 1, "within": "1d"}]},
+        }
+    )
+    known = KnownToJourneys(KNOWN.events, KNOWN.segments, KNOWN.columns, policies=policies)
+    assert problems_of(folder(HEAD + STEPS), known) == []
+
+
+def test_the_schema_for_editors_is_current_and_takes_what_the_loader_takes():
+    assert JOURNEY_SCHEMA_FILE.read_text(encoding="utf-8") == journey_schema_text(), "run: make schema"
+    schema = journey_schema()
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    assert list(validator.iter_errors(parse_yaml((HEAD + STEPS).encode(), "x").data)) == []
+    assert not validator.is_valid(parse_yaml((HEAD + STEPS + "x: 1\n").encode(), "x").data)
+    assert "name" not in schema["properties"]
+    assert Journey.model_fields.keys() - {"name"} == schema["properties"].keys()
