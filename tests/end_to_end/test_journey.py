@@ -117,6 +117,11 @@ def test_from_the_event_to_the_mailbox(shop: Any) -> None:
     assert told["entries"][0]["messages"][0]["outcome"] == "not_sent"
     assert "reminder: sent" in shop.kundresa("journey", "explain", reminded, "abandoned_cart").stdout
     assert shop.json("journey", "plan", "abandoned_cart", "--days", "1")["entered"] == 3
+    words = ("abandoned_cart", reminded, "--data", '{"cart_id": "c", "cart_value": 60}')
+    assert "your cart is still here" in shop.kundresa("journey", "rehearse", *words).stdout
+    later = ("--then", 'order_placed 0s {"order_id": "o", "order_value": 60}')
+    assert "exit" in shop.kundresa("journey", "rehearse", *words, *later).stdout
+    shop.kundresa("journey", "rehearse", *words, "--then", "order_placed soon", code=2)
     assert "is paused" in shop.kundresa("journey", "pause", "abandoned_cart").stdout
     assert "0 people were inside" in shop.kundresa("journey", "stop", "abandoned_cart", "--yes").stdout
     assert shop.kundresa("journey", "start", "abandoned_cart", code=1).stderr.startswith("JourneyStopped")

@@ -6,13 +6,17 @@ import os
 import uuid
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Annotated
+from json import loads as parse_json
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kundresa import settings as configuration
 from kundresa.cli.check import print_problems, told
 from kundresa.cli.output import Exit, out, print_json, table
+
+if TYPE_CHECKING:
+    from kundresa.runs.journey_rehearsing import LaterEvent
 
 journey = typer.Typer(
     no_args_is_help=True,
@@ -201,6 +205,64 @@ def plan(
     people += [(f"ended: {reason}", count) for reason, count in planned.ended.items()]
     people += [(f"not let in: {reason}", count) for reason, count in planned.skips.items()]
     table("People", ("", "people"), people, right=("people",))
+
+
+@journey.command()
+def rehearse(
+    name: Name,
+    person: Annotated[
+        str, typer.Argument(help="Profile id, email address, phone number, CRM or account id.")
+    ],
+    data: Annotated[str, typer.Option(help="The entry event's data, a JSON object.")] = "{}",
+    then: Annotated[
+        list[str] | None, typer.Option(help="What happens later: EVENT AFTER [JSON], repeatable.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Play one person through a journey, every wait skipped: where they would come, what they would read.
+
+    Nothing is written and nothing is sent. Events that are waited for do not come, unless --then says so.
+
+    Example: [bold]kundresa journey rehearse abandoned_cart anna@example.com --data '{"cart_id": "1",
+    "cart_value": 80}' --then 'order_placed 30m {"order_id": "2", "order_value": 80}'[/bold]
+    """
+    from kundresa.runs.journey_rehearsing import rehearse_journey
+
+    rehearsed = rehearse_journey(
+        configuration.load(), name, person, data=_object(data), then=[_later(each) for each in then or []]
+    )
+    if json:
+        print_json(asdict(rehearsed))
+        return
+    if not rehearsed.moves:
+        out.print(f"{rehearsed.profile_id} would not enter: {', '.join(rehearsed.skips)}", markup=False)
+    rows = [(move["at"], move["step"], move["why"]) for move in rehearsed.moves]
+    table(f"{rehearsed.profile_id} in {name}", ("at", "step", "why"), rows)
+    for message in rehearsed.messages:
+        out.print(f"\n{message.step}: {message.reason or 'sent'}", markup=False, highlight=False)
+        out.print(message.text, markup=False, highlight=False)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = parse_json(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f"{text!r} is no JSON object, for example {{}}")
+    return found
+
+
+def _later(text: str) -> LaterEvent:
+    from kundresa.runs.journey_rehearsing import LaterEvent
+    from kundresa.spec.fields import parse_duration
+
+    event, _, rest = text.strip().partition(" ")
+    after, _, data = rest.strip().partition(" ")
+    try:
+        return LaterEvent(event, parse_duration(after), _object(data or "{}"))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: {error}, as in 'order_placed 30m'") from None
 
 
 @journey.command()

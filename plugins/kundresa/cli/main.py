@@ -81,6 +81,7 @@ BUSY = ("AudienceWaits", "BatchBusy", "RunNotFinished", "JourneyMoved", "Timeout
 PROBLEMS = (
     "AudienceNotReady",
     "SpecError",
+    "UnfitEvent",
     "GateFailed",
     "ProofRefused",
     "ScreenshotFailed",

@@ -222,7 +222,13 @@ def _live(
     key = key_of(version, what)
     known = None if key is None else own.get(key)
     last = known.position if known else None
-    why_not = JourneySkip.KEY_MISSING if key is None else refusal(version, what, facts, last)
+    why_not = (
+        JourneySkip.KEY_MISSING
+        if key is None
+        else refusal(
+            version, what, facts, last, instances=sum(each.position.step is not None for each in own.values())
+        )
+    )
     if key is None or why_not is not None:
         read.skips[str(why_not)] += 1
         return

@@ -41,11 +41,14 @@ def key_of(version: Version, what: Happening) -> str | None:
     return str(value)
 
 
-def refusal(version: Version, what: Happening, facts: Facts, last: Position | None) -> JourneySkip | None:
+def refusal(
+    version: Version, what: Happening, facts: Facts, last: Position | None, *, instances: int
+) -> JourneySkip | None:
     """Why a person does not enter; None when they do.
 
     Args:
         last: the position under this key, of an entry that is under way or over.
+        instances: under how many keys the person is inside now.
     """
     where = version.journey.entry.where
     is_jump = what.name.startswith(JUMP) and what.is_event
@@ -53,8 +56,14 @@ def refusal(version: Version, what: Happening, facts: Facts, last: Position | No
         return JourneySkip.CONDITION
     if not version.segment_exits.isdisjoint(facts.segments):
         return JourneySkip.CONDITION
-    if last is None:
-        return None
+    again = None if last is None else _too_early(version, what, last)
+    if again is None and instances >= version.journey.max_instances:
+        return JourneySkip.TOO_MANY_INSTANCES
+    return again
+
+
+def _too_early(version: Version, what: Happening, last: Position) -> JourneySkip | None:
+    """What the entry before says to another one."""
     if last.step is not None or (last.ended_at is not None and what.at < last.ended_at):
         return JourneySkip.INSIDE_ALREADY
     again = version.journey.reentrance

@@ -9,11 +9,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from kundresa import delivery
 from kundresa.channels import Account, AccountError, open_sender
-from kundresa.content import Links, compile_templates
+from kundresa.content import Links, Renderer, compile_templates
 from kundresa.journeys import Version, Versions
 from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.journey_rows import read_row, row_text
@@ -75,7 +76,7 @@ def decide_messages(
             elif decided.again_at is not None:
                 delayed[message.message_id] = decided.again_at
             elif recipient is not None:
-                row = row_of(message, recipient, _event(version.journey, message, types))
+                row = row_of(message, recipient, event_of(version.journey, message, types))
                 approved[message.run_key, message.channel].append(Approved(message.message_id, row_text(row)))
     store.journey_messages.decide(refused=refused, delayed=delayed, approved=approved, now=now)
     return len(waiting)
@@ -116,7 +117,7 @@ def _rules(
     return rules, _Found(recipients, suppressed, answers)
 
 
-def _event(journey: Journey, message: JourneyMessage, types: EventTypes) -> dict[str, Any]:
+def event_of(journey: Journey, message: JourneyMessage, types: EventTypes) -> dict[str, Any]:
     """The event's data with every property that is declared; one that it does not say is empty."""
     entry = journey.entry
     declared = types.events.get(entry.event) if isinstance(entry, EventEntry) else None
@@ -193,7 +194,7 @@ def _deliver(
 ) -> delivery.BatchResult:
     run_key, channel, number = which
     run = store.runs.require(run_key)
-    spec, templates = thaw(run.spec_json)
+    spec, _ = thaw(run.spec_json)
     step = journey.messages[name]
     messages = store.journey_messages.batch(run_key, number)
     decided_at = min((each.reached_at for each in messages), default=run.opened_at)
@@ -223,7 +224,7 @@ def _deliver(
         store,
         batch,
         rows=lambda: _rows(messages),
-        renderer=compile_templates(spec, templates, links=Links.from_settings(settings)),
+        renderer=_renderer(run.spec_json, Links.from_settings(settings)),
         open_sender=lambda: open_sender(
             step.channel,
             account,
@@ -239,6 +240,13 @@ def _deliver(
         may_go_on=may_go_on,
         pacing=delivery.Pacing(step.channel.account, pace_rates(policies.pacing.get(step.channel.account))),
     )
+
+
+@lru_cache(maxsize=64)
+def _renderer(spec_json: str, links: Links) -> Renderer:
+    """Compiled once for all batches of a standing run."""
+    spec, templates = thaw(spec_json)
+    return compile_templates(spec, templates, links=links)
 
 
 def _rows(messages: Sequence[JourneyMessage]) -> Iterator[Mapping[str, Any]]:

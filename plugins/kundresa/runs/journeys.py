@@ -106,9 +106,9 @@ def run_journey(
     sleep: Callable[[float], None] = time.sleep,
     may_go_on: Callable[[], bool] | None = None,
 ) -> JourneyRun:
-    """Advance a journey and send what that comes to, until nothing more is due, and for ``stay`` longer as
-    things happen.
+    """Advance a journey and send what that comes to, until nothing more is due.
 
+    With ``stay`` it goes on as things happen, and ends after that time; what is left the next run does.
     Several may run at once: what one has moved the others leave alone.
 
     Args:
@@ -140,6 +140,7 @@ def run_journey(
                 clock=clock,
                 not_before=not_before,
                 may_go_on=may_go_on,
+                until=until if stay else None,
             )
             if clock() >= until or done.state is not JourneyState.RUNNING:
                 break
@@ -160,8 +161,9 @@ def _rounds(
     clock: Clock,
     not_before: dict[tuple[str, str, int], datetime],
     may_go_on: Callable[[], bool] | None,
+    until: datetime | None,
 ) -> JourneyRun:
-    """Rounds until one of them does nothing."""
+    """Rounds until one of them does nothing, or to a moment."""
     failure: AccountError | None = None
     for _ in range(MOST_ROUNDS):
         before = done
@@ -184,7 +186,8 @@ def _rounds(
                 done = replace(done, accepted=done.accepted + accepted)
             except AccountError as error:
                 failure = error  # people go on moving; what was refused is tried by the next run
-        if done == before and not is_behind:
+        is_over = until is not None and clock() >= until
+        if is_over or (done == before and not is_behind):
             break
     if failure is not None:
         raise failure

@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag
 
 from kundresa.spec.campaign import Audience, Campaign, Delivery, Quality, RowBounds
 from kundresa.spec.conditions import Condition
-from kundresa.spec.fields import MAX_VALIDITY, MIN_VALIDITY, Again, Language, Line, Name, Text
+from kundresa.spec.fields import MAX_VALIDITY, MIN_VALIDITY, Again, Language, Line, Name, Text, Whole
 from kundresa.spec.journey_steps import END, MessageStep, Shift, Step, Wait
 from kundresa.spec.spec import Spec
 from kundresa.spec.tracking import Tracking
@@ -88,6 +88,8 @@ class Journey(Spec):
     instance_key: Name | None = None
     """A property of the entry event, for example a booking's id: with each of its values a person is in the
     journey by itself. None: once. For a segment of orders or the like it is the order's id by itself."""
+    max_instances: Annotated[Whole, Field(ge=1, le=100)] = 10
+    """Under how many keys a person may be inside at once: 1 to 100. More do not enter, and are counted."""
     exit: Annotated[tuple[Exit, ...], Field(max_length=20)] = ()
     """Who fits one of them leaves, wherever they are."""
     time_out: Wait = timedelta(days=91)

@@ -225,9 +225,10 @@ class JourneySkip(StrEnum):
     """The rule of re-entrance does not let them in again, or not yet."""
     TOO_LATE = "too_late"
     """The event arrived later than the journey's lateness allows."""
+    TOO_MANY_INSTANCES = "too_many_instances"
+    """The person is inside under as many keys as the journey allows."""
     KEY_MISSING = "key_missing"
     """The event does not say the instance key."""
-    PAUSED = "paused"
 
 
 class FeedbackKind(StrEnum):

@@ -20,6 +20,7 @@ from kundresa import warehouse
 from kundresa.channels import AccountError, account_from_uri
 from kundresa.runs.journey_checking import UnknownJourney, check_journeys
 from kundresa.runs.journey_planning import plan_journey
+from kundresa.runs.journey_rehearsing import LaterEvent, Rehearsal, UnfitEvent, rehearse_journey
 from kundresa.runs.journey_reports import explain_journey, journey_report, list_journeys
 from kundresa.runs.journeys import (
     JourneyRun,
@@ -520,3 +521,55 @@ def test_what_is_wrong_is_told_before_anything_is_started(shop: Shop) -> None:
         shop.start()
     with pytest.raises(UnknownJourney, match="did you mean cart"):
         check_journeys(shop.settings, ["carts"])
+
+
+def test_a_run_that_stays_does_what_comes_meanwhile_and_ends_in_time(shop: Shop) -> None:
+    shop.start()
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        shop.now += timedelta(seconds=600)
+        if len(slept) == 1:
+            shop.event("anna", value=60)
+
+    def run(stay: timedelta) -> JourneyRun:
+        return run_journey(
+            shop.settings,
+            "cart",
+            owner=f"stays {shop.now}",
+            account_of=lambda name: account_from_uri(shop.accounts[name], name=name),
+            clock=lambda: shop.now,
+            stay=stay,
+            sleep=sleep,
+        )
+
+    assert run(timedelta(hours=2)).accepted == 1
+    assert shop.now >= NOW + timedelta(hours=2)
+    assert len(slept) == 12
+
+
+def test_a_rehearsal_shows_one_persons_way_and_what_they_would_read(shop: Shop) -> None:
+    def rehearse(who: str, *then: LaterEvent, **data: Any) -> Rehearsal:
+        return rehearse_journey(
+            shop.settings, "cart", f"{who}@shop.example", data=data, then=then, clock=lambda: shop.now
+        )
+
+    anna = rehearse("anna", value=60, note="red shoes")
+    assert [(move["step"], move["why"]) for move in anna.moves] == [
+        ("pause", "entered"),
+        ("mail", "waited"),
+        ("rest", "sent"),
+        ("end", "finished"),
+    ]
+    [message] = anna.messages
+    assert (message.step, message.at, message.reason) == ("mail", NOW + timedelta(hours=1), None)
+    assert "Anna: 60" in message.text
+    ordered = rehearse("anna", LaterEvent("order", timedelta(minutes=30), {}), value=60)
+    assert [(move["step"], move["why"]) for move in ordered.moves][-1] == ("end", "exit")
+    assert ordered.messages == ()
+    assert [each.reason for each in rehearse("eva", value=60).messages] == ["contact_point_missing", None]
+    with pytest.raises(UnfitEvent, match="property 'value' of cart is required"):
+        rehearse("anna")
+    with shop.store() as store:
+        assert store.inbox.count() == 0

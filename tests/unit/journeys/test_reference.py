@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
+from sqlalchemy import event, update
 from tests.unit.journeys.conftest import World, fast
 from tests.unit.journeys.reference import Heard, Reference
 
 from kundresa.spec.journey import Journey
 from kundresa.spec.journey_graph import graph_problems, step_ways
 from kundresa.spec.yaml_source import SpecSource
+from kundresa.store.journey_tables import journey_messages
 
 PEOPLE = ("anna", "bo", "eva")
 PROFILES = {"anna": {"tier": 1}, "bo": {"tier": 2}}
@@ -138,14 +139,14 @@ def outcome_of(step: str, move: int) -> tuple[str, str | None]:
 def settle(world: World) -> list[tuple[str, Heard]]:
     """Something becomes of every message that is open."""
     told = []
-    now = world.now.strftime("%Y-%m-%d %H:%M:%S.%f")
     for message in world.store.journey_messages.open("cart", world.now + timedelta(days=999), 999):
         outcome, reason = outcome_of(message.step, message.move)
+        what = {"state": "known", "outcome": outcome, "reason": reason, "settled_at": world.now}
         with world.store.database.write() as connection:
-            connection.exec_driver_sql(
-                "update journey_messages set state = 'known', outcome = ?, reason = ?, settled_at = ? "
-                "where message_id = ?",
-                (outcome, reason, now, message.message_id),
+            connection.execute(
+                update(journey_messages)
+                .where(journey_messages.c.message_id == message.message_id)
+                .values(what)
             )
         of = (message.instance_key, message.entry, message.move)
         data = {"outcome": outcome, "reason": reason}

@@ -404,6 +404,21 @@ class TestEntering:
             JourneySkip.KEY_MISSING: 2,
         }
 
+    def test_under_so_many_keys_at_once_and_no_more(self, world):
+        world.start(journey_of(self.STEPS, instance_key="booking", max_instances=2))
+        for booking in "xyz":
+            world.event("anna", booking=booking)
+        world.advance()
+        assert {each.instance_key for each in world.store.journey_positions.of("cart", ["anna"])} == {
+            "x",
+            "y",
+        }
+        assert world.store.journey_positions.skips("cart") == {JourneySkip.TOO_MANY_INSTANCES: 1}
+        world.after(hours=1)
+        world.event("anna", booking="z")
+        world.advance()
+        assert world.at("anna", "z").step == "a"
+
     def test_a_condition_on_event_and_person_and_people_whom_nobody_knows(self, world):
         where = {"event": {"value": {"at_least": 5}}, "profile": {"country": "SE"}}
         world.start(journey_of(self.STEPS, entry={"event": "cart", "where": where}))

@@ -1,0 +1,210 @@
+"""One person played through a journey with every wait skipped: what they would come to, and read. Nothing is
+written to the store and nothing is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from kundresa import warehouse
+from kundresa.content import Links, RenderError, compile_templates
+from kundresa.journeys import JUMP, advance
+from kundresa.runs.explaining import PersonNotFound
+from kundresa.runs.journey_checking import load_checked_journey
+from kundresa.runs.journey_messages import event_of
+from kundresa.runs.journey_people import JourneyPeople
+from kundresa.runs.journey_rules import MessageRules, row_of
+from kundresa.runs.opening import Clock, utc_now
+from kundresa.runs.planning import shown_text
+from kundresa.settings import Settings
+from kundresa.spec.events import EventTypes, load_event_types, problem_with
+from kundresa.spec.frozen import freeze
+from kundresa.spec.journey import EventEntry, Journey
+from kundresa.spec.messages import EmailContent
+from kundresa.spec.policies import Policies, load_policies
+from kundresa.store import JourneyMessage, NewEvent, Store, open_store
+from kundresa.warehouse import cursor_at
+
+MOST_MOMENTS = 1_000
+"""Waits that are skipped; a journey that goes round and round is cut off there."""
+
+
+class UnfitEvent(Exception):
+    """The event is none that the installation takes in; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaterEvent:
+    """Something that happens to the person on their way."""
+
+    event: str
+    after: timedelta
+    """Since they entered."""
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsedMessage:
+    """A message that the person would come to."""
+
+    step: str
+    at: datetime
+    reason: str | None
+    """Why it would not be sent; None when it would."""
+    text: str
+    """What they would read, or why it cannot be written; empty when it would not be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """One person's way."""
+
+    journey: str
+    profile_id: str
+    moves: tuple[Mapping[str, str], ...]
+    """``step``, ``at`` and ``why``; empty when they would not enter."""
+    messages: tuple[RehearsedMessage, ...]
+    skips: Mapping[str, int]
+    """Why they would not enter."""
+
+
+def rehearse_journey(
+    settings: Settings,
+    name: str,
+    person: str,
+    *,
+    data: Mapping[str, Any],
+    then: Sequence[LaterEvent] = (),
+    clock: Clock = utc_now,
+) -> Rehearsal:
+    """Play a person through a journey as its files say now.
+
+    Args:
+        person: a profile id, or an identifier or address of any kind.
+        data: of the event that lets them in. A journey that is entered by a segment lets them in as they are.
+        then: what happens to them afterwards.
+
+    Raises:
+        UnknownJourney, SpecError, DbtFailed: when the journey is not there, or not valid.
+        PersonNotFound: when nobody, or more than one profile, answers to ``person``.
+        UnfitEvent: when an event is none of ``dags/events.yaml``.
+        NothingPublished: before the first build.
+    """
+    journey, templates = load_checked_journey(settings, name)
+    types = load_event_types(settings.project / "dags", relative_to=settings.project)
+    found = warehouse.find_profiles(settings, person)
+    if len(found) != 1:
+        raise PersonNotFound(f"{person!r} is {f'{len(found)} profiles' if found else 'nobody'}")
+    [profile_id] = found
+    now = clock()
+    entry = journey.entry.event if isinstance(journey.entry, EventEntry) else JUMP + name
+    events = [LaterEvent(entry, timedelta(0), data), *sorted(then, key=lambda each: each.after)]
+    for each in events:
+        wrong = None if each.event.startswith(JUMP) else problem_with(types, each.event, each.data)
+        if wrong:
+            raise UnfitEvent(wrong)
+    with (
+        TemporaryDirectory(prefix="kundresa-rehearsal-") as folder,
+        open_store(settings.store_url) as real,
+        open_store(f"sqlite:///{Path(folder) / 'rehearsal.sqlite'}") as store,
+        JourneyPeople(settings) as people,
+    ):
+        store.journeys.start(name, freeze(journey, templates), cursor=cursor_at(now), at=now)
+        policies = load_policies(settings.project / "dags", relative_to=settings.project)
+        stage = _Stage(settings, real, store, people, journey, templates, types, policies)
+        stage.play([_made_up(each, number, profile_id, now) for number, each in enumerate(events)], now)
+        moves = [
+            {"step": step, "at": at, "why": why}
+            for row in store.journey_positions.moves(name, profile_id)
+            for step, at, why in json.loads(row.moves_json)
+        ]
+        return Rehearsal(
+            name, profile_id, tuple(moves), tuple(stage.messages), store.journey_positions.skips(name)
+        )
+
+
+def _made_up(each: LaterEvent, number: int, profile_id: str, now: datetime) -> NewEvent:
+    at = now + each.after
+    named = ("rehearsal", str(number), each.event, "profile_id", profile_id)
+    return NewEvent(*named, json.dumps(each.data), at, at)
+
+
+@dataclass(slots=True)
+class _Stage:
+    settings: Settings
+    real: Store
+    store: Store
+    people: JourneyPeople
+    journey: Journey
+    templates: Mapping[str, str]
+    types: EventTypes
+    policies: Policies
+    messages: list[RehearsedMessage] = field(default_factory=list)
+
+    def play(self, events: Sequence[NewEvent], now: datetime) -> None:
+        """From moment to moment: what is next, an event or the end of a wait."""
+        waiting = list(events)
+        for _ in range(MOST_MOMENTS):
+            due = [each for each in waiting if each.occurred_at <= now]
+            self.store.inbox.append(due)
+            waiting = waiting[len(due) :]
+            advance(self.store, self.people, self.journey.name, now=now)
+            if self._settle(now):
+                continue
+            next_due = self.store.journey_positions.next_due(self.journey.name)
+            moments = [each.occurred_at for each in waiting[:1]] + ([next_due] if next_due else [])
+            if not moments:
+                return
+            now = max(now, min(moments))
+
+    def _settle(self, now: datetime) -> bool:
+        name = self.journey.name
+        waiting = self.store.journey_messages.open(name, now, 100)
+        outcomes = [(each.message_id, self._one(each, now)) for each in waiting]
+        self.store.journey_messages.suppose(outcomes)
+        return bool(waiting)
+
+    def _one(self, message: JourneyMessage, now: datetime) -> str | None:
+        step = self.journey.messages[message.step]
+        topic, channel = step.topic or self.journey.topic, step.channel.kind
+        rules = MessageRules(step, topic, self.policies, now=now)
+        ids = [message.profile_id]
+        recipient = self.people.published.recipients(
+            ids, channel=channel, topic=topic, is_exempt=rules.is_exempt, now=now
+        ).get(message.profile_id)
+        addresses = [recipient.address] if recipient and recipient.address else []
+        refused = rules.refusal(
+            message,
+            recipient,
+            suppressed=self.real.suppressions.active(channel=channel, addresses=addresses),
+            answers=self.real.answers.latest(
+                channel=channel,
+                topic=topic,
+                is_exempt=rules.is_exempt,
+                profile_ids=ids,
+                addresses=addresses,
+            ),
+        )
+        text = ""
+        if refused is None and recipient is not None:
+            text = self._written(
+                message, row_of(message, recipient, event_of(self.journey, message, self.types))
+            )
+        reason = refused.value if refused else None
+        self.messages.append(RehearsedMessage(message.step, message.reached_at, reason, text))
+        return reason
+
+    def _written(self, message: JourneyMessage, row: Mapping[str, Any]) -> str:
+        campaign = self.journey.message_campaign(message.step)
+        links = Links(self.settings.public_url, "a rehearsal, not valid")
+        try:
+            content = compile_templates(campaign, self.templates, links=links).render(row)
+        except RenderError as error:
+            return f"cannot be written: {error}"
+        subject = f"{content.subject}\n\n" if isinstance(content, EmailContent) else ""
+        return subject + shown_text(content)

@@ -1,0 +1,82 @@
+"""One long stream on either engine comes to what one person at a time comes to."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.unit.journeys.conftest import World, journey_of
+from tests.unit.journeys.reference import Reference
+from tests.unit.journeys.test_reference import (
+    PEOPLE,
+    PROFILES,
+    SEGMENTS,
+    play,
+    state_of,
+    state_of_reference,
+)
+
+from kundresa.store import open_store
+
+STEPS = """
+s0: {kind: condition, paths: [{when: {profile: {tier: 1}}, go: s2}], otherwise: s1}
+s1: {kind: split, shares: [{name: a, go: s2}, {name: b, go: s3}]}
+s2:
+  kind: message
+  channel: {kind: email, template: a, account: b, sender: a@shop.example}
+  on: {consent_denied: s4}
+s3: {kind: wait_for, event: order, where: {event: {value: 1}}, within: 1h, timeout: s5}
+s4: {kind: update, trait: level, event: value}
+s5: {kind: wait, duration: 10m, next: end}
+"""
+
+
+@pytest.fixture
+def world(store_url: str) -> Iterator[World]:
+    with open_store(store_url) as store:
+        made = World(store)
+        made.people.profiles, made.people.segments = PROFILES, SEGMENTS
+        yield made
+
+
+def stream(rng: random.Random) -> list[Any]:
+    """Forty advances of some events each."""
+    return [
+        (
+            rng.choice([0, 1, 9, 61]),
+            [
+                (
+                    rng.choice(PEOPLE),
+                    rng.choice(["cart", "order"]),
+                    rng.randrange(8),
+                    {"value": rng.randrange(3), "key": rng.choice("xyz")},
+                )
+                for _ in range(rng.randrange(6))
+            ],
+            rng.random() < 0.7,
+        )
+        for _ in range(40)
+    ]
+
+
+def test_a_long_stream(world: World) -> None:
+    journey = journey_of(
+        STEPS,
+        reentrance="30m",
+        instance_key="key",
+        exit=[{"event": "order", "where": {"event": {"value": 2}}}],
+        time_out="90m",
+        lateness="5m",
+    )
+    world.lateness = timedelta(minutes=5)  # type: ignore[attr-defined]
+    world.start(journey)
+    reference = Reference(journey, PROFILES, SEGMENTS)
+    play(world, stream(random.Random(7)), reference, lambda each: each.advance())
+    found, expected = state_of(world), state_of_reference(reference)
+    assert found.pop("cancelled") <= expected.pop("cancelled")
+    assert found == expected
+    assert len(found["ways"]) > 20
+    assert {step for way in found["ways"].values() for step, _, _ in way} == {*journey.steps, "end"}
