@@ -59,7 +59,7 @@ unit: setup
 test: setup  ## Everything that CI runs: the checks and every test
 	@tests/system_packages.sh
 	@$(MAKE) --no-print-directory format lint types imports sql
-	@$(BIN)/pytest -n 2 --dist loadscope --durations 15 $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 40 $(ARGS)
 
 bench: setup  ## Measure (ONLY=name for one); prints tables, appends to build/bench.jsonl
 	@$(BIN)/python tests/benchmarks/run.py $(if $(ONLY),--only $(ONLY)) $(ARGS)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from kundresa import warehouse
@@ -134,7 +132,7 @@ def plan_campaign(
     spec, templates = thaw(run.spec_json)
     policies = load_policies(settings.project / "dags", relative_to=settings.project)
     with (
-        tempfile.TemporaryDirectory(prefix="kundresa-plan-") as folder,
+        warehouse.scratch_home(settings) as scratch,
         open_store(settings.store_url) as store,
     ):
         news = ledger_news(store, now)
@@ -150,7 +148,7 @@ def plan_campaign(
             stopped_runs=news.stopped_runs,
             ledger_news=news.messages,
             sending_runs=sending_runs(store, policies, moment),
-            scratch=Path(folder),
+            scratch=scratch,
             as_of=as_of,
             progress=progress,
         ) as planned:

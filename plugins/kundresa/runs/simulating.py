@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from pathlib import Path
 
 from kundresa import warehouse
 from kundresa.runs.checking import load_checked
@@ -112,7 +110,7 @@ def simulate(
         return Simulation(now, ends_at, 0, (), (), (), nobody, people, 0, (), tuple(left_out), ASSUMPTIONS)
     together = passes(due)
     with (
-        tempfile.TemporaryDirectory(prefix="kundresa-simulate-") as folder,
+        warehouse.scratch_home(settings) as scratch,
         open_store(settings.store_url) as store,
     ):
         news = ledger_news(store, now)
@@ -126,7 +124,7 @@ def simulate(
             stopped_runs=news.stopped_runs,
             ledger_news=news.messages,
             sending_runs=sending_runs(store, policies, now, [(each.run, each.spec) for each in due]),
-            scratch=Path(folder),
+            scratch=scratch,
         ) as simulation:
             for number, part in enumerate(together, start=1):
                 if progress:

@@ -111,6 +111,7 @@ from kundresa.warehouse.simulation_report import (
     simulation_report,
 )
 from kundresa.warehouse.sql import query
+from kundresa.warehouse.workspace import scratch_home
 
 __all__ = [
     "AccountLines",
@@ -203,6 +204,7 @@ __all__ = [
     "read_run",
     "reconcile_counts",
     "record",
+    "scratch_home",
     "segment_detail",
     "segment_lines",
     "segment_states",

@@ -7,9 +7,14 @@ See ``ADR-001-deciding-on-published-marts.md``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from kundresa.settings import Settings
 
@@ -95,6 +100,40 @@ def parse_workspace(settings: Settings) -> Workspace:
     """Where the manifest is parsed; its database is never opened."""
     artifacts = settings.dbt_artifacts / "parse"
     return _workspace(settings, "dbt parse", artifacts / _DATABASE, artifacts)
+
+
+@contextmanager
+def scratch_home(settings: Settings) -> Iterator[Path]:
+    """An empty folder for a warehouse that is thrown away; nobody else has it meanwhile.
+
+    It is one of few in the installation's home, since dbt parses the project anew for each other place: what
+    it has parsed there is all that is kept.
+    """
+    for number in count(1):
+        home = settings.home / "scratch" / str(number)
+        home.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = FileLock(f"{home}.lock", timeout=0).acquire()
+        except Timeout:
+            continue
+        with lock:
+            _clear(home)
+            try:
+                yield home
+            finally:
+                _clear(home)
+        return
+
+
+def _clear(home: Path) -> None:
+    """Leave nothing but what dbt has parsed; what a process that was killed has left goes too."""
+    parsed = home / "dbt" / "partial_parse.msgpack"
+    kept = parsed.read_bytes() if parsed.exists() else None
+    if home.exists():
+        shutil.rmtree(home)
+    (home / "dbt").mkdir(parents=True)
+    if kept is not None:
+        parsed.write_bytes(kept)
 
 
 def scratch_workspace(
