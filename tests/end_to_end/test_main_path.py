@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from datetime import UTC, datetime
 from email import policy
 from email.parser import BytesParser
+from types import SimpleNamespace
 
 import pytest
 
+from kundresa import warehouse
+from kundresa.runs.journey_rules import MessageRules
 from kundresa.sandbox import counts
+from kundresa.spec.journey_steps import REASONS, MessageStep
+from kundresa.spec.loading import load_campaign
+from kundresa.spec.policies import load_policies
+from kundresa.store import open_store
 
 
 def assert_adds_up(shop, account):
@@ -25,12 +33,40 @@ def assert_adds_up(shop, account):
         assert not doubles
 
 
+def assert_journeys_decide_alike(shop, name):
+    """What a journey's rules say of each person is what the decision has said, where both have the rule."""
+    campaign = load_campaign(shop.settings.campaigns / name)
+    policies = load_policies(shop.settings.project / "dags")
+    now = datetime.now(tz=UTC)
+    told = warehouse.query(shop.settings, "select * from decisions where campaign = $name", name=name)
+    with open_store(shop.settings.store_url) as store, warehouse.PublishedPeople(shop.settings) as people:
+        for channel in campaign.channels:
+            lines = {line["profile_id"]: line for line in told if line["channel"] == channel.kind}
+            step = MessageStep.model_validate({"kind": "message", "channel": channel.model_dump()})
+            rules = MessageRules(step, campaign.topic, policies, now=now)
+            of = {"channel": channel.kind, "topic": campaign.topic, "is_exempt": rules.is_exempt}
+            found = people.recipients(lines, **of, now=now)
+            addresses = [each.address for each in found.values() if each.address]
+            known = {
+                "suppressed": store.suppressions.active(channel=channel.kind, addresses=addresses),
+                "answers": store.answers.latest(**of, profile_ids=lines, addresses=addresses),
+            }
+            for profile_id, line in lines.items():
+                failed = [each for each in (line["failed_rules"] or "").split(",") if each in REASONS]
+                refused = rules.refusal(
+                    SimpleNamespace(profile_id=profile_id), found.get(profile_id), **known
+                )
+                assert refused == (failed[0] if failed else None), line
+
+
 @pytest.mark.parametrize("campaign", ["winback", "spring_sale"])
 def test_account_adds_up_against_what_arrived_and_running_again_sends_nobody_twice(shop, campaign):
     account = shop.run(campaign)
     assert account["close_reason"] == "completed"
     assert sum(part["sent"] for part in account["channels"].values()) > 20
     assert_adds_up(shop, account)
+
+    assert_journeys_decide_alike(shop, campaign)
 
     again = shop.run(campaign)
     assert again == account
