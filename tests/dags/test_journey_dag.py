@@ -16,7 +16,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 from kundresa import settings as configuration
 from kundresa.channels import AccountError
 from kundresa.orchestration import journey_dag, triggers
-from kundresa.orchestration.journey_dag import STAY, AdvanceJourney
+from kundresa.orchestration.journey_dag import IDLE, STAY, AdvanceJourney
 from kundresa.orchestration.journeys import journey_dags
 from kundresa.orchestration.pools import JOURNEYS
 from kundresa.orchestration.triggers import JourneyDue
@@ -120,7 +120,8 @@ def test_the_task_runs_the_journey(project: Any, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(journeys, "run_journey", run)
     done = AdvanceJourney(task_id="advance", journey="cart").execute(CONTEXT)
     assert (done["events"], done["state"]) == (3, "running")
-    assert (asked["name"], asked["stay"], asked["goes_on"]) == ("cart", STAY, True)
+    assert (asked["name"], asked["stay"], asked["idle"]) == ("cart", STAY, IDLE)
+    assert asked["goes_on"] is True
     assert asked["account_of"] is journey_dag.sender_account
 
 
@@ -140,7 +141,7 @@ def test_what_a_retry_cannot_mend_is_not_retried(
 
 
 def test_the_trigger_tells_of_work(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([False, StoreUnavailable("away"), True, False, True])
+    answers = iter([False, StoreUnavailable("away"), True, True, False, False, *[True] * 32])
     slept: list[float] = []
 
     def has_work(_settings: object, name: str, now: datetime) -> bool:
@@ -159,9 +160,14 @@ def test_the_trigger_tells_of_work(project: Any, monkeypatch: pytest.MonkeyPatch
     path, kwargs = JourneyDue("cart").serialize()
     assert import_string(path) is JourneyDue
 
-    async def twice() -> list[Any]:
+    async def thrice() -> list[int]:
         told = JourneyDue(**kwargs).run()
-        return [(await anext(told)).payload, (await anext(told)).payload]
+        looks = []
+        for _ in range(3):
+            assert (await anext(told)).payload == "cart"
+            looks.append(len(slept))
+        return looks
 
-    assert asyncio.run(twice()) == ["cart", "cart"]
-    assert slept == [triggers.DUE_SECONDS] * 2 + [triggers.AGAIN_SECONDS, triggers.DUE_SECONDS]
+    # After two looks; when what was told had been done; and after half a minute in which nobody did it.
+    assert asyncio.run(thrice()) == [2, 5, 5 + 31]
+    assert set(slept) == {triggers.DUE_SECONDS}

@@ -1,4 +1,5 @@
-"""The demo from beginning to end: servers up, the warehouse built, two campaigns delivered, the account."""
+"""The demo from beginning to end: servers up, the warehouse built, two campaigns delivered, a journey of some
+people who order, the account."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from kundresa import settings as installation
 from kundresa.demo import processes
 from kundresa.demo.accounts import arrivals, one_message, read_lines
 from kundresa.demo.airflow_api import FINISHED, AirflowApi, AirflowApiError
+from kundresa.demo.orders import JOURNEY, ORDERS, confirmations, is_settled, place_orders
 from kundresa.demo.screen import RunsView, Screen
 from kundresa.demo.standalone import AirflowPorts, AirflowStandalone
 from kundresa.demo.state import DemoState
@@ -26,6 +28,8 @@ from kundresa.spec.keys import run_key
 CAMPAIGNS = ("winback", "spring_sale")
 RUN_TIMEOUT_SECONDS = 1800
 """The warehouse at 200,000 people takes a few minutes on two cores."""
+CONFIRM_SECONDS = 180
+"""From an order to its confirmation it takes some seconds, the first time a task start more."""
 FRESH_FOR = timedelta(hours=12)
 """A demo that was broken off longer ago starts with a new logical date: its runs would expire."""
 
@@ -61,7 +65,7 @@ class Demo:
         with self.screen.step("Airflow is up"):
             self.airflow.wait_healthy()
         api = self.airflow.api
-        dag_ids = ["warehouse", *(f"campaign_{name}" for name in CAMPAIGNS)]
+        dag_ids = ["warehouse", *(f"campaign_{name}" for name in CAMPAIGNS), f"journey_{JOURNEY}"]
         with self.screen.step("DAGs and pools"):
             for pool in POOLS:
                 api.put_pool(pool.name, pool.slots, pool.description)
@@ -72,6 +76,7 @@ class Demo:
         self._run(api, ["warehouse"])
         # Both at once: open runs are decided together.
         self._run(api, [f"campaign_{name}" for name in CAMPAIGNS])
+        self._confirm_orders()
         self.state.is_complete = True
         self.state.save()
         return self._tell(before)
@@ -168,6 +173,19 @@ class Demo:
                 raise DemoError(self._why(api, dag_id, run_id))
         self.screen.done(" and ".join(dag_ids), time.monotonic() - started)
 
+    def _confirm_orders(self) -> None:
+        """People order, and their journey confirms it: its DAG is started by the events, not by us."""
+        with self.screen.step(f"{ORDERS} orders are placed; the journey {JOURNEY} confirms them"):
+            orders = place_orders(self.settings, datetime.now(tz=UTC))
+            deadline = time.monotonic() + CONFIRM_SECONDS
+            while not is_settled(self.settings, orders):
+                if time.monotonic() > deadline:
+                    raise DemoError(
+                        f"{JOURNEY} has not confirmed {orders} orders within {CONFIRM_SECONDS} s.\n"
+                        f"{self.airflow.log_tail()}"
+                    )
+                self._sleep(0.5)
+
     def _begin(self, api: AirflowApi, dag_id: str, run_id: str) -> None:
         if run_id not in api.run_ids(dag_id):
             api.trigger(dag_id, logical_date=self.state.logical_at, run_id=run_id)
@@ -216,6 +234,8 @@ class Demo:
         problems = [problem for line in lines for problem in line.problems]
         for problem in problems:
             self.screen.problem(problem)
+        confirmed = ", ".join(f"{count:,} {what}" for what, count in confirmations(self.settings).items())
+        self.screen.note(f"Confirmations of orders: {confirmed}")
         self.screen.note(f"Newly sent in this demo: {sum(newly.values()):,}")
         self.screen.places(self._places(keys))
         return not problems

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -19,7 +19,7 @@ from kundresa.journeys.versions import Versions
 from kundresa.journeys.walking import Happening, Trail, Walker
 from kundresa.spec.journey_references import ENTITY
 from kundresa.spec.vocabulary import DeliveryPolicy, JourneySkip, JourneyState
-from kundresa.store import Advance, InboxEvent, JourneyRow, MessageOutcome, Position, Store
+from kundresa.store import Advance, InboxEvent, JourneyRow, MessageOutcome, Position, Reaction, Store
 
 MOST_EVENTS = 10_000
 """Events of one advance: some 100 MB in memory, and half a second of SQLite's one write lock."""
@@ -35,7 +35,7 @@ class Advanced:
 
     state: JourneyState
     events: int = 0
-    """Events, changes of segments and outcomes that were acted on."""
+    """Events, changes of segments, outcomes of messages and reactions that were acted on."""
     moved: int = 0
     """Positions that were moved, those of people who entered among them."""
     entered: int = 0
@@ -56,9 +56,10 @@ class _Read:
     position: int
     changes: Sequence[SegmentChange]
     outcomes: Sequence[MessageOutcome]
+    reactions: Sequence[Reaction]
     due: Sequence[Position]
     is_behind: bool
-    people: dict[str, list[Happening | MessageOutcome]] = field(default_factory=dict)
+    people: dict[str, list[Happening | MessageOutcome | Reaction]] = field(default_factory=dict)
     """profile_id → what happened to them, in the order of time."""
     skips: Counter[str] = field(default_factory=Counter)
 
@@ -84,7 +85,7 @@ def advance(
     read = _read(store, people, row, now, most_events=most_events, most_due=most_due)
     _sort_out(read, people)
     change, done = _move(store, people, read, now)
-    is_new = change.positions or read.events or read.changes or read.outcomes
+    is_new = change.positions or read.events or read.changes or read.outcomes or read.reactions
     if is_new or read.position >= row.event_position + SKIPPED_FAR:
         store.journeys.commit(journey, row.generation, change, at=now)
     return done
@@ -97,8 +98,8 @@ def _read(
     versions = Versions(row.version, store.journeys.versions(journey))
     known = versions.all()
     policy = versions.current.journey.policy
-    is_final = policy is DeliveryPolicy.AT_MOST_ONCE
-    collected = store.journey_messages.collect(journey, is_unknown_final=is_final, limit=most_due)
+    is_resent = policy is DeliveryPolicy.AT_LEAST_ONCE
+    collected = store.journey_messages.collect(journey, is_resent=is_resent, now=now, limit=most_due)
     end = store.inbox.end()  # before the events: what comes between the two is beyond it
     types = frozenset[str]().union(*(each.events for each in known))
     events = store.inbox.after(row.event_position, most_events, types)
@@ -107,6 +108,9 @@ def _read(
     segments = frozenset[str]().union(*(each.segments for each in known))
     changes = people.segment_changes(segments, row.segment_cursor, most_events) if segments else []
     outcomes = store.journey_messages.known(journey, most_due)
+    reactions: list[Reaction] = []
+    if any(each.reacts for each in known):
+        reactions = store.journey_messages.reactions_after(journey, row.feedback_position, most_events)
     due = store.journey_positions.due(journey, now, most_due)
     return _Read(
         row=row,
@@ -115,9 +119,10 @@ def _read(
         position=last if is_full else max(last, end),
         changes=changes,
         outcomes=outcomes,
+        reactions=reactions,
         due=due,
         is_behind=is_full
-        or len(changes) >= most_events
+        or max(len(changes), len(reactions)) >= most_events
         or max(collected, len(outcomes), len(due)) >= most_due,
     )
 
@@ -152,8 +157,9 @@ def _sort_out(read: _Read, people: People) -> None:
                 is_entry=change.is_entry,
             )
         )
-    for outcome in read.outcomes:
-        read.people.setdefault(outcome.profile_id, []).append(outcome)
+    told: list[MessageOutcome | Reaction] = [*read.outcomes, *read.reactions]
+    for each in told:
+        read.people.setdefault(each.profile_id, []).append(each)
     for happened in read.people.values():
         if len(happened) > 1:
             happened.sort(key=lambda each: each.at)  # stable: what is of one moment stays as it came
@@ -164,21 +170,24 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
     into = Advance(
         event_position=read.position,
         segment_cursor=read.changes[-1].cursor if read.changes else read.row.segment_cursor,
+        feedback_position=read.reactions[-1].position if read.reactions else read.row.feedback_position,
         taken=[each.message_id for each in read.outcomes],
         skips=read.skips,
     )
     trails: dict[str, dict[str, Trail]] = {each.profile_id: {} for each in read.due}
     trails |= {profile_id: {} for profile_id in read.people}
     facts = _facts(store, people, read.versions, trails)
+    reactions = _reactions(store, read, trails)
     walker = Walker(read.versions, into, now)
     of_people = store.journey_positions.of(journey, read.people) if read.people else []
     for each in (*read.due, *of_people):
-        trail = walker.trail(each, facts.get(each.profile_id, _NOBODY))
+        before = reactions.get((each.profile_id, each.instance_key), ())
+        trail = walker.trail(each, facts.get(each.profile_id, _NOBODY), before)
         trails[each.profile_id][each.instance_key] = trail
     for profile_id, own in trails.items():
         person = facts.get(profile_id, _NOBODY)
         for what in read.people.get(profile_id, ()):
-            if isinstance(what, MessageOutcome):
+            if isinstance(what, MessageOutcome | Reaction):
                 _tell(walker, own.get(what.instance_key), what)
             else:
                 _live(walker, read, own, what, profile_id=profile_id, facts=person)
@@ -187,7 +196,7 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
             walker.close(trail)
     done = Advanced(
         read.row.state,
-        events=len(read.events) + len(read.changes) + len(read.outcomes),
+        events=sum(map(len, (read.events, read.changes, read.outcomes, read.reactions))),
         moved=len(into.positions),
         entered=walker.entered,
         ended=walker.ended,
@@ -203,10 +212,27 @@ def _in_order(own: dict[str, Trail]) -> Iterable[Trail]:
     return own.values() if len(own) == 1 else [own[key] for key in sorted(own)]
 
 
-def _tell(walker: Walker, trail: Trail | None, outcome: MessageOutcome) -> None:
-    if trail is not None:
-        walker.elapse(trail, outcome.at, by_event=True)
-        walker.told(trail, outcome)
+def _tell(walker: Walker, trail: Trail | None, told: MessageOutcome | Reaction) -> None:
+    """What is told of a message, to where its person is."""
+    if trail is None:
+        return
+    walker.elapse(trail, told.at, by_event=True)
+    if isinstance(told, Reaction):
+        walker.react(trail, told)
+    else:
+        walker.told(trail, told)
+
+
+def _reactions(
+    store: Store, read: _Read, profile_ids: Collection[str]
+) -> Mapping[tuple[str, str], Sequence[Reaction]]:
+    """What people did about messages so far, by person and instance key; nothing where nobody waits for
+    it."""
+    found: dict[tuple[str, str], list[Reaction]] = {}
+    if profile_ids and any(each.reacts for each in read.versions.all()):
+        for each in store.journey_messages.reactions_of(read.row.journey, profile_ids):
+            found.setdefault((each.profile_id, each.instance_key), []).append(each)
+    return found
 
 
 def _live(

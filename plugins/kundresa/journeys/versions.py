@@ -33,6 +33,8 @@ class Version:
     """What its conditions and moments read of ``profiles``, and the traits among them."""
     asks: bool
     """Whether people have to be looked up at all."""
+    reacts: bool
+    """Whether it waits for reactions to its messages."""
     event_exits: tuple[EventExit, ...]
     segment_exits: frozenset[str]
     segments: frozenset[str]
@@ -81,6 +83,7 @@ def _thawed(stored: JourneyVersion) -> Version:
         follows={name: journey.follows(name) for name in journey.steps},
         columns=frozenset(columns),
         asks=bool(columns or exits or any(asks_profile(each) for each in conditions)),
+        reacts=any(isinstance(step, WaitForStep) and step.reaction for step in journey.steps.values()),
         event_exits=tuple(each for each in journey.exit if isinstance(each, EventExit)),
         segment_exits=exits,
         segments=exits | entry,

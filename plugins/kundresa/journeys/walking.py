@@ -7,7 +7,7 @@ the events, not of the machine: who has an event of 12:00 that arrives at 12:05 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -30,7 +30,7 @@ from kundresa.spec.journey_steps import (
 )
 from kundresa.spec.keys import message_id
 from kundresa.spec.vocabulary import JourneyEnd
-from kundresa.store import Advance, MessageOutcome, MoveRow, NewEvent, NewMessage, Position
+from kundresa.store import Advance, MessageOutcome, MoveRow, NewEvent, NewMessage, Position, Reaction
 
 MOST_AT_ONCE = 10_000
 """Steps that one position may take in one advance. A journey that is checked has no loop without a wait; this
@@ -62,6 +62,8 @@ class Trail:
     position: Position
     version: Version
     facts: Facts
+    reactions: Sequence[Reaction] = ()
+    """What the person did about messages of this entry, as far as it is known."""
     moves: list[list[str]] = field(default_factory=list)
     """Step or end, when, and why."""
 
@@ -82,9 +84,9 @@ class Walker:
         self.entered = 0
         self.ended = 0
 
-    def trail(self, position: Position, facts: Facts) -> Trail:
+    def trail(self, position: Position, facts: Facts, reactions: Sequence[Reaction] = ()) -> Trail:
         """A position, ready to be moved."""
-        return Trail(position, self._versions[position.version], facts)
+        return Trail(position, self._versions[position.version], facts, reactions)
 
     def begin(self, trail: Trail, at: datetime) -> None:
         """Come to the first step."""
@@ -130,6 +132,19 @@ class Walker:
             and (step.where is None or self._holds(trail, step.where, what.data))
         ):
             self._go(trail, self._after(trail), what.at, "event")
+
+    def react(self, trail: Trail, reaction: Reaction) -> None:
+        """What a reaction does to who waits for it. One to another entry's message moves nobody."""
+        position = trail.position
+        if position.step is None or position.entry != reaction.entry:
+            return
+        step = self._step(trail)
+        if (
+            isinstance(step, WaitForStep)
+            and (step.reaction, step.to) == (reaction.kind, reaction.step)
+            and reaction.at <= position.step_at + step.within
+        ):
+            self._go(trail, self._after(trail), max(reaction.at, position.step_at), reaction.kind)
 
     def told(self, trail: Trail, outcome: MessageOutcome) -> None:
         """What became of a message. One of an earlier step, or entry, moves nobody any more."""
@@ -254,6 +269,8 @@ class Walker:
         step = self._step(trail)
         target: tuple[str, str] | None = None
         match step:
+            case WaitForStep(reaction=str()):
+                target = self._reacted(trail, step, at)
             case WaitStep() | WaitForStep():
                 pass
             case WaitUntilStep():
@@ -273,6 +290,14 @@ class Walker:
             case _:
                 target = END, JourneyEnd.FINISHED.value
         return target
+
+    def _reacted(self, trail: Trail, step: WaitForStep, at: datetime) -> tuple[str, str] | None:
+        """On, when the reaction was there before the step was reached; a later one is heard in its turn."""
+        entry = trail.position.entry
+        for each in trail.reactions:
+            if (each.entry, each.step, each.kind) == (entry, step.to, step.reaction) and each.at <= at:
+                return self._after(trail), each.kind
+        return None
 
     def _path(self, trail: Trail, step: ConditionStep) -> tuple[str, str]:
         event = trail.event

@@ -26,7 +26,9 @@ log = logging.getLogger(__name__)
 PREFIX = "journey_"
 STAY = timedelta(seconds=25)
 """How long a run goes on as things happen: a task start costs some seconds, so a busy journey is not started
-anew for each event; a slot is given back soon."""
+anew for each event."""
+IDLE = timedelta(seconds=5)
+"""After so long without anything to do the slot is given back; the triggerer looks on."""
 NOW_AND_THEN = "*/15 * * * *"
 """A run without being told, should the triggerer be down."""
 
@@ -79,6 +81,7 @@ class AdvanceJourney(BaseOperator):
                     owner=worker_name(context),
                     account_of=sender_account,
                     stay=STAY,
+                    idle=IDLE,
                     may_go_on=NotPaused(context),
                 )
             except JourneyNotFound:

@@ -75,7 +75,8 @@ def _words(step: AnyStep) -> str:
         case WaitUntilStep():
             words = f"waits until `{step.event or step.profile or step.at}`"
         case WaitForStep():
-            words = f"waits {format_duration(step.within)} for `{step.event}`"
+            what = step.event or f"{step.reaction} {step.to}"
+            words = f"waits {format_duration(step.within)} for `{what}`"
         case MessageStep():
             words = f"{step.channel.kind} `{step.channel.template}` by account `{step.channel.account}`"
         case UpdateStep():

@@ -45,7 +45,7 @@ class RunGoesOn(BaseTrigger):
 DUE_SECONDS = 1.0
 """Between two looks at a journey: five questions by index. It bounds how soon somebody is moved."""
 AGAIN_SECONDS = 30.0
-"""After it was told that there is something to do, it is not told again sooner: a run is on its way."""
+"""What was told is not told again sooner, unless it was done meanwhile: a run is on its way."""
 
 
 class JourneyDue(BaseEventTrigger):
@@ -68,12 +68,19 @@ class JourneyDue(BaseEventTrigger):
         from kundresa.store import StoreError
 
         settings = installation.load()
-        while True:
+
+        async def is_due() -> bool:
             try:
-                is_due = await asyncio.to_thread(has_work, settings, self.journey, datetime.now(tz=UTC))
+                return await asyncio.to_thread(has_work, settings, self.journey, datetime.now(tz=UTC))
             except StoreError:
                 log.exception("%s: the store cannot be asked; it is asked again", self.journey)
-                is_due = False
-            if is_due:
+                return False
+
+        while True:
+            if await is_due():
                 yield TriggerEvent(self.journey)  # type: ignore[no-untyped-call]
-            await asyncio.sleep(AGAIN_SECONDS if is_due else DUE_SECONDS)
+                waited = 0.0
+                while waited < AGAIN_SECONDS and await is_due():
+                    await asyncio.sleep(DUE_SECONDS)
+                    waited += DUE_SECONDS
+            await asyncio.sleep(DUE_SECONDS)

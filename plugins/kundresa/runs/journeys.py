@@ -33,7 +33,7 @@ class JourneyRun:
 
     state: JourneyState
     events: int = 0
-    """Events, changes of segments and outcomes that were acted on."""
+    """Events, changes of segments, outcomes of messages and reactions that were acted on."""
     entered: int = 0
     moved: int = 0
     ended: int = 0
@@ -102,6 +102,7 @@ def run_journey(
     owner: str,
     account_of: Callable[[str], Account],
     stay: timedelta = timedelta(0),
+    idle: timedelta | None = None,
     clock: Clock = utc_now,
     sleep: Callable[[float], None] = time.sleep,
     may_go_on: Callable[[], bool] | None = None,
@@ -113,6 +114,7 @@ def run_journey(
 
     Args:
         owner: names this attempt; two workers never share one.
+        idle: with ``stay``: end earlier, after so long without anything to do.
         account_of: finds a sender account by its name.
         may_go_on: asked between rounds and windows.
 
@@ -122,7 +124,8 @@ def run_journey(
         AccountError: when a sender account refuses us; everybody has moved by then as far as they can.
         SpecError: when the policies cannot be read; nothing is sent then.
     """
-    until = clock() + stay
+    idle_since = clock()
+    until = idle_since + stay
     done = JourneyRun(JourneyState.RUNNING)
     not_before: dict[tuple[str, str, int], datetime] = {}
     with open_store(settings.store_url) as store, JourneyPeople(settings) as people:
@@ -144,7 +147,11 @@ def run_journey(
             )
             if clock() >= until or done.state is not JourneyState.RUNNING:
                 break
-            if replace(done, next_at=None) == replace(before, next_at=None):
+            if done != before:
+                idle_since = clock()
+            elif idle is not None and clock() - idle_since >= idle:
+                break
+            else:
                 sleep(LOOK_SECONDS)
         return replace(done, next_at=_next_at(store, name, not_before))
 
@@ -236,6 +243,9 @@ def has_work(settings: Settings, name: str, now: datetime) -> bool:
         versions = _versions(store, name)
         types = frozenset[str]().union(*(each.events for each in versions.all()))
         if store.inbox.after(row.event_position, 1, types):
+            return True
+        reacts = any(each.reacts for each in versions.all())
+        if reacts and store.journey_messages.reactions_after(name, row.feedback_position, 1):
             return True
         keys = [key for each in versions.all() for key in each.run_keys.values()]
         return store.journey_messages.may_deliver(keys, now)

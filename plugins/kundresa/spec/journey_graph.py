@@ -27,7 +27,7 @@ def graph_problems(journey: Journey, source: SpecSource) -> list[SpecProblem]:
     if END in journey.steps:
         message = "'end' is no name for a step: it stands for the end of the journey"
         problems.append(source.problem(("steps", END), message, at_key=True))
-    problems += _unknown(journey, source)
+    problems += [*_unknown(journey, source), *_no_messages(journey, source)]
     if problems:
         return problems  # what is reached cannot be told before they are mended
     ways = step_ways(journey)
@@ -68,6 +68,14 @@ def _unknown(journey: Journey, source: SpecSource) -> Iterator[SpecProblem]:
                 )
 
 
+def _no_messages(journey: Journey, source: SpecSource) -> Iterator[SpecProblem]:
+    for name, step in journey.steps.items():
+        if isinstance(step, WaitForStep) and step.to is not None and step.to not in journey.messages:
+            suggestion = nearest(step.to, journey.messages)
+            message = f"there is no message step '{step.to}'"
+            yield source.problem(("steps", name, "to"), message, suggestion=suggestion)
+
+
 def _reached(first: str, ways: Ways) -> set[str]:
     reached: set[str] = set()
     waiting = [first]
@@ -81,10 +89,10 @@ def _reached(first: str, ways: Ways) -> set[str]:
 
 def _waits(step: AnyStep) -> bool:
     """Whether time, or another event, always lies between coming to a step and leaving it. Not so a moment
-    that a value names: it may be over."""
+    that a value names, or a reaction: it may be over."""
     if isinstance(step, WaitUntilStep):
         return step.event is None and step.profile is None
-    return isinstance(step, WaitStep | WaitForStep)
+    return isinstance(step, WaitStep) or (isinstance(step, WaitForStep) and step.event is not None)
 
 
 def _loop(ways: Ways) -> list[str]:

@@ -48,7 +48,8 @@ def journey_problems(journey: Journey, source: SpecSource, known: KnownToJourney
 
 def event_types(journey: Journey) -> frozenset[str]:
     """The types of event that a journey looks at."""
-    found = {step.event for step in journey.steps.values() if isinstance(step, WaitForStep)}
+    waits = [step for step in journey.steps.values() if isinstance(step, WaitForStep)]
+    found = {step.event for step in waits if step.event is not None}
     found |= {each.event for each in journey.exit if isinstance(each, EventExit)}
     return frozenset(found | ({journey.entry.event} if isinstance(journey.entry, EventEntry) else set()))
 
@@ -82,9 +83,9 @@ class _Check:
 
     def _step(self, step: AnyStep, at: KeyPath) -> Iterator[SpecProblem]:
         match step:
-            case WaitForStep():
-                yield from self._event(step.event, (*at, "event"))
-                yield from self._condition(step.where, (*at, "where"), self._properties(step.event))
+            case WaitForStep(event=str() as name):
+                yield from self._event(name, (*at, "event"))
+                yield from self._condition(step.where, (*at, "where"), self._properties(name))
             case ConditionStep():
                 for position, path in enumerate(step.paths):
                     where = (*at, "paths", position, "when")

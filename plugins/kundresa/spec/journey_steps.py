@@ -128,18 +128,37 @@ class WaitUntilStep(_Onward):
         return self
 
 
+Reaction = Literal["delivered", "bounced", "complained", "opened", "clicked", "unsubscribed", "replied"]
+
+
 class WaitForStep(_Onward):
-    """Waits for an event of the person, and goes on without it after a time."""
+    """Waits for an event of the person, or for their reaction to a message, and goes on without it after a
+    time."""
 
     kind: Literal["wait_for"]
-    event: Name
+    event: Name | None = None
     """One of ``dags/events.yaml``."""
     where: Condition | None = None
-    """What must hold for it; None is any."""
+    """What must hold for the event; None is any."""
+    reaction: Reaction | None = None
+    """What a person did about a message, instead of an event; what machines did does not count, as far as it
+    is known when it is told. One of before the step is reached counts too."""
+    to: Name | None = None
+    """The message step that they react to, in this entry."""
     within: Wait
     """How long: 1s to 366d. The time-out is taken once the journey's ``lateness`` has passed as well."""
     timeout: Name
     """The step to go to when it has not come."""
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> WaitForStep:
+        if (self.event is None) == (self.reaction is None):
+            raise misplaced((), "expected exactly one of 'event' and 'reaction'")
+        if (self.reaction is None) != (self.to is None):
+            raise misplaced(("to",), "a reaction is 'to' a message step, and nothing else is")
+        if self.reaction is not None and self.where is not None:
+            raise misplaced(("where",), "a reaction has no properties to ask for")
+        return self
 
 
 class Path(Spec):

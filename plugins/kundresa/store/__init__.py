@@ -33,6 +33,7 @@ from kundresa.store.journey_records import (
     MoveRow,
     NewMessage,
     Position,
+    Reaction,
 )
 from kundresa.store.paces import Grant, PaceRow, Paces
 from kundresa.store.records import (
@@ -97,6 +98,7 @@ __all__ = [
     "PartTally",
     "Pending",
     "Position",
+    "Reaction",
     "Refused",
     "Run",
     "RunClosed",

@@ -11,15 +11,31 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Row, bindparam, exists, func, select, update
+from sqlalchemy import BindParameter, Row, Select, and_, bindparam, exists, func, or_, select, update
 
 from kundresa.spec.journey_steps import DELAYED, NOT_SENT, SENT
 from kundresa.spec.vocabulary import MessageState
+from kundresa.store.bulk import among
 from kundresa.store.engine import Database
-from kundresa.store.journey_records import JourneyMessage, MessageOutcome
+from kundresa.store.inbox_tables import feedback
+from kundresa.store.journey_records import JourneyMessage, MessageOutcome, Reaction
 from kundresa.store.journey_tables import journey_messages as table
 from kundresa.store.tables import UtcDateTime, batches, messages, runs
 
+_REACTIONS = (
+    select(
+        feedback.c.position,
+        table.c.profile_id,
+        table.c.instance_key,
+        table.c.entry,
+        table.c.step,
+        feedback.c.kind,
+        feedback.c.occurred_at,
+        feedback.c.received_at,
+    )
+    .join(table, table.c.message_id == feedback.c.message_id)
+    .where(feedback.c.is_automated.is_(False))
+)
 OPEN, BATCHED, KNOWN, OVER = "open", "batched", "known", "over"
 
 
@@ -172,14 +188,15 @@ class JourneyMessages:
             rows = connection.execute(query.order_by(table.c.reached_at, table.c.entry, table.c.move)).all()
         return (_message(row) for row in rows)
 
-    def collect(self, journey: str, *, is_unknown_final: bool, limit: int) -> int:
+    def collect(self, journey: str, *, is_resent: bool, now: datetime, limit: int) -> int:
         """Copy from the ledger what became of messages under way. Returns how many.
 
         Args:
-            is_unknown_final: whether a message whose outcome is unknown will stay so.
+            is_resent: whether a message whose outcome is unknown is sent again, while it is valid.
         """
-        final = [MessageState.ACCEPTED, MessageState.FAILED, MessageState.WITHHELD]
-        final += [MessageState.UNKNOWN] if is_unknown_final else []
+        final = [each.value for each in (MessageState.ACCEPTED, MessageState.FAILED, MessageState.WITHHELD)]
+        unknown = messages.c.state == MessageState.UNKNOWN.value
+        stays_unknown = and_(unknown, table.c.valid_until < now) if is_resent else unknown
         query = (
             select(
                 table.c.message_id,
@@ -192,7 +209,7 @@ class JourneyMessages:
             .where(
                 table.c.journey == journey,
                 table.c.state == BATCHED,
-                messages.c.state.in_([each.value for each in final]),
+                or_(messages.c.state.in_(final), stays_unknown),
             )
             .limit(limit)
         )
@@ -235,6 +252,35 @@ class JourneyMessages:
                 )
                 for row in connection.execute(query)
             ]
+
+    def reactions_after(self, journey: str, position: int, limit: int) -> list[Reaction]:
+        """What people did about messages of a journey beyond a position of the feedback, in order."""
+        query = _REACTIONS.where(table.c.journey == journey, feedback.c.position > position)
+        return self._reactions(query.order_by(feedback.c.position).limit(limit))
+
+    def reactions_of(self, journey: str, profile_ids: Collection[str]) -> list[Reaction]:
+        """Everything that these people did about messages of a journey, in order."""
+        own = among(self._database, table.c.profile_id, profile_ids)
+        return self._reactions(
+            _REACTIONS.where(table.c.journey == journey, own).order_by(feedback.c.position)
+        )
+
+    def _reactions(self, query: Select[Any]) -> list[Reaction]:
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return [
+            Reaction(
+                position=row.position,
+                profile_id=row.profile_id,
+                instance_key=row.instance_key,
+                entry=row.entry,
+                step=row.step,
+                kind=row.kind,
+                # A report's clock may be ahead; nothing happens before it is told.
+                at=min(row.occurred_at, row.received_at),
+            )
+            for row in rows
+        ]
 
     def counts(self, journey: str) -> list[tuple[str, str | None, str | None, int]]:
         """The account of a journey: step, outcome (None while under way), reason, messages."""

@@ -22,6 +22,8 @@ class JourneyRow:
     """Grows with every commit about the journey."""
     event_position: int
     """The inbox has been read up to here."""
+    feedback_position: int
+    """Feedback has been read up to here."""
     segment_cursor: str
     """``segment_changes`` has been read up to here; what it means is the reader's."""
     changed_at: datetime
@@ -111,6 +113,21 @@ class MessageOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Reaction:
+    """What a person did about a message of a journey."""
+
+    position: int
+    """In the feedback."""
+    profile_id: str
+    instance_key: str
+    entry: int
+    step: str
+    """The message's."""
+    kind: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class MoveRow:
     """What happened to one entry in one advance."""
 
@@ -127,6 +144,7 @@ class Advance:
 
     event_position: int
     segment_cursor: str
+    feedback_position: int = 0
     positions: list[Position] = field(default_factory=list)
     moves: list[MoveRow] = field(default_factory=list)
     messages: list[NewMessage] = field(default_factory=list)

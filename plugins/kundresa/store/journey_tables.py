@@ -18,6 +18,7 @@ journeys = Table(
     Column("version", Integer, nullable=False),
     Column("generation", BigInteger, nullable=False),
     Column("event_position", BigInteger, nullable=False),
+    Column("feedback_position", BigInteger, nullable=False),
     Column("segment_cursor", Text, nullable=False),
     Column("changed_at", UtcDateTime, nullable=False),
 )

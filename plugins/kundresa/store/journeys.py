@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, func, insert, select, update
 
 from kundresa.spec.frozen import FrozenSpec
 from kundresa.spec.vocabulary import DeliveryReason, JourneyEnd, JourneyState
@@ -15,7 +15,7 @@ from kundresa.store.engine import Database
 from kundresa.store.errors import JourneyMoved, JourneyNotFound, JourneyStopped
 from kundresa.store.inbox import take_turns
 from kundresa.store.inbox_records import NewEvent
-from kundresa.store.inbox_tables import events
+from kundresa.store.inbox_tables import events, feedback
 from kundresa.store.journey_messages import KNOWN, OPEN, OVER
 from kundresa.store.journey_records import Advance, JourneyRow, JourneyVersion, MoveRow, NewMessage, Position
 from kundresa.store.journey_tables import (
@@ -55,10 +55,10 @@ class Journeys:
         """
         with self._database.write() as connection:
             known = _get(connection, journey, lock=True)
-            end = func.coalesce(func.max(events.c.position), 0)
-            position = int(connection.execute(select(end)).scalar_one())
+            position = _end(connection, events)
+            reactions = _end(connection, feedback)
             if known is None:
-                first = JourneyRow(journey, JourneyState.RUNNING, 1, 0, position, cursor, at)
+                first = JourneyRow(journey, JourneyState.RUNNING, 1, 0, position, reactions, cursor, at)
                 connection.execute(insert(journeys), {name: getattr(first, name) for name in _names()})
                 _add_version(connection, journey, 1, spec, at)
                 return first
@@ -69,6 +69,7 @@ class Journeys:
                 values["state"] = JourneyState.RUNNING.value
             if known.state is JourneyState.DISCARDING:
                 values |= {"event_position": position, "segment_cursor": cursor}
+                values["feedback_position"] = reactions
             if _hash(connection, journey, known.version) != spec.hash:
                 values["version"] = known.version + 1
                 _add_version(connection, journey, known.version + 1, spec, at)
@@ -154,6 +155,7 @@ class Journeys:
                     generation=generation + 1,
                     event_position=advance.event_position,
                     segment_cursor=advance.segment_cursor,
+                    feedback_position=advance.feedback_position,
                 )
             ).rowcount
             if moved != 1:
@@ -215,6 +217,11 @@ def _cancelled(at: datetime) -> dict[str, object]:
 def _add_version(connection: Connection, journey: str, version: int, spec: FrozenSpec, at: datetime) -> None:
     row = {"journey": journey, "version": version, "started_at": at}
     connection.execute(insert(journey_versions), row | {"spec_json": spec.json, "spec_hash": spec.hash})
+
+
+def _end(connection: Connection, table: Table) -> int:
+    """The last position of the inbox or of the feedback."""
+    return int(connection.execute(select(func.coalesce(func.max(table.c.position), 0))).scalar_one())
 
 
 def _hash(connection: Connection, journey: str, version: int) -> str:

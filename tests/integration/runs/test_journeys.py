@@ -533,7 +533,7 @@ def test_a_run_that_stays_does_what_comes_meanwhile_and_ends_in_time(shop: Shop)
         if len(slept) == 1:
             shop.event("anna", value=60)
 
-    def run(stay: timedelta) -> JourneyRun:
+    def run(stay: timedelta, idle: timedelta | None = None) -> JourneyRun:
         return run_journey(
             shop.settings,
             "cart",
@@ -541,12 +541,15 @@ def test_a_run_that_stays_does_what_comes_meanwhile_and_ends_in_time(shop: Shop)
             account_of=lambda name: account_from_uri(shop.accounts[name], name=name),
             clock=lambda: shop.now,
             stay=stay,
+            idle=idle,
             sleep=sleep,
         )
 
     assert run(timedelta(hours=2)).accepted == 1
     assert shop.now >= NOW + timedelta(hours=2)
     assert len(slept) == 12
+    assert run(timedelta(hours=9), timedelta(minutes=30)).accepted == 0
+    assert len(slept) == 12 + 3
 
 
 def test_a_rehearsal_shows_one_persons_way_and_what_they_would_read(shop: Shop) -> None:

@@ -17,8 +17,9 @@ from kundresa.journeys import Advanced, Facts, SegmentChange, advance
 from kundresa.spec.frozen import freeze
 from kundresa.spec.journey import Journey
 from kundresa.spec.journey_graph import graph_problems
+from kundresa.spec.vocabulary import FeedbackKind
 from kundresa.spec.yaml_source import SpecSource, parse_yaml
-from kundresa.store import NewEvent, Position, Store, open_store
+from kundresa.store import NewEvent, NewFeedback, Position, Store, open_store
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 
@@ -107,6 +108,22 @@ class World:
         """The steps that a person came to and why, and the end."""
         rows = self.store.journey_positions.moves(name, profile_id)
         return [(step, why) for row in rows for step, _, why in json.loads(row.moves_json)]
+
+    def react(self, profile_id: str, kind: str, at: datetime | None = None, **more: Any) -> None:
+        """The person does something about the latest message that they came to."""
+        self._events += 1
+        *_, message = self.store.journey_messages.of(profile_id, "cart")
+        told = NewFeedback(
+            feedback_key=str(self._events),
+            kind=FeedbackKind(kind),
+            channel="email",
+            provider="link",
+            occurred_at=at or self.now,
+            received_at=self.now,
+            message_id=message.message_id,
+            **more,
+        )
+        self.store.feedback.record([told])
 
     def settle(self, outcome: str, reason: str | None = None) -> int:
         """Says what became of every message that somebody has come to."""

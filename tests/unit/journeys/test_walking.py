@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.journeys.conftest import NOW, journey_of
 
-from kundresa.spec.vocabulary import JourneySkip, JourneyState
+from kundresa.spec.vocabulary import Automation, JourneySkip, JourneyState
 from kundresa.store import JourneyMoved, JourneyNotFound
 
 CHANNEL = "{kind: email, template: a, account: b, sender: a@shop.example}"
@@ -180,6 +180,75 @@ def test_a_message_waits_for_what_becomes_of_it_and_branches(world, outcome, rea
     assert world.at("anna").step == step
     assert world.way("anna")[1][1] == ("finished" if step is None else reason or outcome)
     assert world.store.journey_messages.known("cart", 10) == []
+
+
+REACTION = f"""
+say: {{kind: message, channel: {CHANNEL}}}
+clicked: {{kind: wait_for, reaction: clicked, to: say, within: 1h, timeout: again}}
+thanks: {{kind: wait, duration: 1d, next: end}}
+again: {{kind: wait, duration: 1d}}
+"""
+
+
+class TestReactions:
+    def arrive(self, world, written=REACTION, **more):
+        world.start(journey_of(written, **more))
+        world.event("anna")
+        world.advance()
+        world.settle("sent")
+        world.advance()
+
+    @pytest.mark.parametrize(
+        ("kind", "minutes", "more", "step"),
+        [
+            ("clicked", 60, {}, "thanks"),
+            ("clicked", 61, {}, "again"),
+            ("opened", 5, {}, "again"),
+            ("clicked", 5, {"automation": Automation.SCANNER}, "again"),
+        ],
+    )
+    def test_what_a_person_does_in_time_counts(self, world, kind, minutes, more, step):
+        self.arrive(world)
+        at = NOW + timedelta(minutes=minutes)
+        world.now += timedelta(hours=2)
+        world.react("anna", kind, at, **more)
+        world.advance()
+        assert world.at("anna").step == step
+        assert world.at("anna").step_at == (at if step == "thanks" else NOW + timedelta(hours=1))
+        assert world.advance().events == 0
+
+    def test_what_they_did_before_it_is_asked_counts_too(self, world):
+        written = REACTION.replace("clicked:", "pause: {kind: wait, duration: 1h}\nclicked:", 1)
+        self.arrive(world, written)
+        world.react("anna", "clicked")
+        world.advance()
+        assert world.at("anna").step == "pause"
+        world.after(hours=1)
+        assert world.way("anna")[-1] == ("thanks", "clicked")
+
+    def test_a_reaction_that_is_quicker_than_the_outcome_is_not_lost(self, world):
+        world.start(journey_of(REACTION))
+        world.event("anna")
+        world.advance()
+        world.react("anna", "clicked")
+        world.advance()
+        assert world.at("anna").step == "say"
+        world.settle("sent")
+        world.advance()
+        assert world.at("anna").step == "thanks"
+
+    def test_a_reaction_to_the_message_of_an_earlier_entry_moves_nobody(self, world):
+        self.arrive(world, reentrance="always", exit=[{"event": "order"}])
+        world.event("anna", kind="order")
+        world.event("anna")
+        world.react("anna", "clicked")
+        world.advance()
+        world.settle("sent")
+        world.advance()
+        assert (world.at("anna").entry, world.at("anna").step) == (2, "clicked")
+        world.react("anna", "clicked")
+        world.advance()
+        assert world.at("anna").step == "thanks"
 
 
 def test_an_outcome_that_comes_after_the_person_has_left_moves_nobody(world):

@@ -146,6 +146,15 @@ def test_a_message_step_as_a_campaign_has_the_journeys_words(folder):
             "  b: {kind: split, shares: [{name: x, go: a}, {name: y, go: end}]}\n",
             "6: steps.a: a loop without a wait: a → b → a",
         ),
+        (
+            HEAD + "steps: {a: {kind: wait_for, reaction: opened, to: b, within: 1h, timeout: end}}\n",
+            "5: steps.a.to: there is no message step 'b'",
+        ),
+        (HEAD + "steps: {a: {kind: wait_for, within: 1h, timeout: end}}\n", "exactly one of 'event' and"),
+        (
+            HEAD + "steps: {a: {kind: wait_for, event: x, to: a, within: 1h, timeout: end}}\n",
+            "a.to: a reaction",
+        ),
         (HEAD + "steps: {a: {kind: wait_until}}\n", "steps.a: expected 'event', 'profile' or 'at'"),
         (HEAD + "steps: {a: {kind: update, trait: x}}\n", "steps.a: expected exactly one of"),
         (HEAD + "name: x\nsteps: {a: {kind: end}}\n", "5: name: a journey's name is its folder's"),

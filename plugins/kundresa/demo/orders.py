@@ -1,0 +1,69 @@
+"""Orders that are placed while the demo runs, each of which a journey confirms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+from kundresa import warehouse
+from kundresa.runs.journeys import start_journey
+from kundresa.settings import Settings
+from kundresa.store import NewEvent, open_store
+
+JOURNEY = "order_confirmation"
+ORDERS = 50
+_PEOPLE = """
+    select min(identifier) as email
+    from profile_identifiers
+    where
+        namespace = 'email'
+        and identifier in (
+            select identifier from profile_identifiers
+            where namespace = 'email' group by identifier having count(distinct profile_id) = 1
+        )
+    group by profile_id
+    order by email
+    limit $orders
+"""
+
+
+def place_orders(settings: Settings, now: datetime) -> int:
+    """Start the journey, and put an order of each of some people into the inbox, as a shop would by
+    ``POST /events``. A second time changes nothing: an event counts once by its id. Returns how many."""
+    start_journey(settings, JOURNEY, clock=lambda: now)
+    people = warehouse.query(settings, _PEOPLE, orders=ORDERS)
+    events = [
+        NewEvent(
+            source="demo",
+            event_id=f"order-{number}",
+            event_type="order_placed",
+            namespace="email",
+            identifier=row["email"],
+            data_json=json.dumps({"order_id": f"D{number:04}", "order_value": 20 + number}),
+            occurred_at=now,
+            received_at=now,
+        )
+        for number, row in enumerate(people, 1)
+    ]
+    with open_store(settings.store_url) as store:
+        store.inbox.append(events)
+    return len(events)
+
+
+def confirmations(settings: Settings) -> Mapping[str, int]:
+    """What has become of the confirmations so far: ``sent``, ``under_way`` or why not → messages."""
+    found: dict[str, int] = {}
+    with open_store(settings.store_url) as store:
+        for _, outcome, reason, count in store.journey_messages.counts(JOURNEY):
+            word = reason or outcome or "under_way"
+            found[word] = found.get(word, 0) + count
+    return found
+
+
+def is_settled(settings: Settings, orders: int) -> bool:
+    """Whether every order has come to its end in the journey."""
+    with open_store(settings.store_url) as store:
+        ended = sum(each.people for each in store.journey_positions.counts(JOURNEY) if each.step is None)
+        skipped = sum(store.journey_positions.skips(JOURNEY).values())
+    return ended + skipped >= orders
