@@ -332,7 +332,7 @@ class Walker:
         return message_id(
             trail.version.run_keys[position.step or ""],
             position.profile_id,
-            f"{position.instance_key}#{position.entry}",
+            _entry_name(position),
             step.channel.kind,
             f"{position.step}#{position.moves}",
         )
@@ -371,7 +371,7 @@ class Walker:
             NewEvent(
                 source=JUMP + journey.name,
                 # Derived, so that it is once in the inbox whatever is repeated.
-                event_id=f"{position.profile_id}|{position.instance_key}#{position.entry}|{position.moves}",
+                event_id=f"{position.profile_id}|{_entry_name(position)}|{position.moves}",
                 event_type=JUMP + step.journey,
                 namespace="profile_id",
                 identifier=position.profile_id,
@@ -380,3 +380,8 @@ class Walker:
                 received_at=at,
             )
         )
+
+
+def _entry_name(position: Position) -> str:
+    """One entry among all of a person: with its time, since who was forgotten begins at entry 1 again."""
+    return f"{position.instance_key}#{position.entry}#{position.entered_at.isoformat()}"

@@ -251,6 +251,20 @@ def has_work(settings: Settings, name: str, now: datetime) -> bool:
         return store.journey_messages.may_deliver(keys, now)
 
 
+def forget_ended(store: Store, before: datetime, now: datetime) -> int:
+    """Remove who ended before ``before``, where no rule of re-entrance needs to know of them any more;
+    returns how many. A journey that nobody may enter again remembers everybody, until it is stopped."""
+    removed = 0
+    for row in store.journeys.all():
+        again = _versions(store, row.journey).current.journey.reentrance
+        is_over = row.state is JourneyState.STOPPED
+        if is_over or again == "always":
+            removed += store.retention.forget_positions(row.journey, before)
+        elif isinstance(again, timedelta):
+            removed += store.retention.forget_positions(row.journey, min(before, now - again))
+    return removed
+
+
 def _versions(store: Store, name: str) -> Versions:
     return Versions(store.journeys.require(name).version, store.journeys.versions(name))
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from kundresa import quality, warehouse
 from kundresa.runs.accounting import reconcile_run, record_run
 from kundresa.runs.delivering import settle_overdue
+from kundresa.runs.journeys import forget_ended
 from kundresa.settings import Settings
 from kundresa.spec.vocabulary import CloseReason, RunState
 from kundresa.store import Run, open_store
@@ -42,6 +43,7 @@ def apply_retention(settings: Settings, now: datetime) -> dict[str, int]:
         done["events removed"] = store.retention.forget_events(before)
         done["feedback removed"] = store.retention.forget_feedback(before)
         done["journey moves removed"] = store.retention.forget_moves(before)
+        done["journey positions removed"] = forget_ended(store, before, now)
     done["builds removed"] = warehouse.prune_builds(settings, settings.published_builds)
     done["exports removed"] = warehouse.prune_exports(settings, before)
     done["validation results removed"] = quality.prune_data_docs(settings, before)

@@ -114,6 +114,13 @@ class Journeys:
             )
         return left
 
+    def all(self) -> list[JourneyRow]:
+        """Every journey that was ever started, by name."""
+        with self._database.read() as connection:
+            return [
+                _journey(row) for row in connection.execute(select(journeys).order_by(journeys.c.journey))
+            ]
+
     def get(self, journey: str) -> JourneyRow | None:
         """The journey; None when it was never started."""
         with self._database.read() as connection:

@@ -9,7 +9,7 @@ from sqlalchemy import Table, delete, select, tuple_
 
 from kundresa.store.engine import Database
 from kundresa.store.inbox_tables import events, feedback
-from kundresa.store.journey_tables import journey_moves
+from kundresa.store.journey_tables import journey_moves, journey_positions
 from kundresa.store.tables import attempts
 
 CHUNK = 1_000
@@ -90,6 +90,26 @@ class Retention:
                     )
             total += len(old)
             if len(old) < chunk:
+                return total
+
+    def forget_positions(self, journey: str, before: datetime, *, chunk: int = CHUNK) -> int:
+        """Remove the people whose last entry into a journey ended before ``before``; returns how many. As far
+        as the journey knows, they were never in it."""
+        key = tuple_(journey_positions.c.profile_id, journey_positions.c.instance_key)
+        of_journey = journey_positions.c.journey == journey
+        old = (
+            select(journey_positions.c.profile_id, journey_positions.c.instance_key)
+            .where(of_journey, journey_positions.c.step.is_(None), journey_positions.c.ended_at < before)
+            .limit(chunk)
+        )
+        total = 0
+        while True:
+            with self._database.write() as connection:
+                removed = connection.execute(
+                    delete(journey_positions).where(of_journey, key.in_(old))
+                ).rowcount
+            total += removed
+            if removed < chunk:
                 return total
 
     def _forget(self, table: Table, before: datetime, chunk: int) -> int:

@@ -24,6 +24,7 @@ from kundresa.runs.journey_rehearsing import LaterEvent, Rehearsal, UnfitEvent, 
 from kundresa.runs.journey_reports import explain_journey, journey_report, list_journeys
 from kundresa.runs.journeys import (
     JourneyRun,
+    forget_ended,
     has_work,
     pause_journey,
     run_journey,
@@ -576,3 +577,22 @@ def test_a_rehearsal_shows_one_persons_way_and_what_they_would_read(shop: Shop) 
         rehearse("anna")
     with shop.store() as store:
         assert store.inbox.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("reentrance", "is_stopped", "removed"),
+    [("never", False, 0), ("never", True, 1), ("always", False, 1), ("30d", False, 1), ("60d", False, 0)],
+)
+def test_nobody_is_forgotten_whom_a_rule_of_reentrance_remembers(
+    shop: Shop, reentrance: str, is_stopped: bool, removed: int
+) -> None:
+    shop.journey(JOURNEY.replace("topic:", f"reentrance: {reentrance}\ntopic:"))
+    shop.start()
+    shop.event("anna", value=60)
+    shop.event("anna", "order")
+    shop.run()
+    if is_stopped:
+        stop_journey(shop.settings, "cart", clock=lambda: shop.now)
+    now = NOW + timedelta(days=40)
+    with shop.store() as store:
+        assert forget_ended(store, now - timedelta(days=20), now) == removed

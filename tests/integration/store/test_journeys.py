@@ -267,6 +267,17 @@ def test_standing_runs_are_in_no_list_of_campaigns_runs(store: Store, standing: 
     assert store.runs.unfinished() == store.runs.unaccounted() == store.runs.valid_since(NOW) == ()
 
 
+def test_who_ended_long_ago_is_forgotten_and_who_is_inside_is_not(
+    store: Store, started: Callable[[Advance], None]
+) -> None:
+    old = [replace(position(f"p{each}", step=None, due_at=None), ended_at=NOW - HOUR) for each in range(5)]
+    started(Advance(1, "", positions=[*old, position("inside"), position("new", step=None, due_at=None)]))
+    assert store.retention.forget_positions("cart", NOW, chunk=2) == 5
+    left = store.journey_positions.of("cart", ["inside", "new", *(each.profile_id for each in old)])
+    assert {each.profile_id for each in left} == {"inside", "new"}
+    assert [each.journey for each in store.journeys.all()] == ["cart"]
+
+
 def test_old_moves_are_forgotten_a_little_at_a_time(store: Store, started: Callable[[Advance], None]) -> None:
     old = [MoveRow("p1", "", 1, NOW - HOUR, "[]") for _ in range(5)]
     started(Advance(1, "", moves=[*old, MoveRow("p1", "", 1, NOW, "[]")]))

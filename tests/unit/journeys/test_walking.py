@@ -442,6 +442,17 @@ class TestEntering:
         skips = world.store.journey_positions.skips("cart")
         assert skips.get(JourneySkip.TOO_SOON, 0) == (0 if enters else 1)
 
+    def test_who_was_forgotten_enters_as_if_for_the_first_time(self, world):
+        world.start(journey_of(MESSAGE, reentrance="always"))
+        for _ in range(2):
+            world.event("anna")
+            world.advance()
+            world.settle("not_sent", "consent_denied")
+            world.advance()
+            world.now += timedelta(days=1)
+            assert world.store.retention.forget_positions("cart", world.now) == 1
+        assert len(list(world.store.journey_messages.of("anna", "cart"))) == 2
+
     def test_an_event_of_while_they_were_inside_does_not_let_them_in_again(self, world):
         world.start(journey_of(self.STEPS, reentrance="always"))
         world.event("anna")

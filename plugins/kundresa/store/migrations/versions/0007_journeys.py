@@ -52,7 +52,6 @@ def upgrade() -> None:
         _whole("version"),
         _large("generation"),
         _large("event_position"),
-        _large("feedback_position"),
         _text("segment_cursor"),
         _instant("changed_at"),
         sa.PrimaryKeyConstraint("journey", name="pk_journeys"),
