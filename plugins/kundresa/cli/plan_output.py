@@ -34,6 +34,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "duration": [asdict(each) for each in plan.durations],
         "power": asdict(plan.power) if plan.power else None,
         "wave_starts": plan.wave_starts,
+        "champion_from_wave": plan.champion_from_wave,
         "send_hours": [asdict(hour) for hour in plan.send_hours],
         "samples": [asdict(sample) for sample in plan.samples],
         "warnings": plan.warnings,
@@ -54,6 +55,8 @@ def _channel_document(part: Waterfall) -> dict[str, Any]:
 def print_plan(plan: Plan) -> None:
     """The plan as tables."""
     _print_waterfalls(plan)
+    if plan.champion_from_wave:
+        out.print(f"From wave {plan.champion_from_wave} on the champion is sent, if there is one by then")
     _print_hours(plan)
     _print_estimates(plan.cost, plan.durations)
     if plan.previous:

@@ -73,7 +73,8 @@ class Plan:
     """``counts`` has one entry per channel, verdict, reason and variant; ``send_hours`` one per channel and
     hour in which messages become free to leave. ``previous`` is None when the campaign has no earlier run
     that was decided, ``power`` when it has neither holdout nor experiment. ``wave_starts`` has an entry per
-    wave: the first instant at which it may leave."""
+    wave: the first instant at which it may leave. ``champion_from_wave`` is the first one that gets the
+    champion in place of its variants; None where none is looked for."""
 
     campaign: str
     planned_at: datetime
@@ -85,6 +86,7 @@ class Plan:
     durations: tuple[Duration, ...]
     power: Power | None
     wave_starts: dict[int, datetime]
+    champion_from_wave: int | None
     send_hours: tuple[warehouse.SendHour, ...]
     samples: tuple[Sample, ...]
     warnings: tuple[str, ...]
@@ -192,6 +194,7 @@ def plan_campaign(
         durations=tuple(estimate_durations(spec, hours, rates, planned_at=moment)),
         power=power,
         wave_starts={wave.wave: wave.starts_at for wave in row.waves},
+        champion_from_wave=_champion_from(spec),
         send_hours=hours,
         samples=tuple(written),
         warnings=(
@@ -200,6 +203,11 @@ def plan_campaign(
             *late_waves(row),
         ),
     )
+
+
+def _champion_from(spec: Campaign) -> int | None:
+    champion = spec.experiment.champion if spec.experiment else None
+    return champion.after_wave + 1 if champion else None
 
 
 def _power(

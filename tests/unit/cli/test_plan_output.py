@@ -32,6 +32,7 @@ def plan() -> Plan:
         durations=(),
         power=None,
         wave_starts={1: NOW, 2: NOW + timedelta(hours=21, minutes=30)},
+        champion_from_wave=2,
         send_hours=(),
         samples=(),
         warnings=(),
@@ -43,6 +44,7 @@ def test_a_wave_is_shown_with_its_size_and_its_start(capsys):
     shown = " ".join(capsys.readouterr().out.split())
     assert "wave 1 from 2026-11-23 12:00Z" in shown
     assert "wave 2 from 2026-11-24 09:30Z" in shown
+    assert "From wave 2 on the champion is sent" in shown
     document = plan_document(plan())
     assert document["channels"]["email"]["waves"] == {1: 10, 2: 30}
     written = json.loads(json.dumps(document["wave_starts"], default=datetime.isoformat))
