@@ -147,7 +147,9 @@ def parsed(warm: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settin
     folder = tmp_path_factory.mktemp("place")
     settings = configuration.load({"KUNDRESA_HOME": str(folder / "home")})
     warehouse.ensure_exports(settings)
-    Dbt(decide_workspace(settings)).invoke([])
+    workspace = decide_workspace(settings)
+    Dbt(workspace).invoke([])
+    shutil.rmtree(workspace.database.parent)
     settings.home.rename(folder / "parsed")
     return settings, folder / "parsed"
 
