@@ -124,13 +124,17 @@ def make_run(campaign: str = "winback", **changes: Any) -> warehouse.OpenRun:
     return replace(run, **changes)
 
 
-@pytest.fixture(scope="session")
-def warm() -> Iterator[None]:
+@pytest.fixture
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
     """What runs dbt by :mod:`kundresa.warehouse` in this process finds it imported."""
-    with pytest.MonkeyPatch.context() as patch:
-        known = vars(subprocess) | {"Popen": WARM.popen}
-        patch.setattr("kundresa.warehouse.dbt.subprocess", SimpleNamespace(**known))
-        yield
+    known = vars(subprocess) | {"Popen": WARM.popen}
+    monkeypatch.setattr("kundresa.warehouse.dbt.subprocess", SimpleNamespace(**known))
+
+
+@pytest.fixture
+def cold(warm: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what looks at the processes: they are started as people start them."""
+    monkeypatch.setattr("kundresa.warehouse.dbt.subprocess", subprocess)
 
 
 @pytest.fixture(scope="session")
@@ -141,7 +145,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> warehouse.Manifest:
 
 
 @pytest.fixture(scope="session")
-def parsed(warm: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Path]:
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Path]:
     """An installation that is not there, and what parsing the project in it leaves: dbt parses it again
     for another path, which takes five seconds."""
     folder = tmp_path_factory.mktemp("place")
@@ -155,7 +159,7 @@ def parsed(warm: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settin
 
 
 @pytest.fixture
-def home(parsed: tuple[Settings, Path], tmp_path: Path) -> Iterator[Settings]:
+def home(parsed: tuple[Settings, Path], warm: None, tmp_path: Path) -> Iterator[Settings]:
     """An installation with nothing in it but empty exports. It is left in the test's own folder."""
     settings, kept = parsed
     shutil.copytree(kept, settings.home)

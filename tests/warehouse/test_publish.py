@@ -15,6 +15,8 @@ from kundresa import warehouse
 from kundresa.warehouse.dbt import Dbt
 from kundresa.warehouse.workspace import decide_workspace, parse_workspace
 
+pytestmark = pytest.mark.usefixtures("cold")
+
 RUN = "winback--20260301T090000Z"
 DECIDE = """
 import sys
