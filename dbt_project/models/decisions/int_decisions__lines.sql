@@ -3,7 +3,7 @@
 -- touched.
 --
 -- The batches are counted over keys alone and joined to the lines: sorting whole lines took longer than all rules
--- together.
+-- together. Verdicts are read in place: DuckDB copies a CTE that is read more than once.
 with
 
 runs as (
@@ -13,12 +13,6 @@ runs as (
         decided_at
     from {{ ref('stg_operations__runs') }}
     where is_ahead is not true
-),
-
-verdicts as (
-    select *
-    from {{ ref('int_decisions__verdicts') }}
-    where run_key in (select runs.run_key from runs)
 ),
 
 -- A batch leaves at one time: its messages have one send_at, and are of one wave. There are few times in a run,
@@ -35,8 +29,10 @@ numbered as (
             partition by run_key, channel, send_at, wave
             order by message_id
         ) as message_number
-    from verdicts
-    where verdict = 'send'
+    from {{ ref('int_decisions__verdicts') }}
+    where
+        verdict = 'send'
+        and run_key in (select runs.run_key from runs)
 ),
 
 send_times as (
@@ -124,7 +120,7 @@ final as (
         runs.decided_at,
         lines.send_at,
         cast(batched.batch_number as integer) as batch_number
-    from verdicts as lines
+    from {{ ref('int_decisions__verdicts') }} as lines
     inner join runs on lines.run_key = runs.run_key
     left join batched on lines.message_id = batched.message_id
 )

@@ -1,5 +1,8 @@
 -- The rules in their order, and the verdict. The order of the cases below is the order of the rules in
 -- kundresa.spec.vocabulary.DecisionReason, and a test compares the two.
+--
+-- A table, since all rules behind the timing are in this one query, and the batches' joins and sorts beside them were
+-- more than fits into memory.
 with
 
 lines as (
@@ -42,7 +45,35 @@ ruled as (
 
 final as (
     select
-        *,
+        message_id,
+        run_key,
+        campaign,
+        profile_id,
+        entity_id,
+        channel,
+        failed_rules,
+        address,
+        language,
+        time_zone,
+        variant,
+        wave,
+        consent_status,
+        suppression_reason,
+        excluded_by_segment,
+        already_sent_at,
+        sample_bucket,
+        cap,
+        cap_messages,
+        outranked_by,
+        priority,
+        size_rank,
+        capacity,
+        capacity_rank,
+        budget_spent,
+        global_holdout_bucket,
+        holdout_bucket,
+        variant_bucket,
+        send_at,
         nullif(split_part(failed_rules, ',', 1), '') as reason,
         case
             when failed_rules = '' then 'send'
