@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import socket
 import subprocess
@@ -116,7 +117,9 @@ def test_from_the_event_to_the_mailbox(shop: Any) -> None:
     assert report["skips"] == {"condition": 1, "person_unknown": 1}
     told = shop.json("journey", "explain", unwilling, "abandoned_cart")
     assert told["entries"][0]["messages"][0]["outcome"] == "not_sent"
-    assert "reminder: sent" in shop.kundresa("journey", "explain", reminded, "abandoned_cart").stdout
+    way = shop.kundresa("journey", "explain", reminded, "abandoned_cart").stdout
+    assert "reminder: sent" in way
+    assert re.search(r"\d\d:\d\d:\d\dZ .* pause .* entered", way)
     assert shop.json("journey", "plan", "abandoned_cart", "--days", "1")["entered"] == 3
     words = ("abandoned_cart", reminded, "--data", '{"cart_id": "c", "cart_value": 60}')
     assert "your cart is still here" in shop.kundresa("journey", "rehearse", *words).stdout

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from kundresa import warehouse
+from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.journey_rules import MessageRules
 from kundresa.sandbox import counts
 from kundresa.spec.journey_steps import REASONS, MessageStep
@@ -39,22 +40,19 @@ def assert_journeys_decide_alike(shop, name):
     policies = load_policies(shop.settings.project / "dags")
     now = datetime.now(tz=UTC)
     told = warehouse.query(shop.settings, "select * from decisions where campaign = $name", name=name)
-    with open_store(shop.settings.store_url) as store, warehouse.PublishedPeople(shop.settings) as people:
+    with open_store(shop.settings.store_url) as store, JourneyPeople(shop.settings) as people:
         for channel in campaign.channels:
             lines = {line["profile_id"]: line for line in told if line["channel"] == channel.kind}
             step = MessageStep.model_validate({"kind": "message", "channel": channel.model_dump()})
             rules = MessageRules(step, campaign.topic, policies, now=now)
-            of = {"channel": channel.kind, "topic": campaign.topic, "is_exempt": rules.is_exempt}
-            found = people.recipients(lines, **of, now=now)
-            addresses = [each.address for each in found.values() if each.address]
-            known = {
-                "suppressed": store.suppressions.active(channel=channel.kind, addresses=addresses),
-                "answers": store.answers.latest(**of, profile_ids=lines, addresses=addresses),
-            }
+            known = rules.look_up(store, people, [*lines])
             for profile_id, line in lines.items():
                 failed = [each for each in (line["failed_rules"] or "").split(",") if each in REASONS]
                 refused = rules.refusal(
-                    SimpleNamespace(profile_id=profile_id), found.get(profile_id), **known
+                    SimpleNamespace(profile_id=profile_id),
+                    known.recipients.get(profile_id),
+                    suppressed=known.suppressed,
+                    answers=known.answers,
                 )
                 assert refused == (failed[0] if failed else None), line
 

@@ -180,6 +180,7 @@ def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else int(left.code is not None)
     except BaseException:
+        # Told as Python would tell it, and exit code 1: what was forked must not go on as the server.
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()

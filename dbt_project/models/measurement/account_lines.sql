@@ -21,7 +21,12 @@ final as (
         cast(decisions.entity_id as string) as entity_id,
         cast(decisions.channel as string) as channel,
         -- Where a champion was sent in place of the person's own variant, the one that they have read.
-        cast(coalesce(deliveries.variant, decisions.variant) as string) as variant,
+        cast(
+            case
+                when deliveries.message_state = 'withheld' then decisions.variant
+                else coalesce(deliveries.variant, decisions.variant)
+            end as string
+        ) as variant,
         cast(
             case
                 when decisions.verdict = 'holdout' then 'holdout'

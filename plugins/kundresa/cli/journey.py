@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from json import loads as parse_json
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -236,11 +237,18 @@ def rehearse(
         return
     if not rehearsed.moves:
         out.print(f"{rehearsed.profile_id} would not enter: {', '.join(rehearsed.skips)}", markup=False)
-    rows = [(move["at"], move["step"], move["why"]) for move in rehearsed.moves]
-    table(f"{rehearsed.profile_id} in {name}", ("at", "step", "why"), rows)
+    _print_way(f"{rehearsed.profile_id} in {name}", rehearsed.moves)
     for message in rehearsed.messages:
         out.print(f"\n{message.step}: {message.reason or 'sent'}", markup=False, highlight=False)
         out.print(message.text, markup=False, highlight=False)
+
+
+def _print_way(title: str, moves: Iterable[Mapping[str, str]]) -> None:
+    rows = [
+        (f"{datetime.fromisoformat(move['at']):%Y-%m-%d %H:%M:%S}Z", move["step"], move["why"])
+        for move in moves
+    ]
+    table(title, ("at", "step", "why"), rows)
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -287,8 +295,7 @@ def explain(
         out.print(f"{person} has never entered {name}; kundresa journey show {name} says what let nobody in")
     for entry in told_of.entries:
         key = f" ({entry.instance_key})" if entry.instance_key else ""
-        rows = [(move["at"], move["step"], move["why"]) for move in entry.moves]
-        table(f"{told_of.profile_id}, entry {entry.entry}{key}", ("at", "step", "why"), rows)
+        _print_way(f"{told_of.profile_id}, entry {entry.entry}{key}", entry.moves)
         for message in entry.messages:
             why = f" ({message['reason']})" if message["reason"] else ""
             out.print(f"{message['step']}: {message['outcome']}{why}", markup=False)

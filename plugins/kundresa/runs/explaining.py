@@ -16,7 +16,7 @@ from kundresa.spec.campaign import Campaign
 from kundresa.spec.frozen import thaw
 from kundresa.spec.loading import load_campaign
 from kundresa.spec.policies import Policies, load_policies
-from kundresa.spec.vocabulary import Consent, DecisionReason, Verdict
+from kundresa.spec.vocabulary import Consent, DecisionReason, MessageState, Verdict
 from kundresa.store import LedgerLine, OptOut, Run, open_store
 from kundresa.store.opt_outs import EVERY_TOPIC
 
@@ -139,6 +139,13 @@ def _as_answer(opt_out: OptOut) -> dict[str, Any]:
     }
 
 
+def variant_of(decision: Mapping[str, Any], line: LedgerLine | None) -> str | None:
+    """The variant that a message was written in, which a champion may have made another than was decided; of
+    one that was withheld the decided one, as in ``account_lines``."""
+    was_written = line is not None and line.variant and line.state is not MessageState.WITHHELD
+    return line.variant if line is not None and was_written else decision["variant"]
+
+
 def _explain(decision: Mapping[str, Any], run: Run, line: LedgerLine | None, known: _Known) -> Explanation:
     outcome, reason = decision["verdict"], decision["reason"]
     if decision["verdict"] == Verdict.SEND:
@@ -153,7 +160,7 @@ def _explain(decision: Mapping[str, Any], run: Run, line: LedgerLine | None, kno
         channel=decision["channel"],
         outcome=outcome,
         reason=reason,
-        variant=line.variant if line and line.variant else decision["variant"],
+        variant=variant_of(decision, line),
         decided_variant=decision["variant"],
         address=masked(decision["address"]) if decision["address"] else None,
         decided_at=decision["decided_at"],

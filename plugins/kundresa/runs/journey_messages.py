@@ -7,7 +7,6 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from kundresa import delivery
 from kundresa.channels import Account, AccountError, open_sender
 from kundresa.content import Links, Renderer, compile_templates
-from kundresa.journeys import Version, Versions
+from kundresa.journeys import Versions
 from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.journey_rows import read_row, row_text
 from kundresa.runs.journey_rules import MessageRules, row_of
@@ -27,8 +26,7 @@ from kundresa.spec.frozen import thaw
 from kundresa.spec.journey import EventEntry, Journey
 from kundresa.spec.pace import pace_rates
 from kundresa.spec.policies import Policies, exempt_topics, load_policies
-from kundresa.store import Approved, BatchBusy, JourneyMessage, LatestAnswers, Refused, Store
-from kundresa.warehouse import Recipient
+from kundresa.store import Approved, BatchBusy, JourneyMessage, Refused, Store
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +65,11 @@ def decide_messages(
         by_step[message.version, message.step].append(message)
     for (number, name), messages in by_step.items():
         version = versions[number]
-        rules, found = _rules(store, people, version, name, messages, policies=policies, now=now)
+        rules = MessageRules.of_step(version.journey, name, policies, now=now)
+        known = rules.look_up(store, people, [message.profile_id for message in messages])
         for message in messages:
-            recipient = found.recipients.get(message.profile_id)
-            decided = rules.decide(message, recipient, suppressed=found.suppressed, answers=found.answers)
+            recipient = known.recipients.get(message.profile_id)
+            decided = rules.decide(message, recipient, suppressed=known.suppressed, answers=known.answers)
             if decided.reason is not None:
                 refused.append(Refused(message.message_id, decided.reason.value))
             elif decided.again_at is not None:
@@ -80,41 +79,6 @@ def decide_messages(
                 approved[message.run_key, message.channel].append(Approved(message.message_id, row_text(row)))
     store.journey_messages.decide(refused=refused, delayed=delayed, approved=approved, now=now)
     return len(waiting)
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What is known of the people of some messages."""
-
-    recipients: Mapping[str, Recipient]
-    suppressed: Mapping[str, str]
-    answers: LatestAnswers
-
-
-def _rules(
-    store: Store,
-    people: JourneyPeople,
-    version: Version,
-    name: str,
-    messages: Sequence[JourneyMessage],
-    *,
-    policies: Policies,
-    now: datetime,
-) -> tuple[MessageRules, _Found]:
-    step = version.journey.messages[name]
-    topic = step.topic or version.journey.topic
-    rules = MessageRules(step, topic, policies, now=now)
-    ids = [message.profile_id for message in messages]
-    channel = step.channel.kind
-    recipients = people.published.recipients(
-        ids, channel=channel, topic=topic, is_exempt=rules.is_exempt, now=now
-    )
-    addresses = [each.address for each in recipients.values() if each.address]
-    suppressed = store.suppressions.active(channel=channel, addresses=addresses)
-    answers = store.answers.latest(
-        channel=channel, topic=topic, is_exempt=rules.is_exempt, profile_ids=ids, addresses=addresses
-    )
-    return rules, _Found(recipients, suppressed, answers)
 
 
 def event_of(journey: Journey, message: JourneyMessage, types: EventTypes) -> dict[str, Any]:

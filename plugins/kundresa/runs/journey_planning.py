@@ -126,23 +126,13 @@ class _Play:
         return len(waiting)
 
     def _step(self, name: str, messages: list[JourneyMessage]) -> None:
-        step = self._version.journey.messages[name]
-        topic, channel = step.topic or self._version.journey.topic, step.channel.kind
-        rules = MessageRules(step, topic, self._policies, now=self._now)
-        ids = [each.profile_id for each in messages]
-        found = self._people.published.recipients(
-            ids, channel=channel, topic=topic, is_exempt=rules.is_exempt, now=self._now
-        )
-        addresses = [each.address for each in found.values() if each.address]
-        suppressed = self._real.suppressions.active(channel=channel, addresses=addresses)
-        answers = self._real.answers.latest(
-            channel=channel, topic=topic, is_exempt=rules.is_exempt, profile_ids=ids, addresses=addresses
-        )
+        rules = MessageRules.of_step(self._version.journey, name, self._policies, now=self._now)
+        known = rules.look_up(self._real, self._people, [each.profile_id for each in messages])
         count = self.outcomes.setdefault(name, Counter())
         outcomes: list[tuple[str, str | None]] = []
         for each in messages:
-            recipient = found.get(each.profile_id)
-            decided = rules.refusal(each, recipient, suppressed=suppressed, answers=answers)
+            recipient = known.recipients.get(each.profile_id)
+            decided = rules.refusal(each, recipient, suppressed=known.suppressed, answers=known.answers)
             count[SENT if decided is None else decided.value] += 1
             outcomes.append((each.message_id, None if decided is None else decided.value))
         self._store.journey_messages.suppose(outcomes)

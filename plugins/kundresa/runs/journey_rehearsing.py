@@ -170,26 +170,10 @@ class _Stage:
         return bool(waiting)
 
     def _one(self, message: JourneyMessage, now: datetime) -> str | None:
-        step = self.journey.messages[message.step]
-        topic, channel = step.topic or self.journey.topic, step.channel.kind
-        rules = MessageRules(step, topic, self.policies, now=now)
-        ids = [message.profile_id]
-        recipient = self.people.published.recipients(
-            ids, channel=channel, topic=topic, is_exempt=rules.is_exempt, now=now
-        ).get(message.profile_id)
-        addresses = [recipient.address] if recipient and recipient.address else []
-        refused = rules.refusal(
-            message,
-            recipient,
-            suppressed=self.real.suppressions.active(channel=channel, addresses=addresses),
-            answers=self.real.answers.latest(
-                channel=channel,
-                topic=topic,
-                is_exempt=rules.is_exempt,
-                profile_ids=ids,
-                addresses=addresses,
-            ),
-        )
+        rules = MessageRules.of_step(self.journey, message.step, self.policies, now=now)
+        known = rules.look_up(self.real, self.people, [message.profile_id])
+        recipient = known.recipients.get(message.profile_id)
+        refused = rules.refusal(message, recipient, suppressed=known.suppressed, answers=known.answers)
         text = ""
         if refused is None and recipient is not None:
             text = self._written(

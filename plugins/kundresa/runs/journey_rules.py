@@ -7,19 +7,29 @@ warm-ups) are refused by the check of a journey.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self, TypedDict
 
+from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.send_times import ANYWHERE, SendHours, country_rules, is_zone
 from kundresa.spec.buckets import bucket, global_holdout_salt, holdout_buckets
+from kundresa.spec.journey import Journey
 from kundresa.spec.journey_steps import MAX_WAIT, MessageStep
 from kundresa.spec.policies import Policies, allow_list
 from kundresa.spec.send_time import SendTime
 from kundresa.spec.vocabulary import Consent, DecisionReason, DeliveryReason
-from kundresa.store import JourneyMessage, LatestAnswers
+from kundresa.store import JourneyMessage, LatestAnswers, Store
 from kundresa.warehouse import Recipient
+
+
+class _About(TypedDict):
+    """What consent is asked about."""
+
+    channel: str
+    topic: str
+    is_exempt: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,17 @@ class Decided:
 SEND = Decided()
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the rules ask about some people."""
+
+    recipients: Mapping[str, Recipient]
+    """By ``profile_id``; who is not published any more is not in it."""
+    suppressed: Mapping[str, str]
+    """Address → reason."""
+    answers: LatestAnswers
+
+
 class MessageRules:
     """The rules for the messages of one step, as of one moment."""
 
@@ -44,6 +65,7 @@ class MessageRules:
         declared = policies.topics.get(topic)
         self._now = now
         self._step = step
+        self._topic = topic
         self._channel = step.channel.kind
         self._consent = declared.consent if declared else Consent.YES
         quiet = () if self.is_exempt else policies.quiet_hours
@@ -58,6 +80,27 @@ class MessageRules:
     def is_exempt(self) -> bool:
         """Whether the topic needs no consent."""
         return self._consent is Consent.EXEMPT
+
+    @classmethod
+    def of_step(cls, journey: Journey, name: str, policies: Policies, *, now: datetime) -> Self:
+        """Those of a journey's message step."""
+        step = journey.messages[name]
+        return cls(step, step.topic or journey.topic, policies, now=now)
+
+    def look_up(self, store: Store, people: JourneyPeople, profile_ids: Sequence[str]) -> Known:
+        """What is known of these people now, in one question to each place.
+
+        Raises:
+            NothingPublished: before the first build.
+        """
+        about: _About = {"channel": self._channel, "topic": self._topic, "is_exempt": self.is_exempt}
+        recipients = people.published.recipients(profile_ids, **about, now=self._now)
+        addresses = [each.address for each in recipients.values() if each.address]
+        return Known(
+            recipients,
+            store.suppressions.active(channel=self._channel, addresses=addresses),
+            store.answers.latest(**about, profile_ids=profile_ids, addresses=addresses),
+        )
 
     def decide(
         self,

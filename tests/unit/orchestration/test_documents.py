@@ -44,6 +44,20 @@ def test_everything_that_decides_who_gets_what_is_on_the_page() -> None:
         assert words in page
 
 
+@pytest.mark.parametrize(("otherwise", "words"), [("split", "everybody's own"), ("b", "`b`")])
+def test_the_champion_is_on_the_page(otherwise: str, words: str) -> None:
+    champion = {"measure": "clicked", "after_wave": 2, "otherwise": otherwise}
+    spec = SPEC | {
+        "experiment": SPEC["experiment"] | {"champion": champion},
+        "tracking": {"clicks": True},
+        "waves": {"shares": [5, 15, 80], "every": "2h"},
+    }
+    assert (
+        "| **Champion** | after wave 2 the variant that most have clicked, if it is the best with 95 %; "
+        f"else {words} |"
+    ) in campaign_document(Campaign.model_validate(spec))
+
+
 def test_what_narrows_the_audience_is_on_the_page() -> None:
     audience = {
         "include": ["orders_to_review"],

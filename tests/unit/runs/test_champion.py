@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 from kundresa import settings as configuration
 from kundresa.channels import Account
 from kundresa.runs import delivering
+from kundresa.runs.explaining import variant_of
 from kundresa.runs.mirror import render_mirror
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.frozen import freeze
@@ -204,6 +206,10 @@ def test_the_sure_winner_of_the_first_wave_is_sent_in_all_others(bench):
     assert [exported[f"m{_name(1, number)}"] for number in range(4)] == ["a", "b", "a", "b"]
     assert render_mirror(bench.settings, bench.store, f"m{_name(2, 0)}").subject == "Sale (b)"
     assert bench.store.wave_gates.of(RUN)[3].champion is None, "looked for once"
+    line = bench.store.ledger.lines([f"m{_name(2, 0)}"])[f"m{_name(2, 0)}"]
+    assert variant_of({"variant": "a"}, line) == "b"
+    assert variant_of({"variant": "a"}, replace(line, state=MessageState.WITHHELD)) == "a"
+    assert variant_of({"variant": "a"}, None) == "a"
 
 
 @pytest.mark.parametrize(("otherwise", "written"), [("split", SPLIT), ("a", ["a"] * 20)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,9 +86,6 @@ def empty_shop(tmp_path: Path, sample_shop: BuiltSample) -> Warehouse:
     """Raw files with headers only, not built yet."""
     warehouse = Warehouse(tmp_path / "home")
     warehouse.raw.mkdir(parents=True)
-    (warehouse.home / "dbt").mkdir()
-    parsed = "partial_parse.msgpack"  # saves dbt the 4 s of parsing the same project again
-    shutil.copy(sample_shop.warehouse.home / "dbt" / parsed, warehouse.home / "dbt" / parsed)
     for file in sample_shop.warehouse.raw.glob("*.csv"):
         with file.open(encoding="utf-8", newline="") as source:
             (warehouse.raw / file.name).write_text(source.readline(), encoding="utf-8", newline="")
