@@ -22,7 +22,7 @@ from kundresa.channels.dkim import dkim_signer
 from kundresa.channels.mime import build_envelope, email_bytes, email_parts
 from kundresa.content.text import body_text, subject_line
 from kundresa.spec.campaign import EmailChannel
-from kundresa.spec.messages import Constant, EmailContent
+from kundresa.spec.messages import Attachment, Constant, EmailContent
 
 RUN_KEY = "order_confirmation--20261123T090000Z"
 MESSAGE_ID = "0123456789abcdef0123456789abcdef"
@@ -181,6 +181,38 @@ def test_senders(sender: str) -> None:
     name, address = email.utils.parseaddr(sender)
     assert read.from_ is not None
     assert (read.from_.display_name or "", read.from_.address) == (name, address)
+
+
+NAMES = [
+    "terms.pdf",
+    "Villkor & priser å.pdf",
+    "with 'quotes' (1); x=y.pdf",
+    "店舗" * 20 + ".pdf",
+    "100%.pdf",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("octets", [b"%PDF-1.7 \x00\xff" * 500, b"x"], ids=["long", "short"])
+def test_a_message_with_attachments(name: str, octets: bytes) -> None:
+    calendar = "BEGIN:VCALENDAR\nSUMMARY:Åsas resa\nEND:VCALENDAR\n"
+    attachments = (
+        Attachment(name, "application/pdf", octets),
+        Attachment("trip.ics", "text/calendar", calendar.encode()),
+    )
+    content = EmailContent("Grüße", "<p>Hej Åsa</p>", "Hej Åsa", URL, attachments=attachments)
+    for _ in range(2):  # the second time from what is kept with them
+        message = written(content)
+        assert message.isascii()
+        assert max(len(line) for line in message.split(b"\r\n")) <= 998
+        tree = check_both(message, "Grüße", "Hej Åsa", "<p>Hej Åsa</p>")
+        assert tree.content_type == "multipart/mixed"
+        alternative, first, second = tree.parts
+        assert [each.content_type for each in alternative.parts] == ["text/plain", "text/html"]
+        assert first == Part("application/pdf", octets, name, "attachment", ())
+        text = calendar.replace("\n", "\r\n").encode()
+        assert second == Part("text/calendar", text, "trip.ics", "attachment", ())
+    assert attachments[0].part in message
 
 
 def test_a_signed_message() -> None:
