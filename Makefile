@@ -70,5 +70,5 @@ lock: setup  ## Resolve requirements.lock and docker/requirements.lock anew
 	@$(BIN)/uv pip compile pyproject.toml docker/production.in --extra postgres --extra celery --generate-hashes --universal \
 		--python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" --quiet -c requirements.lock -o docker/requirements.lock
 
-schema: setup  ## Write the JSON Schemas of campaign.yaml and journey.yaml for editors
+schema: setup  ## Write the JSON Schemas of the specs for editors
 	@$(BIN)/python -m kundresa.spec.schema --write

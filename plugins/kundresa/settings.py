@@ -83,6 +83,10 @@ class Settings:
         return self.project / "dags" / "journeys"
 
     @property
+    def audience_shares(self) -> Path:
+        return self.project / "dags" / "audience_shares"
+
+    @property
     def dbt_project(self) -> Path:
         return self.project / "dbt_project"
 

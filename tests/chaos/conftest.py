@@ -120,11 +120,10 @@ class Worker:
 class Nursery:
     """The process that workers are forked from."""
 
-    def __init__(self, port: int, folder: Path) -> None:
-        self._port = port
+    def __init__(self, folder: Path, program: Path = WORKER) -> None:
         self._folder = folder
         self._process = subprocess.Popen(
-            [sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self._workers: list[Worker] = []
 
@@ -135,9 +134,14 @@ class Nursery:
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
-    def start(self, url: str, run_key: str, **options: object) -> Worker:
-        output = self._folder / f"worker-{len(self._workers)}.log"
-        start = {"url": url, "run_key": run_key, "port": self._port, "owner": output.stem} | options
+    @property
+    def upcoming(self) -> Path:
+        """Where the next worker's output goes."""
+        return self._folder / f"worker-{len(self._workers)}.log"
+
+    def start(self, start: dict[str, object]) -> Worker:
+        """A worker that does its program's job with these arguments."""
+        output = self.upcoming
         worker = Worker(self, self.ask({"start": start, "output": str(output)}), output)
         self._workers.append(worker)
         return worker
@@ -153,8 +157,13 @@ class Nursery:
 @pytest.fixture
 def start_worker(receiver: Receiver, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     """Starts a worker; whatever still runs at the end is killed."""
-    nursery = Nursery(receiver.port, tmp_path)
+    nursery = Nursery(tmp_path)
+
+    def start(url: str, run_key: str, **options: object) -> Worker:
+        known = {"url": url, "run_key": run_key, "port": receiver.port, "owner": nursery.upcoming.stem}
+        return nursery.start(known | options)
+
     try:
-        yield nursery.start
+        yield start
     finally:
         nursery.close()

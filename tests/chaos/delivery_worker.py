@@ -180,13 +180,13 @@ def deliver(
     print("done", "finished" if result.retry_at is None else "", flush=True)
 
 
-def work(command: dict[str, Any]) -> int:
+def work(command: dict[str, Any], job: Callable[..., None]) -> int:
     """The life of one worker; returns its exit code."""
     output = os.open(command["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     try:
-        deliver(**command["start"])
+        job(**command["start"])
     except SystemExit as stopped:
         return int(stopped.code or 0)
     except BaseException:
@@ -195,7 +195,7 @@ def work(command: dict[str, Any]) -> int:
     return 0
 
 
-def main() -> None:
+def main(job: Callable[..., None]) -> None:
     for line in sys.stdin:
         command = json.loads(line)
         if "wait" in command:
@@ -206,7 +206,7 @@ def main() -> None:
         if pid == 0:
             code = 1
             try:
-                code = work(command)
+                code = work(command, job)
                 sys.stdout.flush()
                 sys.stderr.flush()
             finally:
@@ -215,4 +215,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(deliver)

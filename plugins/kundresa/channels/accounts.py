@@ -21,7 +21,7 @@ minutes; a batch's lease would not, and an answer later than this is rarer than 
 (``?timeout=120``) for a relay that scans a message before it answers: what it accepts after the
 timeout is ``unknown``."""
 
-Kind = Literal["smtp", "http", "fcm", "apns", "smpp", "file", "sftp"]
+Kind = Literal["smtp", "http", "fcm", "apns", "smpp", "file", "sftp", "redis"]
 
 _SMTP_KINDS = {"smtp": None, "smtps": "tls", "email": None}
 _HTTP_KINDS = {"http": "none", "https": "tls"}
@@ -34,10 +34,12 @@ _OTHER_KINDS: Mapping[str, tuple[Kind, str, Security, int, int]] = {
     # A folder has no host.
     "file": ("file", "-", "none", 0, 0),
     "sftp": ("sftp", "", "tls", 22, 22),
+    "redis": ("redis", "", "none", 6379, 6379),
+    "rediss": ("redis", "", "tls", 6379, 6379),
 }
 _PASSWORD_STAYS = ("fcm", "apns", "file")
 """Kinds whose password is a private key that signs here and never travels, or none."""
-_CLEAR_TEXT_ALLOWED = ("smpp",)
+_CLEAR_TEXT_ALLOWED = ("smpp", "redis")
 """Protocols that are clear text more often than not, over a VPN: with ``clear_text=allowed``."""
 
 
@@ -71,7 +73,8 @@ class Account:
     (at once; by SMTP at most 10). SMTP only: ``per_domain`` (messages in flight to one receiving domain),
     ``domains`` (``gmail.com=20,web.de=4``: the same for some), ``bounce_domain`` (return paths of our own,
     see ``return_path``), ``dkim_domain``, ``dkim_selector``, ``dkim_key_file`` or ``dkim_key`` (see
-    ``dkim``). What else a channel takes stands in its module."""
+    ``dkim``). What else a channel takes stands in its module. Redis: the number of the database is
+    ``path``."""
 
     @property
     def timeout(self) -> float:
@@ -140,7 +143,7 @@ def account_from_uri(text: str, *, name: str = "unnamed") -> Account:
         return _http(name, kind, raw)
     if kind in _OTHER_KINDS:
         return _other(name, kind, raw)
-    expected = "smtp, http, https, fcm, apns, smpp, file or sftp"
+    expected = "smtp, http, https, fcm, apns, smpp, file, sftp or redis"
     raise AccountError(f"account {name} is of kind {kind}; expected {expected}")
 
 

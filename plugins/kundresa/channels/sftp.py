@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 10.0
 
 
-def require_module(account: Account, name: str) -> None:
+def require_module(account: Account, name: str, *, extra: str = "print") -> None:
     """
+    Args:
+        extra: of ours, that has it.
+
     Raises:
         AccountError: when it is not installed.
     """
     if find_spec(name) is None:
-        raise AccountError(f"account {account.name} needs {name}: install kundresa[print]")
+        raise AccountError(f"account {account.name} needs {name}: install kundresa[{extra}]")
 
 
 class SftpFolder:

@@ -21,13 +21,14 @@ def check(
 ) -> None:
     """Check specs, policies, templates, segments and columns against the models, without running anything.
 
-    Without names, journeys too; one of them alone: `kundresa journey check`.
+    Without names, journeys and audience shares too; one of them alone: `kundresa journey check`.
 
     Exit code 1 when something blocks a run. What is only advisory (what mail clients and spam filters hold
     against a template) is shown apart. --json has the key policies.yaml when that file has problems.
 
     Examples: [bold]kundresa check[/bold] · [bold]kundresa check winback --json[/bold]
     """
+    from kundresa.runs.audience_shares import check_audience_shares
     from kundresa.runs.checking import check_campaigns, check_policies
     from kundresa.runs.journey_checking import check_journeys
     from kundresa.spec.policies import POLICIES_FILE
@@ -36,11 +37,13 @@ def check(
     checked = check_campaigns(settings, campaigns or [])
     policies = check_policies(settings)
     journeys = [] if campaigns else check_journeys(settings)
-    everything = [*checked, *journeys]
+    shares = [] if campaigns else check_audience_shares(settings)
+    everything = [*checked, *journeys, *shares]
     problems = [*policies, *(problem for each in everything for problem in each.problems)]
     if json:
         found = {each.campaign: told(each.problems, each.advice) for each in checked}
         found |= {f"journey {each.campaign}": told(each.problems, each.advice) for each in journeys}
+        found |= {f"audience share {each.campaign}": told(each.problems, each.advice) for each in shares}
         if policies:
             found[POLICIES_FILE] = told(policies, ())
         print_json(found)
@@ -49,6 +52,8 @@ def check(
         print_problems(problems, advice)
         plural = "" if len(journeys) == 1 else "s"
         what = f"{len(checked)} campaigns" + (f", {len(journeys)} journey{plural}" if journeys else "")
+        if shares:
+            what += f", {len(shares)} audience share{'' if len(shares) == 1 else 's'}"
         out.print(f"{what} checked, {len(problems)} problems, {len(advice)} to consider")
     if problems:
         raise typer.Exit(Exit.PROBLEMS)

@@ -44,6 +44,7 @@ COMMANDS = {
     "account": "kundresa.cli.inspect",
     "explain": "kundresa.cli.inspect",
     "segments": "kundresa.cli.segments",
+    "share": "kundresa.cli.share",
     "opt-out": "kundresa.cli.protect",
     "suppress": "kundresa.cli.protect",
     "serve": "kundresa.cli.serve",
@@ -58,6 +59,7 @@ NOT_FOUND = (
     "AccountNotFound",
     "RunNotFound",
     "CampaignNotFound",
+    "UnknownAudienceShare",
     "UnknownJourney",
     "JourneyNotFound",
     "PersonNotFound",
@@ -77,7 +79,15 @@ ENVIRONMENT = (
     "ConnectError",
     "MailboxError",
 )
-BUSY = ("AudienceWaits", "BatchBusy", "RunNotFinished", "JourneyMoved", "Timeout")
+BUSY = (
+    "AudienceWaits",
+    "BatchBusy",
+    "RunNotFinished",
+    "JourneyMoved",
+    "LeaseLost",
+    "ShareUnavailableError",
+    "Timeout",
+)
 PROBLEMS = (
     "AudienceNotReady",
     "SpecError",

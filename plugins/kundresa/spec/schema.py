@@ -1,7 +1,8 @@
-"""The JSON Schemas of campaigns and journeys, for editors that complete and check YAML.
+"""The JSON Schemas of campaigns, journeys and audience shares, for editors that complete and check YAML.
 
-``python -m kundresa.spec.schema`` prints a campaign's, ``--write`` updates ``campaign.schema.json`` and
-``journey.schema.json`` beside this file. A spec names its own in its first line::
+``python -m kundresa.spec.schema`` prints a campaign's, ``--write`` updates ``campaign.schema.json``,
+``journey.schema.json`` and ``audience_share.schema.json`` beside this file. A spec names its own in its
+first line::
 
     # yaml-language-server: $schema=../../../plugins/kundresa/spec/campaign.schema.json
 
@@ -18,12 +19,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from kundresa.spec.audience_share import AudienceShare
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.journey import Journey
 from kundresa.spec.spec import Spec
 
 SCHEMA_FILE = Path(__file__).with_name("campaign.schema.json")
 JOURNEY_SCHEMA_FILE = Path(__file__).with_name("journey.schema.json")
+SHARE_SCHEMA_FILE = Path(__file__).with_name("audience_share.schema.json")
 COMMAND = "python -m kundresa.spec.schema"
 
 
@@ -35,6 +38,11 @@ def campaign_schema() -> dict[str, Any]:
 def journey_schema() -> dict[str, Any]:
     """The same of ``journey.yaml``."""
     return _schema(Journey)
+
+
+def share_schema() -> dict[str, Any]:
+    """The same of ``audience_share.yaml``."""
+    return _schema(AudienceShare)
 
 
 def _schema(model: type[Spec]) -> dict[str, Any]:
@@ -54,6 +62,11 @@ def schema_text() -> str:
 def journey_schema_text() -> str:
     """The same of the journeys' file."""
     return _text(journey_schema())
+
+
+def share_schema_text() -> str:
+    """The same of the audience shares' file."""
+    return _text(share_schema())
 
 
 def _text(schema: dict[str, Any]) -> str:
@@ -81,11 +94,12 @@ def _tidy(each: dict[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints or writes the schema."""
     parser = argparse.ArgumentParser(prog=COMMAND, description="The JSON Schema of a campaign spec.")
-    both = f"write {SCHEMA_FILE.name} and {JOURNEY_SCHEMA_FILE.name} instead"
-    parser.add_argument("--write", action="store_true", help=both)
+    files = f"write {SCHEMA_FILE.name}, {JOURNEY_SCHEMA_FILE.name} and {SHARE_SCHEMA_FILE.name} instead"
+    parser.add_argument("--write", action="store_true", help=files)
     if parser.parse_args(arguments).write:
         SCHEMA_FILE.write_text(schema_text(), encoding="utf-8")
         JOURNEY_SCHEMA_FILE.write_text(journey_schema_text(), encoding="utf-8")
+        SHARE_SCHEMA_FILE.write_text(share_schema_text(), encoding="utf-8")
     else:
         sys.stdout.write(schema_text())
     return 0

@@ -1,6 +1,7 @@
 """The operational store: runs, the ledger, and the opt-outs and suppressions that must hold now."""
 
 from kundresa.store.answers import LatestAnswers
+from kundresa.store.audience_shares import PendingShare, ShareLease, ShareState
 from kundresa.store.errors import (
     BatchBusy,
     BatchConflict,
@@ -97,6 +98,7 @@ __all__ = [
     "Paces",
     "PartTally",
     "Pending",
+    "PendingShare",
     "Position",
     "Reaction",
     "Refused",
@@ -105,6 +107,8 @@ __all__ = [
     "RunNotChecked",
     "RunNotFound",
     "RunStopped",
+    "ShareLease",
+    "ShareState",
     "SoftBounceRule",
     "Standing",
     "StepCount",

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from kundresa.store.answers import Answers
+from kundresa.store.audience_shares import AudienceShares
 from kundresa.store.batches import Batches
 from kundresa.store.engine import BUSY_SECONDS, Database
 from kundresa.store.feedback import Feedback
@@ -46,6 +47,7 @@ class Store:
         self.journeys = Journeys(database)
         self.journey_positions = JourneyPositions(database)
         self.journey_messages = JourneyMessages(database)
+        self.audience_shares = AudienceShares(database)
 
     def close(self) -> None:
         """Close all connections."""

@@ -93,6 +93,27 @@ batches = Table(
     Column("finished_at", UtcDateTime),
 )
 
+# What each audience share's destination holds, and what is being told to it: see ``audience_shares``.
+audience_shares = Table(
+    "audience_shares",
+    metadata,
+    Column("share", String, primary_key=True),
+    Column("sequence", Integer, nullable=False),
+    Column("shared_sequence", Integer),
+    Column("shared_build_id", String),
+    Column("shared_fingerprint", String),
+    Column("shared_at", UtcDateTime),
+    Column("build_id", String),
+    Column("fingerprint", String),
+    Column("mode", String),
+    Column("changes", Integer),
+    Column("batch_size", Integer),
+    Column("sent_batches", Integer, nullable=False),
+    Column("owner", String),
+    Column("fence", Integer, nullable=False),
+    Column("lease_expires_at", UtcDateTime),
+)
+
 # The ledger. No foreign key to batches: every write of it has checked its batch's lease in the same
 # transaction, and a key would look the batch up once more for each of millions of rows.
 # Without a rowid, SQLite keeps the row in the key's own tree: one tree less to write.

@@ -5,6 +5,8 @@ The names here are the room's whole surface. None of them imports dbt, DuckDB or
 
 from __future__ import annotations
 
+from kundresa.warehouse.audience_shares import CHANNEL as SHARE_CHANNEL
+from kundresa.warehouse.audience_shares import plan_share, prune_shares, share_changes, share_folder
 from kundresa.warehouse.build import (
     Build,
     BuildResult,
@@ -114,6 +116,7 @@ from kundresa.warehouse.sql import query
 from kundresa.warehouse.workspace import scratch_home
 
 __all__ = [
+    "SHARE_CHANNEL",
     "AccountLines",
     "Build",
     "BuildResult",
@@ -192,10 +195,12 @@ __all__ = [
     "person_memberships",
     "plan_decisions",
     "plan_questions",
+    "plan_share",
     "profile_types",
     "promote",
     "prune_builds",
     "prune_exports",
+    "prune_shares",
     "publish_recorded",
     "published_segments",
     "query",
@@ -209,6 +214,8 @@ __all__ = [
     "segment_lines",
     "segment_states",
     "send_hours",
+    "share_changes",
+    "share_folder",
     "simulate_decisions",
     "simulation_report",
     "write_people_index",

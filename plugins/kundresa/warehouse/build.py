@@ -98,7 +98,12 @@ def published_segments(settings: Settings) -> frozenset[str]:
     Raises:
         NothingPublished: before the first one.
     """
-    return frozenset(json.loads((current_build(settings).path / _SEGMENTS).read_text(encoding="utf-8")))
+    return segments_of(current_build(settings))
+
+
+def segments_of(build: Build) -> frozenset[str]:
+    """The segments that a publication knows, those without members included."""
+    return frozenset(json.loads((build.path / _SEGMENTS).read_text(encoding="utf-8")))
 
 
 def promote(settings: Settings, build_id: str, *, clock: Clock = _now) -> None:

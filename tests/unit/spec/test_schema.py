@@ -7,9 +7,19 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import ValidationError
 
+from kundresa.spec.audience_share import AudienceShare
 from kundresa.spec.loading import SpecError, campaign_names, load_campaign
-from kundresa.spec.schema import SCHEMA_FILE, campaign_schema, main, schema_text
+from kundresa.spec.schema import (
+    SCHEMA_FILE,
+    SHARE_SCHEMA_FILE,
+    campaign_schema,
+    main,
+    schema_text,
+    share_schema,
+    share_schema_text,
+)
 from kundresa.spec.yaml_source import parse_yaml
 
 CAMPAIGNS = Path(__file__).resolve().parents[3] / "dags" / "campaigns"
@@ -133,3 +143,26 @@ def test_the_schema_refuses_what_the_loader_refuses(validator):
         (accepted if validator.is_valid(value) else refused).add(path.stem)
     assert accepted == BEYOND_A_SCHEMA
     assert len(refused) >= 50
+
+
+def test_the_audience_shares_schema_is_current_and_takes_what_the_loader_takes() -> None:
+    assert SHARE_SCHEMA_FILE.read_text(encoding="utf-8") == share_schema_text(), "run: make schema"
+    validator = Draft202012Validator(share_schema())
+    share = {
+        "owner": "web-team",
+        "description": "d",
+        "segments": ["vip"],
+        "topic": "personalisation",
+        "destination": {"kind": "redis", "account": "engine"},
+    }
+    assert validator.is_valid(share)
+    assert AudienceShare.model_validate({**share, "name": "web"})
+    for wrong in (
+        {"segments": []},
+        {"mode": "some"},
+        {"destination": {"kind": "ftp", "account": "a"}},
+        {"x": 1},
+    ):
+        assert not validator.is_valid({**share, **wrong})
+        with pytest.raises(ValidationError):
+            AudienceShare.model_validate({**share, "name": "web", **wrong})
