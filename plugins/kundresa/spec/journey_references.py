@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from kundresa.spec.attachments import no_attachments
 from kundresa.spec.conditions import Condition, Test
 from kundresa.spec.events import EventTypes, Property, PropertyKind
 from kundresa.spec.journey import EventEntry, EventExit, Journey, SegmentEntry
@@ -215,6 +216,8 @@ class _Check:
             )
             yield self._source.problem(place, message)
         channel = step.channel
+        if channel.kind == "email" and channel.attachments and topic not in exempt_topics(policies):
+            yield self._source.problem((*at, "channel", "attachments"), no_attachments(topic))
         if channel.kind == "email":
             domain = channel.sender.rpartition("@")[2].rstrip(">").lower()
             if domain in {each.domain for each in policies.warm_ups}:
