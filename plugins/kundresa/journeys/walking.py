@@ -354,6 +354,7 @@ class Walker:
                 channel=step.channel.kind,
                 run_key=trail.version.run_keys[name],
                 event_json=position.event_json,
+                topic=step.topic or trail.version.journey.topic,
             )
         )
 

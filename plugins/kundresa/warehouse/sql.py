@@ -20,6 +20,8 @@ PER_RUN: Mapping[str, str] = {
     "account_lines": "measurement/account_lines/*.parquet",
     "account_summary": "measurement/account_summary/*.parquet",
     "campaign_performance": "measurement/campaign_performance/*.parquet",
+    "journey_messages": "measurement/journey_messages/*.parquet",
+    "journey_performance": "measurement/journey_performance/*.parquet",
 }
 """Where each table that grows with the runs is published, as a glob under ``published``."""
 

@@ -18,6 +18,9 @@ import pytest
 from kundresa import settings as configuration
 from kundresa import warehouse
 from kundresa.channels import AccountError, account_from_uri
+from kundresa.feedback.webhooks import Report
+from kundresa.runs.feedback import record_reports
+from kundresa.runs.journey_accounts import export_journeys
 from kundresa.runs.journey_checking import UnknownJourney, check_journeys
 from kundresa.runs.journey_planning import plan_journey
 from kundresa.runs.journey_rehearsing import LaterEvent, Rehearsal, UnfitEvent, rehearse_journey
@@ -35,9 +38,11 @@ from kundresa.runs.messages import find_message
 from kundresa.runs.mirror import render_mirror
 from kundresa.sandbox import Received, Sandbox, received
 from kundresa.settings import Settings
+from kundresa.spec.policies import Policies
 from kundresa.spec.problems import SpecError
-from kundresa.spec.vocabulary import JourneyState
+from kundresa.spec.vocabulary import FeedbackKind, JourneyState
 from kundresa.store import JourneyNotFound, JourneyStopped, NewEvent, Store, open_store
+from kundresa.warehouse.exports import journey_day_path
 from kundresa.warehouse.people_index import write_index
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -349,6 +354,50 @@ def test_a_message_can_be_found_and_shown_again_long_after(shop: Shop) -> None:
     assert {each.step: each.people for each in report.steps if each.people} == {"rest": 1}
     assert next(each.messages for each in report.steps if each.step == "mail") == {"sent": 1}
     assert [(name, row.state) for name, row in list_journeys(shop.settings) if row] == [("cart", "running")]
+
+
+def test_feedback_about_a_journeys_message_is_about_its_line_of_the_account(shop: Shop) -> None:
+    shop.start()
+    shop.event("eva", value=60)
+    shop.run()
+    shop.run(hours=1)
+    with shop.store() as store:
+        sent = list(store.journey_messages.of("p-eva", "cart"))[1]
+        provider_id = store.ledger.lines([sent.message_id])[sent.message_id].provider_id
+        report = Report("1", FeedbackKind.DELIVERED, "sms", provider_id=provider_id or "")
+        record_reports(shop.settings, store, Policies(), "gateway", [report], shop.now)
+        [row] = store.feedback.all_rows()
+        told = (row["message_id"], row["profile_id"], row["kind"])
+        assert told == (sent.message_id, "p-eva", "delivered")
+        # To the second: what is on its way now is exported as reserved, what was sent as sent.
+        export_journeys(shop.settings, store, shop.now)
+    [day] = warehouse.journey_days_due(shop.settings)
+    lines = pq.read_table(journey_day_path(shop.settings, day)).to_pylist()
+    told = {each["step"]: (each["verdict"], each["reason"], each["is_counted"]) for each in lines}
+    assert told == {
+        "mail": ("exclude", "contact_point_missing", False),
+        "text": ("send", None, True),
+    }
+    [text] = [each for each in lines if each["step"] == "text"]
+    assert (text["message_id"], text["message_state"], text["topic"]) == (
+        sent.message_id,
+        "accepted",
+        "offers",
+    )
+
+
+def test_what_a_stopped_journey_did_not_send_is_free_again(shop: Shop) -> None:
+    shop.accounts["mails"] = "smtp://127.0.0.1:9"  # nobody listens: the message waits for a retry
+    shop.start()
+    shop.event("anna", value=60)
+    shop.run()
+    shop.run(hours=1)
+    with shop.store() as store:
+        assert len(store.journey_accounts.counted(["p-anna"], NOW)) == 1
+    stop_journey(shop.settings, "cart", clock=lambda: shop.now)
+    with shop.store() as store:
+        assert store.journey_accounts.counted(["p-anna"], NOW) == []
+    assert shop.outcome("anna") == [("not_sent", "run_cancelled")]
 
 
 def test_an_opt_out_and_a_suppression_hold_at_once(shop: Shop) -> None:

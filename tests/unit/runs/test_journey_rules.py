@@ -43,6 +43,9 @@ MESSAGE = JourneyMessage(
     outcome=None,
     reason=None,
     settled_at=None,
+    topic="offers",
+    send_at=None,
+    cap=None,
 )
 NIGHT = {"quiet_hours": [{"start": "21:00", "end": "08:00"}]}
 
