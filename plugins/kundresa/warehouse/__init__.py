@@ -103,6 +103,7 @@ from kundresa.warehouse.segment_report import (
     segment_lines,
 )
 from kundresa.warehouse.segment_states import SegmentState, segment_states
+from kundresa.warehouse.sent_messages import SentMessage, SentMessages
 from kundresa.warehouse.simulation import Simulation, simulate_decisions
 from kundresa.warehouse.simulation_report import (
     Conflict,
@@ -155,6 +156,8 @@ __all__ = [
     "SegmentLine",
     "SegmentState",
     "SendHour",
+    "SentMessage",
+    "SentMessages",
     "Simulation",
     "SimulationReport",
     "SourceTable",

@@ -351,8 +351,8 @@ def _emails(marts: Published) -> list[dict[str, Any]]:
 
 
 def _journey(settings: Settings, marts: Published, *, settled: float, exported_at: datetime) -> None:
-    """Two days of a journey's messages, of which so many have come to their end. On the second day there is news
-    of the later one alone."""
+    """Two days of a journey's messages, of which so many have come to their end. The second time there is
+    news of the later day alone."""
     days = [SECOND_DAY] if settled == 1 else [SECOND_DAY, FIRST_DAY]
     people = _emails(marts)[:60]
     for day in days:
