@@ -71,6 +71,7 @@ class Cart:
                 run_key=STANDING,
                 event_json="{}",
                 topic="carts",
+                variant="a",
             )
             for who in people
         ]

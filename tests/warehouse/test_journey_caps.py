@@ -155,6 +155,7 @@ def send_by_journey(store: Store, rng: random.Random, now: datetime) -> None:
             run_key="standing",
             event_json="{}",
             topic=rng.choice(("carts", "order_updates")),
+            variant=None,
         )
         generation = store.journeys.require("cart").generation
         store.journeys.commit("cart", generation, Advance(1, "", messages=[made]), at=at)

@@ -290,7 +290,7 @@ def row_of(message: JourneyMessage, recipient: Recipient, event: Mapping[str, An
         "profile_id": message.profile_id,
         "channel": message.channel,
         "address": recipient.address,
-        "variant": None,
+        "variant": message.variant,
         "time_zone": recipient.profile.get("time_zone"),
         "profile": dict(recipient.profile),
         "event": dict(event),

@@ -11,6 +11,7 @@ from kundresa.spec.journey import EventEntry, EventExit, Journey, SegmentEntry
 from kundresa.spec.journey_steps import (
     AnyStep,
     ConditionStep,
+    ExperimentStep,
     JumpStep,
     MessageStep,
     UpdateStep,
@@ -80,10 +81,22 @@ class _Check:
                 yield from self._segments([each.segment], [(*at, "segment")])
         for name, step in self._journey.steps.items():
             yield from self._step(step, ("steps", name))
+        yield from self._variants()
         known = {*self._known.policies.pressure, DEFAULT_RULE_SET}
         for position, name in enumerate(self._journey.rule_sets):
             if name not in known:
                 yield self._missing(("rule_sets", position), "rule set", name, known, "dags/policies.yaml")
+
+    def _variants(self) -> Iterator[SpecProblem]:
+        """A message counts under one name of a variant, whatever experiment it is of."""
+        of: dict[str, str] = {}
+        for name, step in self._journey.steps.items():
+            for position, arm in enumerate(step.variants if isinstance(step, ExperimentStep) else ()):
+                if of.setdefault(arm.name, name) != name:
+                    message = (
+                        f"step '{of[arm.name]}' has a variant '{arm.name}' already; messages count by it"
+                    )
+                    yield self._source.problem(("steps", name, "variants", position, "name"), message)
 
     def _step(self, step: AnyStep, at: KeyPath) -> Iterator[SpecProblem]:
         match step:

@@ -31,6 +31,7 @@ _OWN = (
     "profile_id",
     "instance_key",
     "channel",
+    "variant",
     "state",
     "outcome",
     "reason",
@@ -43,7 +44,6 @@ _OWN = (
 _LEDGER = {
     "message_state": messages.c.state,
     "delivery_reason": messages.c.reason,
-    "variant": messages.c.variant,
     "provider_id": messages.c.provider_id,
     "code": messages.c.code,
     "attempts": messages.c.attempts,

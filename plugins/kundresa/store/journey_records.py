@@ -63,6 +63,8 @@ class Position:
     end_reason: str | None
     event_json: str
     """The data of the event that let the person in."""
+    variant: str | None = None
+    """Of the last experiment that this entry came through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class NewMessage:
     run_key: str
     event_json: str
     topic: str
+    variant: str | None
+    """Of the experiment that the person came through before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,8 @@ journey_positions = Table(
     Column("ended_at", UtcDateTime),
     Column("end_reason", String),
     Column("event_json", Text, nullable=False),
+    # Of the last experiment that the entry came through.
+    Column("variant", String),
     # What is due is found without what waits: an advance costs what moves.
     Index(
         "ix_journey_positions_due",
@@ -100,6 +102,7 @@ journey_messages = Table(
     Column("run_key", String),
     Column("channel", String, nullable=False),
     Column("topic", String, nullable=False),
+    Column("variant", String),
     Column("batch_number", Integer),
     Column("row_json", Text),
     Column("event_json", Text, nullable=False),

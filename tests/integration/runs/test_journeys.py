@@ -41,6 +41,7 @@ from kundresa.runs.messages import find_message
 from kundresa.runs.mirror import render_mirror
 from kundresa.sandbox import Received, Sandbox, received
 from kundresa.settings import Settings
+from kundresa.spec.buckets import bucket
 from kundresa.spec.policies import Policies
 from kundresa.spec.problems import SpecError
 from kundresa.spec.vocabulary import FeedbackKind, JourneyState
@@ -455,6 +456,23 @@ def test_who_orders_while_a_message_waits_does_not_get_it(shop: Shop) -> None:
     shop.run(minutes=30)
     assert shop.run(hours=1).accepted == 0
     assert shop.outcome("anna") == [("not_sent", "run_cancelled")]
+
+
+def test_what_is_sent_after_an_experiment_carries_its_variant_into_the_ledger(shop: Shop) -> None:
+    arms = "variants: [{name: plain, go: pause}, {name: gift, go: pause}]"
+    shop.journey(JOURNEY.replace("steps:\n", f"steps:\n  try: {{kind: experiment, {arms}}}\n"))
+    shop.start()
+    shop.event("anna", value=60)
+    shop.run()
+    shop.run(hours=1)
+    expected = "plain" if bucket("experiment|journey cart|try", "p-anna") < 5000 else "gift"
+    with shop.store() as store:
+        [sent] = store.journey_messages.of("p-anna", "cart")
+        assert store.ledger.lines([sent.message_id])[sent.message_id].variant == sent.variant == expected
+        export_journeys(shop.settings, store, shop.now)
+    [day] = warehouse.journey_days_due(shop.settings)
+    [line] = pq.read_table(journey_day_path(shop.settings, day)).to_pylist()
+    assert line["variant"] == expected
 
 
 CAPPED = (

@@ -25,7 +25,7 @@ RUN = "cart.say--20261123T090000Z"
 
 
 def message(name: str, profile_id: str = "p1", at: datetime = NOW) -> NewMessage:
-    return NewMessage(name, 1, "say", profile_id, "", 1, 2, at, at + DAY, "email", RUN, "{}", "offers")
+    return NewMessage(name, 1, "say", profile_id, "", 1, 2, at, at + DAY, "email", RUN, "{}", "offers", None)
 
 
 @pytest.fixture

@@ -44,6 +44,7 @@ MESSAGE = JourneyMessage(
     reason=None,
     settled_at=None,
     topic="offers",
+    variant="ten",
     send_at=None,
     cap=None,
 )

@@ -252,6 +252,17 @@ def test_caps_are_kept_and_what_others_draw_on_is_no_matter(folder, policies):
     assert problems_of(folder(HEAD + STEPS), known) == []
 
 
+def test_variants_are_distinct_over_all_experiments_of_a_journey(folder):
+    steps = """steps:
+  one: {kind: experiment, variants: [{name: a, go: two}, {name: b, go: two}]}
+  two: {kind: experiment, variants: [{name: c, go: end}, {name: b, go: end}]}
+"""
+    [found] = problems_of(folder(HEAD + steps))
+    assert "step 'one' has a variant 'b' already" in found
+    with pytest.raises(SpecError, match="there is a variant 'a' already"):
+        load_journey(folder(HEAD + steps.replace("name: b, go: two", "name: a, go: two")))
+
+
 def test_a_set_of_caps_that_is_not_there_is_named(folder):
     policies = Policies.model_validate({"pressure": {"strict": [{"name": "a", "max": 1, "within": "1d"}]}})
     known = KnownToJourneys(KNOWN.events, KNOWN.segments, KNOWN.columns, policies=policies)
