@@ -26,6 +26,7 @@ from kundresa.store.journey_messages import Approved, Refused
 from kundresa.store.journey_positions import StepCount
 from kundresa.store.journey_records import (
     Advance,
+    CountedMessage,
     JourneyMessage,
     JourneyRow,
     JourneyVersion,
@@ -68,6 +69,7 @@ __all__ = [
     "BatchRecord",
     "BatchTally",
     "Candidate",
+    "CountedMessage",
     "Grant",
     "Hit",
     "IllegalTransition",
