@@ -221,6 +221,12 @@ topics as (
     select topic from runs
     union distinct
     select topic from {{ ref('stg_operations__earlier_runs') }}
+    union distinct
+    select topic
+    from {{ ref('stg_operations__journey_messages') }}
+    where
+        is_counted
+        and send_at >= {{ earliest_asked() }}
 ),
 
 counted_topics as (

@@ -1,4 +1,5 @@
--- What became of each message, run by run. The source has one file per run, and its latest state wins: a
+-- What became of each message, run by run, and of journeys' messages day by day: a day of a journey stands for a run
+-- here. The source has one file per run, and its latest state wins: a
 -- run is replaced as a whole when the file's instant is another than the recorded one (not only later: a
 -- clock that was set back must not hide news). A run whose file is gone by retention stays as it is.
 {{
@@ -15,7 +16,42 @@
 with
 
 ledger as (
-    select * from {{ ref('stg_operations__ledger') }}
+    select
+        message_id,
+        run_key,
+        campaign,
+        profile_id,
+        channel,
+        variant,
+        message_state,
+        delivery_reason,
+        provider_id,
+        code,
+        batch_number,
+        attempts_count,
+        first_claimed_at,
+        settled_at,
+        exported_at
+    from {{ ref('stg_operations__ledger') }}
+    union all
+    select
+        message_id,
+        run_key,
+        campaign,
+        profile_id,
+        channel,
+        variant,
+        message_state,
+        delivery_reason,
+        provider_id,
+        code,
+        batch_number,
+        attempts_count,
+        first_claimed_at,
+        left_at as settled_at,
+        exported_at
+    from {{ ref('stg_operations__journey_messages') }}
+    where message_state is not null
 ),
 
 {% if is_incremental() %}

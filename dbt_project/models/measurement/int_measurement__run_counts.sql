@@ -30,6 +30,13 @@ states as (
         exported.exported_at
     from {{ ref('decided_runs') }} as decided_runs
     left join exported on decided_runs.run_key = exported.run_key
+    union all
+    -- A day of a journey stands for a run.
+    select
+        run_key,
+        max(exported_at) as exported_at
+    from {{ ref('journey_messages') }}
+    group by run_key
 ),
 
 {% if is_incremental() %}

@@ -68,6 +68,21 @@ def start(name: Name) -> None:
 
 
 @journey.command()
+def record() -> None:
+    """Bring the news about all journeys' messages into the account and the measurement marts.
+
+    The warehouse's DAG does it after each build, and every campaign's run does it with its own. Caps of
+    campaigns do not wait for it: a decision reads what journeys have sent and hold at that moment.
+
+    Example: [bold]kundresa journey record[/bold]
+    """
+    from kundresa.runs.journey_accounts import record_journeys
+
+    days = record_journeys(configuration.load())
+    out.print(f"{days} days of journeys had news" if days else "nothing is new")
+
+
+@journey.command()
 def pause(
     name: Name,
     discard: Annotated[

@@ -15,11 +15,12 @@ from typing import Any
 from kundresa.journeys.moments import moment_of
 from kundresa.journeys.people import Facts
 from kundresa.journeys.versions import JUMP, Version, Versions
-from kundresa.spec.buckets import BUCKETS, bucket
+from kundresa.spec.buckets import BUCKETS, bucket, journey_experiment_salt, weighted_buckets
 from kundresa.spec.journey_steps import (
     END,
     AnyStep,
     ConditionStep,
+    ExperimentStep,
     JumpStep,
     MessageStep,
     SplitStep,
@@ -279,6 +280,8 @@ class Walker:
                 target = self._path(trail, step)
             case SplitStep():
                 target = self._share(trail, step)
+            case ExperimentStep():
+                target = self._variant(trail, step)
             case MessageStep():
                 self._send(trail, step, at)
             case UpdateStep():
@@ -325,6 +328,15 @@ class Walker:
             place -= each.weight
         raise JourneyDefect("shares that do not add up")
 
+    def _variant(self, trail: Trail, step: ExperimentStep) -> tuple[str, str]:
+        position = trail.position
+        salt = journey_experiment_salt(trail.version.journey.name, step.name or position.step or "")
+        place = bucket(salt, position.profile_id)
+        ranges = weighted_buckets([(each.name, each.weight) for each in step.variants])
+        arm = next(arm for arm, each in zip(step.variants, ranges, strict=True) if place < each.bucket_to)
+        position.variant = arm.name
+        return arm.go, f"variant {arm.name}"
+
     def _message_id(self, trail: Trail) -> str:
         position = trail.position
         step = self._step(trail)
@@ -354,6 +366,8 @@ class Walker:
                 channel=step.channel.kind,
                 run_key=trail.version.run_keys[name],
                 event_json=position.event_json,
+                topic=step.topic or trail.version.journey.topic,
+                variant=position.variant,
             )
         )
 

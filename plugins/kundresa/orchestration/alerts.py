@@ -27,6 +27,7 @@ ADVICE = {
     "build": "Read the failed models in the log; campaigns go on using the last good publication.",
     "check_marts": "The new build was not published; campaigns go on using the last good one.",
     "publish": "Clear this task; campaigns go on using the last good publication.",
+    "record_journeys": "Clear this task; it goes on with the days of journeys that have news.",
 }
 """What to do, by the last part of the task's id."""
 

@@ -10,6 +10,7 @@ from kundresa.spec.journey import EventEntry, EventExit, Journey
 from kundresa.spec.journey_steps import (
     AnyStep,
     ConditionStep,
+    ExperimentStep,
     JumpStep,
     MessageStep,
     SplitStep,
@@ -84,7 +85,8 @@ def _words(step: AnyStep) -> str:
         case JumpStep():
             words = f"lets into `{step.journey}`"
         case _:
-            words = {ConditionStep: "asks", SplitStep: "splits"}.get(type(step), "ends")
+            others = {ConditionStep: "asks", SplitStep: "splits", ExperimentStep: "tries"}
+            words = others.get(type(step), "ends")
     return words
 
 

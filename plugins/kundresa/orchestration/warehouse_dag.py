@@ -29,6 +29,7 @@ Builds profiles, consents and segments from the source files, checks them, and p
 * **build**: `dbt build`: models, unit tests and data tests, and a candidate publication.
 * **check_marts**: the candidate against the last publication.
 * **publish**: the candidate becomes current; campaigns that wait for new segments start.
+* **record_journeys**: what became of journeys' messages is brought into the account.
 
 A segment whose size jumps beyond its bounds stays at its last good state, and campaigns that name it stop.
 When the new state is right, trigger this DAG with its name in **accept_segments**.
@@ -38,7 +39,7 @@ When a step fails, campaigns go on using the last good publication.
 
 
 def build_warehouse_dag(settings: Settings) -> DAG:
-    """check_sources → build → check_marts → publish.
+    """check_sources → build → check_marts → publish → record_journeys.
 
     No backfill: the source files hold what is known today, so a build "as of" a past date would publish
     a mixture, and older segments over newer ones.
@@ -69,7 +70,8 @@ def build_warehouse_dag(settings: Settings) -> DAG:
         build = BuildWarehouse(task_id="build", pool=WAREHOUSE)
         marts = CheckMarts(task_id="check_marts")
         publish = Publish(task_id="publish", outlets=[segments_asset()])
-        sources >> build >> marts >> publish
+        journeys = RecordJourneys(task_id="record_journeys", pool=WAREHOUSE)
+        sources >> build >> marts >> publish >> journeys
     return dag
 
 
@@ -154,3 +156,16 @@ class Publish(WarehouseOperator):
         as_of = logical_instant(context["dag_run"]).isoformat()
         context["outlet_events"][segments_asset()].extra = {AS_OF: as_of}
         return build_id
+
+
+class RecordJourneys(WarehouseOperator):
+    """Brings the news about journeys' messages into the measurement marts; returns how many days had some."""
+
+    ui_color = "#ede7f6"
+
+    def step(self, settings: Settings, context: Context) -> int:  # noqa: ARG002
+        from kundresa.runs.journey_accounts import record_journeys
+
+        days = record_journeys(settings)
+        log.info("%s days of journeys had news", days)
+        return days

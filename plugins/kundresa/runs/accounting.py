@@ -10,6 +10,7 @@ from typing import Any
 
 from kundresa import warehouse
 from kundresa.runs.delivering import withhold_closed
+from kundresa.runs.journey_accounts import export_journeys
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
 from kundresa.spec.vocabulary import CloseReason, MessageState, RunState, Verdict
@@ -42,6 +43,7 @@ def record_run(settings: Settings, run_key: str, *, clock: Clock = utc_now) -> i
             return 0
         withhold_closed(settings, store, run, clock=clock)
         lines = warehouse.export_ledger(settings, run_key, _ledger_rows(store, run, clock()))
+        export_journeys(settings, store, clock())  # one pass of dbt records both
     warehouse.record(settings, [run_key])
     return lines
 

@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from kundresa import warehouse
 from kundresa.runs.capping import require_rule_sets
+from kundresa.runs.journey_accounts import export_journeys
 from kundresa.runs.limits import require_costs
 from kundresa.runs.looking_ahead import runs_ahead
 from kundresa.runs.opening import Clock, utc_now
@@ -149,8 +150,8 @@ def export_operations(
     decided_at: datetime,
 ) -> None:
     """Write what the decision models read from the operational store: the open runs, with those that they
-    look ahead to, and, as of now, the opt-outs, the suppressions and what messages of earlier runs no longer
-    count.
+    look ahead to, and, as of now, the opt-outs, the suppressions, what messages of earlier runs no longer
+    count, and what journeys have sent or reserved.
 
     ``decided_at`` is taken before they are read, so that an opt-out in between is caught at delivery.
     """
@@ -166,4 +167,5 @@ def export_operations(
     warehouse.export_opt_ins(settings, store.answers.opt_in_rows())
     warehouse.export_suppressions(settings, store.suppressions.rows())
     warehouse.export_sending_runs(settings, sending_runs(store, policies, decided_at))
+    export_journeys(settings, store, decided_at)
     export_ledger_news(settings, store, decided_at)

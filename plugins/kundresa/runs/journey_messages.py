@@ -7,6 +7,8 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -15,9 +17,10 @@ from kundresa import delivery
 from kundresa.channels import Account, AccountError, open_sender
 from kundresa.content import Links, Renderer, compile_templates
 from kundresa.journeys import Versions
+from kundresa.runs.journey_caps import alone
 from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.journey_rows import read_row, row_text
-from kundresa.runs.journey_rules import MessageRules, row_of
+from kundresa.runs.journey_rules import Known, MessageRules, row_of
 from kundresa.runs.opening import Clock
 from kundresa.runs.send_times import SendHours
 from kundresa.settings import Settings
@@ -26,12 +29,14 @@ from kundresa.spec.frozen import thaw
 from kundresa.spec.journey import EventEntry, Journey
 from kundresa.spec.pace import pace_rates
 from kundresa.spec.policies import Policies, exempt_topics, load_policies
-from kundresa.store import Approved, BatchBusy, JourneyMessage, Refused, Store
+from kundresa.store import Approved, BatchBusy, CountedMessage, JourneyMessage, Refused, Store
 
 log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 5_000
 """Messages that are decided at once, and so the most of one batch."""
+WHILE_OTHERS_COUNT = timedelta(seconds=5)
+"""Between two looks while somebody else decides what counts against caps."""
 WINDOW = 100
 """Messages claimed at once: the most that one crash can leave unknown."""
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -48,8 +53,12 @@ def decide_messages(
 ) -> int:
     """Decide the messages that may be decided now; returns how many.
 
+    Those under caps wait while a campaign or another journey is deciding, so that nobody counts what another
+    is about to change.
+
     Raises:
         SpecError: when the policies or the event types cannot be read; nothing is decided then.
+        RuleSetNotFound: when a journey names a set of caps that the policies do not have any more.
         NothingPublished: before the first build.
     """
     waiting = store.journey_messages.open(journey, now, MOST_AT_ONCE)
@@ -57,28 +66,67 @@ def decide_messages(
         return 0
     policies = load_policies(settings.project / "dags", relative_to=settings.project)
     types = load_event_types(settings.project / "dags", relative_to=settings.project)
-    refused: list[Refused] = []
-    delayed: dict[str, datetime] = {}
-    approved: dict[tuple[str, str], list[Approved]] = defaultdict(list)
     by_step: dict[tuple[int, str], list[JourneyMessage]] = defaultdict(list)
     for message in waiting:
         by_step[message.version, message.step].append(message)
-    for (number, name), messages in by_step.items():
-        version = versions[number]
-        rules = MessageRules.of_step(version.journey, name, policies, now=now)
-        known = rules.look_up(store, people, [message.profile_id for message in messages])
-        for message in messages:
-            recipient = known.recipients.get(message.profile_id)
-            decided = rules.decide(message, recipient, suppressed=known.suppressed, answers=known.answers)
-            if decided.reason is not None:
-                refused.append(Refused(message.message_id, decided.reason.value))
-            elif decided.again_at is not None:
-                delayed[message.message_id] = decided.again_at
-            elif recipient is not None:
-                row = row_of(message, recipient, event_of(version.journey, message, types))
-                approved[message.run_key, message.channel].append(Approved(message.message_id, row_text(row)))
-    store.journey_messages.decide(refused=refused, delayed=delayed, approved=approved, now=now)
-    return len(waiting)
+    rules = {
+        key: MessageRules.of_step(versions[key[0]].journey, key[1], policies, now=now) for key in by_step
+    }
+    decided = _Decided()
+    needs_count = any(each.caps for each in rules.values())
+    with alone(settings) if needs_count else nullcontext(True) as is_alone:
+        for key, messages in by_step.items():
+            if rules[key].caps and not is_alone:
+                decided.put_off |= {each.message_id: now + WHILE_OTHERS_COUNT for each in messages}
+                continue
+            people_ids = [message.profile_id for message in messages]
+            known = rules[key].look_up(store, people, people_ids, taken=decided.taken)
+            for message in messages:
+                decided.add(rules[key], message, known, versions[message.version].journey, types)
+        store.journey_messages.decide(
+            refused=decided.refused,
+            delayed=decided.delayed,
+            approved=decided.approved,
+            put_off=decided.put_off,
+            now=now,
+        )
+    return len(waiting) - len(decided.put_off)
+
+
+@dataclass(slots=True)
+class _Decided:
+    """What is decided of some messages."""
+
+    refused: list[Refused] = field(default_factory=list)
+    delayed: dict[str, datetime] = field(default_factory=dict)
+    put_off: dict[str, datetime] = field(default_factory=dict)
+    approved: dict[tuple[str, str], list[Approved]] = field(default_factory=lambda: defaultdict(list))
+    taken: list[CountedMessage] = field(default_factory=list)
+
+    def add(
+        self,
+        rules: MessageRules,
+        message: JourneyMessage,
+        known: Known,
+        journey: Journey,
+        types: EventTypes,
+    ) -> None:
+        recipient = known.recipients.get(message.profile_id)
+        decided = rules.decide(
+            message,
+            recipient,
+            suppressed=known.suppressed,
+            answers=known.answers,
+            allowance=known.allowance,
+        )
+        if decided.reason is not None:
+            self.refused.append(Refused(message.message_id, decided.reason.value, decided.cap))
+        elif decided.again_at is not None:
+            self.delayed[message.message_id] = decided.again_at
+        elif recipient is not None:
+            row = row_of(message, recipient, event_of(journey, message, types))
+            approved = Approved(message.message_id, row_text(row))
+            self.approved[message.run_key, message.channel].append(approved)
 
 
 def event_of(journey: Journey, message: JourneyMessage, types: EventTypes) -> dict[str, Any]:

@@ -17,6 +17,7 @@ class JourneyPeople:
     def __init__(self, settings: Settings) -> None:
         self._index = warehouse.PeopleIndex(settings)
         self.published = warehouse.PublishedPeople(settings)
+        self.sent = warehouse.SentMessages(settings)
 
     def resolve(self, identifiers: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
         """As ``journeys.People``; before the first build it raises NothingPublished."""
@@ -45,3 +46,4 @@ class JourneyPeople:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.published.close()
+        self.sent.close()

@@ -19,7 +19,7 @@ from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze
 from kundresa.spec.journey_steps import SENT
 from kundresa.spec.policies import load_policies
-from kundresa.store import InboxEvent, JourneyMessage, NewEvent, Store, open_store
+from kundresa.store import CountedMessage, InboxEvent, JourneyMessage, NewEvent, Store, open_store
 from kundresa.warehouse import cursor_at
 
 SLICE = timedelta(hours=1)
@@ -49,8 +49,9 @@ class JourneyPlan:
 def plan_journey(settings: Settings, name: str, *, days: int, clock: Clock = utc_now) -> JourneyPlan:
     """Play a journey, as its files say now, on the events of the last days.
 
-    People are taken as they are published now, and consent and suppressions as they are now. Quiet hours hold
-    nothing back here, and that a provider might refuse a message nobody can know.
+    People are taken as they are published now, and consent and suppressions as they are now. Caps count what
+    campaigns and journeys sent and hold, and what this plan would have sent. Quiet hours hold nothing back
+    here, and that a provider might refuse a message nobody can know.
 
     Raises:
         UnknownJourney, SpecError, DbtFailed: when the journey is not there, or not valid.
@@ -120,19 +121,26 @@ class _Play:
         by_step: dict[str, list[JourneyMessage]] = {}
         for message in waiting:
             by_step.setdefault(message.step, []).append(message)
+        taken: list[CountedMessage] = []
         for step, messages in by_step.items():
-            self._step(step, messages)
+            self._step(step, messages, taken)
         self.settled += len(waiting)
         return len(waiting)
 
-    def _step(self, name: str, messages: list[JourneyMessage]) -> None:
+    def _step(self, name: str, messages: list[JourneyMessage], taken: list[CountedMessage]) -> None:
         rules = MessageRules.of_step(self._version.journey, name, self._policies, now=self._now)
-        known = rules.look_up(self._real, self._people, [each.profile_id for each in messages])
+        known = rules.look_up(
+            self._real,
+            self._people,
+            [each.profile_id for each in messages],
+            taken=taken,
+            beside=[self._store],
+            earliest=min(each.reached_at for each in messages),
+        )
         count = self.outcomes.setdefault(name, Counter())
         outcomes: list[tuple[str, str | None]] = []
         for each in messages:
-            recipient = known.recipients.get(each.profile_id)
-            decided = rules.refusal(each, recipient, suppressed=known.suppressed, answers=known.answers)
+            decided = rules.suppose(each, known).reason
             count[SENT if decided is None else decided.value] += 1
             outcomes.append((each.message_id, None if decided is None else decided.value))
         self._store.journey_messages.suppose(outcomes)

@@ -27,7 +27,7 @@ from kundresa.spec.frozen import freeze
 from kundresa.spec.journey import EventEntry, Journey
 from kundresa.spec.messages import EmailContent
 from kundresa.spec.policies import Policies, load_policies
-from kundresa.store import JourneyMessage, NewEvent, Store, open_store
+from kundresa.store import CountedMessage, JourneyMessage, NewEvent, Store, open_store
 from kundresa.warehouse import cursor_at
 
 MOST_MOMENTS = 1_000
@@ -165,15 +165,23 @@ class _Stage:
     def _settle(self, now: datetime) -> bool:
         name = self.journey.name
         waiting = self.store.journey_messages.open(name, now, 100)
-        outcomes = [(each.message_id, self._one(each, now)) for each in waiting]
+        taken: list[CountedMessage] = []
+        outcomes = [(each.message_id, self._one(each, now, taken)) for each in waiting]
         self.store.journey_messages.suppose(outcomes)
         return bool(waiting)
 
-    def _one(self, message: JourneyMessage, now: datetime) -> str | None:
+    def _one(self, message: JourneyMessage, now: datetime, taken: list[CountedMessage]) -> str | None:
         rules = MessageRules.of_step(self.journey, message.step, self.policies, now=now)
-        known = rules.look_up(self.real, self.people, [message.profile_id])
+        known = rules.look_up(
+            self.real,
+            self.people,
+            [message.profile_id],
+            taken=taken,
+            beside=[self.store],
+            earliest=message.reached_at,
+        )
         recipient = known.recipients.get(message.profile_id)
-        refused = rules.refusal(message, recipient, suppressed=known.suppressed, answers=known.answers)
+        refused = rules.suppose(message, known).reason
         text = ""
         if refused is None and recipient is not None:
             text = self._written(

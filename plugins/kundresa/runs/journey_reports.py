@@ -103,8 +103,8 @@ class EntryTold:
     moves: tuple[Mapping[str, str], ...]
     """``step``, ``at`` and ``why``, in order; the last may be ``end``."""
     messages: tuple[Mapping[str, Any], ...]
-    """``step``, ``outcome``, ``reason``, ``reached_at``, ``settled_at``, ``address`` (masked) and the line of
-    the ledger as ``delivery``."""
+    """``step``, ``outcome``, ``reason``, ``cap`` (the one that it was over), ``variant``, ``reached_at``,
+    ``settled_at``, ``address`` (masked) and the line of the ledger as ``delivery``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +164,8 @@ def _messages(store: Store, name: str, profile_id: str) -> dict[tuple[str, int],
                 "step": each.step,
                 "outcome": each.outcome or "under_way",
                 "reason": each.reason,
+                "cap": each.cap,
+                "variant": each.variant,
                 "reached_at": each.reached_at,
                 "settled_at": each.settled_at,
                 "address": masked(address) if address else None,

@@ -1,8 +1,8 @@
 """Whether a message of a journey may leave now: the rules of the decision, for one person at a time.
 
-They are those of the dbt model ``decisions`` as far as they are about one person: an address to use,
-the allow list, suppressions, consent, quiet hours, the global holdout. Those about many (caps, capacities,
-warm-ups) are refused by the check of a journey.
+They are those of the dbt model ``decisions`` as far as they are about one person, in their order: an address
+to use, the allow list, suppressions, consent, quiet hours, caps, the global holdout. Those about many
+(capacities, warm-ups) are refused by the check of a journey.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self, TypedDict
 
+from kundresa.runs.journey_caps import Allowance, CapContext, caps_of, look_up_allowance
 from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.send_times import ANYWHERE, SendHours, country_rules, is_zone
 from kundresa.spec.buckets import bucket, global_holdout_salt, holdout_buckets
 from kundresa.spec.journey import Journey
 from kundresa.spec.journey_steps import MAX_WAIT, MessageStep
 from kundresa.spec.policies import Policies, allow_list
+from kundresa.spec.pressure import Cap
 from kundresa.spec.send_time import SendTime
 from kundresa.spec.vocabulary import Consent, DecisionReason, DeliveryReason
-from kundresa.store import JourneyMessage, LatestAnswers, Store
+from kundresa.store import CountedMessage, JourneyMessage, LatestAnswers, Store
 from kundresa.warehouse import Recipient
 
 
@@ -38,6 +40,8 @@ class Decided:
 
     reason: DecisionReason | DeliveryReason | None = None
     again_at: datetime | None = None
+    cap: str | None = None
+    """The one that it is over."""
 
     @property
     def is_send(self) -> bool:
@@ -56,13 +60,25 @@ class Known:
     suppressed: Mapping[str, str]
     """Address → reason."""
     answers: LatestAnswers
+    allowance: Allowance | None = None
+    """What caps leave; None where the step is under none."""
 
 
 class MessageRules:
     """The rules for the messages of one step, as of one moment."""
 
-    def __init__(self, step: MessageStep, topic: str, policies: Policies, *, now: datetime) -> None:
+    def __init__(
+        self,
+        step: MessageStep,
+        topic: str,
+        policies: Policies,
+        *,
+        now: datetime,
+        caps: Sequence[Cap] = (),
+    ) -> None:
         declared = policies.topics.get(topic)
+        self.caps = tuple(caps)
+        self._policies = policies
         self._now = now
         self._step = step
         self._topic = topic
@@ -83,12 +99,31 @@ class MessageRules:
 
     @classmethod
     def of_step(cls, journey: Journey, name: str, policies: Policies, *, now: datetime) -> Self:
-        """Those of a journey's message step."""
-        step = journey.messages[name]
-        return cls(step, step.topic or journey.topic, policies, now=now)
+        """Those of a journey's message step.
 
-    def look_up(self, store: Store, people: JourneyPeople, profile_ids: Sequence[str]) -> Known:
+        Raises:
+            RuleSetNotFound: when the journey names a set of caps that the policies do not have.
+        """
+        campaign = journey.message_campaign(name)
+        caps = caps_of(campaign, policies)
+        return cls(journey.messages[name], campaign.topic, policies, now=now, caps=caps)
+
+    def look_up(
+        self,
+        store: Store,
+        people: JourneyPeople,
+        profile_ids: Sequence[str],
+        *,
+        taken: list[CountedMessage],
+        beside: Sequence[Store] = (),
+        earliest: datetime | None = None,
+    ) -> Known:
         """What is known of these people now, in one question to each place.
+
+        Args:
+            taken: what was decided just now and counts against caps already; what is decided next joins it.
+            beside: stores of which the messages count as well.
+            earliest: when the first of the messages leaves; None is now.
 
         Raises:
             NothingPublished: before the first build.
@@ -96,10 +131,21 @@ class MessageRules:
         about: _About = {"channel": self._channel, "topic": self._topic, "is_exempt": self.is_exempt}
         recipients = people.published.recipients(profile_ids, **about, now=self._now)
         addresses = [each.address for each in recipients.values() if each.address]
+        allowance = None
+        if self.caps:
+            allowance = look_up_allowance(
+                self.caps,
+                self._policies,
+                list(recipients.values()),
+                CapContext(people, (store, *beside), taken),
+                earliest=earliest or self._now,
+                now=self._now,
+            )
         return Known(
             recipients,
             store.suppressions.active(channel=self._channel, addresses=addresses),
             store.answers.latest(**about, profile_ids=profile_ids, addresses=addresses),
+            allowance,
         )
 
     def decide(
@@ -109,8 +155,9 @@ class MessageRules:
         *,
         suppressed: Mapping[str, str],
         answers: LatestAnswers,
+        allowance: Allowance | None = None,
     ) -> Decided:
-        """What becomes of a message now.
+        """What becomes of a message now. One that leaves, or waits to, has taken its place under the caps.
 
         Args:
             recipient: None for a person who is not published any more.
@@ -118,10 +165,43 @@ class MessageRules:
         """
         if self._now > message.valid_until:
             return Decided(DeliveryReason.RUN_EXPIRED)
-        reason = self.refusal(message, recipient, suppressed=suppressed, answers=answers)
+        reason = self._contactable(message, recipient, suppressed, answers)
         if reason is not None or recipient is None:
             return Decided(reason)
-        return self._when(message, recipient)
+        decided = self._when(message, recipient)
+        if decided.reason is not None:
+            return decided
+        return self._among_others(message, recipient, decided, decided.again_at or self._now, allowance)
+
+    def suppose(self, message: JourneyMessage, known: Known) -> Decided:
+        """What would have become of a message at the moment at which it was reached, whatever the hour, by
+        what is known now."""
+        recipient = known.recipients.get(message.profile_id)
+        reason = self._contactable(message, recipient, known.suppressed, known.answers)
+        if reason is not None or recipient is None:
+            return Decided(reason)
+        return self._among_others(message, recipient, SEND, message.reached_at, known.allowance)
+
+    def _among_others(
+        self,
+        message: JourneyMessage,
+        recipient: Recipient,
+        decided: Decided,
+        at: datetime,
+        allowance: Allowance | None,
+    ) -> Decided:
+        """Caps, and the global holdout, for a message that would leave then."""
+        cap = allowance.full(message.message_id, recipient, at) if allowance else None
+        if cap is not None:
+            return Decided(DecisionReason.CAPPED, cap=cap)
+        if self._is_held_out(message):
+            return Decided(DecisionReason.GLOBAL_HOLDOUT)
+        if allowance is not None:
+            allowance.take(message.message_id, recipient, self._channel, self._topic, at)
+        return decided
+
+    def _is_held_out(self, message: JourneyMessage) -> bool:
+        return bucket(self._salt, message.profile_id) < self._held_out
 
     def refusal(
         self,
@@ -131,13 +211,20 @@ class MessageRules:
         suppressed: Mapping[str, str],
         answers: LatestAnswers,
     ) -> DecisionReason | None:
-        """Why a message is not sent, whatever the hour; None when it may be."""
+        """Why a message is not sent, whatever the hour, and whatever else the person got; None when it is."""
+        reason = self._contactable(message, recipient, suppressed, answers)
+        return reason or (DecisionReason.GLOBAL_HOLDOUT if self._is_held_out(message) else None)
+
+    def _contactable(
+        self,
+        message: JourneyMessage,
+        recipient: Recipient | None,
+        suppressed: Mapping[str, str],
+        answers: LatestAnswers,
+    ) -> DecisionReason | None:
         if recipient is None or not recipient.address:
             return DecisionReason.CONTACT_POINT_MISSING
-        reason = self._contact(message, recipient, suppressed, answers)
-        if reason is None and bucket(self._salt, message.profile_id) < self._held_out:
-            return DecisionReason.GLOBAL_HOLDOUT
-        return reason
+        return self._contact(message, recipient, suppressed, answers)
 
     def _contact(
         self,
@@ -203,7 +290,7 @@ def row_of(message: JourneyMessage, recipient: Recipient, event: Mapping[str, An
         "profile_id": message.profile_id,
         "channel": message.channel,
         "address": recipient.address,
-        "variant": None,
+        "variant": message.variant,
         "time_zone": recipient.profile.get("time_zone"),
         "profile": dict(recipient.profile),
         "event": dict(event),

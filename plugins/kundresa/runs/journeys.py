@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from kundresa.channels import Account, AccountError
 from kundresa.journeys import Versions, advance, standing_key
+from kundresa.runs.journey_accounts import journey_campaign
 from kundresa.runs.journey_checking import load_checked_journey
 from kundresa.runs.journey_messages import decide_messages, deliver_messages
 from kundresa.runs.journey_people import JourneyPeople
@@ -92,6 +93,7 @@ def stop_journey(settings: Settings, name: str, *, clock: Clock = utc_now) -> in
         left = store.journeys.stop(name, at=now)
         for key in _run_keys(store, name):
             store.runs.close(key, CloseReason.CANCELLED, at=now, detail=f"journey {name} was stopped")
+        store.journey_accounts.cancel_unsent(name, at=now)
         return left
 
 
@@ -291,7 +293,7 @@ def _open_runs(store: Store, name: str) -> None:
             store.runs.open_standing(
                 NewRun(
                     run_key=key,
-                    campaign=f"journey {name}",
+                    campaign=journey_campaign(name),
                     logical_at=version.started_at,
                     trigger=Trigger.JOURNEY,
                     spec_json=frozen.json,

@@ -20,6 +20,7 @@ from kundresa.runs.estimating import (
     observed_rate,
     within_pace,
 )
+from kundresa.runs.journey_accounts import export_journeys
 from kundresa.runs.looking_ahead import runs_ahead
 from kundresa.runs.opening import new_run
 from kundresa.runs.overlapping import Overlaps, find_overlaps
@@ -137,6 +138,7 @@ def plan_campaign(
         warehouse.scratch_home(settings) as scratch,
         open_store(settings.store_url) as store,
     ):
+        export_journeys(settings, store, now)
         news = ledger_news(store, now)
         row = open_run_row(run, spec, policies, moment)
         with warehouse.plan_decisions(

@@ -38,7 +38,7 @@ def ledger_news(store: Store, now: datetime) -> LedgerNews:
     is over and no worker holds one of its batches: who does may be in its last window.
     """
     runs = store.runs.unaccounted()
-    stopped = {run.run_key for run in runs if _is_stopped(store, run, now)}
+    stopped = {run.run_key for run in runs if is_stopped(store, run, now)}
     return LedgerNews(tuple(sorted(stopped)), _messages(store, runs, stopped))
 
 
@@ -48,7 +48,8 @@ def export_ledger_news(settings: Settings, store: Store, now: datetime) -> int:
     return warehouse.export_ledger_news(settings, stopped_runs=news.stopped_runs, messages=news.messages)
 
 
-def _is_stopped(store: Store, run: Run, now: datetime) -> bool:
+def is_stopped(store: Store, run: Run, now: datetime) -> bool:
+    """Whether nothing more leaves of a run."""
     if run.state is RunState.CLOSED:
         return True
     return now > run.valid_until and not any(

@@ -9,6 +9,7 @@ from itertools import groupby
 
 from kundresa import warehouse
 from kundresa.runs.checking import load_checked
+from kundresa.runs.journey_accounts import export_journeys
 from kundresa.runs.limits import CostNotFound, require_costs
 from kundresa.runs.looking_ahead import runs_ahead
 from kundresa.runs.planning import recorded_until
@@ -113,6 +114,7 @@ def simulate(
         warehouse.scratch_home(settings) as scratch,
         open_store(settings.store_url) as store,
     ):
+        export_journeys(settings, store, now)
         news = ledger_news(store, now)
         with warehouse.simulate_decisions(
             settings,

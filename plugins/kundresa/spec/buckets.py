@@ -35,6 +35,11 @@ def experiment_salt(campaign: str, experiment: str) -> str:
     return f"experiment|{campaign}|{experiment}"
 
 
+def journey_experiment_salt(journey: str, experiment: str) -> str:
+    """The same for an experiment of a journey, which no campaign's is like: no name has a space."""
+    return experiment_salt(f"journey {journey}", experiment)
+
+
 def sample_salt(campaign: str) -> str:
     """One salt per campaign: its sample is the same people in each of its runs."""
     return f"sample|{campaign}"
@@ -89,11 +94,15 @@ def variant_buckets(experiment: Experiment) -> tuple[BucketRange, ...]:
     that no machine rounds differently. Each variant has at least one bucket: the lightest of 20 could
     come out at none, and an arm that nobody gets is no arm.
     """
-    variants = experiment.variants
+    return weighted_buckets([(each.name, each.weight) for each in experiment.variants])
+
+
+def weighted_buckets(weights: Sequence[tuple[str, int]]) -> tuple[BucketRange, ...]:
+    """The same for names with their weights."""
     ranges = []
     start = 0
-    for variant, size in zip(variants, _sizes([each.weight for each in variants]), strict=True):
-        ranges.append(BucketRange(variant.name, start, start + size))
+    for (name, _), size in zip(weights, _sizes([weight for _, weight in weights]), strict=True):
+        ranges.append(BucketRange(name, start, start + size))
         start += size
     return tuple(ranges)
 

@@ -10,8 +10,9 @@ from pydantic import Discriminator, Field, Tag
 
 from kundresa.spec.campaign import Audience, Campaign, Delivery, Quality, RowBounds
 from kundresa.spec.conditions import Condition
-from kundresa.spec.fields import MAX_VALIDITY, MIN_VALIDITY, Again, Language, Line, Name, Text, Whole
+from kundresa.spec.fields import MAX_VALIDITY, MIN_VALIDITY, Again, Language, Line, Name, Names, Text, Whole
 from kundresa.spec.journey_steps import END, MessageStep, Shift, Step, Wait
+from kundresa.spec.policies import DEFAULT_RULE_SET
 from kundresa.spec.spec import Spec
 from kundresa.spec.tracking import Tracking
 from kundresa.spec.vocabulary import DeliveryPolicy
@@ -100,6 +101,8 @@ class Journey(Spec):
     of events and waits no longer."""
     topic: Name
     """What its messages are about; consent is per channel and topic."""
+    rule_sets: Names = (DEFAULT_RULE_SET,)
+    """The sets of caps in ``dags/policies.yaml`` that hold for its messages. [] is none."""
     language: Language = "en"
     """Of the templates that name none."""
     tracking: Tracking = Tracking()
@@ -141,6 +144,7 @@ class Journey(Spec):
             "audience": Audience(include=(self.name,)),
             "topic": step.topic or self.topic,
             "channels": (step.channel,),
+            "rule_sets": self.rule_sets,
             "language": self.language,
             "tracking": self.tracking,
             "quality": Quality(rows=RowBounds(min=0, max=1_000_000_000)),

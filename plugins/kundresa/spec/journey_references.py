@@ -12,13 +12,14 @@ from kundresa.spec.journey import EventEntry, EventExit, Journey, SegmentEntry
 from kundresa.spec.journey_steps import (
     AnyStep,
     ConditionStep,
+    ExperimentStep,
     JumpStep,
     MessageStep,
     UpdateStep,
     WaitForStep,
     WaitUntilStep,
 )
-from kundresa.spec.policies import Policies, exempt_topics
+from kundresa.spec.policies import DEFAULT_RULE_SET, Policies, exempt_topics
 from kundresa.spec.problems import SpecProblem, nearest
 from kundresa.spec.yaml_source import KeyPath, SpecSource
 
@@ -81,6 +82,22 @@ class _Check:
                 yield from self._segments([each.segment], [(*at, "segment")])
         for name, step in self._journey.steps.items():
             yield from self._step(step, ("steps", name))
+        yield from self._variants()
+        known = {*self._known.policies.pressure, DEFAULT_RULE_SET}
+        for position, name in enumerate(self._journey.rule_sets):
+            if name not in known:
+                yield self._missing(("rule_sets", position), "rule set", name, known, "dags/policies.yaml")
+
+    def _variants(self) -> Iterator[SpecProblem]:
+        """A message counts under one name of a variant, whatever experiment it is of."""
+        of: dict[str, str] = {}
+        for name, step in self._journey.steps.items():
+            for position, arm in enumerate(step.variants if isinstance(step, ExperimentStep) else ()):
+                if of.setdefault(arm.name, name) != name:
+                    message = (
+                        f"step '{of[arm.name]}' has a variant '{arm.name}' already; messages count by it"
+                    )
+                    yield self._source.problem(("steps", name, "variants", position, "name"), message)
 
     def _step(self, step: AnyStep, at: KeyPath) -> Iterator[SpecProblem]:
         match step:
@@ -208,16 +225,23 @@ class _Check:
         policies = self._known.policies
         topic = step.topic or self._journey.topic
         place = (*at, "topic") if step.topic else ("topic",)
-        limits = [name for name in ("pressure", "capacities") if getattr(policies, name)]
-        if limits and topic not in exempt_topics(policies):
-            message = (
-                f"dags/policies.yaml has {' and '.join(limits)}, which journeys do not keep: a message about "
-                f"'{topic}' could be one too many. Only topics with consent: exempt may be written about"
-            )
-            yield self._source.problem(place, message)
         channel = step.channel
         if channel.kind == "email" and channel.attachments and topic not in exempt_topics(policies):
             yield self._source.problem((*at, "channel", "attachments"), no_attachments(topic))
+        if topic not in exempt_topics(policies):
+            drawn_on = [
+                each.name
+                for each in policies.capacities
+                if each.campaigns is None and (each.channels is None or channel.kind in each.channels)
+            ]
+            if drawn_on:
+                message = (
+                    f"{', '.join(drawn_on)} (capacities in dags/policies.yaml) would have to take this "
+                    f"message, and journeys do not keep capacities: one about '{topic}' could be one too "
+                    "many. Only topics with consent: exempt may be written about, or the capacity names its "
+                    "'campaigns'"
+                )
+                yield self._source.problem(place, message)
         if channel.kind == "email":
             domain = channel.sender.rpartition("@")[2].rstrip(">").lower()
             if domain in {each.domain for each in policies.warm_ups}:

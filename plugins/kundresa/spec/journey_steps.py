@@ -44,6 +44,7 @@ REASONS = tuple(
                 DecisionReason.CONSENT_UNKNOWN.value,
                 DecisionReason.TIME_ZONE_UNKNOWN.value,
                 DecisionReason.OUT_OF_HOURS.value,
+                DecisionReason.CAPPED.value,
                 DecisionReason.GLOBAL_HOLDOUT.value,
             ),
             *(each.value for each in DeliveryReason),
@@ -204,6 +205,34 @@ class SplitStep(Spec):
     shares: Annotated[tuple[Share, ...], Field(min_length=2, max_length=20), AfterValidator(_distinct_shares)]
 
 
+class Arm(Spec):
+    """One way out of an experiment."""
+
+    name: Name
+    """For reports; unique among all experiments of the journey, part of no hash."""
+    weight: Annotated[Whole, Field(ge=1, le=1000)] = 1
+    """Its share is its weight among all weights."""
+    go: Name
+    """The step to go to, or ``end``."""
+
+
+def _distinct_arms(arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
+    repeated = first_repeated([each.name for each in arms])
+    if repeated:
+        raise misplaced((repeated[0], "name"), f"there is a variant '{repeated[1]}' already")
+    return arms
+
+
+class ExperimentStep(Spec):
+    """Sends shares of the people different ways to compare them: by a salted hash of the person, as those of
+    campaigns do. The variant is recorded, and every message that follows is counted under it."""
+
+    kind: Literal["experiment"]
+    name: Name | None = None
+    """Part of the hash: a new name shuffles people anew. None: the step's name."""
+    variants: Annotated[tuple[Arm, ...], Field(min_length=2, max_length=20), AfterValidator(_distinct_arms)]
+
+
 Channel = Annotated[EmailChannel | SmsChannel | PushChannel, Field(discriminator="kind")]
 Outcome = Literal[
     "sent",
@@ -217,6 +246,7 @@ Outcome = Literal[
     "consent_unknown",
     "time_zone_unknown",
     "out_of_hours",
+    "capped",
     "global_holdout",
     "opted_out_since_decision",
     "suppressed_since_decision",
@@ -298,6 +328,7 @@ AnyStep = (
     | WaitForStep
     | ConditionStep
     | SplitStep
+    | ExperimentStep
     | MessageStep
     | UpdateStep
     | JumpStep
@@ -316,6 +347,8 @@ def targets(step: AnyStep) -> Iterator[tuple[tuple[str | int, ...], str]]:
         yield from ((("paths", at, "go"), each.go) for at, each in enumerate(step.paths))
     if isinstance(step, SplitStep):
         yield from ((("shares", at, "go"), each.go) for at, each in enumerate(step.shares))
+    if isinstance(step, ExperimentStep):
+        yield from ((("variants", at, "go"), each.go) for at, each in enumerate(step.variants))
     if isinstance(step, MessageStep):
         yield from ((("on", outcome), name) for outcome, name in step.on.items())
 

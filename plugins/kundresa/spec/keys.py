@@ -28,6 +28,19 @@ def run_key(campaign: str, logical_at: datetime) -> str:
     return f"{campaign}--{instant:%Y%m%dT%H%M%S}{fraction}Z"
 
 
+def account_key(journey: str, reached_at: datetime) -> str:
+    """The day of a journey that a message is accounted for under: ``journey.<name>--<UTC midnight>``. No
+    run has such a key: no name has a dot, and a standing run's has two.
+
+    Raises:
+        ValueError: when ``reached_at`` has no time zone.
+    """
+    if reached_at.tzinfo is None:
+        raise ValueError(f"reached_at {reached_at!r} has no time zone")
+    day = reached_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return run_key(f"journey.{journey}", day)
+
+
 def logical_at_of(run_key: str) -> datetime | None:
     """The instant in a :func:`run_key`; None when it has none, as the key of a plan."""
     instant = run_key.rpartition("--")[2]

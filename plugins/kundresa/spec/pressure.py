@@ -51,7 +51,8 @@ ZoneOrRecipient = Annotated[str, AfterValidator(_zone_or_recipient)]
 
 
 class Cap(Spec):
-    """At most ``max`` messages within a rolling time or a calendar period, counted over all campaigns.
+    """At most ``max`` messages within a rolling time or a calendar period, counted over all campaigns and
+    journeys.
 
     What counts is what was sent, what is decided and not yet sent, and what this same decision sends; a
     message that failed or was withheld counts no more.

@@ -27,6 +27,7 @@ from kundresa.store.journey_messages import Approved, Refused
 from kundresa.store.journey_positions import StepCount
 from kundresa.store.journey_records import (
     Advance,
+    CountedMessage,
     JourneyMessage,
     JourneyRow,
     JourneyVersion,
@@ -69,6 +70,7 @@ __all__ = [
     "BatchRecord",
     "BatchTally",
     "Candidate",
+    "CountedMessage",
     "Grant",
     "Hit",
     "IllegalTransition",

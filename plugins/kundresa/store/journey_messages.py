@@ -45,6 +45,8 @@ class Refused:
 
     message_id: str
     reason: str
+    cap: str | None = None
+    """The cap that it is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +88,15 @@ class JourneyMessages:
         delayed: Mapping[str, datetime],
         approved: Mapping[tuple[str, str], Sequence[Approved]],
         now: datetime,
+        put_off: Mapping[str, datetime] | None = None,
     ) -> list[tuple[str, str, int]]:
         """Record what is decided of open messages, in one transaction; those that are no longer open are
-        left alone.
+        left alone. What is delayed or approved counts against caps from now on.
 
         Args:
-            delayed: message_id → when to look again.
+            delayed: message_id → when to look again, and when it is to leave.
             approved: (run_key, channel) → the messages of a new batch.
+            put_off: message_id → when to look again at one of which nothing is decided.
 
         Returns the batches: run_key, channel, number.
         """
@@ -101,14 +105,26 @@ class JourneyMessages:
         with self._database.write() as connection:
             if refused:
                 known = still.values(
-                    state=KNOWN, outcome=NOT_SENT, reason=bindparam("why"), settled_at=_at("now")
+                    state=KNOWN,
+                    outcome=NOT_SENT,
+                    reason=bindparam("why"),
+                    settled_at=_at("now"),
+                    cap=bindparam("over"),
+                    exported=0,
                 )
                 connection.execute(
-                    known, [{"id": each.message_id, "why": each.reason, "now": now} for each in refused]
+                    known,
+                    [
+                        {"id": each.message_id, "why": each.reason, "over": each.cap, "now": now}
+                        for each in refused
+                    ],
                 )
             if delayed:
-                later = still.values(not_before=_at("later"), is_delayed=1)
+                later = still.values(not_before=_at("later"), send_at=_at("later"), is_delayed=1, exported=0)
                 connection.execute(later, [{"id": key, "later": at} for key, at in delayed.items()])
+            if put_off:
+                again = still.values(not_before=_at("later"))
+                connection.execute(again, [{"id": key, "later": at} for key, at in put_off.items()])
             for (run_key, channel), some in approved.items():
                 # The run's row is the lock: two that cut batches of one run take turns.
                 connection.execute(select(runs.c.run_key).where(runs.c.run_key == run_key).with_for_update())
@@ -116,8 +132,14 @@ class JourneyMessages:
                     batches.c.run_key == run_key, batches.c.channel == channel
                 )
                 number = int(connection.execute(last).scalar_one()) + 1
-                into = still.values(state=BATCHED, batch_number=number, row_json=bindparam("row"))
-                rows = [{"id": each.message_id, "row": each.row_json} for each in some]
+                into = still.values(
+                    state=BATCHED,
+                    batch_number=number,
+                    row_json=bindparam("row"),
+                    send_at=_at("now"),
+                    exported=0,
+                )
+                rows = [{"id": each.message_id, "row": each.row_json, "now": now} for each in some]
                 size = connection.execute(into, rows).rowcount
                 if size:
                     batch = {"run_key": run_key, "channel": channel, "batch_number": number, "fence": 0}
@@ -135,7 +157,11 @@ class JourneyMessages:
             update(table)
             .where(table.c.message_id == bindparam("id"), table.c.state == OPEN)
             .values(
-                state=KNOWN, outcome=bindparam("what"), reason=bindparam("why"), settled_at=table.c.reached_at
+                state=KNOWN,
+                outcome=bindparam("what"),
+                reason=bindparam("why"),
+                settled_at=table.c.reached_at,
+                send_at=table.c.reached_at,
             )
         )
         if outcomes:
@@ -216,7 +242,13 @@ class JourneyMessages:
         known = (
             update(table)
             .where(table.c.message_id == bindparam("id"), table.c.state == BATCHED)
-            .values(state=KNOWN, outcome=bindparam("what"), reason=bindparam("why"), settled_at=_at("when"))
+            .values(
+                state=KNOWN,
+                outcome=bindparam("what"),
+                reason=bindparam("why"),
+                settled_at=_at("when"),
+                exported=0,
+            )
         )
         with self._database.write() as connection:
             rows = connection.execute(query).all()

@@ -63,6 +63,8 @@ class Position:
     end_reason: str | None
     event_json: str
     """The data of the event that let the person in."""
+    variant: str | None = None
+    """Of the last experiment that this entry came through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,9 @@ class NewMessage:
     channel: str
     run_key: str
     event_json: str
+    topic: str
+    variant: str | None
+    """Of the experiment that the person came through before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,21 @@ class JourneyMessage(NewMessage):
     outcome: str | None
     reason: str | None
     settled_at: datetime | None
+    send_at: datetime | None
+    """When it leaves, or has left, as decided; None before that."""
+    cap: str | None
+    """The cap that it was over."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountedMessage:
+    """A message that caps count: somebody got it, or still may."""
+
+    message_id: str
+    profile_id: str
+    channel: str
+    topic: str
+    send_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

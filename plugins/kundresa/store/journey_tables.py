@@ -52,6 +52,8 @@ journey_positions = Table(
     Column("ended_at", UtcDateTime),
     Column("end_reason", String),
     Column("event_json", Text, nullable=False),
+    # Of the last experiment that the entry came through.
+    Column("variant", String),
     # What is due is found without what waits: an advance costs what moves.
     Index(
         "ix_journey_positions_due",
@@ -99,12 +101,21 @@ journey_messages = Table(
     Column("is_delayed", Integer, nullable=False),
     Column("run_key", String),
     Column("channel", String, nullable=False),
+    Column("topic", String, nullable=False),
+    Column("variant", String),
     Column("batch_number", Integer),
     Column("row_json", Text),
     Column("event_json", Text, nullable=False),
     Column("outcome", String),
     Column("reason", String),
     Column("settled_at", UtcDateTime),
+    # When it leaves, or has left, as decided: from then on caps count it, until it is refused or fails.
+    Column("send_at", UtcDateTime),
+    # The cap that it was over.
+    Column("cap", String),
+    # Whether the warehouse has the line as it stands: 0 no, 1 it is being written, 2 yes. Each change of what
+    # the account says of it begins at 0 again.
+    Column("exported", Integer, nullable=False),
     # Only what is under way is looked for by state; what is over would be most of the index.
     Index(
         "ix_journey_messages_under_way",
@@ -114,6 +125,16 @@ journey_messages = Table(
         sqlite_where=text("state <> 'over'"),
         postgresql_where=text("state <> 'over'"),
     ),
+    # What the warehouse does not know yet; what it knows would be most of the index.
+    Index(
+        "ix_journey_messages_unexported",
+        "journey",
+        "reached_at",
+        sqlite_where=text("exported <> 2"),
+        postgresql_where=text("exported <> 2"),
+    ),
+    # A day of a journey, which is exported whole.
+    Index("ix_journey_messages_reached", "journey", "reached_at"),
     Index(None, "run_key", "batch_number"),
     Index(None, "profile_id", "journey"),
     sqlite_with_rowid=False,

@@ -176,9 +176,9 @@ class Journeys:
         moves = [(journey, *_values(each, _MOVE)) for each in advance.moves]
         insert_rows(self._database, connection, journey_moves, ("journey", *_MOVE), moves)
         messages = [
-            (journey, OPEN, each.reached_at, 0, *_values(each, _MESSAGE)) for each in advance.messages
+            (journey, OPEN, each.reached_at, 0, 0, *_values(each, _MESSAGE)) for each in advance.messages
         ]
-        columns = ("journey", "state", "not_before", "is_delayed", *_MESSAGE)
+        columns = ("journey", "state", "not_before", "is_delayed", "exported", *_MESSAGE)
         insert_rows(self._database, connection, journey_messages, columns, messages)
         over = update(journey_messages).where(journey_messages.c.message_id == bindparam("id"))
         if advance.taken:
@@ -218,7 +218,7 @@ def _values(each: object, names: tuple[str, ...]) -> tuple[object, ...]:
 def _cancelled(at: datetime) -> dict[str, object]:
     """What becomes of a message whose person has left before it did."""
     reason = DeliveryReason.RUN_CANCELLED.value
-    return {"state": OVER, "outcome": "not_sent", "reason": reason, "settled_at": at}
+    return {"state": OVER, "outcome": "not_sent", "reason": reason, "settled_at": at, "exported": 0}
 
 
 def _add_version(connection: Connection, journey: str, version: int, spec: FrozenSpec, at: datetime) -> None:

@@ -24,6 +24,7 @@ from kundresa.warehouse.decisions import (
     decide,
     decided_at,
     is_published,
+    prepare_decisions,
     publish_recorded,
     read_run,
 )
@@ -44,6 +45,7 @@ from kundresa.warehouse.exports import (
     RunWave,
     ensure_exports,
     export_feedback,
+    export_journey_day,
     export_ledger,
     export_ledger_news,
     export_open_runs,
@@ -52,6 +54,7 @@ from kundresa.warehouse.exports import (
     export_policies,
     export_sending_runs,
     export_suppressions,
+    journey_days_due,
 )
 from kundresa.warehouse.manifest import Manifest, SourceTable, load_manifest
 from kundresa.warehouse.measurement import prune_exports, record
@@ -102,6 +105,7 @@ from kundresa.warehouse.segment_report import (
     segment_lines,
 )
 from kundresa.warehouse.segment_states import SegmentState, segment_states
+from kundresa.warehouse.sent_messages import SentMessage, SentMessages
 from kundresa.warehouse.simulation import Simulation, simulate_decisions
 from kundresa.warehouse.simulation_report import (
     Conflict,
@@ -155,6 +159,8 @@ __all__ = [
     "SegmentLine",
     "SegmentState",
     "SendHour",
+    "SentMessage",
+    "SentMessages",
     "Simulation",
     "SimulationReport",
     "SourceTable",
@@ -176,6 +182,7 @@ __all__ = [
     "decision_counts",
     "ensure_exports",
     "export_feedback",
+    "export_journey_day",
     "export_ledger",
     "export_ledger_news",
     "export_open_runs",
@@ -187,6 +194,7 @@ __all__ = [
     "find_profiles",
     "held_at",
     "is_published",
+    "journey_days_due",
     "load_manifest",
     "others_at_address",
     "person_addresses",
@@ -196,6 +204,7 @@ __all__ = [
     "plan_decisions",
     "plan_questions",
     "plan_share",
+    "prepare_decisions",
     "profile_types",
     "promote",
     "prune_builds",

@@ -12,7 +12,7 @@ from kundresa.settings import Settings
 from kundresa.spec.vocabulary import Consent
 from kundresa.warehouse.build import current_build
 from kundresa.warehouse.dbt import Command, Dbt, DbtResult, Progress
-from kundresa.warehouse.exports import ensure_exports, open_run_keys
+from kundresa.warehouse.exports import ensure_exports, export_open_runs, open_run_keys
 from kundresa.warehouse.files import partial_folder, settle, write_text
 from kundresa.warehouse.published import run_folder
 from kundresa.warehouse.workspace import decide_workspace
@@ -115,6 +115,24 @@ def _finish_record(settings: Settings, dbt: Dbt, progress: Progress | None) -> l
                 _publish(settings, key, folder / key)
     marker.unlink()
     return published
+
+
+def prepare_decisions(settings: Settings, *, progress: Progress | None = None) -> None:
+    """Make the decision models without a run in them, where no run was ever decided: measurement reads them.
+    No decision may be under way.
+
+    Raises:
+        NothingPublished: before the first build.
+        DbtFailed: when a model failed.
+    """
+    if any((settings.published / "runs").glob("*/run.parquet")):
+        return
+    publish_recorded(settings, progress=progress)
+    export_open_runs(settings, ())
+    ensure_exports(settings)
+    dbt = Dbt(decide_workspace(settings))
+    with dbt.locked(progress):
+        dbt.invoke([use_published(current_build(settings).path), DECIDE], progress=progress)
 
 
 def check_history(settings: Settings, *, progress: Progress | None = None) -> DbtResult:

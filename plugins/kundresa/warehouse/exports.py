@@ -5,16 +5,19 @@ Each file is replaced in one rename. Rows are streamed: memory holds one chunk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from kundresa.settings import Settings
+from kundresa.spec.keys import logical_at_of
 from kundresa.spec.vocabulary import Consent, OnePer
-from kundresa.warehouse.files import replacing
+from kundresa.warehouse.files import replacing, write_text
 from kundresa.warehouse.schemas import EXPORTS, Columns, arrow_schema
 
 CHUNK_ROWS = 20_000
@@ -28,8 +31,11 @@ EVERY_CAMPAIGN = "*"
 """In ``run_capacity_campaigns``: every campaign."""
 
 _NO_LEDGER = "no_run"
-"""The ledger's file without rows: a glob that matches nothing is an error. No run key is like it (all have
-a time), and Spark does not see files with an underscore in front."""
+"""The file without rows of the ledger, and of journeys' messages: a glob that matches nothing is an error. No
+run key is like it (all have a time), and Spark does not see files with an underscore in front."""
+
+_OWN_FOLDER = {"ledger": "ledger", "journey_messages": "journeys"}
+"""The sources that are many files, each with its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +191,8 @@ class OpenRun:
 def ensure_exports(settings: Settings) -> None:
     """Create the files that are missing, without rows, so that every model can be built."""
     for name, columns in EXPORTS.items():
-        path = _path(settings, _NO_LEDGER if name == "ledger" else name, ledger=name == "ledger")
+        folder = _OWN_FOLDER.get(name)
+        path = _path(settings, _NO_LEDGER if folder else name, folder=folder)
         # The one file that nobody else writes: an older release's lacks columns.
         if not path.exists() or (name == "earlier_decisions" and not _has_all(path, columns)):
             _write(path, columns, ())
@@ -368,7 +375,80 @@ def export_ledger(settings: Settings, run_key: str, rows: Iterable[Mapping[str, 
 
 def ledger_path(settings: Settings, run_key: str) -> Path:
     """Where the run's ledger is exported to."""
-    return _path(settings, run_key, ledger=True)
+    return _path(settings, run_key, folder="ledger")
+
+
+def export_journey_day(
+    settings: Settings, key: str, rows: Iterable[Mapping[str, Any]], *, exported_at: datetime
+) -> int:
+    """Write the messages of one day of a journey as they stand now, in place of what was written before;
+    returns how many. From then on :func:`journey_days_due` names the day.
+
+    Args:
+        key: of ``spec.keys.account_key``; every row carries it as ``run_key``, and the same ``exported_at``.
+    """
+    count = _write(journey_day_path(settings, key), EXPORTS["journey_messages"], rows)
+    write_text(_due(settings) / key, exported_at.isoformat())
+    return count
+
+
+def journey_day_path(settings: Settings, key: str) -> Path:
+    """Where one day of a journey's messages is exported to."""
+    return _path(settings, key, folder=_OWN_FOLDER["journey_messages"])
+
+
+def journey_days_due(settings: Settings) -> dict[str, str]:
+    """The days of journeys that are exported and not yet recorded as they are: key → what the export is."""
+    if not _due(settings).is_dir():
+        return {}
+    # write_text's temporary files begin with a dot.
+    files = [path for path in sorted(_due(settings).iterdir()) if not path.name.startswith(".")]
+    return {path.name: path.read_text(encoding="utf-8") for path in files}
+
+
+def earlier_journey_days(settings: Settings, before: datetime) -> list[Path]:
+    """The exports of days of journeys before an instant that are recorded as they are."""
+    due = journey_days_due(settings)
+    found = []
+    for path in sorted((settings.exports / _OWN_FOLDER["journey_messages"]).glob("*.parquet")):
+        day = logical_at_of(path.stem)
+        if day is not None and day < before and path.stem not in due:
+            found.append(path)
+    return found
+
+
+def journey_day_recorded(settings: Settings, key: str, export: str) -> None:
+    """The warehouse has this export of a day; a later one stays due."""
+    with FileLock(settings.home / "journeys.lock"):
+        if journey_days_due(settings).get(key) == export:
+            (_due(settings) / key).unlink()
+
+
+def export_earlier_journeys(settings: Settings, source: Settings, as_of: datetime) -> None:
+    """Write what journeys had come to by an instant, for a plan as of it.
+
+    Args:
+        source: the installation whose exports are read.
+    """
+    import pyarrow.parquet as pq
+
+    def rows() -> Iterator[Mapping[str, Any]]:
+        for path in sorted((source.exports / _OWN_FOLDER["journey_messages"]).glob("*.parquet")):
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_size=CHUNK_ROWS):
+                    for row in batch.to_pylist():
+                        if row["reached_at"] <= as_of.astimezone(UTC).replace(tzinfo=None):
+                            yield {name: _as_instant(value) for name, value in row.items()}
+
+    _write(_path(settings, _NO_LEDGER, folder="journeys"), EXPORTS["journey_messages"], rows())
+
+
+def _as_instant(value: Any) -> Any:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+
+
+def _due(settings: Settings) -> Path:
+    return settings.exports / "journeys_due"
 
 
 def ledger_exports(settings: Settings) -> list[tuple[str, Path]]:
@@ -394,10 +474,9 @@ def _has_all(path: Path, columns: Columns) -> bool:
     return set(columns) <= set(pq.read_schema(path).names)
 
 
-def _path(settings: Settings, name: str, *, ledger: bool = False) -> Path:
-    folder = settings.exports / "ledger" if ledger else settings.exports
+def _path(settings: Settings, name: str, *, folder: str | None = None) -> Path:
     # Not with_suffix: a run key with microseconds has a dot of its own.
-    return folder / f"{name}.parquet"
+    return settings.exports / (folder or "") / f"{name}.parquet"
 
 
 def _write(path: Path, columns: Columns, rows: Iterable[Mapping[str, Any]]) -> int:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from kundresa.settings import Settings
 from kundresa.warehouse.dbt import Dbt, DbtResult, Progress
-from kundresa.warehouse.exports import ensure_exports, ledger_exports
+from kundresa.warehouse.exports import (
+    earlier_journey_days,
+    ensure_exports,
+    journey_day_recorded,
+    journey_days_due,
+    ledger_exports,
+)
 from kundresa.warehouse.files import partial_folder, settle
 from kundresa.warehouse.workspace import decide_workspace
 
@@ -20,11 +26,15 @@ _MEASURE = (
 )
 _WHOLE = ("account_summary", "campaign_performance")
 _PER_RUN = ("deliveries", "account_lines")
+CAPS_REACH = timedelta(days=2 * 366)
+"""The longest cap, beside the longest time that a message may wait for its turn."""
+_PER_JOURNEY_DAY = (*_PER_RUN, "journey_messages", "journey_performance")
 
 
 def record(settings: Settings, run_keys: Iterable[str], *, progress: Progress | None = None) -> DbtResult:
-    """Take every ledger export with news into the measurement models, and publish these runs' lines and
-    the summaries. Each published file is replaced in one rename; recording twice changes nothing.
+    """Take every export with news into the measurement models, and publish these runs' lines, those of the
+    days of journeys that have news, and the summaries. Each published file is replaced in one rename;
+    recording twice changes nothing.
 
     Raises:
         DbtFailed: when a model or test failed; what is published stays then.
@@ -33,26 +43,33 @@ def record(settings: Settings, run_keys: Iterable[str], *, progress: Progress | 
     ensure_exports(settings)
     dbt = Dbt(decide_workspace(settings))
     with dbt.locked(progress), partial_folder(settings, "measurement") as folder:
-        for name in (*_WHOLE, *_PER_RUN):
+        due = journey_days_due(settings)  # before dbt reads them: what is exported meanwhile stays due
+        for name in (*_WHOLE, *_PER_JOURNEY_DAY):
             (folder / name).mkdir()
-        arguments = json.dumps({"run_keys": keys, "target_dir": str(folder)})
+        arguments = json.dumps({"run_keys": keys, "journey_days": sorted(due), "target_dir": str(folder)})
         publish = ("run-operation", "publish_measurement", "--args", arguments)
         result = dbt.invoke([_MEASURE, publish], progress=progress)
         settle(folder)
         # Lines before summaries: who reads a sum can find its lines.
-        for name in (*_PER_RUN, *_WHOLE):
+        for name in (*_PER_JOURNEY_DAY, *_WHOLE):
             for file in sorted((folder / name).iterdir()):
                 target = measurement_folder(settings) / name / file.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 file.replace(target)
+        for key, export in due.items():
+            journey_day_recorded(settings, key, export)
     return result
 
 
 def prune_exports(settings: Settings, before: datetime) -> int:
-    """Remove ledger exports that were made before an instant and are recorded as they are; returns how
-    many went. One that is not recorded stays, however old: it is the only way into the warehouse.
+    """Remove the exports that were made before an instant and are recorded as they are; returns how
+    many went. One that is not recorded stays, however old: it is the only way into the warehouse. Days of
+    journeys stay two years longer: as far as a cap may reach back.
     """
     removed = 0
+    for path in earlier_journey_days(settings, before - CAPS_REACH):
+        path.unlink()
+        removed += 1
     for run_key, path in ledger_exports(settings):
         exported = _state(path)
         recorded = delivered_path(settings, run_key)

@@ -16,6 +16,7 @@ from kundresa.warehouse.decisions import publish_run, use_published
 from kundresa.warehouse.exports import (
     OpenRun,
     ensure_exports,
+    export_earlier_journeys,
     export_earlier_runs,
     export_ledger_news,
     export_open_runs,
@@ -103,9 +104,13 @@ def plan_decisions(
     export_suppressions(inside, suppressions)
     export_ledger_news(inside, stopped_runs=stopped_runs, messages=ledger_news)
     export_sending_runs(inside, sending_runs)
-    earlier = None if as_of is None else export_earlier_runs(inside, _runs_decided_until(settings, as_of))
+    earlier = None
+    if as_of is not None:
+        earlier = export_earlier_runs(inside, _runs_decided_until(settings, as_of))
+        export_earlier_journeys(inside, settings, as_of)
     keys = tuple(run.run_key for run in runs if not run.is_ahead)
-    Dbt(scratch_workspace(settings, scratch, earlier_runs=earlier)).invoke(
+    workspace = scratch_workspace(settings, scratch, earlier_runs=earlier, own_journeys=as_of is not None)
+    Dbt(workspace).invoke(
         [
             use_published(build.path, as_of=as_of),
             ("run", "--select", "tag:decide"),

@@ -137,6 +137,28 @@ class PublishedPeople:
             for row in rows
         }
 
+    def sharing(self, column: str, profile_ids: Collection[str]) -> dict[str, str]:
+        """Everybody who has one of these people's values of a column of ``profiles``, they themselves among
+        them: profile_id → the value as text. People without a value are left out.
+
+        Raises:
+            NothingPublished: before the first build.
+            KeyError: when ``profiles`` has no such column.
+        """
+        if column not in self._columns():
+            raise KeyError(f"profiles has no column {column!r}")
+        rows = self._fetch(_SHARING.format(column=column), ids=[*profile_ids])
+        return {row["profile_id"]: row["shared_value"] for row in rows}
+
+    def earlier_ids(self, profile_ids: Collection[str]) -> dict[str, str]:
+        """The ids by which these people went before they were merged: earlier id → the one of now.
+
+        Raises:
+            NothingPublished: before the first build.
+        """
+        rows = self._fetch(_EARLIER, ids=[*profile_ids])
+        return {row["profile_id"]: row["current_profile_id"] for row in rows}
+
     def changes(self, segments: Collection[str], after: str, limit: int) -> list[PublishedChange]:
         """At most ``limit`` changes of segments by their rule beyond a cursor, in order. Those by a merge, a
         split or a first evaluation are left out: nobody has done anything.
@@ -255,6 +277,25 @@ _RECIPIENTS = f"""
     inner join profiles on belong.profile_id = profiles.profile_id
     left join addresses on belong.profile_id = addresses.profile_id
     left join answers on belong.profile_id = answers.profile_id
+"""
+_SHARING = """
+    with shared as (
+        select distinct cast("{column}" as varchar) as shared_value
+        from profiles
+        where profile_id in (select unnest(cast($ids as varchar[])))
+    )
+    select profiles.profile_id, shared.shared_value
+    from profiles
+    inner join shared on cast(profiles."{column}" as varchar) = shared.shared_value
+"""
+_EARLIER = """
+    select profile_id, current_profile_id
+    from (
+        select profile_id, max_by(current_profile_id, redirected_at) as current_profile_id
+        from profile_redirects
+        group by profile_id
+    ) as redirects
+    where current_profile_id in (select unnest(cast($ids as varchar[])))
 """
 _CHANGES = """
     select segment, profile_id, entity_id, change, changed_at

@@ -20,6 +20,8 @@ PER_RUN: Mapping[str, str] = {
     "account_lines": "measurement/account_lines/*.parquet",
     "account_summary": "measurement/account_summary/*.parquet",
     "campaign_performance": "measurement/campaign_performance/*.parquet",
+    "journey_messages": "measurement/journey_messages/*.parquet",
+    "journey_performance": "measurement/journey_performance/*.parquet",
 }
 """Where each table that grows with the runs is published, as a glob under ``published``."""
 
@@ -58,12 +60,12 @@ def fetch(connection: Any, sql: str, parameters: Mapping[str, Any]) -> list[dict
 
 def parquet(files: Path) -> str:
     """The SQL that reads Parquet files; ``=`` in a folder's name means nothing."""
-    return f"select * from read_parquet({_literal(files)}, hive_partitioning = false)"
+    return f"select * from read_parquet({literal(files)}, hive_partitioning = false)"
 
 
 def contracted(files: Path, columns: Columns) -> str:
     """The SQL that reads Parquet files of several releases: a column that a file lacks is null."""
-    read = f"read_parquet({_literal(files)}, hive_partitioning = false, union_by_name = true)"
+    read = f"read_parquet({literal(files)}, hive_partitioning = false, union_by_name = true)"
     return f"{empty(columns)} union all by name select * from {read}"
 
 
@@ -85,7 +87,8 @@ def _marts(settings: Settings) -> list[Path]:
     return sorted(path for path in build.path.iterdir() if path.is_dir())
 
 
-def _literal(path: Path) -> str:
+def literal(path: Path) -> str:
+    """A path as an SQL text."""
     escaped = str(path).replace("'", "''")
     return f"'{escaped}'"
 

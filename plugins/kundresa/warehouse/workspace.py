@@ -36,6 +36,7 @@ class Workspace:
     published_runs: Path
     artifacts: Path
     ledger: Path
+    journeys: Path
     earlier_runs: Path | None = None
     """One file in place of those of all published runs, to leave some out."""
 
@@ -56,6 +57,7 @@ class Workspace:
             "KUNDRESA_RAW_FORMAT": self.raw_format,
             "KUNDRESA_EXPORTS": str(self.exports),
             "KUNDRESA_LEDGER": str(self.ledger),
+            "KUNDRESA_JOURNEYS": str(self.journeys),
             **self._earlier(),
             "KUNDRESA_WAREHOUSE_PATH": str(self.database),
             "KUNDRESA_DBT_TARGET": self.target,
@@ -142,12 +144,16 @@ def scratch_workspace(
     *,
     earlier_runs: Path | None = None,
     published_runs: Path | None = None,
+    own_journeys: bool = False,
 ) -> Workspace:
-    """A warehouse that is thrown away with its folder. It reads the ledger and the published runs of the
-    installation, or of the latter only those in the file ``earlier_runs``; or those in another folder,
-    ``published_runs``."""
+    """A warehouse that is thrown away with its folder. It reads the ledger, the journeys' messages and the
+    published runs of the installation, or of the latter only those in the file ``earlier_runs``; or those in
+    another folder, ``published_runs``. With ``own_journeys`` it reads the journeys' messages of its own
+    exports."""
     exports = folder / "exports"
     ledger = settings.exports / "ledger"
+    journeys = settings.exports / "journeys"
+    is_theirs = not own_journeys and any(journeys.glob("*.parquet"))
     return Workspace(
         name="plan",
         project=settings.dbt_project,
@@ -160,6 +166,7 @@ def scratch_workspace(
         artifacts=folder / "dbt",
         # A folder without files would be an error.
         ledger=ledger if any(ledger.glob("*.parquet")) else exports / "ledger",
+        journeys=journeys if is_theirs else exports / "journeys",
         earlier_runs=earlier_runs,
     )
 
@@ -176,4 +183,5 @@ def _workspace(settings: Settings, name: str, database: Path, artifacts: Path) -
         published_runs=settings.published / "runs",
         artifacts=artifacts,
         ledger=settings.exports / "ledger",
+        journeys=settings.exports / "journeys",
     )

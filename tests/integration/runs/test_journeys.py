@@ -14,10 +14,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
+from sqlalchemy import insert
 
 from kundresa import settings as configuration
 from kundresa import warehouse
 from kundresa.channels import AccountError, account_from_uri
+from kundresa.feedback.webhooks import Report
+from kundresa.runs.capping import RuleSetNotFound
+from kundresa.runs.feedback import record_reports
+from kundresa.runs.journey_accounts import export_journeys
 from kundresa.runs.journey_checking import UnknownJourney, check_journeys
 from kundresa.runs.journey_planning import plan_journey
 from kundresa.runs.journey_rehearsing import LaterEvent, Rehearsal, UnfitEvent, rehearse_journey
@@ -35,10 +41,15 @@ from kundresa.runs.messages import find_message
 from kundresa.runs.mirror import render_mirror
 from kundresa.sandbox import Received, Sandbox, received
 from kundresa.settings import Settings
+from kundresa.spec.buckets import bucket
+from kundresa.spec.policies import Policies
 from kundresa.spec.problems import SpecError
-from kundresa.spec.vocabulary import JourneyState
+from kundresa.spec.vocabulary import FeedbackKind, JourneyState
 from kundresa.store import JourneyNotFound, JourneyStopped, NewEvent, Store, open_store
+from kundresa.store.tables import messages
+from kundresa.warehouse.exports import journey_day_path
 from kundresa.warehouse.people_index import write_index
+from kundresa.warehouse.schemas import PUBLISHED, arrow_schema
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 EARLIER = datetime(2026, 1, 1)  # noqa: DTZ001  marts hold UTC without saying so
@@ -351,6 +362,50 @@ def test_a_message_can_be_found_and_shown_again_long_after(shop: Shop) -> None:
     assert [(name, row.state) for name, row in list_journeys(shop.settings) if row] == [("cart", "running")]
 
 
+def test_feedback_about_a_journeys_message_is_about_its_line_of_the_account(shop: Shop) -> None:
+    shop.start()
+    shop.event("eva", value=60)
+    shop.run()
+    shop.run(hours=1)
+    with shop.store() as store:
+        sent = list(store.journey_messages.of("p-eva", "cart"))[1]
+        provider_id = store.ledger.lines([sent.message_id])[sent.message_id].provider_id
+        report = Report("1", FeedbackKind.DELIVERED, "sms", provider_id=provider_id or "")
+        record_reports(shop.settings, store, Policies(), "gateway", [report], shop.now)
+        [row] = store.feedback.all_rows()
+        told = (row["message_id"], row["profile_id"], row["kind"])
+        assert told == (sent.message_id, "p-eva", "delivered")
+        # To the second: what is on its way now is exported as reserved, what was sent as sent.
+        export_journeys(shop.settings, store, shop.now)
+    [day] = warehouse.journey_days_due(shop.settings)
+    lines = pq.read_table(journey_day_path(shop.settings, day)).to_pylist()
+    told = {each["step"]: (each["verdict"], each["reason"], each["is_counted"]) for each in lines}
+    assert told == {
+        "mail": ("exclude", "contact_point_missing", False),
+        "text": ("send", None, True),
+    }
+    [text] = [each for each in lines if each["step"] == "text"]
+    assert (text["message_id"], text["message_state"], text["topic"]) == (
+        sent.message_id,
+        "accepted",
+        "offers",
+    )
+
+
+def test_what_a_stopped_journey_did_not_send_is_free_again(shop: Shop) -> None:
+    shop.accounts["mails"] = "smtp://127.0.0.1:9"  # nobody listens: the message waits for a retry
+    shop.start()
+    shop.event("anna", value=60)
+    shop.run()
+    shop.run(hours=1)
+    with shop.store() as store:
+        assert len(store.journey_accounts.counted(["p-anna"], NOW)) == 1
+    stop_journey(shop.settings, "cart", clock=lambda: shop.now)
+    with shop.store() as store:
+        assert store.journey_accounts.counted(["p-anna"], NOW) == []
+    assert shop.outcome("anna") == [("not_sent", "run_cancelled")]
+
+
 def test_an_opt_out_and_a_suppression_hold_at_once(shop: Shop) -> None:
     shop.start()
     shop.event("anna", value=60)
@@ -401,6 +456,160 @@ def test_who_orders_while_a_message_waits_does_not_get_it(shop: Shop) -> None:
     shop.run(minutes=30)
     assert shop.run(hours=1).accepted == 0
     assert shop.outcome("anna") == [("not_sent", "run_cancelled")]
+
+
+def test_what_is_sent_after_an_experiment_carries_its_variant_into_the_ledger(shop: Shop) -> None:
+    arms = "variants: [{name: plain, go: pause}, {name: gift, go: pause}]"
+    shop.journey(JOURNEY.replace("steps:\n", f"steps:\n  try: {{kind: experiment, {arms}}}\n"))
+    shop.start()
+    shop.event("anna", value=60)
+    shop.run()
+    shop.run(hours=1)
+    expected = "plain" if bucket("experiment|journey cart|try", "p-anna") < 5000 else "gift"
+    with shop.store() as store:
+        [sent] = store.journey_messages.of("p-anna", "cart")
+        assert store.ledger.lines([sent.message_id])[sent.message_id].variant == sent.variant == expected
+        export_journeys(shop.settings, store, shop.now)
+    [day] = warehouse.journey_days_due(shop.settings)
+    [line] = pq.read_table(journey_day_path(shop.settings, day)).to_pylist()
+    assert line["variant"] == expected
+
+
+CAPPED = (
+    JOURNEY.replace("on: {", "on: {capped: late, ")
+    .replace("topic: offers", "topic: offers\nreentrance: always\ninstance_key: cart_id")
+    .replace("  refused:", "  late: {kind: wait, duration: 1d, next: end}\n  refused:")
+)
+ONE_A_DAY = "pressure: {default: [{name: one_a_day, max: 1, within: 1d}]}\n"
+WITH_CART_ID = EVENTS.replace("value:", "cart_id: {kind: text, required: true}\n      value:")
+
+
+@pytest.fixture
+def capped(shop: Shop) -> Shop:
+    """A shop in which a person may have several carts, and one message a day."""
+    (shop.settings.project / "dags" / "events.yaml").write_text(WITH_CART_ID)
+    shop.policies(ONE_A_DAY)
+    shop.journey(CAPPED)
+    return shop
+
+
+def test_a_cap_stops_the_second_message_of_a_day_and_the_journey_can_tell(capped: Shop) -> None:
+    capped.start()
+    capped.event("anna", value=60, cart_id="1")
+    capped.event("anna", value=70, cart_id="2")
+    capped.event("eva", value=70, cart_id="3")
+    capped.run()
+    # Both at once: who is decided first takes the place.
+    assert capped.run(hours=1).accepted == 2
+    assert sorted(capped.outcome("anna"), key=str) == [("not_sent", "capped"), ("sent", None)]
+    assert capped.outcome("eva")[-1] == ("sent", None)
+    with capped.store() as store:
+        assert {each.step for each in store.journey_positions.of("cart", ["p-anna"])} == {"rest", "late"}
+    told = explain_journey(capped.settings, "anna@shop.example", "cart")
+    assert {message["cap"] for each in told.entries for message in each.messages} == {"one_a_day", None}
+    # A day later there is room again.
+    capped.event("anna", value=60, cart_id="4")
+    capped.run(hours=22)
+    assert capped.run(hours=1).accepted == 0
+    capped.event("anna", value=60, cart_id="5")
+    capped.run()
+    assert capped.run(hours=1).accepted == 1
+
+
+def test_what_waits_for_the_end_of_quiet_hours_holds_its_place(capped: Shop) -> None:
+    capped.policies(ONE_A_DAY + 'quiet_hours: [{start: "13:30", end: "15:00"}]')
+    capped.start()
+    capped.event("anna", value=60, cart_id="1")
+    capped.run()
+    capped.run(hours=1)
+    capped.event("anna", value=70, cart_id="2")
+    capped.run()
+    # At 14:00 UTC both could leave; the second would be the second of the day.
+    assert capped.run(hours=1).accepted == 1
+    assert [reason for _, reason in capped.outcome("anna")] == [None, "capped"]
+    assert capped.outcome("anna")[0] == ("delayed", None)
+
+
+def test_what_campaigns_have_sent_or_hold_counts_and_what_failed_does_not(capped: Shop) -> None:
+    folder = capped.settings.published / "runs" / "winback--1"
+    (folder / "decisions").mkdir(parents=True)
+    line = {"run_key": "winback--1", "channel": "email", "verdict": "send"}
+    lines = [
+        {**line, "message_id": f"c-{who}", "profile_id": f"p-{who}", "send_at": at.replace(tzinfo=None)}
+        for who, at in (("old", NOW), ("eva", NOW - timedelta(hours=23)))
+    ]
+    for path, table, some in (
+        (folder / "run.parquet", "decided_runs", [{"run_key": "winback--1", "topic": "offers"}]),
+        (folder / "decisions" / "data_0.parquet", "decisions", lines),
+    ):
+        schema = arrow_schema(PUBLISHED[table])
+        pq.write_table(
+            pa.Table.from_pylist([dict.fromkeys(schema.names) | each for each in some], schema), path
+        )
+    capped.start()
+    for who in ("anna", "eva"):
+        capped.event(who, value=60, cart_id=who)
+    capped.run()
+    # The first is Anna's by the name that she had before two were merged; Eva's is a day old by then.
+    assert capped.run(hours=1).accepted == 1
+    assert capped.outcome("anna") == [("not_sent", "capped")]
+    assert capped.outcome("eva")[-1] == ("sent", None)
+    with capped.store() as store, store.database.write() as connection:
+        failed = {"message_id": "c-old", "run_key": "winback--1", "channel": "email", "profile_id": "p-old"}
+        connection.execute(insert(messages), failed | {"batch_number": 1, "state": "failed", "attempts": 1})
+    capped.event("anna", value=60, cart_id="again")
+    capped.run()
+    assert capped.run(hours=1).accepted == 1
+
+
+def test_nothing_is_counted_while_a_campaign_is_deciding(capped: Shop) -> None:
+    capped.start()
+    capped.event("anna", value=60, cart_id="1")
+    capped.run()
+    with FileLock(capped.settings.home / "decide.lock"):
+        done = capped.run(hours=1)
+        assert (done.decided, done.accepted) == (0, 0)
+        assert done.next_at == capped.now + timedelta(seconds=5)
+        assert not has_work(capped.settings, "cart", capped.now)
+    assert capped.run(seconds=5).accepted == 1
+    assert capped.outcome("anna") == [("sent", None)]
+
+
+def test_a_plan_and_a_rehearsal_keep_caps(capped: Shop) -> None:
+    capped.start()
+    for number in (1, 2):
+        capped.event("anna", value=60, cart_id=str(number))
+    capped.now += timedelta(hours=2)
+    plan = plan_journey(capped.settings, "cart", days=1, clock=lambda: capped.now)
+    assert plan.messages["mail"] == {"sent": 1, "capped": 1}
+
+    def rehearsed() -> list[str | None]:
+        found = rehearse_journey(
+            capped.settings,
+            "cart",
+            "anna@shop.example",
+            data={"value": 1, "cart_id": "x"},
+            clock=lambda: capped.now,
+        )
+        return [each.reason for each in found.messages]
+
+    assert rehearsed() == [None]
+    capped.run()
+    assert rehearsed() == ["capped"]
+
+
+def test_a_set_of_caps_that_went_stops_the_journey_with_its_name(capped: Shop) -> None:
+    capped.journey("rule_sets: [strict]\n" + CAPPED)
+    capped.policies(ONE_A_DAY.replace("default", "strict"))
+    capped.start()
+    capped.event("anna", value=60, cart_id="1")
+    capped.run()
+    capped.policies(ONE_A_DAY)
+    with pytest.raises(RuleSetNotFound, match="strict"):
+        capped.run(hours=1)
+    assert capped.outcome("anna") == [("", None)]
+    capped.policies(ONE_A_DAY.replace("default", "strict"))
+    assert capped.run().accepted == 1
 
 
 def test_a_pause_holds_people_and_messages_until_it_goes_on(shop: Shop) -> None:

@@ -45,7 +45,9 @@ def position(profile_id: str, *, step: str | None = "wait", due_at: datetime | N
 
 def message(number: int, profile_id: str = "p1") -> NewMessage:
     ends = NOW + HOUR
-    return NewMessage(f"m{number}", 1, "say", profile_id, "", 1, 2, NOW, ends, "email", RUN, "{}")
+    return NewMessage(
+        f"m{number}", 1, "say", profile_id, "", 1, 2, NOW, ends, "email", RUN, "{}", "offers", None
+    )
 
 
 @pytest.fixture

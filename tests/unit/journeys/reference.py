@@ -49,6 +49,7 @@ class Life:
     """When the step would be left by itself; None for never."""
     grace: timedelta = timedelta(0)
     run: Generator[None, Heard | None, None] | None = None
+    variant: str | None = None
 
     def __post_init__(self) -> None:
         self.entered = self.at
@@ -112,8 +113,19 @@ class Life:
                         if place < passed:
                             name, why = share.go, f"share {share.name}"
                             break
+                case "experiment":
+                    hashed = f"experiment|journey {self.journey.name}|{step.name or name}"
+                    place, total = bucket(hashed, self.person), sum(each.weight for each in step.variants)
+                    passed = 0
+                    for arm in step.variants:
+                        passed += arm.weight
+                        # The weights of these tests divide 10,000 with a remainder of less than one bucket.
+                        if place < round(passed * 10_000 / total):
+                            name, why, self.variant = arm.go, f"variant {arm.name}", arm.name
+                            break
                 case "message":
-                    self.world.messages.add((self.person, self.key, self.entry, name, self.moves, self.at))
+                    of = (self.person, self.key, self.entry, name, self.moves, self.at, self.variant)
+                    self.world.messages.add(of)
                     while True:
                         heard = yield
                         if heard.kind == "outcome" and heard.of == (self.key, self.entry, self.moves):

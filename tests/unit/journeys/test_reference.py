@@ -73,6 +73,13 @@ def _steps(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
                 "shares": [{**each, "name": f"n{at}"} for at, each in enumerate(two)],
             }
         ),
+        st.tuples(share, share).map(
+            lambda two: {
+                "kind": "experiment",
+                "name": "e",
+                "variants": [{**each, "name": f"v{at}"} for at, each in enumerate(two)],
+            }
+        ),
         made(
             {
                 "kind": st.just("message"),
@@ -196,7 +203,7 @@ def state_of(world: World) -> dict[str, Any]:
             )
         for each in world.store.journey_messages.of(who, "cart"):
             key = (who, each.instance_key, each.entry)
-            messages.add((*key, each.step, each.move, each.reached_at))
+            messages.add((*key, each.step, each.move, each.reached_at, each.variant))
             if each.reason == "run_cancelled":
                 cancelled.add((*key, each.move))
     traits = positions.traits(PEOPLE, ["level"])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.journeys.conftest import NOW, journey_of
 
+from kundresa.spec.buckets import bucket, weighted_buckets
 from kundresa.spec.vocabulary import Automation, JourneySkip, JourneyState
 from kundresa.store import JourneyMoved, JourneyNotFound
 
@@ -155,6 +156,46 @@ def test_a_split_sends_everybody_some_way_by_weight_and_the_same_way_again(world
         world.event(each)
     world.advance()
     assert {each: world.at(each).step for each in people} == first
+
+
+EXPERIMENT = """
+    try: {kind: experiment, variants: [{name: plain, weight: 3, go: a}, {name: gift, weight: 1, go: b}]}
+    a: {kind: wait, duration: 1h, next: mail}
+    b: {kind: wait, duration: 1h}
+    mail:
+      kind: message
+      channel: {kind: email, template: m, account: a, sender: a@shop.example}
+"""
+
+
+def test_an_experiment_sends_shares_each_way_and_messages_count_under_their_variant(world):
+    world.start(journey_of(EXPERIMENT, reentrance="always"))
+    people = [f"p{number}" for number in range(400)]
+    for each in people:
+        world.event(each)
+    world.advance()
+    first = {each: (world.at(each).step, world.at(each).variant) for each in people}
+    assert set(first.values()) == {("a", "plain"), ("b", "gift")}
+    ranges = weighted_buckets([("plain", 3), ("gift", 1)])
+    salt = "experiment|journey cart|try"
+    assert {each: variant for each, (_, variant) in first.items()} == {
+        each: next(name for name, _, end in ranges if bucket(salt, each) < end) for each in people
+    }
+    world.after(hours=1)
+    told = {
+        each: message.variant for each in people for message in world.store.journey_messages.of(each, "cart")
+    }
+    assert told == {each: variant for each, (_, variant) in first.items()}
+    [moves] = world.store.journey_positions.moves("cart", "p0")[:1]
+    assert f"variant {first['p0'][1]}" in moves.moves_json
+
+
+def test_another_name_of_an_experiment_shuffles_people_anew(world):
+    world.start(journey_of(EXPERIMENT.replace("variants:", "name: again, variants:")))
+    world.event("anna")
+    world.advance()
+    expected = "plain" if bucket("experiment|journey cart|again", "anna") < 7500 else "gift"
+    assert world.at("anna").variant == expected
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,10 @@ MESSAGE = JourneyMessage(
     outcome=None,
     reason=None,
     settled_at=None,
+    topic="offers",
+    variant="ten",
+    send_at=None,
+    cap=None,
 )
 NIGHT = {"quiet_hours": [{"start": "21:00", "end": "08:00"}]}
 

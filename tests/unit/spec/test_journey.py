@@ -215,10 +215,10 @@ def test_journeys_do_not_jump_in_circles(folder):
 @pytest.mark.parametrize(
     ("policies", "expected"),
     [
-        ({"pressure": {"default": [{"name": "a", "max": 1, "within": "1d"}]}}, "pressure, which journeys do"),
+        ({"capacities": [{"name": "a", "max": 1, "period": "day"}]}, "journeys do not keep capacities"),
         (
-            {"capacities": [{"name": "a", "max": 1, "period": "day"}]},
-            "capacities, which journeys do not keep",
+            {"capacities": [{"name": "a", "max": 1, "period": "day", "channels": ["email"]}]},
+            "a (capacities in dags/policies.yaml) would have to take this message",
         ),
         (
             {
@@ -246,6 +246,40 @@ def test_a_step_with_attachments_is_about_a_topic_that_is_exempt(folder):
     policies = Policies.model_validate({"topics": {"offers": {"consent": "exempt", "because": "ordered"}}})
     known = KnownToJourneys(KNOWN.events, KNOWN.segments, KNOWN.columns, policies=policies)
     assert problems_of(folder(HEAD + steps), known) == []
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        {"pressure": {"default": [{"name": "a", "max": 1, "within": "1d"}]}},
+        {"capacities": [{"name": "a", "max": 1, "period": "day", "campaigns": ["winback"]}]},
+    ],
+)
+def test_caps_are_kept_and_what_others_draw_on_is_no_matter(folder, policies):
+    known = KnownToJourneys(
+        KNOWN.events, KNOWN.segments, KNOWN.columns, policies=Policies.model_validate(policies)
+    )
+    assert problems_of(folder(HEAD + STEPS), known) == []
+
+
+def test_variants_are_distinct_over_all_experiments_of_a_journey(folder):
+    steps = """steps:
+  one: {kind: experiment, variants: [{name: a, go: two}, {name: b, go: two}]}
+  two: {kind: experiment, variants: [{name: c, go: end}, {name: b, go: end}]}
+"""
+    [found] = problems_of(folder(HEAD + steps))
+    assert "step 'one' has a variant 'b' already" in found
+    with pytest.raises(SpecError, match="there is a variant 'a' already"):
+        load_journey(folder(HEAD + steps.replace("name: b, go: two", "name: a, go: two")))
+
+
+def test_a_set_of_caps_that_is_not_there_is_named(folder):
+    policies = Policies.model_validate({"pressure": {"strict": [{"name": "a", "max": 1, "within": "1d"}]}})
+    known = KnownToJourneys(KNOWN.events, KNOWN.segments, KNOWN.columns, policies=policies)
+    assert problems_of(folder("rule_sets: [default, strict]\n" + HEAD + STEPS), known) == []
+    [found] = problems_of(folder("rule_sets: [strikt]\n" + HEAD + STEPS), known)
+    assert "there is no rule set 'strikt'" in found
+    assert "strict" in found
 
 
 def test_a_topic_that_is_exempt_knows_no_limits(folder):

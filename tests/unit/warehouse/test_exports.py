@@ -59,7 +59,8 @@ def opt_outs(count):
 def test_every_source_exists_empty_with_its_schema(home):
     warehouse.ensure_exports(home)
     for name, columns in EXPORTS.items():
-        path = home.exports / ("ledger/no_run.parquet" if name == "ledger" else f"{name}.parquet")
+        folders = {"ledger": "ledger/no_run", "journey_messages": "journeys/no_run"}
+        path = home.exports / f"{folders.get(name, name)}.parquet"
         assert pq.read_schema(path).equals(arrow_schema(columns))
     assert ledger_exports(home) == []
     assert open_run_keys(home) == []

@@ -23,6 +23,7 @@ from kundresa.runs.run_rows import open_run_row
 from kundresa.sample import generate
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign
+from kundresa.spec.keys import account_key
 from kundresa.spec.policies import Policies
 from kundresa.spec.vocabulary import Trigger
 from kundresa.store import NewRun
@@ -178,6 +179,7 @@ def first_run(engine: Engine, shop: Shop) -> Published:
     """Decided, half of it delivered, recorded."""
     settings = engine.settings(shop.second)
     run = open_run("winback")
+    _journey(settings, engine.stages["second_build"], settled=0.5, exported_at=SECOND_DAY)
     _decide(settings, [run], engine.stages["second_build"])
     _deliver(settings, run.run_key, settled=0.5, exported_at=SECOND_DAY + timedelta(hours=2))
     warehouse.record(settings, [run.run_key])
@@ -189,6 +191,8 @@ def second_run(engine: Engine, shop: Shop) -> Published:
     settings = engine.settings(shop.second)
     first, second = open_run("winback"), _ruled_run()
     warehouse.export_sending_runs(settings, [{"run_key": first.run_key, "domain": "news.nordlys.example"}])
+    later = SECOND_DAY + timedelta(hours=1)
+    _journey(settings, engine.stages["second_build"], settled=1, exported_at=later)
     _decide(settings, [first, second], engine.stages["second_build"])
     for run in (first, second):
         _deliver(settings, run.run_key, settled=1, exported_at=SECOND_DAY + timedelta(hours=3))
@@ -344,6 +348,57 @@ def _emails(marts: Published) -> list[dict[str, Any]]:
 
     points = pq.read_table(marts["contact_points"], columns=["profile_id", "channel", "address"]).to_pylist()
     return sorted((row for row in points if row["channel"] == "email"), key=lambda row: row["address"])
+
+
+def _journey(settings: Settings, marts: Published, *, settled: float, exported_at: datetime) -> None:
+    """Two days of a journey's messages, of which so many have come to their end. The second time there is
+    news of the later day alone."""
+    days = [SECOND_DAY] if settled == 1 else [SECOND_DAY, FIRST_DAY]
+    people = _emails(marts)[:60]
+    for day in days:
+        rows = []
+        for number, person in enumerate(people):
+            is_over = number < settled * len(people)
+            verdict, reason, state = (
+                ("send", None, "accepted"),
+                ("exclude", "capped", None),
+                ("send", "address_refused", "failed"),
+                ("holdout", "global_holdout", None),
+            )[number % 4]
+            if not is_over:
+                verdict, reason, state = ("send", None, "claimed") if number % 2 else (None, None, None)
+            rows.append(
+                {
+                    "message_id": f"{day:%d}-{number}",
+                    "run_key": account_key("cart", day),
+                    "campaign": "journey cart",
+                    "journey": "cart",
+                    "version": 1 + number % 2,
+                    "step": "mail",
+                    "topic": "carts",
+                    "profile_id": person["profile_id"],
+                    "entity_id": "",
+                    "channel": "email",
+                    "variant": None,
+                    "verdict": verdict,
+                    "reason": reason,
+                    "cap": "weekly" if reason == "capped" else None,
+                    "message_state": state,
+                    "delivery_reason": "address_refused" if state == "failed" else None,
+                    "provider_id": f"id-{number}" if state == "accepted" else None,
+                    "code": None,
+                    "batch_number": 1 if state else None,
+                    "attempts": 1 if state else None,
+                    "is_counted": state in ("accepted", "claimed"),
+                    "reached_at": day,
+                    "send_at": day if verdict == "send" else None,
+                    "settled_at": day if is_over else None,
+                    "first_claimed_at": day if state else None,
+                    "left_at": day if state in ("accepted", "failed") else None,
+                    "exported_at": exported_at,
+                }
+            )
+        warehouse.export_journey_day(settings, account_key("cart", day), rows, exported_at=exported_at)
 
 
 def _deliver(settings: Settings, run_key: str, *, settled: float, exported_at: datetime) -> None:

@@ -25,6 +25,8 @@ PER_RUN = {
     "account_lines",
     "account_summary",
     "campaign_performance",
+    "journey_messages",
+    "journey_performance",
 }
 MAY_BE_EMPTY = {"first_build": {"identity_changes", "profile_redirects", "suppressions"}}
 """What a first build has nothing to say about."""

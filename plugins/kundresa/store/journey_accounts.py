@@ -1,0 +1,170 @@
+"""The messages of journeys as others count them: the warehouse, a day of a journey at a time, and caps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Boolean, ColumnElement, and_, func, literal_column, or_, select, update
+
+from kundresa.spec.journey_steps import DELAYED, NOT_SENT, SENT
+from kundresa.spec.vocabulary import DeliveryReason, MessageState
+from kundresa.store.bulk import among
+from kundresa.store.engine import Database
+from kundresa.store.journey_messages import BATCHED, OVER
+from kundresa.store.journey_records import CountedMessage
+from kundresa.store.journey_tables import journey_messages as table
+from kundresa.store.tables import messages
+
+WRITING, WRITTEN = 1, 2
+CHUNK = 5_000
+"""Rows of one transaction: some 50 ms of SQLite's one write lock."""
+# As the index says it, or SQLite does not see that it may use it.
+_UNEXPORTED: ColumnElement[bool] = literal_column("journey_messages.exported <> 2", Boolean)
+
+_OWN = (
+    "message_id",
+    "version",
+    "step",
+    "topic",
+    "profile_id",
+    "instance_key",
+    "channel",
+    "variant",
+    "state",
+    "outcome",
+    "reason",
+    "batch_number",
+    "reached_at",
+    "send_at",
+    "settled_at",
+    "cap",
+)
+_LEDGER = {
+    "message_state": messages.c.state,
+    "delivery_reason": messages.c.reason,
+    "provider_id": messages.c.provider_id,
+    "code": messages.c.code,
+    "attempts": messages.c.attempts,
+    "first_claimed_at": messages.c.first_claimed_at,
+    "left_at": messages.c.settled_at,
+}
+
+
+class JourneyAccounts:
+    """Questions about ``journey_messages`` from outside of journeys."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def counted(self, profile_ids: Collection[str], since: datetime) -> list[CountedMessage]:
+        """What these people got from journeys, or still may, from an instant on. What waits for the end of
+        quiet hours is among it; what is not decided yet, was refused, withheld or failed, is not."""
+        query = select(
+            table.c.message_id, table.c.profile_id, table.c.channel, table.c.topic, table.c.send_at
+        ).where(among(self._database, table.c.profile_id, profile_ids), table.c.send_at >= since, _counts())
+        with self._database.read() as connection:
+            return [CountedMessage(**row._mapping) for row in connection.execute(query)]
+
+    def changed_from(self, journey: str, since: datetime | None) -> datetime | None:
+        """When the first message was reached, from an instant on, of which the warehouse does not know all;
+        None when there is none."""
+        query = select(func.min(table.c.reached_at)).where(table.c.journey == journey, _UNEXPORTED)
+        if since is not None:
+            query = query.where(table.c.reached_at >= since)
+        with self._database.read() as connection:
+            found: datetime | None = connection.execute(query).scalar_one()
+            return found
+
+    def reached(
+        self, journey: str, first: datetime, end: datetime, *, chunk: int = CHUNK
+    ) -> Iterator[list[dict[str, Any]]]:
+        """All messages that were reached from ``first`` to before ``end``, with their lines of the ledger, in
+        chunks; :meth:`written` says that they have arrived. What changes after it was read is read again the
+        next time. For one reader at a time.
+
+        Each is a dict of the columns of ``journey_messages``, ``message_state`` to ``first_claimed_at`` and
+        ``left_at`` (when it was settled) of the ledger, None without a line, and ``is_counted`` as
+        :meth:`counted` has it.
+        """
+        place = (table.c.reached_at, table.c.message_id)
+        own = (table.c.journey == journey, table.c.reached_at >= first, table.c.reached_at < end)
+        page = select(*place).where(*own).order_by(*place).limit(chunk)
+        columns = [table.c[name] for name in _OWN] + [each.label(name) for name, each in _LEDGER.items()]
+        line = (
+            select(*columns, _counts().label("is_counted"))
+            .join(messages, messages.c.message_id == table.c.message_id, isouter=True)
+            .order_by(*place)
+        )
+        after = page
+        while True:
+            with self._database.write() as connection:
+                places = connection.execute(after).all()
+                some = among(self._database, table.c.message_id, [row.message_id for row in places])
+                # Before they are read: a change that comes later leaves a 0, which stays.
+                connection.execute(update(table).where(some, _UNEXPORTED).values(exported=WRITING))
+                rows = [dict(row._mapping) for row in connection.execute(line.where(some))]
+            if rows:
+                yield rows
+            if len(places) < chunk:
+                return
+            at, message_id = places[-1]
+            beyond = or_(
+                table.c.reached_at > at, and_(table.c.reached_at == at, table.c.message_id > message_id)
+            )
+            after = page.where(beyond)
+
+    def written(self, journey: str, first: datetime, end: datetime, *, chunk: int = CHUNK) -> None:
+        """The warehouse has what :meth:`reached` gave for this time."""
+        some = (
+            select(table.c.message_id)
+            .where(
+                table.c.journey == journey,
+                table.c.reached_at >= first,
+                table.c.reached_at < end,
+                _UNEXPORTED,
+                table.c.exported == WRITING,
+            )
+            .limit(chunk)
+        )
+        while True:
+            with self._database.write() as connection:
+                done = connection.execute(
+                    update(table)
+                    .where(table.c.message_id.in_(some), table.c.exported == WRITING)
+                    .values(exported=WRITTEN)
+                ).rowcount
+            if done < chunk:
+                return
+
+    def cancel_unsent(self, journey: str, *, at: datetime) -> int:
+        """Of a journey whose standing runs are closed: what has a batch and has not left is not sent. Returns
+        how many."""
+        on_its_way = select(messages.c.message_id).where(
+            messages.c.message_id == table.c.message_id, messages.c.state != MessageState.DEFERRED.value
+        )
+        with self._database.write() as connection:
+            return connection.execute(
+                update(table)
+                .where(table.c.journey == journey, table.c.state == BATCHED, ~on_its_way.exists())
+                .values(
+                    state=OVER,
+                    outcome=NOT_SENT,
+                    reason=DeliveryReason.RUN_CANCELLED.value,
+                    settled_at=at,
+                    exported=0,
+                )
+            ).rowcount
+
+
+def _counts() -> ColumnElement[bool]:
+    """Whether somebody got a message, or still may."""
+    return and_(
+        table.c.send_at.is_not(None),
+        or_(
+            table.c.outcome.is_(None),
+            table.c.outcome.in_((SENT, DELAYED)),
+            table.c.reason == DeliveryReason.OUTCOME_UNKNOWN.value,
+        ),
+    )
