@@ -354,7 +354,7 @@ def _journey(settings: Settings, marts: Published, *, settled: float, exported_a
     """Two days of a journey's messages, of which so many have come to their end. The second time there is
     news of the later day alone."""
     days = [SECOND_DAY] if settled == 1 else [SECOND_DAY, FIRST_DAY]
-    people = _emails(marts)[:60]
+    people = _emails(marts)[:8]
     for day in days:
         rows = []
         for number, person in enumerate(people):
