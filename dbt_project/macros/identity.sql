@@ -168,6 +168,11 @@ what reads this, so it cannot be a ref(). -#}
     {%- endif -%}
 {%- endmacro %}
 
+{#- When anybody was resolved last, before this build; null when nobody was. A subquery. -#}
+{% macro last_resolved_at() -%}
+    (select greatest(max(valid_from), max(valid_to)) from {{ earlier_history() }})
+{%- endmacro %}
+
 {#- The records that were known before this build, by the same road. -#}
 {% macro earlier_records() -%}
     {%- set kept = _kept_by('int_identity__known_records') if execute -%}

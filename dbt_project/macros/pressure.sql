@@ -55,9 +55,9 @@ the best first, would come to. Each CTE reads the one before once: Spark copies 
         select
             *,
             max(case when is_asking and fewest_messages >= max_messages then 1 else 0 end)
-                over (partition by run_key, profile_id, entity_id, channel) as is_refused,
+                over (partition by line_key) as is_refused,
             max(case when is_asking and most_messages >= max_messages then 1 else 0 end)
-                over (partition by run_key, profile_id, entity_id, channel) as may_be_refused
+                over (partition by line_key) as may_be_refused
         from counted_{{ number }}
     ),
 
@@ -79,15 +79,15 @@ the best first, would come to. Each CTE reads the one before once: Spark copies 
 {#- The columns of int_decisions__contention, but for the standing. -#}
 {% macro contention_columns() -%}
     {{ return([
-        'cap', 'group_key', 'slot_from', 'slot_to', 'run_key', 'profile_id', 'entity_id', 'channel',
-        'max_messages', 'earlier_messages', 'place', 'is_competing', 'is_asking',
+        'slot_number', 'cap', 'line_key', 'run_key', 'max_messages', 'earlier_messages', 'place', 'is_competing',
+        'is_asking',
     ]) }}
 {%- endmacro %}
 
 {#- A sum over the lines of the slot that go before this one. -#}
 {% macro sum_before(expression) -%}
     coalesce(sum({{ expression }}) over (
-        partition by cap, group_key, slot_from, slot_to
+        partition by slot_number
         order by place
         rows between unbounded preceding and 1 preceding
     ), 0)
@@ -101,13 +101,10 @@ each other, which is a handful even with ten campaigns. -#}
         {%- set open = relation.incorporate(path={'identifier': relation.identifier ~ '__open'}, type='table') -%}
         {%- set next = relation.incorporate(path={'identifier': relation.identifier ~ '__next'}, type='table') -%}
         {%- set columns = (contention_columns() + ['standing']) | join(', ') -%}
-        {%- set slot = 'cap, group_key, slot_from, slot_to' -%}
-        {%- do _make_table(open, 'select entries.* from ' ~ relation ~ ' as entries inner join (select distinct '
-            ~ slot ~ ' from ' ~ relation ~ " where standing = 'undecided') as open_slots on "
-            ~ _same_slot('entries', 'open_slots')) -%}
-        {%- do _make_table(next, 'select entries.* from ' ~ relation ~ ' as entries left join (select distinct '
-            ~ slot ~ ' from ' ~ open ~ ') as open_slots on ' ~ _same_slot('entries', 'open_slots')
-            ~ ' where open_slots.cap is null') -%}
+        {%- do _make_table(open, 'select * from ' ~ relation ~ ' where slot_number in (select slot_number from '
+            ~ relation ~ " where standing = 'undecided')") -%}
+        {%- do _make_table(next, 'select * from ' ~ relation ~ ' where slot_number not in (select slot_number from '
+            ~ open ~ ')') -%}
         {%- do _move_table(next, relation) -%}
         {%- for number in range(undecided_lines(open)) if undecided_lines(open) > 0 -%}
             {%- do _make_table(next, 'with contention_0 as (select * from ' ~ open ~ '), '
@@ -122,14 +119,6 @@ each other, which is a handful even with ten campaigns. -#}
 {% macro undecided_lines(relation) -%}
     {%- set counted = run_query("select count(*) from " ~ relation ~ " where standing = 'undecided'") -%}
     {{ return(counted.columns[0].values()[0] | int) }}
-{%- endmacro %}
-
-{% macro _same_slot(left, right) -%}
-    {%- set pairs = [] -%}
-    {%- for column in ('cap', 'group_key', 'slot_from', 'slot_to') -%}
-        {%- do pairs.append(left ~ '.' ~ column ~ ' = ' ~ right ~ '.' ~ column) -%}
-    {%- endfor -%}
-    {{ return(pairs | join(' and ')) }}
 {%- endmacro %}
 
 {% macro _make_table(relation, query) -%}

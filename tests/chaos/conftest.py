@@ -72,10 +72,10 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def open_run(tmp_path: Path) -> Callable[[str, int], str]:
+def open_run(tmp_path: Path) -> Callable[..., str]:
     """Makes a run with one batch that may be delivered; returns the store's URL."""
 
-    def make(run_key: str, size: int) -> str:
+    def make(run_key: str, size: int, channel: str = "sms") -> str:
         url = f"sqlite:///{tmp_path / 'store.sqlite'}"
         now = datetime.now(tz=UTC)
         with open_store(url) as store:
@@ -83,7 +83,7 @@ def open_run(tmp_path: Path) -> Callable[[str, int], str]:
             store.runs.open(NewRun(run_key, "chaos", now, Trigger.MANUAL, "{}", "0" * 64, now, until))
             store.runs.mark_decided([run_key], at=now)
             store.runs.mark_checked(run_key)
-            store.batches.register(run_key, "sms", 1, size)
+            store.batches.register(run_key, channel, 1, size)
         return url
 
     return make

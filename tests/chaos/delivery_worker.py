@@ -1,9 +1,11 @@
-"""Workers in processes of their own, for the chaos tests: each delivers one batch to a TCP receiver.
+"""Workers in processes of their own, for the chaos tests: each delivers one batch, to a receiver of lines or
+over SMTP.
 
 This program imports everything once and then forks a worker per command, so that a test can afford to
 kill many. Commands are JSON lines on stdin, answers lines on stdout:
 ``{"start": {...}, "output": path}`` answers the worker's pid; ``{"wait": pid}`` its exit code, negative
-for a signal. A worker writes ``ready`` to its output when it begins and ``done`` at the end.
+for a signal. A worker writes ``ready`` to its output when it begins, ``done`` at the end, and ``finished``
+when nothing of the batch is left.
 """
 
 from __future__ import annotations
@@ -11,23 +13,54 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
+import resource
 import socket
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from kundresa.channels import account_from_uri, open_sender
 from kundresa.delivery import Batch, Pacing, deliver_batch
-from kundresa.spec.messages import Content, Message, Receipt, SmsContent
+from kundresa.delivery.protocols import Sender
+from kundresa.spec.campaign import EmailChannel
+from kundresa.spec.messages import Content, EmailContent, Message, Receipt, SmsContent
 from kundresa.spec.pace import WHOLE_ACCOUNT
 from kundresa.spec.vocabulary import DeliveryPolicy, MessageState
-from kundresa.store import open_store
+from kundresa.store import Store, open_store
 
 
 class Writer:
     def render(self, row: Mapping[str, Any], /) -> Content:
         return SmsContent(f"Hello {row['profile_id']}")
+
+
+class EmailWriter:
+    def render(self, row: Mapping[str, Any], /) -> Content:
+        # Longer than what a socket takes at once, now and then: a kill then hits the middle of a content.
+        text = "Hello.\n.\n" * (40_000 if row["message_id"].endswith("00") else 40)
+        return EmailContent("Hi", f"<p>{text}</p>", text, unsubscribe_url="https://shop.example/u/x")
+
+
+class JumpingClock:
+    """A clock that is wrong, and set again about every fiftieth time that it is read: ahead or behind."""
+
+    def __init__(self, seed: int, longest: float) -> None:
+        self._random = random.Random(seed)
+        self._longest = longest
+        self._jump()
+
+    def _jump(self) -> None:
+        # As often by a second as by hours.
+        size = self._longest ** self._random.random()
+        self._ahead = size if self._random.random() < 0.5 else -size
+
+    def __call__(self) -> datetime:
+        if self._random.random() < 0.02:
+            self._jump()
+        return datetime.now(tz=UTC) + timedelta(seconds=self._ahead)
 
 
 class LineSender:
@@ -50,10 +83,36 @@ class LineSender:
         self._socket.close()
 
 
-def rows(run_key: str, size: int) -> Iterator[dict[str, Any]]:
+def smtp_sender(port: int, run_key: str, connections: int, clock: Callable[[], datetime]) -> Sender:
+    account = account_from_uri(
+        f"smtp://127.0.0.1:{port}/?security=none&connections={connections}&timeout=5", name="newsletter"
+    )
+    channel = EmailChannel(
+        kind="email", template="m", account="newsletter", sender="Shop <hello@shop.example>"
+    )
+    return open_sender(channel, account, clock, run_key=run_key)
+
+
+def rows(run_key: str, size: int, channel: str) -> Iterator[dict[str, Any]]:
     ids = sorted(hashlib.md5(f"{run_key}|{each}".encode()).hexdigest() for each in range(size))
     for each in ids:
-        yield {"message_id": each, "profile_id": each[:8], "channel": "sms", "address": each, "variant": None}
+        address = f"{each}@shop.example" if channel == "email" else each
+        yield {
+            "message_id": each,
+            "profile_id": each[:8],
+            "channel": channel,
+            "address": address,
+            "variant": None,
+        }
+
+
+def fill_disk(store: Store, room: int) -> None:
+    """From now on the system refuses to let a file of this process grow by more than so many octets: a write
+    to the ledger or its log fails where it happens to be, also in the middle of a page, as on a full disk."""
+    path = store.database.path
+    largest = max(each.stat().st_size for each in path.parent.glob(f"{path.name}*"))
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest + room, hard))
 
 
 def deliver(
@@ -66,34 +125,59 @@ def deliver(
     lease: float,
     owner: str,
     per_second: float | None = None,
+    smtp_connections: int = 0,
+    disk_room: int | None = None,
+    ahead: float = 0.0,
+    jumps: tuple[int, float] | None = None,
 ) -> None:
+    """
+    Args:
+        smtp_connections: over how many connections; 0: to the receiver of lines.
+        disk_room: octets by which a file may grow, see ``fill_disk``.
+        ahead: seconds that the clock is ahead of the right one.
+        jumps: seed and the longest jump in seconds of a clock that jumps.
+    """
+    channel = "email" if smtp_connections else "sms"
+    jumping = None if jumps is None else JumpingClock(*jumps)
+
+    def clock() -> datetime:
+        return jumping() if jumping else datetime.now(tz=UTC) + timedelta(seconds=ahead)
+
+    def connect() -> Sender:
+        if smtp_connections:
+            return smtp_sender(port, run_key, smtp_connections, clock)
+        return LineSender(port)
+
     with open_store(url) as store:
         run = store.runs.require(run_key)
         assert run.decided_at is not None
         batch = Batch(
             run_key=run_key,
-            channel="sms",
+            channel=channel,
             number=1,
             topic="news",
             policy=DeliveryPolicy(policy),
             window=window,
             decided_at=run.decided_at,
-            not_before=run.decided_at,
+            # A clock that is behind is not too early.
+            not_before=run.decided_at - timedelta(days=1),
             valid_until=run.valid_until,
         )
         print("ready", flush=True)
-        deliver_batch(
+        if disk_room is not None:
+            fill_disk(store, disk_room)
+        result = deliver_batch(
             store,
             batch,
-            rows=lambda: rows(run_key, size),
-            renderer=Writer(),
-            open_sender=lambda: LineSender(port),
+            rows=lambda: rows(run_key, size, channel),
+            renderer=EmailWriter() if smtp_connections else Writer(),
+            open_sender=connect,
             owner=owner,
             lease=timedelta(seconds=lease),
-            clock=lambda: datetime.now(tz=UTC),
+            clock=clock,
             pacing=Pacing("texts", {} if per_second is None else {WHOLE_ACCOUNT: per_second}),
         )
-    print("done", flush=True)
+    print("done", "finished" if result.retry_at is None else "", flush=True)
 
 
 def work(command: dict[str, Any]) -> int:

@@ -123,7 +123,7 @@ def test_a_failed_test_of_the_lines_leaves_the_record_untouched(home, world, pub
     )
     publish(home, world)
     open_runs(home, world, make_run())
-    with pytest.raises(warehouse.DbtFailed, match="unique_int_decisions__lines_message_id") as failed:
+    with pytest.raises(warehouse.DbtFailed, match="unique_int_decisions__verdicts_message_id") as failed:
         warehouse.decide(home, [RUN])
     assert any(failure.compiled_path for failure in failed.value.failures)
     assert not warehouse.is_published(home, RUN)

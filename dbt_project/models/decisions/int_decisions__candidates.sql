@@ -6,6 +6,19 @@
 -- entity. A line that is not about such an entity (about the person, or about an entity of another kind) is
 -- excluded as soon as any entity of the person is in it: who asks for nothing while an order is complained
 -- about wants the newsletter stopped too.
+--
+-- Of one segment everyone is a member once, so where no open run includes two, nobody is looked for twice.
+{%- set is_of_several = open_runs_have(
+    'stg_operations__run_segments',
+    "run_key in (
+        select run_key
+        from " ~ ref('stg_operations__run_segments') ~ "
+        where segment_role = 'include'
+        group by run_key
+        having count(*) > 1
+    )",
+) %}
+
 with
 
 runs as (
@@ -66,16 +79,18 @@ included as (
         members.profile_id,
         members.entity_id,
         -- The latest, for one who is in several segments of the run.
-        max(members.entered_at) as entered_at
+        {{ 'max(members.entered_at)' if is_of_several else 'members.entered_at' }} as entered_at
     from run_segments
     inner join {{ ref('segment_memberships') }} as members on run_segments.segment = members.segment
     where
         run_segments.segment_role = 'include'
         and members.exited_at is null
+    {%- if is_of_several %}
     group by
         run_segments.run_key,
         members.profile_id,
         members.entity_id
+    {%- endif %}
 ),
 
 final as (

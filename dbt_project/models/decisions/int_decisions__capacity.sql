@@ -4,7 +4,12 @@
 --
 -- A place is counted over the lines that passed every rule and every pass before, and are not held out. Any other
 -- line is given the place that it would have had among them. Only lines of runs that draw on a capacity or have a
--- budget are looked at; `explain` is told of the first capacity that had no room.
+-- budget are looked at, and where no open run is limited, which is known before the query, nobody is; `explain` is
+-- told of the first capacity that had no room.
+{%- set is_limited = (
+    open_runs_have('stg_operations__run_capacities', 'run_key is not null')
+    or open_runs_have('stg_operations__run_budgets', 'run_key is not null')
+) %}
 {%- set passes = 4 %}
 {%- set order %}
                     asked.is_exempt desc,
@@ -21,6 +26,7 @@
 
 with
 
+{% if is_limited %}
 runs as (
     select
         run_key,
@@ -38,10 +44,6 @@ run_capacities as (
 
 run_budgets as (
     select * from {{ ref('stg_operations__run_budgets') }}
-),
-
-lines as (
-    select * from {{ ref('int_decisions__warm_up') }}
 ),
 
 scores as (
@@ -219,7 +221,7 @@ asked_0 as (
         end as places,
         runs.logical_at,
         lines.send_at
-    from lines
+    from {{ ref('int_decisions__warm_up') }} as lines
     inner join runs on lines.run_key = runs.run_key
     left join scores on lines.profile_id = scores.profile_id
     where lines.run_key in (select limited_runs.run_key from limited_runs)
@@ -300,24 +302,35 @@ paid as (
             and asked.send_at >= purses.starts_at
             and asked.send_at < purses.ends_at
 ),
+{% endif %}
 
 final as (
     select
         lines.*,
         -- A warm-up is asked first: what it stops takes no place in a capacity.
+        {% if is_limited %}
         coalesce(lines.warm_up, paid.capacity) as capacity,
         coalesce(lines.warm_up_rank, paid.capacity_rank) as capacity_rank,
         cast(paid.spent_micros as double) / 1000000 as budget_spent,
         paid.capacity is not null as is_over_capacity,
         -- What costs nothing needs no budget.
         coalesce(paid.cost_micros > 0 and paid.spent_micros > paid.budget_micros, false) as is_over_budget
-    from lines
+        {% else %}
+        lines.warm_up as capacity,
+        lines.warm_up_rank as capacity_rank,
+        cast(null as double) as budget_spent,
+        false as is_over_capacity,
+        false as is_over_budget
+        {% endif %}
+    from {{ ref('int_decisions__warm_up') }} as lines
+    {% if is_limited %}
     left join paid
         on
             lines.run_key = paid.run_key
             and lines.profile_id = paid.profile_id
             and lines.entity_id = paid.entity_id
             and lines.channel = paid.channel
+    {% endif %}
 )
 
 select * from final

@@ -177,6 +177,9 @@ chosen_channels as (
 final as (
     select
         lines.*,
+        -- What names the line in the joins of this pass.
+        {{ row_key('lines', "concat_ws('|', lines.run_key, lines.profile_id, lines.entity_id, lines.channel)") }}
+            as line_key,
         coalesce(
             chosen_entities.entered_at > lines.entered_at
             or (

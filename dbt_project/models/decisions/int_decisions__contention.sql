@@ -16,12 +16,18 @@
 -- in one.
 {{ config(materialized='table', post_hook="{{ settle_contention(this) }}") }}
 
+{%- set is_scored = open_runs_have('stg_operations__runs', 'priority_score is not null') %}
+
+{#- Whether a cap counts anybody together with others: else a person's messages are of no matter to anybody else. -#}
+{%- set is_grouped = open_runs_have('stg_operations__run_caps', "counted_per <> ''") %}
+
 {#- Each line with the caps that count it. Twice in place: as a CTE it would be copied, caps times lines. -#}
 {% set counted_lines -%}
     select
         counted_runs.cap_number,
         lines.profile_id as group_key,
         counted_runs.run_place,
+        lines.line_key,
         lines.run_key,
         lines.profile_id,
         lines.entity_id,
@@ -45,6 +51,7 @@
         counted_runs.cap_number,
         coalesce(shared_groups.group_key, lines.profile_id) as group_key,
         counted_runs.run_place,
+        lines.line_key,
         lines.run_key,
         lines.profile_id,
         lines.entity_id,
@@ -149,6 +156,7 @@ exempt_topics as (
 
 lines as (
     select
+        line_key,
         run_key,
         profile_id,
         entity_id,
@@ -171,6 +179,12 @@ earlier_messages as (
         topic,
         send_at
     from {{ ref('int_decisions__earlier_messages') }}
+    {%- if not is_grouped %}
+    -- Of the people who are asked about; by number, so that somebody else's may be among them.
+    where {{ row_hash(['profile_id']) }} in (
+        select {{ row_hash(['lines.profile_id']) }} from lines
+    )
+    {%- endif %}
 ),
 
 scores as (
@@ -265,6 +279,7 @@ counted_runs as (
             and runs.run_key = run_caps.run_key
 ),
 
+{% if is_scored -%}
 -- The scores of the people whose run goes by one.
 scored_people as (
     select distinct
@@ -284,6 +299,7 @@ priorities as (
     inner join runs on scored_people.run_key = runs.run_key
     left join scores on scored_people.profile_id = scores.profile_id
 ),
+{%- endif %}
 
 -- Who is counted together, where that is not each person: the prefix tells a value from a person's id.
 shared_groups as (
@@ -354,7 +370,9 @@ earlier_hashes as (
             {{ row_hash(['group_key']) }} as group_hash
         from ({{ counted_earlier }}) as counted_earlier
     ) as numbered_earlier
+    {%- if is_grouped %}
     where group_hash in (select asked_hashes.group_hash from asked_hashes)
+    {%- endif %}
 ),
 
 group_counts as (
@@ -523,8 +541,10 @@ slot_earlier as (
         slots.slot_to
 ),
 
+-- A slot goes by number from here on.
 full_slots as (
     select
+        {{ any_number() }} as slot_number,
         slots.*,
         coalesce(slot_earlier.earlier_messages, 0) as earlier_messages
     from slots
@@ -538,11 +558,13 @@ full_slots as (
 
 entries as (
     select
+        slots.slot_number,
         slots.cap_number,
         slots.group_key,
         slots.slot_from,
         slots.slot_to,
         placed_lines.run_place,
+        placed_lines.line_key,
         placed_lines.run_key,
         placed_lines.profile_id,
         placed_lines.entity_id,
@@ -567,25 +589,22 @@ entries as (
         or slots.slot_from < placed_lines.send_at
 ),
 
+-- Only what the rounds go by: their windows copy whatever else is in a row.
 contention_0 as (
     select
+        entries.slot_number,
         entries.cap_number as cap,
-        entries.group_key,
-        entries.slot_from,
-        entries.slot_to,
+        entries.line_key,
         entries.run_place as run_key,
-        entries.profile_id,
-        entries.entity_id,
-        entries.channel,
         entries.max_messages,
         entries.earlier_messages,
         entries.is_competing,
         entries.is_asking,
         row_number() over (
-            partition by entries.cap_number, entries.group_key, entries.slot_from, entries.slot_to
+            partition by entries.slot_number
             order by
                 entries.is_free desc,
-                coalesce(priorities.priority, entries.priority) desc,
+                {{ 'coalesce(priorities.priority, entries.priority)' if is_scored else 'entries.priority' }} desc,
                 entries.run_place asc,
                 entries.profile_id asc,
                 entries.entity_id asc,
@@ -593,10 +612,12 @@ contention_0 as (
         ) as place,
         case when entries.is_free = 1 then 'accepted' else 'undecided' end as standing
     from entries
+    {%- if is_scored %}
     left join priorities
         on
             entries.run_key = priorities.run_key
             and entries.profile_id = priorities.profile_id
+    {%- endif %}
     where
         entries.is_competing
         or entries.is_asking
@@ -606,14 +627,10 @@ contention_0 as (
 
 final as (
     select
+        contention_2.slot_number,
         caps.cap,
-        contention_2.group_key,
-        contention_2.slot_from,
-        contention_2.slot_to,
+        contention_2.line_key,
         runs.run_key,
-        contention_2.profile_id,
-        contention_2.entity_id,
-        contention_2.channel,
         contention_2.max_messages,
         contention_2.earlier_messages,
         contention_2.place,

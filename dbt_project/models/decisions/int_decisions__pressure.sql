@@ -31,7 +31,7 @@ counted as (
         earlier_messages + {{ sum_before("case when is_competing and standing = 'accepted' then 1 else 0 end") }}
             as counted_messages,
         max(case when is_competing and standing = 'accepted' then place end) over (
-            partition by cap, group_key, slot_from, slot_to
+            partition by slot_number
             order by place
             rows between unbounded preceding and 1 preceding
         ) as last_place
@@ -43,7 +43,7 @@ refusals as (
         *,
         earlier_messages >= max_messages as is_capped,
         row_number() over (
-            partition by run_key, profile_id, entity_id, channel
+            partition by line_key
             order by case when earlier_messages >= max_messages then 0 else 1 end, cap
         ) as refusal_number
     from counted
@@ -54,10 +54,7 @@ refusals as (
 
 stopped as (
     select
-        refusals.run_key,
-        refusals.profile_id,
-        refusals.entity_id,
-        refusals.channel,
+        refusals.line_key,
         refusals.cap,
         refusals.is_capped,
         case
@@ -68,10 +65,7 @@ stopped as (
     from refusals
     left join contention
         on
-            refusals.cap = contention.cap
-            and refusals.group_key = contention.group_key
-            and refusals.slot_from = contention.slot_from
-            and refusals.slot_to = contention.slot_to
+            refusals.slot_number = contention.slot_number
             and refusals.last_place = contention.place
     where refusals.refusal_number = 1
 ),
@@ -91,12 +85,7 @@ final as (
         on
             lines.profile_id = scores.profile_id
             and runs.priority_score is not null
-    left join stopped
-        on
-            lines.run_key = stopped.run_key
-            and lines.profile_id = stopped.profile_id
-            and lines.entity_id = stopped.entity_id
-            and lines.channel = stopped.channel
+    left join stopped on lines.line_key = stopped.line_key
 )
 
 select * from final

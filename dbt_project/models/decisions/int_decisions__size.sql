@@ -3,8 +3,13 @@
 --
 -- A place is counted over the lines that passed every rule so far and are not held out. Any other line is
 -- given the place that it would have had among them, so that who is held out is cut like those who are not.
+--
+-- Where no open run has a largest size, which is known before the query, nobody is looked at.
+{%- set is_sized = open_runs_have('stg_operations__runs', 'max_size is not null') %}
+
 with
 
+{% if is_sized %}
 runs as (
     select
         run_key,
@@ -65,19 +70,27 @@ ranked as (
         ) as size_rank
     from scored
 ),
+{% endif %}
 
 final as (
     select
         lines.*,
+        {% if is_sized %}
         ranked.size_rank,
         coalesce(ranked.size_rank > ranked.max_size, false) as is_over_max_size
+        {% else %}
+        cast(null as bigint) as size_rank,
+        false as is_over_max_size
+        {% endif %}
     from {{ ref('int_decisions__pressure') }} as lines
+    {% if is_sized %}
     left join ranked
         on
             lines.run_key = ranked.run_key
             and lines.profile_id = ranked.profile_id
             and lines.entity_id = ranked.entity_id
             and lines.channel = ranked.channel
+    {% endif %}
 )
 
 select * from final

@@ -1,6 +1,11 @@
 -- When each line's message may leave: at once, when its wave does, or from then on at the first permitted instant of
 -- the person's time zone and country, which is computed for each run beforehand (stg_operations__run_openings); where
 -- the run asks for the best hour, for each hour of the day.
+--
+-- The lines are read in place: a CTE that is read twice is copied, and one that is read once hides from the engine how
+-- many there are. Where no open run asks for the best hour, nobody is looked at twice.
+{%- set is_by_hour = open_runs_have('stg_operations__runs', 'explore_percent is not null') %}
+
 with
 
 runs as (
@@ -46,10 +51,7 @@ countries as (
     from openings
 ),
 
-lines as (
-    select * from {{ ref('int_decisions__waves') }}
-),
-
+{% if is_by_hour %}
 -- The hour that each person is to be written to in: their best one, that of the people of their zone, or that of
 -- everybody; of some, who are others in every run, any hour, so that what they do is not only known of the best.
 -- Nobody has one in a run that asks for none.
@@ -60,7 +62,7 @@ people as (
         lines.time_zone,
         runs.explore_percent,
         runs.explore_salt
-    from lines
+    from {{ ref('int_decisions__waves') }} as lines
     inner join runs on lines.run_key = runs.run_key
     where runs.explore_percent is not null
 ),
@@ -95,6 +97,7 @@ hours as (
     left join zone_best_hours as of_zone on people.time_zone = of_zone.time_zone
     left join zone_best_hours as of_everybody on of_everybody.time_zone = ''
 ),
+{% endif %}
 
 timed as (
     select
@@ -102,7 +105,7 @@ timed as (
         coalesce(openings.opens_at, waves.starts_at, runs.decided_at) as send_at,
         runs.is_timed and openings.run_key is null as is_time_zone_unknown,
         openings.run_key is not null and openings.opens_at is null as is_out_of_hours
-    from lines
+    from {{ ref('int_decisions__waves') }} as lines
     inner join runs on lines.run_key = runs.run_key
     left join waves
         on
@@ -118,17 +121,19 @@ timed as (
         on
             lines.run_key = countries.run_key
             and lines.country = countries.country
+    {% if is_by_hour %}
     left join hours
         on
             lines.run_key = hours.run_key
             and lines.profile_id = hours.profile_id
+    {% endif %}
     left join openings
         on
             lines.run_key = openings.run_key
             and coalesce(lines.wave, 0) = openings.wave
             and coalesce(zones.time_zone, '') = openings.time_zone
             and coalesce(countries.country, '') = openings.country
-            and coalesce(hours.hour, -1) = coalesce(openings.hour, -1)
+            and {{ 'coalesce(hours.hour, -1)' if is_by_hour else '-1' }} = coalesce(openings.hour, -1)
 ),
 
 final as (

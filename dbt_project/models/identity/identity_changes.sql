@@ -18,17 +18,32 @@ moved as (
     group by later.valid_from, earlier.profile_id, later.profile_id
 ),
 
+-- By what is left or was there, `in` and not a join: the few are looked up, not everybody.
+touched as (
+    select
+        profile_id,
+        valid_from,
+        valid_to
+    from {{ ref('int_identity__record_history') }}
+    where
+        profile_id in (
+            select from_profile_id from moved
+            union distinct
+            select to_profile_id from moved
+        )
+),
+
 -- From whose profile something is left.
 left_behind as (
     select distinct
         moved.changed_at,
         moved.from_profile_id
     from moved
-    inner join {{ ref('int_identity__record_history') }} as record_history
-        on moved.from_profile_id = record_history.profile_id
+    inner join touched
+        on moved.from_profile_id = touched.profile_id
     where
-        record_history.valid_from <= moved.changed_at
-        and (record_history.valid_to is null or record_history.valid_to > moved.changed_at)
+        touched.valid_from <= moved.changed_at
+        and (touched.valid_to is null or touched.valid_to > moved.changed_at)
 ),
 
 -- Whose profile was there before.
@@ -37,11 +52,11 @@ there_before as (
         moved.changed_at,
         moved.to_profile_id
     from moved
-    inner join {{ ref('int_identity__record_history') }} as record_history
-        on moved.to_profile_id = record_history.profile_id
+    inner join touched
+        on moved.to_profile_id = touched.profile_id
     where
-        record_history.valid_from < moved.changed_at
-        and (record_history.valid_to is null or record_history.valid_to >= moved.changed_at)
+        touched.valid_from < moved.changed_at
+        and (touched.valid_to is null or touched.valid_to >= moved.changed_at)
 ),
 
 final as (

@@ -1,13 +1,21 @@
 {#- The records whose identity is not resolved as they are now: new, changed in what identifies them, or
-gone. Against what was resolved, not against what this build changed: a build that died in between is
-made up for. -#}
+gone. Compared with what was resolved are the records written since, not only those of this build: one that died
+in between is made up for. A build that changed nobody's identity leaves no instant behind; its records are
+compared once more. -#}
 with
 
-source_records as (
-    select * from {{ ref('int_identity__source_records') }}
+known_records as (
+    select
+        record_id,
+        case when not is_removed then identity_hash end as identity_hash
+    from {{ ref('int_identity__known_records') }}
+    {%- if not var('identity_links').enabled %}
+    where coalesce(written_at > {{ last_resolved_at() }}, true)
+    {%- endif %}
 ),
 
 {% if var('identity_links').enabled -%}
+-- Links come and go without the records that they join: every record is compared.
 record_links as (
     select
         record_id,
@@ -18,46 +26,41 @@ record_links as (
 
 identities as (
     select
-        source_records.record_id,
+        known_records.record_id,
         case
-            when record_links.links is null then source_records.identity_hash
-            else {{ row_hash(['source_records.identity_hash', 'record_links.links']) }}
+            when known_records.identity_hash is null or record_links.links is null
+                then known_records.identity_hash
+            else {{ row_hash(['known_records.identity_hash', 'record_links.links']) }}
         end as identity_hash
-    from source_records
+    from known_records
     left join record_links
-        on source_records.record_id = record_links.record_id
+        on known_records.record_id = record_links.record_id
 ),
 {%- else -%}
 identities as (
-    select
-        record_id,
-        identity_hash
-    from source_records
+    select * from known_records
 ),
 {%- endif %}
 
 resolved as (
     select
-        record_id as resolved_record_id,
+        record_id,
         component_id,
-        identity_hash as resolved_identity_hash
+        identity_hash
     from {{ earlier_history() }}
     where valid_to is null
 ),
 
 final as (
     select
-        coalesce(identities.record_id, resolved.resolved_record_id) as record_id,
+        identities.record_id,
         resolved.component_id,
         identities.identity_hash,
-        resolved.resolved_record_id is null as is_new
+        resolved.record_id is null as is_new
     from identities
-    full outer join resolved
-        on identities.record_id = resolved.resolved_record_id
-    where
-        identities.record_id is null
-        or resolved.resolved_record_id is null
-        or identities.identity_hash != resolved.resolved_identity_hash
+    left join resolved
+        on identities.record_id = resolved.record_id
+    where identities.identity_hash is distinct from resolved.identity_hash
 )
 
 select * from final

@@ -3,6 +3,7 @@
     full_refresh=false,
     incremental_strategy=replace_strategy(),
     unique_key='record_id',
+    on_schema_change='append_new_columns',
     pre_hook="{{ keep_earlier(this) }}",
 ) }}
 with
@@ -83,7 +84,8 @@ changed as (
         is_phone_country_unknown,
         is_removed,
         created_at,
-        updated_at
+        updated_at,
+        greatest({{ as_of() }}, {{ seconds_after(last_resolved_at(), 1) }}) as written_at
     from identified
 ),
 

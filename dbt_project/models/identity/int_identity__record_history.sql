@@ -66,14 +66,23 @@ current_rows as (
 ),
 
 {% if is_incremental() -%}
+open_rows as (
+    select
+        history.*,
+        affected_records.is_removed
+    from {{ earlier(this) }} as history
+    inner join affected_records
+        on history.record_id = affected_records.record_id
+    where history.valid_to is null
+),
+
 written as (
     select current_rows.*
     from current_rows
-    left join {{ earlier(this) }} as open_rows
+    left join open_rows
         on
             current_rows.record_id = open_rows.record_id
             and current_rows.valid_from = open_rows.valid_from
-            and open_rows.valid_to is null
     where
         open_rows.record_id is null
         or open_rows.profile_id is distinct from current_rows.profile_id
@@ -98,19 +107,14 @@ ended as (
         open_rows.created_at,
         open_rows.valid_from,
         {{ as_of() }} as valid_to
-    from {{ earlier(this) }} as open_rows
-    inner join affected_records
-        on open_rows.record_id = affected_records.record_id
+    from open_rows
     left join resolved
         on open_rows.record_id = resolved.record_id
     where
-        open_rows.valid_to is null
-        and (
-            affected_records.is_removed
-            or (
-                open_rows.valid_from < {{ as_of() }}
-                and open_rows.profile_id is distinct from resolved.profile_id
-            )
+        open_rows.is_removed
+        or (
+            open_rows.valid_from < {{ as_of() }}
+            and open_rows.profile_id is distinct from resolved.profile_id
         )
 ),
 

@@ -1,5 +1,6 @@
 """From templates and a profile to the message a person gets: rendering, checking, signed links."""
 
+from kundresa.content.attachments import attachments_of
 from kundresa.content.check import check_templates
 from kundresa.content.columns import template_columns
 from kundresa.content.errors import RenderError, TemplateError
@@ -19,6 +20,7 @@ __all__ = [
     "TemplateProblem",
     "Token",
     "TokenError",
+    "attachments_of",
     "check_templates",
     "compile_templates",
     "template_columns",

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from jinja2 import TemplateSyntaxError, nodes
 from jinja2.meta import find_undeclared_variables
 
+from kundresa.content.attachments import attachment_templates, missing_attachments
 from kundresa.content.check_channels import check_channels
 from kundresa.content.environment import (
     JSON_SUFFIX,
@@ -66,6 +67,8 @@ def check_templates(
     problems = check_files_present(campaign, templates)
     trees: dict[str, nodes.Template] = {}
     for name, source in sorted(templates.items()):
+        if not name.endswith(SUFFIX):
+            continue  # a file that is attached as it is
         try:
             trees[name] = environment.parse(source, name, name)
             (as_json if name.endswith(JSON_SUFFIX) else environment).compile(source, name, name)
@@ -73,6 +76,7 @@ def check_templates(
             problems.append(TemplateProblem(name, error.lineno, _syntax(error, environment)))
     names = (NAMES | {"variant"} if campaign.experiment else NAMES) | set(records)
     pages = {file.name for file in template_files(campaign, templates)}
+    pages.update(attachment_templates(campaign, templates))
     given = {
         each.name
         for tree in trees.values()
@@ -105,6 +109,10 @@ def check_files_present(campaign: Campaign, templates: Collection[str]) -> list[
         problems.append(
             TemplateProblem(file.name, None, f"this file of the {file.channel} channel is missing{hint}")
         )
+    problems += [
+        TemplateProblem(name, None, f"this file is attached and missing{nearest(name, templates)}")
+        for name in missing_attachments(campaign, templates)
+    ]
     problems += [
         TemplateProblem(file.name, None, "there is an .html.j2 of it too; keep one of them")
         for file in template_files(campaign, templates)

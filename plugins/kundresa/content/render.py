@@ -12,6 +12,7 @@ from jinja2 import Template, TemplateNotFound, TemplateSyntaxError, nodes
 from jinja2.exceptions import SecurityError, UndefinedError
 from markupsafe import escape
 
+from kundresa.content.attachments import Attached, compile_attachments
 from kundresa.content.environment import JSON_SUFFIX, Event, Profile, Sandbox, build_environment
 from kundresa.content.errors import RenderError, TemplateError
 from kundresa.content.files import PARTS, SUFFIX, Part, file_name, languages, missing_files, stems
@@ -30,6 +31,11 @@ from kundresa.spec.messages import Constant, Content, EmailContent
 MAX_PART = 2_000_000
 """Characters of one rendered part. Ten times the largest newsletter seen; what is above is a loop
 that got away."""
+
+
+LANGUAGE = "_language"
+"""The name under which a person's language goes with what templates may use; by its underscore no template
+may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ class Renderer:
         links: Links,
         places: Mapping[str, Mapping[int, tuple[str, int]]],
         logical_at: datetime | None,
+        *,
+        attached: Attached,
     ) -> None:
         self._campaign = campaign
         self._written = written
@@ -61,6 +69,7 @@ class Renderer:
             template for each in written.values() for template in each.parts.values()
         )
         self._places = places
+        self._attached = attached
         self._shared: dict[str, Any] = {
             "campaign": {"name": campaign.name, "description": campaign.description}
         }
@@ -103,13 +112,14 @@ class Renderer:
             "unsubscribe_url": url,
             "message_id": token.message_id,
             LOCALE: locale_of(written.language, profile.get("country")),
+            LANGUAGE: profile.get("language"),
         }
         if variant is not None:
             names["variant"] = variant
         if "event" in row:
             names |= {"event": Event(row["event"]), "logical_at": row["logical_at"]}
         for name, make in _LINKS.items():
-            if name in written.names:
+            if name in written.names or (channel == "email" and name in self._attached.words):
                 names[name] = make(self._links, token)
         return self._writers[channel](written, stem, names, url)
 
@@ -124,7 +134,8 @@ class Renderer:
             raise RenderError(f"{stem}: a part came out without its unsubscribe link")
         if written.is_text_derived and (closed := closed_up(whole_text)) != whole_text:
             whole_text, text = closed, [closed]
-        return EmailContent(line, whole_html, whole_text, url, tuple(html), tuple(text))
+        attached = self._attached.render(names, names[LANGUAGE], self._text)
+        return EmailContent(line, whole_html, whole_text, url, tuple(html), tuple(text), attached)
 
     def _sms(self, written: _Written, stem: str, names: dict[str, Any], _url: str) -> Content:
         text = self._text(written.parts["txt"], names).strip()
@@ -231,6 +242,7 @@ def compile_templates(
     ]
     if missing:
         raise TemplateError("; ".join(missing))
+    attached = compile_attachments(campaign, templates)
     reader = build_environment(templates)
     sources: dict[str, Source] = {}
     written: dict[tuple[str, str, str | None], dict[Part, Source]] = {}
@@ -267,6 +279,7 @@ def compile_templates(
         links,
         {name: source.places for name, source in sources.items()},
         logical_at,
+        attached=attached,
     )
 
 

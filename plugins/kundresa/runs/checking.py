@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kundresa import content, warehouse
 from kundresa.settings import Settings
+from kundresa.spec.attachments import FileAttachment, WrittenAttachment, attached_files
 from kundresa.spec.campaign import Campaign
-from kundresa.spec.loading import campaign_names, load_campaign, load_shared_sources, load_sources
+from kundresa.spec.loading import (
+    campaign_names,
+    load_attachments,
+    load_campaign,
+    load_shared_sources,
+    load_sources,
+)
 from kundresa.spec.policies import Policies, load_policies
 from kundresa.spec.problems import SpecError, SpecProblem
 from kundresa.spec.references import (
+    check_attachments,
     check_budget,
     check_policy_references,
     check_references,
@@ -143,9 +151,7 @@ def _check(
     root = settings.project
     try:
         campaign = load_campaign(folder, relative_to=root)
-        templates = content.templates_to_freeze(
-            load_sources(folder, relative_to=root), load_shared_sources(root / "dags", relative_to=root)
-        )
+        templates = read_templates(settings, folder, content.attachments_of(campaign))
     except SpecError as error:
         return Checked(name, error.problems), None
     problems = check_references(
@@ -159,12 +165,31 @@ def _check(
     problems.extend(check_window(campaign, folder, known.policies, relative_to=root))
     if known.rule_sets is not None:
         problems.extend(check_budget(campaign, folder, known.policies, relative_to=root))
+        problems.extend(check_attachments(campaign, folder, known.policies, relative_to=root))
     advice: list[SpecProblem] = []
     for each in content.check_templates(campaign, templates, known.columns):
         file = _shown(settings, (root / "dags" if "/" in each.file else folder) / each.file)
         problem = SpecProblem(file=file, line=each.line or 1, message=each.message)
         (advice if each.is_advisory else problems).append(problem)
     return Checked(name, tuple(problems), tuple(advice)), (campaign, templates)
+
+
+def read_templates(
+    settings: Settings, folder: Path, *attachments: Iterable[FileAttachment | WrittenAttachment]
+) -> dict[str, str]:
+    """What a run or a version keeps beside its spec: its templates, the layouts and fragments that they use,
+    and the files that are attached, packed; ``attachments`` are those of each of its messages.
+
+    Raises:
+        SpecError: with everything that cannot be read or is too large.
+    """
+    root = settings.project
+    templates = content.templates_to_freeze(
+        load_sources(folder, relative_to=root), load_shared_sources(root / "dags", relative_to=root)
+    )
+    for each in attachments:
+        templates |= load_attachments(folder, attached_files(each), relative_to=root)
+    return templates
 
 
 def _shown(settings: Settings, file: Path) -> str:

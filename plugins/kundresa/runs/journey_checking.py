@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from kundresa import content, warehouse
-from kundresa.runs.checking import Checked
+from kundresa.runs.checking import Checked, read_templates
 from kundresa.settings import Settings
 from kundresa.spec.events import EventTypes, load_event_types
 from kundresa.spec.journey import EventEntry, Journey
 from kundresa.spec.journey_loading import JOURNEY_FILE, journey_names, load_journey
 from kundresa.spec.journey_references import ENTITY, KnownToJourneys, journey_problems
-from kundresa.spec.loading import load_shared_sources, load_sources, read_source
+from kundresa.spec.loading import read_source
 from kundresa.spec.policies import Policies, load_policies
 from kundresa.spec.problems import SpecError, SpecProblem, nearest
 
@@ -91,8 +91,10 @@ def _check(
     try:
         journey = load_journey(folder, relative_to=root)
         source = read_source(folder, JOURNEY_FILE, relative_to=root)
-        templates = content.templates_to_freeze(
-            load_sources(folder, relative_to=root), load_shared_sources(root / "dags", relative_to=root)
+        templates = read_templates(
+            settings,
+            folder,
+            *(content.attachments_of(journey.message_campaign(name)) for name in journey.messages),
         )
     except SpecError as error:
         return Checked(name, error.problems), None

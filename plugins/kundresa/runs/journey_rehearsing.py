@@ -199,5 +199,7 @@ class _Stage:
             content = compile_templates(campaign, self.templates, links=links).render(row)
         except RenderError as error:
             return f"cannot be written: {error}"
-        subject = f"{content.subject}\n\n" if isinstance(content, EmailContent) else ""
-        return subject + shown_text(content)
+        if not isinstance(content, EmailContent):
+            return shown_text(content)
+        attached = "".join(f"\nAttached: {each.name}" for each in content.attachments)
+        return f"{content.subject}\n\n{shown_text(content)}{attached}"

@@ -134,8 +134,8 @@ def _words(names: Sequence[str | None]) -> str:
 
 
 def write_previews(previews: Sequence[Preview], folder: Path) -> list[Path]:
-    """The messages as files, ``<channel>-<variant>-<language>.html`` and ``.txt``; the subject is the first
-    line of the text."""
+    """The messages as files, ``<channel>-<variant>-<language>.html`` and ``.txt``, with what is attached; the
+    subject is the first line of the text."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for preview in previews:
@@ -148,5 +148,9 @@ def write_previews(previews: Sequence[Preview], folder: Path) -> list[Path]:
         for suffix, text in parts.items():
             file = folder / f"{preview.name}{suffix}"
             file.write_text(text + "\n", encoding="utf-8")
+            written.append(file)
+        for attachment in content.attachments if isinstance(content, EmailContent) else ():
+            file = folder / f"{preview.name}-{attachment.name}"
+            file.write_bytes(attachment.octets)
             written.append(file)
     return written

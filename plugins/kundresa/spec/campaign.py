@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from kundresa.spec.attachments import Attachments
 from kundresa.spec.capacity import Budget
 from kundresa.spec.fields import (
     DEFAULT_VALIDITY,
@@ -167,6 +168,9 @@ class EmailChannel(Spec):
     """The From header."""
     reply_to: Mailbox | None = None
     """The Reply-To header."""
+    attachments: Attachments = ()
+    """Files that travel with the message: only where the topic's consent is ``exempt`` in
+    ``dags/policies.yaml``, so with what a person is owed, never with an offer."""
 
 
 class SmsChannel(Spec):

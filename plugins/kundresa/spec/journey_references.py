@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from kundresa.spec.attachments import no_attachments
 from kundresa.spec.conditions import Condition, Test
 from kundresa.spec.events import EventTypes, Property, PropertyKind
 from kundresa.spec.journey import EventEntry, EventExit, Journey, SegmentEntry
@@ -231,6 +232,8 @@ class _Check:
         topic = step.topic or self._journey.topic
         place = (*at, "topic") if step.topic else ("topic",)
         channel = step.channel
+        if channel.kind == "email" and channel.attachments and topic not in exempt_topics(policies):
+            yield self._source.problem((*at, "channel", "attachments"), no_attachments(topic))
         if topic not in exempt_topics(policies):
             drawn_on = [
                 each.name

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
+from kundresa.spec.attachments import MAX_OCTETS, MEDIA_TYPES, pack
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.explain import explain
 from kundresa.spec.problems import SpecError, SpecProblem, shown
@@ -121,6 +123,47 @@ def load_sources(folder: Path, *, relative_to: Path | None = None) -> dict[str, 
     if problems:
         raise SpecError(problems)
     return sources
+
+
+def load_attachments(
+    folder: Path, names: Sequence[str], *, relative_to: Path | None = None
+) -> dict[str, str]:
+    """Files that travel with messages as they are, packed, by file name; see ``attachments.pack``.
+
+    Raises:
+        SpecError: for each one that cannot be read, is empty or is no UTF-8 although it is a text; and when
+            all together are larger than a message may carry.
+    """
+    packed: dict[str, str] = {}
+    problems: list[SpecProblem] = []
+    octets = 0
+    for name in names:
+        shown_path = _shown_path(folder / name, relative_to)
+        try:
+            content = _read(folder / name, relative_to, MAX_OCTETS)
+        except SpecError as error:
+            problems += error.problems
+            continue
+        octets += len(content)
+        if not content:
+            problems.append(SpecProblem(file=shown_path, message="is empty; it cannot be attached"))
+        elif MEDIA_TYPES[name.rpartition(".")[2]].startswith("text/") and not _is_text(content):
+            problems.append(SpecProblem(file=shown_path, message="is not UTF-8"))
+        packed[name] = pack(content)
+    if octets > MAX_OCTETS:
+        message = f"its attachments are larger than {MAX_OCTETS:,} octets together; link to them instead"
+        problems.append(SpecProblem(file=_shown_path(folder, relative_to), message=message))
+    if problems:
+        raise SpecError(problems)
+    return packed
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def load_shared_sources(dags: Path, *, relative_to: Path | None = None) -> dict[str, str]:

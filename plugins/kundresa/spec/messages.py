@@ -19,6 +19,20 @@ class Constant(str):
     """It as quoted-printable, once a channel has made that."""
 
 
+@dataclass(slots=True)
+class Attachment:
+    """A file that travels with an email. One that everybody gets is the same object in each message; what is
+    made from it can be kept with it."""
+
+    name: str
+    """What the recipient sees: one line of at most 60 characters without slashes, quotes or controls."""
+    media_type: str
+    """``application/pdf``; a ``text/`` one is UTF-8."""
+    octets: bytes = field(repr=False)
+    part: bytes = field(default=b"", repr=False, compare=False)
+    """It as a MIME part, once a channel has made that."""
+
+
 @dataclass(frozen=True, slots=True)
 class EmailContent:
     """A rendered email, before it is MIME. ``subject`` is one line without control characters."""
@@ -31,6 +45,7 @@ class EmailContent:
     """The html once more, in pieces of which some are ``Constant``; or nothing."""
     text_pieces: tuple[str, ...] = field(default=(), repr=False, compare=False)
     """The same of the text."""
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from kundresa.spec.attachments import no_attachments
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.loading import read_source
 from kundresa.spec.opening_hours import is_ever_permitted
@@ -134,6 +135,28 @@ def without_cost(campaign: Campaign, policies: Policies) -> list[str]:
         return []
     known = policies.costs.per_message if policies.costs else {}
     return [part.kind for part in campaign.channels if part.kind not in known]
+
+
+def check_attachments(
+    campaign: Campaign, folder: Path, policies: Policies, *, relative_to: Path | None = None
+) -> list[SpecProblem]:
+    """That files travel only with what a person is owed: mail about a topic that is exempt from consent.
+
+    Args:
+        folder, relative_to: as for :func:`check_references`.
+    """
+    places = [
+        ("channels", position, "attachments")
+        for position, part in enumerate(campaign.channels)
+        if part.kind == "email" and part.attachments
+    ]
+    if not places or campaign.topic in exempt_topics(policies):
+        return []
+    try:
+        source = read_source(folder, relative_to=relative_to)
+    except SpecError as error:
+        return list(error.problems)
+    return [source.problem(place, no_attachments(campaign.topic)) for place in places]
 
 
 def check_window(

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, update
 
 from kundresa.spec.vocabulary import MessageState
+from kundresa.store.clocks import SKEW
 from kundresa.store.engine import Database
 from kundresa.store.errors import BatchBusy, BatchConflict, BatchIncomplete, BatchNotFound, LeaseLost
 from kundresa.store.records import BatchRecord, Lease, batch_name
@@ -67,6 +68,11 @@ class Batches:
         The owner's name is for people: a second lease under the same name is refused as well, since a
         retry has its predecessor's name and must not run beside it.
 
+        A lease that ends further ahead than a worker's clock can have put it was given by a clock that was
+        wrong. Whoever finds it cuts it to the longest that it can be; its worker, if it lives, extends it
+        with its next sign of life. So a worker that died with such a clock does not keep the batch for as
+        long as the clock was ahead.
+
         Raises:
             BatchNotFound: when it was never registered.
             BatchBusy: while another lease runs.
@@ -79,8 +85,16 @@ class Batches:
             )
             .values(owner=owner, fence=batches.c.fence + 1, lease_expires_at=now + timedelta(seconds=seconds))
         )
+        longest = now + timedelta(seconds=seconds) + SKEW
+        cut = (
+            update(batches)
+            .where(_is(run_key, channel, batch_number), batches.c.lease_expires_at > longest)
+            .values(lease_expires_at=longest)
+        )
         with self._database.write() as connection:
             taken = connection.execute(take).rowcount
+            if not taken:
+                connection.execute(cut)
             batch = _require(connection, run_key, channel, batch_number)
         if taken:
             return Lease(run_key, channel, batch_number, batch.size, owner, batch.fence, seconds)

@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select, update
 
 from kundresa.spec.pace import WHOLE_ACCOUNT
+from kundresa.store.clocks import SKEW
 from kundresa.store.engine import Database
 from kundresa.store.tables import UtcDateTime, paces
 
@@ -25,11 +26,6 @@ SLICE = timedelta(seconds=1)
 """A window takes at most as many messages as may leave in this time, and at least one. It is the burst: they
 leave at once. Longer would save transactions (one for each slice and worker) and make bursts that servers
 refuse."""
-SKEW = timedelta(seconds=30)
-"""How far the clocks of workers may be apart. What is taken further ahead than anybody could have taken it by
-such a clock is in doubt: a clock was set back, or another worker's is wrong. It is given up when nobody has
-taken anything for so long that all that can have been taken has left."""
-
 _Moment = tuple[datetime | None, datetime | None]
 """``free_at`` and ``doubted_at`` of a row."""
 _MICROSECOND = timedelta(microseconds=1)
@@ -169,7 +165,9 @@ def _rows(connection: Connection, account: str, *, lock: bool) -> list[Row[Any]]
 
 
 def _free_at(row: Row[Any], rate: float, now: datetime, patience: timedelta) -> datetime:
-    """From when on there is allowance, as far as it is to be believed."""
+    """From when on there is allowance, as far as it is to be believed: what is taken further ahead than
+    anybody could have taken it is given up when nobody has taken anything for so long that all that can have
+    been taken has left."""
     if row.free_at is None:
         return now
     longest = patience + max(SLICE, _time_for(1, rate)) + SKEW

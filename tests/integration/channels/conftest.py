@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from time import monotonic, sleep
 from typing import NamedTuple
 
 import pytest
@@ -34,6 +35,8 @@ DROP = "drop"
 """Closes the connection instead of an answer."""
 STALL = "stall"
 """Answers nothing until the other side gives up."""
+HALF_CLOSE = "half-close"
+"""Closes its own direction instead of an answer, and goes on reading: what comes in whole is taken."""
 
 
 class Step(NamedTuple):
@@ -82,6 +85,10 @@ class Peer:
     bodies: list[bytes] = field(default_factory=list)
     """What was taken with 2xx, or kept before the connection was dropped."""
     ended: threading.Event = field(default_factory=threading.Event)
+    mute: set[int] = field(default_factory=set)
+    """Connections that were half closed."""
+    serving: set[int] = field(default_factory=set)
+    """Connections whose octets are still read."""
 
     def __post_init__(self) -> None:
         self.port = int(self.listener.getsockname()[1])
@@ -93,9 +100,17 @@ class Peer:
             except OSError:
                 return
             self.connections += 1
+            self.serving.add(self.connections)
             # As servers do that answer several commands: without, each answer waits 40 ms for an ACK.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._serve, args=(connection, self.connections), daemon=True).start()
+
+    def wait_idle(self, seconds: float = 10) -> None:
+        """Until every octet that was written to it has been read, of connections that are closed."""
+        end = monotonic() + seconds
+        while self.serving:
+            assert monotonic() < end, f"connections {sorted(self.serving)} are still open"
+            sleep(0.002)
 
     def close(self) -> None:
         self.ended.set()
@@ -106,6 +121,7 @@ class Peer:
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError, ValueError), contextlib.ExitStack() as stack:
+            stack.callback(self.serving.discard, number)
             stack.enter_context(connection)
             self._dialogue(connection, number, stack)
 
@@ -136,8 +152,7 @@ class Peer:
                 return
 
     def _body(self, connection: socket.socket, stream: object, number: int) -> bool:
-        if self.script(Step("BODY", number, self.transactions)) == DROP:
-            connection.shutdown(socket.SHUT_RDWR)
+        if not self._reads_on(connection, number):
             return False
         lines = []
         for line in stream:  # type: ignore[attr-defined]
@@ -148,6 +163,26 @@ class Peer:
             return False
         return self._end(connection, number, b"".join(lines))
 
+    def _reads_on(self, connection: socket.socket, number: int) -> bool:
+        """Whether a content is read, which has been asked for."""
+        fault = None if number in self.mute else self.script(Step("BODY", number, self.transactions))
+        if fault == DROP:
+            connection.shutdown(socket.SHUT_RDWR)
+        if fault == HALF_CLOSE:
+            self._half_close(connection, number)
+        return fault != DROP
+
+    def _half_close(self, connection: socket.socket, number: int) -> None:
+        self.mute.add(number)
+        if isinstance(connection, ssl.SSLSocket):
+            # Sends close_notify; that the other side's has not come yet is what is wanted.
+            connection.setblocking(False)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                connection.unwrap()
+            connection.setblocking(True)
+        else:
+            connection.shutdown(socket.SHUT_WR)
+
     def _end(self, connection: socket.socket, number: int, body: bytes) -> bool:
         self.bodies.append(body)
         goes_on = self._answer(connection, "END", number)
@@ -156,24 +191,30 @@ class Peer:
         return goes_on
 
     def _chunk(self, connection: socket.socket, stream: object, number: int, size: int) -> bool:
-        if self.script(Step("BODY", number, self.transactions)) == DROP:
-            connection.shutdown(socket.SHUT_RDWR)
+        if not self._reads_on(connection, number):
             return False
         octets = stream.read(size)  # type: ignore[attr-defined]
         if len(octets) < size:
             return False
         if not self.said[number].startswith("RCPT 25"):
-            connection.sendall(b"503 5.5.1 no recipient\r\n")
+            if number not in self.mute:
+                connection.sendall(b"503 5.5.1 no recipient\r\n")
             return True
         return self._end(connection, number, octets)
 
     def _answer(self, connection: socket.socket, verb: str, number: int, argument: str = "") -> bool:
-        reply = self.script(Step(verb, number, self.transactions, argument))
+        is_mute = number in self.mute
+        reply = None if is_mute else self.script(Step(verb, number, self.transactions, argument))
         if reply == DROP:
             connection.shutdown(socket.SHUT_RDWR)
             return False
+        if reply == HALF_CLOSE:
+            self._half_close(connection, number)
+            is_mute, reply = True, None
         if reply == STALL:
-            self.ended.wait(20)
+            connection.settimeout(20)
+            while connection.recv(65_536):
+                pass
             return False
         if reply is None:
             reply = GOOD.get(verb, "500 5.5.2 what?")
@@ -189,6 +230,8 @@ class Peer:
                 )
         self.said[number] = f"{verb} {reply[:3]}"
         self.verbs.append(self.said[number])
+        if is_mute:
+            return True
         connection.sendall(reply.encode() + b"\r\n")
         return True
 

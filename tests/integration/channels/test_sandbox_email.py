@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from kundresa.channels.email import SmtpSender
@@ -11,6 +14,7 @@ from kundresa.sandbox import counts, received
 from kundresa.sandbox.faults import Faults
 from kundresa.sandbox.reader import message_ids
 from kundresa.sandbox.server import Ports
+from kundresa.spec.messages import Attachment
 from kundresa.spec.vocabulary import MessageState
 
 from .conftest import RUN_KEY, mails
@@ -34,6 +38,23 @@ def test_every_accepted_message_is_stored_with_its_id(sandbox: Start, sender: Op
     [count] = counts(folder)
     assert (count.run_key, count.channel) == (RUN_KEY, "email")
     assert (count.arrivals, count.messages, count.recipients) == (25, 25, 25)
+
+
+def test_attachments_arrive(sandbox: Start, sender: Open) -> None:
+    ports, folder = sandbox()
+    terms = Attachment("terms.pdf", "application/pdf", b"%PDF-1.7 \x00\xff\r\n.\r\n" * 1_000)
+    window = [
+        replace(each, content=replace(each.content, attachments=(terms,)))  # type: ignore[type-var]
+        for each in mails(3)
+    ]
+    assert {each.state for each in sender(ports.smtp).send(window)} == {MessageState.ACCEPTED}
+    for row in received(folder):
+        mail = email.message_from_bytes(row.body, policy=email.policy.default)
+        [attached] = mail.iter_attachments()
+        assert (attached.get_filename(), attached.get_content()) == ("terms.pdf", terms.octets)
+        body = mail.get_body(preferencelist=("plain",))
+        assert body is not None
+        assert body.get_content().splitlines() == ["Hello"]
 
 
 def test_faults_are_refusals_and_the_rest_arrives(sandbox: Start, sender: Open) -> None:

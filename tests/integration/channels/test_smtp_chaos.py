@@ -17,7 +17,7 @@ from kundresa.channels.email import SmtpSender
 from kundresa.spec.messages import Receipt
 from kundresa.spec.vocabulary import MessageState
 
-from .conftest import DROP, STALL, Peer, Step, Time, mails
+from .conftest import DROP, HALF_CLOSE, STALL, Peer, Step, Time, mails
 
 Start = Callable[..., Peer]
 Open = Callable[..., SmtpSender]
@@ -26,12 +26,20 @@ SIZE = 400
 ROUNDS = 60
 """Attempts after which everybody must have come to an end; five or so are the rule."""
 FAULTS: dict[str, tuple[str, ...]] = {
-    "CONNECT": (DROP, "421 4.3.2 later", "no smtp at all"),
-    "MAIL": (DROP, "451 4.3.0 busy", "421 4.3.2 closing", "999 what", STALL),
-    "RCPT": (DROP, "450 4.2.0 greylisted", "550 5.1.1 nobody", "421 4.7.0 too fast", "garbage", STALL),
-    "DATA": (DROP, "452 4.3.1 full", "421 4.3.2 closing", "150 what", STALL),
-    "BODY": (DROP,),
-    "END": (DROP, "451 4.3.0 later", "554 5.6.0 no", "421 4.3.2 closing", "garbage", STALL),
+    "CONNECT": (DROP, HALF_CLOSE, "421 4.3.2 later", "no smtp at all"),
+    "MAIL": (DROP, HALF_CLOSE, "451 4.3.0 busy", "421 4.3.2 closing", "999 what", STALL),
+    "RCPT": (
+        DROP,
+        HALF_CLOSE,
+        "450 4.2.0 greylisted",
+        "550 5.1.1 nobody",
+        "421 4.7.0 too fast",
+        "garbage",
+        STALL,
+    ),
+    "DATA": (DROP, HALF_CLOSE, "452 4.3.1 full", "421 4.3.2 closing", "150 what", STALL),
+    "BODY": (DROP, HALF_CLOSE),
+    "END": (DROP, HALF_CLOSE, "451 4.3.0 later", "554 5.6.0 no", "421 4.3.2 closing", "garbage", STALL),
     "RSET": (DROP, "500 no"),
 }
 
@@ -83,6 +91,8 @@ def test_whatever_a_server_does_the_account_adds_up(
         time.now += timedelta(hours=4)
         if not waiting:
             break
+    opened.close()
+    server.wait_idle()
     states = Counter(each.state for each in ended.values())
     print(dict(states), dict(chaos.done))
     assert len(ended) == SIZE

@@ -23,6 +23,7 @@ from kundresa.store import (
     Store,
     Untried,
 )
+from kundresa.store.clocks import SKEW
 
 Checked = Callable[..., str]
 Take = Callable[..., Lease]
@@ -129,6 +130,37 @@ def test_a_lease_that_ran_out_but_was_not_taken_still_settles(
     store.ledger.settle(lease, accepted(some), now=now + 90 * MINUTE)
     with pytest.raises(BatchBusy):  # and the settle has renewed it
         take("winback--1", owner="bertil", at=now + 90 * MINUTE)
+
+
+def test_a_lease_by_a_clock_that_was_days_ahead_ends_with_its_worker(
+    store: Store, checked: Checked, take: Take, now: datetime
+) -> None:
+    run_key, longest = checked(), now + MINUTE + SKEW
+    lost = take(run_key, at=now + timedelta(days=3))
+    with pytest.raises(BatchBusy) as busy:
+        take(run_key, owner="bertil", at=now)
+    assert busy.value.until == longest
+    # Its worker lives, and says so with the same clock: it keeps the batch.
+    store.batches.renew(lost, now=now + timedelta(days=3))
+    for at in (longest, longest + MINUTE):
+        with pytest.raises(BatchBusy) as busy:
+            take(run_key, owner="bertil", at=at)
+        assert busy.value.until == min(longest + MINUTE + SKEW, at + MINUTE + SKEW)
+    # It says nothing any more.
+    assert take(run_key, owner="bertil", at=longest + MINUTE + SKEW).fence > lost.fence
+    with pytest.raises(LeaseLost):
+        store.batches.renew(lost, now=now + timedelta(days=3))
+
+
+def test_a_lease_of_a_clock_a_little_ahead_is_left_alone(
+    store: Store, checked: Checked, take: Take, now: datetime
+) -> None:
+    run_key = checked()
+    take(run_key, at=now + SKEW)
+    for _ in range(2):
+        with pytest.raises(BatchBusy) as busy:
+            take(run_key, owner="bertil", at=now)
+        assert busy.value.until == now + SKEW + MINUTE
 
 
 def test_a_released_batch_is_free_at_once(store: Store, checked: Checked, take: Take, now: datetime) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kundresa.channels.mime import build_envelope, email_bytes, header_text
 from kundresa.content.text import body_text, subject_line
 from kundresa.spec.campaign import EmailChannel
-from kundresa.spec.messages import Constant, EmailContent
+from kundresa.spec.messages import Attachment, Constant, EmailContent
 
 RUN_KEY = "winback--20261123T090000Z"
 MESSAGE_ID = "0123456789abcdef0123456789abcdef"
@@ -247,6 +247,23 @@ def test_a_link_cannot_carry_a_header(url: str) -> None:
 def test_a_subject_with_a_control_character_is_refused(subject: str) -> None:
     with pytest.raises(ValueError, match="control characters"):
         written(subject)
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("a\r\nBcc: x.pdf", "application/pdf"),
+        ('a".pdf', "application/pdf"),
+        ("", "application/pdf"),
+        ("a.pdf", "application/pdf\r\nBcc: x"),
+    ],
+)
+def test_an_attachment_cannot_carry_a_header(name: str, media_type: str) -> None:
+    attachment = Attachment(name, media_type, b"x")
+    content = EmailContent(subject="s", html="h", text="t", unsubscribe_url=URL, attachments=(attachment,))
+    envelope = build_envelope(channel(), RUN_KEY, "kundresa")
+    with pytest.raises(ValueError, match="header"):
+        email_bytes(envelope, MESSAGE_ID, "anna@shop.example", content, SENT_AT)
 
 
 def test_a_message_id_cannot_carry_a_header() -> None:

@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 from kundresa import settings as configuration
 from kundresa import warehouse
 from kundresa.cli import main as command
+from kundresa.content import Links, compile_templates
 from kundresa.runs.checking import check_campaigns, check_policies, load_checked
+from kundresa.spec.attachments import pack
 from kundresa.spec.problems import SpecError
 
 SPEC = """\
@@ -80,6 +82,38 @@ def test_broken_policies_are_named_and_campaigns_are_not_blamed_for_them(setting
         "dags/policies.yaml:3: pressure.promotion[0].max: expected a whole number; found 'many'"
     )
     assert set(problems(settings)) == {"audience.max_size.score"}
+
+
+def test_files_travel_only_with_what_is_exempt_from_consent(settings):
+    folder = settings.project / "dags" / "campaigns" / "sale"
+    email = (
+        "[{kind: email, template: mail, account: shop, sender: a@shop.example,\n"
+        "    attachments: [{file: terms.pdf}, {template: trip, type: ics}]}]"
+    )
+    spec = SPEC.replace(", max_size: {messages: 10, score: worth}", "").replace(
+        "rule_sets: [default, promotion]\n", ""
+    )
+    before, _, after = spec.partition("channels: ")
+    (folder / "campaign.yaml").write_text(f"{before}channels: {email}\n{after.partition(chr(10))[2]}")
+    for part, text in {"subject": "Hi", "html": "<p>{{ unsubscribe_url }}</p>"}.items():
+        (folder / f"mail.{part}.j2").write_text(text)
+    (folder / "terms.pdf").write_bytes(b"%PDF-1.7")
+    (folder / "trip.ics.j2").write_text("BEGIN:VCALENDAR\nEND:VCALENDAR")
+    [checked] = check_campaigns(settings)
+    assert [(each.file, each.line, each.key) for each in checked.problems] == [
+        ("dags/campaigns/sale/campaign.yaml", 7, "channels[0].attachments")
+    ]
+    assert "messages about 'offers' carry no attachments" in checked.problems[0].message
+    policies(settings, "topics:\n  offers: {consent: exempt, because: they ordered it}\n")
+    assert problems(settings) == {}
+    _, templates = load_checked(settings, "sale")
+    assert templates["terms.pdf"] == pack(b"%PDF-1.7")
+    assert compile_templates(*load_checked(settings, "sale"), links=Links("https://shop.example", "secret"))
+    (folder / "terms.pdf").unlink()
+    [checked] = check_campaigns(settings)
+    assert [str(each) for each in checked.problems] == [
+        "dags/campaigns/sale/terms.pdf:1: cannot be read: No such file or directory"
+    ]
 
 
 def test_a_column_that_profiles_do_not_have_is_named(settings):

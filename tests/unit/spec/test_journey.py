@@ -238,6 +238,16 @@ def test_limits_that_journeys_do_not_keep_are_refused(folder, policies, expected
     assert any(expected in each for each in found), found
 
 
+def test_a_step_with_attachments_is_about_a_topic_that_is_exempt(folder):
+    steps = STEPS.replace("kind: email,", "kind: email, attachments: [{file: terms.pdf}],")
+    assert steps != STEPS
+    found = problems_of(folder(HEAD + steps), KNOWN)
+    assert any("messages about 'offers' carry no attachments" in each for each in found), found
+    policies = Policies.model_validate({"topics": {"offers": {"consent": "exempt", "because": "ordered"}}})
+    known = KnownToJourneys(KNOWN.events, KNOWN.segments, KNOWN.columns, policies=policies)
+    assert problems_of(folder(HEAD + steps), known) == []
+
+
 @pytest.mark.parametrize(
     "policies",
     [
