@@ -2,5 +2,14 @@
 
 from kundresa.channels.accounts import Account, AccountError, account_from_uri, resolve_account
 from kundresa.channels.registry import Sender, open_sender
+from kundresa.channels.webhook_call import CallSender
 
-__all__ = ["Account", "AccountError", "Sender", "account_from_uri", "open_sender", "resolve_account"]
+__all__ = [
+    "Account",
+    "AccountError",
+    "CallSender",
+    "Sender",
+    "account_from_uri",
+    "open_sender",
+    "resolve_account",
+]

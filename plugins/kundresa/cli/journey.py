@@ -149,6 +149,7 @@ def run(
     out.print(
         f"{name} is {done.state}: {done.events:,} events, {done.entered:,} entered, {done.moved:,} moved, "
         f"{done.ended:,} ended, {done.accepted:,} messages sent"
+        + (f", {done.called:,} calls answered or given up" if done.called else "")
         + (f"; next at {done.next_at:%Y-%m-%d %H:%M:%S}Z" if done.next_at else "")
     )
 
@@ -311,6 +312,10 @@ def explain(
     for entry in told_of.entries:
         key = f" ({entry.instance_key})" if entry.instance_key else ""
         _print_way(f"{told_of.profile_id}, entry {entry.entry}{key}", entry.moves)
+        for call in entry.calls:
+            why = f" ({call['reason']})" if call["reason"] else ""
+            kept = "".join(f", {name}: {value}" for name, value in call["response"].items())
+            out.print(f"{call['step']}: {call['outcome']}{why}{kept}", markup=False)
         for message in entry.messages:
             why = f" ({message['reason']})" if message["reason"] else ""
             out.print(f"{message['step']}: {message['outcome']}{why}", markup=False)

@@ -5,6 +5,7 @@ from kundresa.delivery.deliver import deliver_batch
 from kundresa.delivery.guard import StoreGuard
 from kundresa.delivery.pacing import Pacing
 from kundresa.delivery.protocols import Books, Guard, Renderer, Row, Sender
+from kundresa.delivery.retries import schedule
 from kundresa.delivery.stopping import Stopped
 from kundresa.delivery.withhold import WITHHELD_BY, withhold_batch
 from kundresa.store.errors import BatchBusy, BatchIncomplete, LeaseLost
@@ -27,5 +28,6 @@ __all__ = [
     "Stopped",
     "StoreGuard",
     "deliver_batch",
+    "schedule",
     "withhold_batch",
 ]

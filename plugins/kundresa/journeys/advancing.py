@@ -19,7 +19,16 @@ from kundresa.journeys.versions import Versions
 from kundresa.journeys.walking import Happening, Trail, Walker
 from kundresa.spec.journey_references import ENTITY
 from kundresa.spec.vocabulary import DeliveryPolicy, JourneySkip, JourneyState
-from kundresa.store import Advance, InboxEvent, JourneyRow, MessageOutcome, Position, Reaction, Store
+from kundresa.store import (
+    Advance,
+    CallOutcome,
+    InboxEvent,
+    JourneyRow,
+    MessageOutcome,
+    Position,
+    Reaction,
+    Store,
+)
 
 MOST_EVENTS = 10_000
 """Events of one advance: some 100 MB in memory, and half a second of SQLite's one write lock."""
@@ -35,7 +44,7 @@ class Advanced:
 
     state: JourneyState
     events: int = 0
-    """Events, changes of segments, outcomes of messages and reactions that were acted on."""
+    """Events, changes of segments, outcomes of messages and calls, and reactions that were acted on."""
     moved: int = 0
     """Positions that were moved, those of people who entered among them."""
     entered: int = 0
@@ -56,10 +65,11 @@ class _Read:
     position: int
     changes: Sequence[SegmentChange]
     outcomes: Sequence[MessageOutcome]
+    answers: Sequence[CallOutcome]
     reactions: Sequence[Reaction]
     due: Sequence[Position]
     is_behind: bool
-    people: dict[str, list[Happening | MessageOutcome | Reaction]] = field(default_factory=dict)
+    people: dict[str, list[Happening | MessageOutcome | CallOutcome | Reaction]] = field(default_factory=dict)
     """profile_id → what happened to them, in the order of time."""
     skips: Counter[str] = field(default_factory=Counter)
 
@@ -85,7 +95,8 @@ def advance(
     read = _read(store, people, row, now, most_events=most_events, most_due=most_due)
     _sort_out(read, people)
     change, done = _move(store, people, read, now)
-    is_new = change.positions or read.events or read.changes or read.outcomes or read.reactions
+    told = (read.events, read.changes, read.outcomes, read.answers, read.reactions)
+    is_new = change.positions or any(told)
     if is_new or read.position >= row.event_position + SKIPPED_FAR:
         store.journeys.commit(journey, row.generation, change, at=now)
     return done
@@ -108,6 +119,9 @@ def _read(
     segments = frozenset[str]().union(*(each.segments for each in known))
     changes = people.segment_changes(segments, row.segment_cursor, most_events) if segments else []
     outcomes = store.journey_messages.known(journey, most_due)
+    answers: list[CallOutcome] = []
+    if any(each.call_keys for each in known):
+        answers = store.journey_calls.known(journey, most_due)
     reactions: list[Reaction] = []
     if any(each.reacts for each in known):
         reactions = store.journey_messages.reactions_after(journey, row.feedback_position, most_events)
@@ -119,11 +133,12 @@ def _read(
         position=last if is_full else max(last, end),
         changes=changes,
         outcomes=outcomes,
+        answers=answers,
         reactions=reactions,
         due=due,
         is_behind=is_full
         or max(len(changes), len(reactions)) >= most_events
-        or max(collected, len(outcomes), len(due)) >= most_due,
+        or max(collected, len(outcomes), len(answers), len(due)) >= most_due,
     )
 
 
@@ -157,7 +172,7 @@ def _sort_out(read: _Read, people: People) -> None:
                 is_entry=change.is_entry,
             )
         )
-    told: list[MessageOutcome | Reaction] = [*read.outcomes, *read.reactions]
+    told: list[MessageOutcome | CallOutcome | Reaction] = [*read.outcomes, *read.answers, *read.reactions]
     for each in told:
         read.people.setdefault(each.profile_id, []).append(each)
     for happened in read.people.values():
@@ -172,6 +187,7 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
         segment_cursor=read.changes[-1].cursor if read.changes else read.row.segment_cursor,
         feedback_position=read.reactions[-1].position if read.reactions else read.row.feedback_position,
         taken=[each.message_id for each in read.outcomes],
+        answered=[each.call_id for each in read.answers],
         skips=read.skips,
     )
     trails: dict[str, dict[str, Trail]] = {each.profile_id: {} for each in read.due}
@@ -187,7 +203,7 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
     for profile_id, own in trails.items():
         person = facts.get(profile_id, _NOBODY)
         for what in read.people.get(profile_id, ()):
-            if isinstance(what, MessageOutcome | Reaction):
+            if isinstance(what, MessageOutcome | CallOutcome | Reaction):
                 _tell(walker, own.get(what.instance_key), what)
             else:
                 _live(walker, read, own, what, profile_id=profile_id, facts=person)
@@ -196,7 +212,7 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
             walker.close(trail)
     done = Advanced(
         read.row.state,
-        events=sum(map(len, (read.events, read.changes, read.outcomes, read.reactions))),
+        events=sum(map(len, (read.events, read.changes, read.outcomes, read.answers, read.reactions))),
         moved=len(into.positions),
         entered=walker.entered,
         ended=walker.ended,
@@ -212,13 +228,15 @@ def _in_order(own: dict[str, Trail]) -> Iterable[Trail]:
     return own.values() if len(own) == 1 else [own[key] for key in sorted(own)]
 
 
-def _tell(walker: Walker, trail: Trail | None, told: MessageOutcome | Reaction) -> None:
-    """What is told of a message, to where its person is."""
+def _tell(walker: Walker, trail: Trail | None, told: MessageOutcome | CallOutcome | Reaction) -> None:
+    """What is told of a message or a call, to where its person is."""
     if trail is None:
         return
     walker.elapse(trail, told.at, by_event=True)
     if isinstance(told, Reaction):
         walker.react(trail, told)
+    elif isinstance(told, CallOutcome):
+        walker.answered(trail, told)
     else:
         walker.told(trail, told)
 

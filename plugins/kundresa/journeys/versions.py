@@ -27,6 +27,8 @@ class Version:
     journey: Journey
     run_keys: Mapping[str, str]
     """Message step → its standing run."""
+    call_keys: Mapping[str, str]
+    """Webhook step → what the ids of its calls are derived from."""
     follows: Mapping[str, str]
     """Step → the one below it in the file."""
     columns: frozenset[str]
@@ -80,6 +82,7 @@ def _thawed(stored: JourneyVersion) -> Version:
         number=stored.version,
         journey=journey,
         run_keys={name: standing_key(journey.name, name, stored) for name in journey.messages},
+        call_keys={name: standing_key(journey.name, name, stored) for name in journey.webhooks},
         follows={name: journey.follows(name) for name in journey.steps},
         columns=frozenset(columns),
         asks=bool(columns or exits or any(asks_profile(each) for each in conditions)),

@@ -28,10 +28,21 @@ from kundresa.spec.journey_steps import (
     WaitForStep,
     WaitStep,
     WaitUntilStep,
+    WebhookStep,
 )
 from kundresa.spec.keys import message_id
 from kundresa.spec.vocabulary import JourneyEnd
-from kundresa.store import Advance, MessageOutcome, MoveRow, NewEvent, NewMessage, Position, Reaction
+from kundresa.store import (
+    Advance,
+    CallOutcome,
+    MessageOutcome,
+    MoveRow,
+    NewCall,
+    NewEvent,
+    NewMessage,
+    Position,
+    Reaction,
+)
 
 MOST_AT_ONCE = 10_000
 """Steps that one position may take in one advance. A journey that is checked has no loop without a wait; this
@@ -158,11 +169,27 @@ class Walker:
         target = step.after(outcome.outcome, outcome.reason) or self._after(trail)
         self._go(trail, target, max(outcome.at, position.step_at), outcome.reason or outcome.outcome)
 
+    def answered(self, trail: Trail, outcome: CallOutcome) -> None:
+        """What became of a call; what is kept of the answer joins the entry's data. One of an earlier step,
+        or entry, moves nobody any more."""
+        position = trail.position
+        if (position.entry, position.moves) != (outcome.entry, outcome.move) or position.step is None:
+            return
+        step = self._step(trail)
+        if not isinstance(step, WebhookStep):
+            raise JourneyDefect(f"an answer at step {position.step}, which calls nobody")
+        if outcome.response_json is not None:
+            position.event_json = json.dumps({**trail.event, **json.loads(outcome.response_json)})
+        target = step.after(outcome.outcome, outcome.reason) or self._after(trail)
+        self._go(trail, target, max(outcome.at, position.step_at), outcome.reason or outcome.outcome)
+
     def end(self, trail: Trail, at: datetime, reason: JourneyEnd) -> None:
         """Let a person leave; a message that has not left is not sent."""
         position = trail.position
         if isinstance(self._step(trail), MessageStep) and reason is not JourneyEnd.FINISHED:
             self._into.cancelled.append(self._message_id(trail))
+        if isinstance(self._step(trail), WebhookStep) and reason is not JourneyEnd.FINISHED:
+            self._into.cancelled_calls.append(self._call_id(trail))
         position.step, position.due_at = None, None
         position.ended_at, position.end_reason = at, reason.value
         self.ended += 1
@@ -276,14 +303,12 @@ class Walker:
                 pass
             case WaitUntilStep():
                 target = self._arrive_until(trail, step, at)
-            case ConditionStep():
-                target = self._path(trail, step)
-            case SplitStep():
-                target = self._share(trail, step)
-            case ExperimentStep():
-                target = self._variant(trail, step)
+            case ConditionStep() | SplitStep() | ExperimentStep():
+                target = self._way(trail, step)
             case MessageStep():
                 self._send(trail, step, at)
+            case WebhookStep():
+                self._call(trail, step, at)
             case UpdateStep():
                 self._update(trail, step, at)
                 target = self._after(trail), "updated"
@@ -301,6 +326,12 @@ class Walker:
             if (each.entry, each.step, each.kind) == (entry, step.to, step.reaction) and each.at <= at:
                 return self._after(trail), each.kind
         return None
+
+    def _way(self, trail: Trail, step: ConditionStep | SplitStep | ExperimentStep) -> tuple[str, str]:
+        """The one of several ways that is taken at once."""
+        if isinstance(step, ConditionStep):
+            return self._path(trail, step)
+        return self._share(trail, step) if isinstance(step, SplitStep) else self._variant(trail, step)
 
     def _path(self, trail: Trail, step: ConditionStep) -> tuple[str, str]:
         event = trail.event
@@ -368,6 +399,29 @@ class Walker:
                 event_json=position.event_json,
                 topic=step.topic or trail.version.journey.topic,
                 variant=position.variant,
+            )
+        )
+
+    def _call_id(self, trail: Trail) -> str:
+        position = trail.position
+        key = trail.version.call_keys[position.step or ""]
+        named = (position.profile_id, _entry_name(position), "webhook", f"{position.step}#{position.moves}")
+        return message_id(key, *named)
+
+    def _call(self, trail: Trail, step: WebhookStep, at: datetime) -> None:
+        position = trail.position
+        self._into.calls.append(
+            NewCall(
+                call_id=self._call_id(trail),
+                version=position.version,
+                step=position.step or "",
+                profile_id=position.profile_id,
+                instance_key=position.instance_key,
+                entry=position.entry,
+                move=position.moves,
+                reached_at=at,
+                valid_until=at + step.valid_for,
+                event_json=position.event_json,
             )
         )
 

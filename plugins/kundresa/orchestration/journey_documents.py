@@ -18,6 +18,7 @@ from kundresa.spec.journey_steps import (
     WaitForStep,
     WaitStep,
     WaitUntilStep,
+    WebhookStep,
     falls_through,
     targets,
 )
@@ -80,6 +81,8 @@ def _words(step: AnyStep) -> str:
             words = f"waits {format_duration(step.within)} for `{what}`"
         case MessageStep():
             words = f"{step.channel.kind} `{step.channel.template}` by account `{step.channel.account}`"
+        case WebhookStep():
+            words = f"calls `{step.template}` by account `{step.account}`"
         case UpdateStep():
             words = f"sets `{step.trait}`"
         case JumpStep():

@@ -100,10 +100,13 @@ def _check(
         return Checked(name, error.problems), None
     problems = journey_problems(journey, source, known)
     advice: list[SpecProblem] = []
-    records = {"event": _properties(journey, known)}
+    records = {"event": (*_properties(journey, known), *journey.answers)}
     seen = set()
-    for step in journey.messages:
-        campaign = journey.message_campaign(step)
+    campaigns = [
+        *map(journey.message_campaign, journey.messages),
+        *map(journey.webhook_campaign, journey.webhooks),
+    ]
+    for campaign in campaigns:
         for each in content.check_templates(campaign, templates, known.columns, records=records):
             file = _shown(settings, (root / "dags" if "/" in each.file else folder) / each.file)
             problem = SpecProblem(file=file, line=each.line or 1, message=each.message)

@@ -3,7 +3,6 @@ ledger protocol as any campaign's are."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from kundresa import delivery
 from kundresa.channels import Account, AccountError, open_sender
 from kundresa.content import Links, Renderer, compile_templates
 from kundresa.journeys import Versions
+from kundresa.runs.journey_calls import entry_data
 from kundresa.runs.journey_caps import alone
 from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.journey_rows import read_row, row_text
@@ -26,7 +26,7 @@ from kundresa.runs.send_times import SendHours
 from kundresa.settings import Settings
 from kundresa.spec.events import EventTypes, load_event_types
 from kundresa.spec.frozen import thaw
-from kundresa.spec.journey import EventEntry, Journey
+from kundresa.spec.journey import Journey
 from kundresa.spec.pace import pace_rates
 from kundresa.spec.policies import Policies, exempt_topics, load_policies
 from kundresa.store import Approved, BatchBusy, CountedMessage, JourneyMessage, Refused, Store
@@ -130,11 +130,8 @@ class _Decided:
 
 
 def event_of(journey: Journey, message: JourneyMessage, types: EventTypes) -> dict[str, Any]:
-    """The event's data with every property that is declared; one that it does not say is empty."""
-    entry = journey.entry
-    declared = types.events.get(entry.event) if isinstance(entry, EventEntry) else None
-    empty = dict.fromkeys(declared.properties if declared else ())
-    return {**empty, **json.loads(message.event_json)}
+    """The event's data, with what webhook steps have kept."""
+    return entry_data(journey, message.event_json, types)
 
 
 def deliver_messages(

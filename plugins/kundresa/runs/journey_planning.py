@@ -51,7 +51,8 @@ def plan_journey(settings: Settings, name: str, *, days: int, clock: Clock = utc
 
     People are taken as they are published now, and consent and suppressions as they are now. Caps count what
     campaigns and journeys sent and hold, and what this plan would have sent. Quiet hours hold nothing back
-    here, and that a provider might refuse a message nobody can know.
+    here, and that a provider might refuse a message nobody can know. Webhook steps call nobody: they are
+    answered at once, with none of their fields.
 
     Raises:
         UnknownJourney, SpecError, DbtFailed: when the journey is not there, or not valid.
@@ -124,8 +125,9 @@ class _Play:
         taken: list[CountedMessage] = []
         for step, messages in by_step.items():
             self._step(step, messages, taken)
-        self.settled += len(waiting)
-        return len(waiting)
+        called = self._store.journey_calls.suppose(name)
+        self.settled += len(waiting) + called
+        return len(waiting) + called
 
     def _step(self, name: str, messages: list[JourneyMessage], taken: list[CountedMessage]) -> None:
         rules = MessageRules.of_step(self._version.journey, name, self._policies, now=self._now)

@@ -82,7 +82,8 @@ def rehearse_journey(
     then: Sequence[LaterEvent] = (),
     clock: Clock = utc_now,
 ) -> Rehearsal:
-    """Play a person through a journey as its files say now.
+    """Play a person through a journey as its files say now. Its webhook steps call nobody: they are answered
+    at once, with none of their fields.
 
     Args:
         person: a profile id, or an identifier or address of any kind.
@@ -168,7 +169,7 @@ class _Stage:
         taken: list[CountedMessage] = []
         outcomes = [(each.message_id, self._one(each, now, taken)) for each in waiting]
         self.store.journey_messages.suppose(outcomes)
-        return bool(waiting)
+        return bool(waiting) | bool(self.store.journey_calls.suppose(name))
 
     def _one(self, message: JourneyMessage, now: datetime, taken: list[CountedMessage]) -> str | None:
         rules = MessageRules.of_step(self.journey, message.step, self.policies, now=now)

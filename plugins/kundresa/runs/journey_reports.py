@@ -58,7 +58,8 @@ def journey_report(settings: Settings, name: str) -> JourneyReport:
         row = store.journeys.require(name)
         counts = store.journey_positions.counts(name)
         messages: dict[str, dict[str, int]] = {}
-        for step, outcome, reason, count in store.journey_messages.counts(name):
+        counted = [*store.journey_messages.counts(name), *store.journey_calls.counts(name)]
+        for step, outcome, reason, count in counted:
             messages.setdefault(step, {})[reason or outcome or "under_way"] = count
         at = {(each.version, each.step): each.people for each in counts if each.step is not None}
         ended: dict[str, int] = {}
@@ -102,6 +103,9 @@ class EntryTold:
     entry: int
     moves: tuple[Mapping[str, str], ...]
     """``step``, ``at`` and ``why``, in order; the last may be ``end``."""
+    calls: tuple[Mapping[str, Any], ...]
+    """``step``, ``outcome``, ``reason``, ``reached_at``, ``settled_at``, ``attempts``, ``code``, ``detail``,
+    and the fields of the answer that were kept as ``response``."""
     messages: tuple[Mapping[str, Any], ...]
     """``step``, ``outcome``, ``reason``, ``cap`` (the one that it was over), ``variant``, ``reached_at``,
     ``settled_at``, ``address`` (masked) and the line of the ledger as ``delivery``."""
@@ -141,8 +145,15 @@ def explain_journey(settings: Settings, person: str, name: str) -> PersonTold:
             told = moves.setdefault((row.instance_key, row.entry), [])
             told += [{"step": step, "at": at, "why": why} for step, at, why in json.loads(row.moves_json)]
         messages = _messages(store, name, profile_id)
+        calls = _calls(store, name, profile_id)
     entries = tuple(
-        EntryTold(key, entry, tuple(told), tuple(messages.get((key, entry), ())))
+        EntryTold(
+            key,
+            entry,
+            tuple(told),
+            tuple(calls.get((key, entry), ())),
+            tuple(messages.get((key, entry), ())),
+        )
         for (key, entry), told in sorted(moves.items())
     )
     shown = [
@@ -172,6 +183,19 @@ def _messages(store: Store, name: str, profile_id: str) -> dict[tuple[str, int],
                 "delivery": line.as_dict() if line else None,
             }
         )
+    return found
+
+
+def _calls(store: Store, name: str, profile_id: str) -> dict[tuple[str, int], list[Mapping[str, Any]]]:
+    told = ("step", "reason", "reached_at", "settled_at", "attempts", "code", "detail")
+    found: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    for each in store.journey_calls.of(profile_id, name):
+        kept = json.loads(each["response_json"]) if each["response_json"] else {}
+        line = {key: each[key] for key in told} | {
+            "outcome": each["outcome"] or "under_way",
+            "response": kept,
+        }
+        found.setdefault((each["instance_key"], each["entry"]), []).append(line)
     return found
 
 

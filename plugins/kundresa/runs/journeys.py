@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from kundresa.channels import Account, AccountError
 from kundresa.journeys import Versions, advance, standing_key
 from kundresa.runs.journey_accounts import journey_campaign
+from kundresa.runs.journey_calls import make_calls
 from kundresa.runs.journey_checking import load_checked_journey
 from kundresa.runs.journey_messages import decide_messages, deliver_messages
 from kundresa.runs.journey_people import JourneyPeople
@@ -34,12 +35,14 @@ class JourneyRun:
 
     state: JourneyState
     events: int = 0
-    """Events, changes of segments, outcomes of messages and reactions that were acted on."""
+    """Events, changes of segments, outcomes of messages and calls, and reactions that were acted on."""
     entered: int = 0
     moved: int = 0
     ended: int = 0
     decided: int = 0
     """Messages whose fate was decided, those that wait for the end of quiet hours among them."""
+    called: int = 0
+    """Calls of other systems that have come to their end."""
     accepted: int = 0
     """Messages that were accepted by their provider."""
     next_at: datetime | None = None
@@ -182,6 +185,13 @@ def _rounds(
             decided = decide_messages(settings, store, people, name, versions, now=clock())
             done = replace(done, decided=done.decided + decided)
             try:
+                called = make_calls(
+                    settings, store, people, name, versions, owner=owner, account_of=account_of, clock=clock
+                )
+                done = replace(done, called=done.called + called)
+            except AccountError as error:
+                failure = error  # its calls wait; everything else goes on
+            try:
                 accepted = deliver_messages(
                     settings,
                     store,
@@ -227,6 +237,7 @@ def _next_at(store: Store, name: str, not_before: dict[tuple[str, str, int], dat
     found = [
         store.journey_positions.next_due(name),
         store.journey_messages.next_at(name),
+        store.journey_calls.next_at(name),
         *not_before.values(),
     ]
     return min((each for each in found if each is not None), default=None)
@@ -239,7 +250,11 @@ def has_work(settings: Settings, name: str, now: datetime) -> bool:
         row = store.journeys.get(name)
         if row is None or row.state is not JourneyState.RUNNING:
             return False
-        due = [store.journey_positions.next_due(name), store.journey_messages.next_at(name)]
+        due = [
+            store.journey_positions.next_due(name),
+            store.journey_messages.next_at(name),
+            store.journey_calls.next_at(name),
+        ]
         if any(each is not None and each <= now for each in due):
             return True
         versions = _versions(store, name)

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from kundresa.spec.campaign import Audience, Campaign, Delivery, Quality, RowBounds
+from kundresa.spec.campaign import Audience, Campaign, Channel, Delivery, Quality, RowBounds, WebhookChannel
 from kundresa.spec.conditions import Condition
+from kundresa.spec.events import Property
 from kundresa.spec.fields import MAX_VALIDITY, MIN_VALIDITY, Again, Language, Line, Name, Names, Text, Whole
-from kundresa.spec.journey_steps import END, MessageStep, Shift, Step, Wait
+from kundresa.spec.journey_steps import END, MessageStep, Shift, Step, Wait, WebhookStep
 from kundresa.spec.policies import DEFAULT_RULE_SET
 from kundresa.spec.spec import Spec
 from kundresa.spec.tracking import Tracking
@@ -118,6 +119,16 @@ class Journey(Spec):
         return {name: step for name, step in self.steps.items() if isinstance(step, MessageStep)}
 
     @property
+    def webhooks(self) -> dict[str, WebhookStep]:
+        """The steps that call other systems, by name, in their order."""
+        return {name: step for name, step in self.steps.items() if isinstance(step, WebhookStep)}
+
+    @property
+    def answers(self) -> dict[str, Property]:
+        """What those may add to the data of an entry."""
+        return {name: each for step in self.webhooks.values() for name, each in step.response.items()}
+
+    @property
     def first(self) -> str:
         """The step that who enters begins with."""
         return next(iter(self.steps))
@@ -136,20 +147,33 @@ class Journey(Spec):
             KeyError: when there is no such message step.
         """
         step = self.messages[name]
+        return self._as_campaign(step.channel, step.topic, step.valid_for)
+
+    def webhook_campaign(self, name: str) -> Campaign:
+        """The same of a webhook step.
+
+        Raises:
+            KeyError: when there is no such webhook step.
+        """
+        step = self.webhooks[name]
+        channel = WebhookChannel(kind="webhook", account=step.account, template=step.template)
+        return self._as_campaign(channel, None, step.valid_for)
+
+    def _as_campaign(self, channel: Channel, topic: str | None, valid_for: timedelta) -> Campaign:
         values: dict[str, Any] = {
             "name": self.name,
             "owner": self.owner,
             "description": self.description,
             "schedule": "manual",
             "audience": Audience(include=(self.name,)),
-            "topic": step.topic or self.topic,
-            "channels": (step.channel,),
+            "topic": topic or self.topic,
+            "channels": (channel,),
             "rule_sets": self.rule_sets,
             "language": self.language,
             "tracking": self.tracking,
             "quality": Quality(rows=RowBounds(min=0, max=1_000_000_000)),
             "delivery": Delivery(
-                policy=self.policy, valid_for=max(MIN_VALIDITY, min(MAX_VALIDITY, step.valid_for))
+                policy=self.policy, valid_for=max(MIN_VALIDITY, min(MAX_VALIDITY, valid_for))
             ),
         }
         return Campaign.model_validate(values)

@@ -18,6 +18,7 @@ from kundresa.spec.journey_steps import (
     UpdateStep,
     WaitForStep,
     WaitUntilStep,
+    WebhookStep,
 )
 from kundresa.spec.policies import DEFAULT_RULE_SET, Policies, exempt_topics
 from kundresa.spec.problems import SpecProblem, nearest
@@ -68,6 +69,9 @@ class _Check:
         else:
             declared = known.events.events.get(entry.event)
             self._entry_properties = declared.properties if declared else None
+        self._data: Mapping[str, Property] | None = self._entry_properties
+        if self._data is not None:
+            self._data = {**journey.answers, **self._data}
         set_by = [step for each in (journey, *known.journeys.values()) for step in each.steps.values()]
         self._traits = {step.trait for step in set_by if isinstance(step, UpdateStep)}
 
@@ -107,7 +111,9 @@ class _Check:
             case ConditionStep():
                 for position, path in enumerate(step.paths):
                     where = (*at, "paths", position, "when")
-                    yield from self._condition(path.when, where, self._entry_properties)
+                    yield from self._condition(path.when, where, self._data)
+            case WebhookStep():
+                yield from self._response(step, at)
             case MessageStep():
                 yield from self._message(step, at)
             case JumpStep():
@@ -115,7 +121,7 @@ class _Check:
             case WaitUntilStep():
                 yield from self._moment(step, at)
             case UpdateStep(event=str() as name):
-                yield from self._property(name, (*at, "event"), self._entry_properties)
+                yield from self._property(name, (*at, "event"), self._data)
             case _:
                 pass
 
@@ -199,8 +205,8 @@ class _Check:
     def _moment(self, step: WaitUntilStep, at: KeyPath) -> Iterator[SpecProblem]:
         if step.event is not None:
             place = (*at, "event")
-            yield from self._property(step.event, place, self._entry_properties)
-            declared = (self._entry_properties or {}).get(step.event)
+            yield from self._property(step.event, place, self._data)
+            declared = (self._data or {}).get(step.event)
             if declared is not None and declared.kind not in _MOMENTS:
                 yield self._source.problem(place, f"expected an instant or a day; this is a {declared.kind}")
         if step.profile is not None:
@@ -247,6 +253,17 @@ class _Check:
             if domain in {each.domain for each in policies.warm_ups}:
                 message = f"{domain} is being warmed up (dags/policies.yaml), which journeys do not keep"
                 yield self._source.problem((*at, "channel", "sender"), message)
+
+    def _response(self, step: WebhookStep, at: KeyPath) -> Iterator[SpecProblem]:
+        """What is kept of an answer has one meaning in the whole journey."""
+        for name, declared in step.response.items():
+            place = (*at, "response", name)
+            if name in (self._entry_properties or {}):
+                message = f"the entry has '{name}' already; an answer must not overwrite it"
+                yield self._source.problem(place, message, at_key=True)
+            elif self._journey.answers[name] != declared:
+                message = f"another step keeps a '{name}' too, and declares it differently"
+                yield self._source.problem(place, message, at_key=True)
 
     def _missing(self, at: KeyPath, what: str, name: str, known: Collection[str], where: str) -> SpecProblem:
         suggestion = nearest(name, known)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 
 from kundresa.spec.campaign import EmailChannel, PushChannel, SmsChannel
 from kundresa.spec.conditions import Condition, Value
+from kundresa.spec.events import Property
 from kundresa.spec.fields import (
     DurationText,
     Name,
@@ -27,6 +28,7 @@ from kundresa.spec.vocabulary import DecisionReason, DeliveryReason
 END = "end"
 """As the name of a step to go to: the journey is over for this person."""
 SENT, DELAYED, NOT_SENT = "sent", "delayed", "not_sent"
+ANSWERED, FAILED = "answered", "failed"
 MIN_WAIT = timedelta(seconds=1)
 MAX_WAIT = timedelta(days=366)
 _ZERO = timedelta(0)
@@ -292,6 +294,43 @@ class MessageStep(_Onward):
         return next((self.on[word] for word in words if word in self.on), None)  # type: ignore[index]
 
 
+Answer = Literal[
+    "answered",
+    "failed",
+    "message_refused",
+    "temporary_failure",
+    "run_expired",
+    "render_failed",
+    "answer_invalid",
+    "person_unknown",
+]
+
+
+class WebhookStep(_Onward):
+    """Calls another system about the person and waits for its answer, of which it keeps what is declared.
+    The call is signed, tried again while it is valid, and may arrive twice, with one ``Idempotency-Key``."""
+
+    kind: Literal["webhook"]
+    account: Name
+    """Receiver: the Airflow connection ``kundresa_<account>``; its host is one of ``webhook_hosts`` in
+    ``dags/policies.yaml``."""
+    template: Name
+    """Stem of one template beside the spec: ``<stem>.json.j2``, the JSON object that is sent."""
+    response: Annotated[Mapping[Name, Property], Field(max_length=50)] = {}
+    """Fields of the answer, a JSON object, that are kept: from then on conditions and templates of this entry
+    read them like properties of its event. Others are left out. An answer without a required one, or with one
+    of another kind, is none (``answer_invalid``)."""
+    valid_for: Wait = timedelta(hours=1)
+    """How long after the step is reached it is tried: 1s to 366d."""
+    on: Mapping[Answer, Name] = {}
+    """Where to go, by what became of it: a reason, or ``answered`` or ``failed``. The most exact one counts;
+    without, the journey goes on to ``next``."""
+
+    def after(self, outcome: str, reason: str | None) -> str | None:
+        """The step for what became of the call; None is ``next``."""
+        return next((self.on[word] for word in (reason, outcome) if word in self.on), None)  # type: ignore[index]
+
+
 class UpdateStep(_Onward):
     """Sets a trait of the person. It holds for conditions of all journeys from the next step on."""
 
@@ -330,6 +369,7 @@ AnyStep = (
     | SplitStep
     | ExperimentStep
     | MessageStep
+    | WebhookStep
     | UpdateStep
     | JumpStep
     | EndStep
@@ -349,7 +389,7 @@ def targets(step: AnyStep) -> Iterator[tuple[tuple[str | int, ...], str]]:
         yield from ((("shares", at, "go"), each.go) for at, each in enumerate(step.shares))
     if isinstance(step, ExperimentStep):
         yield from ((("variants", at, "go"), each.go) for at, each in enumerate(step.variants))
-    if isinstance(step, MessageStep):
+    if isinstance(step, MessageStep | WebhookStep):
         yield from ((("on", outcome), name) for outcome, name in step.on.items())
 
 

@@ -213,6 +213,15 @@ class JourneyEnd(StrEnum):
     STOPPED = "stopped"
 
 
+class CallReason(StrEnum):
+    """Why a call of a journey has failed, beside what a message may fail by."""
+
+    ANSWER_INVALID = "answer_invalid"
+    """It was answered, and not with what the step declares."""
+    PERSON_UNKNOWN = "person_unknown"
+    """Nobody is published under the person's id any more."""
+
+
 class JourneySkip(StrEnum):
     """Why something that might have let a person in, or moved one, did not."""
 

@@ -23,16 +23,20 @@ from kundresa.store.errors import (
 )
 from kundresa.store.feedback import Hit, SoftBounceRule
 from kundresa.store.inbox_records import Answer, InboxEvent, NewEvent, NewFeedback
+from kundresa.store.journey_calls import CallResult
 from kundresa.store.journey_messages import Approved, Refused
 from kundresa.store.journey_positions import StepCount
 from kundresa.store.journey_records import (
     Advance,
+    CallOutcome,
     CountedMessage,
+    JourneyCall,
     JourneyMessage,
     JourneyRow,
     JourneyVersion,
     MessageOutcome,
     MoveRow,
+    NewCall,
     NewMessage,
     Position,
     Reaction,
@@ -69,12 +73,15 @@ __all__ = [
     "BatchNotFound",
     "BatchRecord",
     "BatchTally",
+    "CallOutcome",
+    "CallResult",
     "Candidate",
     "CountedMessage",
     "Grant",
     "Hit",
     "IllegalTransition",
     "InboxEvent",
+    "JourneyCall",
     "JourneyMessage",
     "JourneyMoved",
     "JourneyNotFound",
@@ -88,6 +95,7 @@ __all__ = [
     "LedgerLine",
     "MessageOutcome",
     "MoveRow",
+    "NewCall",
     "NewEvent",
     "NewFeedback",
     "NewMessage",

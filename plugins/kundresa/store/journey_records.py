@@ -133,6 +133,46 @@ class MessageOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class NewCall:
+    """A webhook step that somebody has come to."""
+
+    call_id: str
+    version: int
+    step: str
+    profile_id: str
+    instance_key: str
+    entry: int
+    move: int
+    reached_at: datetime
+    valid_until: datetime
+    event_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyCall(NewCall):
+    """A call that is about to be made."""
+
+    attempts: int
+    """This one included."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """What became of a call."""
+
+    call_id: str
+    profile_id: str
+    instance_key: str
+    entry: int
+    move: int
+    outcome: str
+    reason: str | None
+    response_json: str | None
+    """The declared fields of the answer."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Reaction:
     """What a person did about a message of a journey."""
 
@@ -172,6 +212,11 @@ class Advance:
     """Messages whose outcome has been acted on."""
     cancelled: list[str] = field(default_factory=list)
     """Messages of people who left before these did."""
+    calls: list[NewCall] = field(default_factory=list)
+    answered: Sequence[str] = ()
+    """Calls whose outcome has been acted on."""
+    cancelled_calls: list[str] = field(default_factory=list)
+    """Calls about people who left before they were answered."""
     traits: dict[tuple[str, str], tuple[str, datetime]] = field(default_factory=dict)
     """(profile_id, trait) → (value as JSON, when)."""
     jumps: list[NewEvent] = field(default_factory=list)

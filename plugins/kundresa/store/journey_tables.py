@@ -140,6 +140,44 @@ journey_messages = Table(
     sqlite_with_rowid=False,
 )
 
+# One line per call of a webhook step, written with the position that reached it. ``not_before`` is when it
+# may be made, and while somebody makes it when their claim runs out.
+journey_calls = Table(
+    "journey_calls",
+    metadata,
+    Column("call_id", String, primary_key=True),
+    Column("journey", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("step", String, nullable=False),
+    Column("profile_id", String, nullable=False),
+    Column("instance_key", String, nullable=False),
+    Column("entry", Integer, nullable=False),
+    Column("move", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reached_at", UtcDateTime, nullable=False),
+    Column("valid_until", UtcDateTime, nullable=False),
+    Column("not_before", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("claimed_by", String),
+    Column("event_json", Text, nullable=False),
+    Column("response_json", Text),
+    Column("outcome", String),
+    Column("reason", String),
+    Column("code", String),
+    Column("detail", Text),
+    Column("settled_at", UtcDateTime, index=True),
+    Index(
+        "ix_journey_calls_under_way",
+        "journey",
+        "state",
+        "not_before",
+        sqlite_where=text("state <> 'over'"),
+        postgresql_where=text("state <> 'over'"),
+    ),
+    Index(None, "profile_id", "journey"),
+    sqlite_with_rowid=False,
+)
+
 # Of everything that might have let somebody in and did not, how much and why: silence would be a riddle.
 journey_skips = Table(
     "journey_skips",

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Row, Table, bindparam, func, insert, select, update
 
 from kundresa.spec.frozen import FrozenSpec
+from kundresa.spec.journey_steps import FAILED
 from kundresa.spec.vocabulary import DeliveryReason, JourneyEnd, JourneyState
 from kundresa.store.bulk import insert_rows, put_rows
 from kundresa.store.engine import Database
@@ -17,8 +18,17 @@ from kundresa.store.inbox import take_turns
 from kundresa.store.inbox_records import NewEvent
 from kundresa.store.inbox_tables import events, feedback
 from kundresa.store.journey_messages import KNOWN, OPEN, OVER
-from kundresa.store.journey_records import Advance, JourneyRow, JourneyVersion, MoveRow, NewMessage, Position
+from kundresa.store.journey_records import (
+    Advance,
+    JourneyRow,
+    JourneyVersion,
+    MoveRow,
+    NewCall,
+    NewMessage,
+    Position,
+)
 from kundresa.store.journey_tables import (
+    journey_calls,
     journey_messages,
     journey_moves,
     journey_positions,
@@ -31,6 +41,7 @@ from kundresa.store.journey_tables import (
 _POSITION = tuple(each.name for each in fields(Position))
 _MOVE = tuple(each.name for each in fields(MoveRow))
 _MESSAGE = tuple(each.name for each in fields(NewMessage))
+_CALL = tuple(each.name for each in fields(NewCall))
 _EVENT = tuple(each.name for each in fields(NewEvent))
 
 
@@ -112,6 +123,11 @@ class Journeys:
                 .where(journey_messages.c.journey == journey, journey_messages.c.state == OPEN)
                 .values(_cancelled(at))
             )
+            connection.execute(
+                update(journey_calls)
+                .where(journey_calls.c.journey == journey, journey_calls.c.state == OPEN)
+                .values(_not_called(at))
+            )
         return left
 
     def all(self) -> list[JourneyRow]:
@@ -184,9 +200,22 @@ class Journeys:
         if advance.taken:
             taken = over.where(journey_messages.c.state == KNOWN).values(state=OVER)
             connection.execute(taken, [{"id": each} for each in advance.taken])
+        self._calls(connection, journey, advance, at)
         if advance.cancelled:
             cancelled = over.where(journey_messages.c.state == OPEN).values(_cancelled(at))
             connection.execute(cancelled, [{"id": each} for each in advance.cancelled])
+
+    def _calls(self, connection: Connection, journey: str, advance: Advance, at: datetime) -> None:
+        calls = [(journey, OPEN, each.reached_at, 0, *_values(each, _CALL)) for each in advance.calls]
+        columns = ("journey", "state", "not_before", "attempts", *_CALL)
+        insert_rows(self._database, connection, journey_calls, columns, calls)
+        over = update(journey_calls).where(journey_calls.c.call_id == bindparam("id"))
+        if advance.answered:
+            answered = over.where(journey_calls.c.state == KNOWN).values(state=OVER)
+            connection.execute(answered, [{"id": each} for each in advance.answered])
+        if advance.cancelled_calls:
+            cancelled = over.where(journey_calls.c.state == OPEN).values(_not_called(at))
+            connection.execute(cancelled, [{"id": each} for each in advance.cancelled_calls])
 
     def _beside(self, connection: Connection, journey: str, advance: Advance, at: datetime) -> None:
         traits = [(*key, value, journey, set_at) for key, (value, set_at) in advance.traits.items()]
@@ -219,6 +248,12 @@ def _cancelled(at: datetime) -> dict[str, object]:
     """What becomes of a message whose person has left before it did."""
     reason = DeliveryReason.RUN_CANCELLED.value
     return {"state": OVER, "outcome": "not_sent", "reason": reason, "settled_at": at, "exported": 0}
+
+
+def _not_called(at: datetime) -> dict[str, object]:
+    """What becomes of a call whose person has left before it was answered."""
+    reason = DeliveryReason.RUN_CANCELLED.value
+    return {"state": OVER, "outcome": FAILED, "reason": reason, "settled_at": at}
 
 
 def _add_version(connection: Connection, journey: str, version: int, spec: FrozenSpec, at: datetime) -> None:

@@ -9,7 +9,8 @@ from sqlalchemy import Table, delete, select, tuple_
 
 from kundresa.store.engine import Database
 from kundresa.store.inbox_tables import events, feedback
-from kundresa.store.journey_tables import journey_moves, journey_positions
+from kundresa.store.journey_messages import OVER
+from kundresa.store.journey_tables import journey_calls, journey_moves, journey_positions
 from kundresa.store.tables import attempts
 
 CHUNK = 1_000
@@ -107,6 +108,21 @@ class Retention:
             with self._database.write() as connection:
                 removed = connection.execute(
                     delete(journey_positions).where(of_journey, key.in_(old))
+                ).rowcount
+            total += removed
+            if removed < chunk:
+                return total
+
+    def forget_calls(self, before: datetime, *, chunk: int = CHUNK) -> int:
+        """Remove the calls that were answered, or given up, before ``before``; returns how many. What they
+        told stays with who is inside."""
+        is_old = (journey_calls.c.settled_at < before, journey_calls.c.state == OVER)
+        old = select(journey_calls.c.call_id).where(*is_old).limit(chunk)
+        total = 0
+        while True:
+            with self._database.write() as connection:
+                removed = connection.execute(
+                    delete(journey_calls).where(journey_calls.c.call_id.in_(old))
                 ).rowcount
             total += removed
             if removed < chunk:

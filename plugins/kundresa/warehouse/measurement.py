@@ -26,8 +26,8 @@ _MEASURE = (
 )
 _WHOLE = ("account_summary", "campaign_performance")
 _PER_RUN = ("deliveries", "account_lines")
-CAPS_REACH = timedelta(days=2 * 366)
-"""The longest cap, beside the longest time that a message may wait for its turn."""
+CAPS_REACH = timedelta(days=2 * 366 + 1)
+"""The longest cap, beside the longest time that a message may wait, and the day itself."""
 _PER_JOURNEY_DAY = (*_PER_RUN, "journey_messages", "journey_performance")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from tests.unit.journeys.conftest import NOW, journey_of
 
 from kundresa.spec.buckets import bucket, weighted_buckets
 from kundresa.spec.vocabulary import Automation, JourneySkip, JourneyState
-from kundresa.store import JourneyMoved, JourneyNotFound
+from kundresa.store import CallResult, JourneyMoved, JourneyNotFound
 
 CHANNEL = "{kind: email, template: a, account: b, sender: a@shop.example}"
 MESSAGE = f"""
@@ -631,3 +632,68 @@ class TestTheJourneyAsAWhole:
         assert {
             each.end_reason for each in world.store.journey_positions.of("cart", [f"p{n}" for n in range(7)])
         } == {"finished"}
+
+
+ASKING = """
+ask:
+  kind: webhook
+  account: prices
+  template: ask
+  response: {discount: {kind: number, required: true}}
+  on: {answer_invalid: other, failed: end}
+worth:
+  kind: condition
+  paths: [{when: {event: {discount: {at_least: 10}}}, go: much}]
+  otherwise: other
+much: {kind: wait, duration: 1h, next: end}
+other: {kind: wait, duration: 1h}
+"""
+
+
+def answer(world, outcome="answered", reason=None, said='{"discount": 10}') -> None:
+    [call] = world.store.journey_calls.claim(
+        "cart", "anna", now=world.now, until=world.now + timedelta(minutes=1), limit=10
+    )
+    result = CallResult(call.call_id, outcome, reason, said if outcome == "answered" else None)
+    assert world.store.journey_calls.settle("anna", [result], now=world.now) == 1
+    world.advance()
+
+
+@pytest.mark.parametrize(
+    ("told", "step"),
+    [
+        ({}, "much"),
+        ({"said": '{"discount": 9.5}'}, "other"),
+        ({"outcome": "failed", "reason": "answer_invalid"}, "other"),
+        ({"outcome": "failed", "reason": "message_refused"}, None),
+    ],
+)
+def test_what_is_answered_joins_the_data_and_leads_the_way(world, told, step):
+    world.start(journey_of(ASKING))
+    world.event("anna", value=1)
+    world.advance()
+    assert world.at("anna").step == "ask"
+    answer(world, **told)
+    assert world.at("anna").step == step
+    if not told:
+        assert json.loads(world.at("anna").event_json) == {"value": 1, "discount": 10}
+        assert world.way("anna") == [("ask", "entered"), ("worth", "answered"), ("much", "path 1")]
+    assert world.advance().events == 0
+
+
+def test_who_leaves_while_a_call_is_under_way_is_not_moved_by_its_answer(world):
+    world.start(journey_of(ASKING, exit=[{"event": "order"}], reentrance="always"))
+    world.event("anna")
+    world.advance()
+    until = world.now + timedelta(minutes=1)
+    [call] = world.store.journey_calls.claim("cart", "bo", now=world.now, until=until, limit=10)
+    world.event("anna", "order")
+    world.advance()
+    [told] = world.store.journey_calls.of("anna", "cart")
+    assert (told["outcome"], told["reason"]) == ("failed", "run_cancelled")
+    late = CallResult(call.call_id, "answered", response_json='{"discount": 10}')
+    assert world.store.journey_calls.settle("bo", [late], now=world.now) == 0
+    world.event("anna")
+    world.advance()
+    calls = [each["call_id"] for each in world.store.journey_calls.of("anna", "cart")]
+    assert len(set(calls)) == 2, "another entry asks under another id"

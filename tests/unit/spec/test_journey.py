@@ -273,6 +273,39 @@ def test_variants_are_distinct_over_all_experiments_of_a_journey(folder):
         load_journey(folder(HEAD + steps.replace("name: b, go: two", "name: a, go: two")))
 
 
+ASKING = """steps:
+  ask: {kind: webhook, account: prices, template: ask, response: {discount: {kind: number}}}
+  worth: {kind: condition, paths: [{when: {event: {discount: {at_least: 1}}}, go: end}], otherwise: again}
+  again: {kind: webhook, account: prices, template: ask, response: {discount: {kind: number}}}
+"""
+
+
+def test_conditions_may_ask_for_what_an_answer_keeps(folder):
+    assert problems_of(folder(HEAD + ASKING)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("{event: {discount:", "{event: {discont:"), "discont"),
+        (("at_least: 1", "at_least: much"), "never equal"),
+        (
+            (
+                "template: ask, response: {discount: {kind: number}}}\n  worth",
+                "template: ask, response: {discount: {kind: whole}}}\n  worth",
+            ),
+            "declares it differently",
+        ),
+        (("{discount: {kind: number}}}\n  worth", "{cart_value: {kind: number}}}\n  worth"), "the entry has"),
+    ],
+)
+def test_what_is_kept_of_answers_is_checked(folder, change, expected):
+    written = (HEAD + ASKING).replace(*change, 1)
+    assert written != HEAD + ASKING
+    found = problems_of(folder(written))
+    assert any(expected in each for each in found), found
+
+
 def test_a_set_of_caps_that_is_not_there_is_named(folder):
     policies = Policies.model_validate({"pressure": {"strict": [{"name": "a", "max": 1, "within": "1d"}]}})
     known = KnownToJourneys(KNOWN.events, KNOWN.segments, KNOWN.columns, policies=policies)
