@@ -20,8 +20,14 @@ def populate(world, count=7):
         )
 
 
-def test_a_decided_run_is_published_with_batches_and_profiles(home, world, publish, open_runs, make_run, now):
+@pytest.mark.parametrize("others", [0, 63, 64], ids=["everybody", "one in ten", "few"])
+def test_a_decided_run_is_published_with_batches_and_profiles(
+    home, world, publish, open_runs, make_run, now, others
+):
+    """What is known of everybody is brought down to the candidates where they are few."""
     populate(world)
+    for number in range(others):
+        world.add_person(f"other{number}", [], email=f"other{number}@x.test")
     publish(home, world)
     open_runs(home, world, make_run(batch_size=3))
     decided = warehouse.decide(home, [RUN]).runs[0]
@@ -40,6 +46,8 @@ def test_a_decided_run_is_published_with_batches_and_profiles(home, world, publi
     assert first["holdout_bucket"] == bucket(holdout_salt("winback"), first["profile_id"])
     counts = warehouse.decision_counts(home, RUN)
     assert counts == [warehouse.DecisionCount("email", "send", None, None, 7)]
+    [compiled] = home.home.glob("dbt/decisions/compiled/**/int_decisions__channels.sql")
+    assert ("as candidates" in compiled.read_text()) == (others == 64)
 
 
 def test_deciding_again_changes_nothing(home, world, publish, open_runs, make_run, now):

@@ -4,6 +4,9 @@
 -- an order, until they decline that very topic.
 --
 -- Consents have one line per person, channel and topic, so they are joined as they are: a line has two at most.
+-- depends_on: {{ ref('int_decisions__candidates') }}
+{%- set is_about_few = open_runs_are_about_few() %}
+
 with
 
 runs as (
@@ -18,6 +21,19 @@ runs as (
 
 lines as (
     select * from {{ ref('int_decisions__channels') }}
+),
+
+consents as (
+    select
+        profile_id,
+        channel,
+        topic,
+        status,
+        recorded_at
+    from {{ ref('consents') }}
+    {%- if is_about_few %}
+    where profile_id in (select candidates.profile_id from {{ ref('int_decisions__candidates') }} as candidates)
+    {%- endif %}
 ),
 
 asked_topics as (
@@ -115,12 +131,12 @@ final as (
         ) as denied_at
     from lines
     inner join runs on lines.run_key = runs.run_key
-    left join {{ ref('consents') }} as about_topic
+    left join consents as about_topic
         on
             lines.profile_id = about_topic.profile_id
             and lines.channel = about_topic.channel
             and runs.topic = about_topic.topic
-    left join {{ ref('consents') }} as about_all
+    left join consents as about_all
         on
             lines.profile_id = about_all.profile_id
             and lines.channel = about_all.channel

@@ -1,4 +1,7 @@
 -- One line per person and channel of the campaign, with the address that the person has there.
+-- depends_on: {{ ref('int_decisions__candidates') }}
+{%- set is_about_few = open_runs_are_about_few() %}
+
 with
 
 run_channels as (
@@ -19,6 +22,9 @@ profiles as (
         sms_engaged_at,
         push_engaged_at
     from {{ ref('profiles') }}
+    {%- if is_about_few %}
+    where profile_id in (select candidates.profile_id from {{ ref('int_decisions__candidates') }} as candidates)
+    {%- endif %}
 ),
 
 contact_points as (
@@ -28,6 +34,9 @@ contact_points as (
         address,
         is_valid
     from {{ ref('contact_points') }}
+    {%- if is_about_few %}
+    where profile_id in (select candidates.profile_id from {{ ref('int_decisions__candidates') }} as candidates)
+    {%- endif %}
 ),
 
 final as (

@@ -612,12 +612,12 @@ contention_0 as (
         ) as place,
         case when entries.is_free = 1 then 'accepted' else 'undecided' end as standing
     from entries
-    {%- if is_scored %}
+    {% if is_scored %}
     left join priorities
         on
             entries.run_key = priorities.run_key
             and entries.profile_id = priorities.profile_id
-    {%- endif %}
+    {% endif %}
     where
         entries.is_competing
         or entries.is_asking

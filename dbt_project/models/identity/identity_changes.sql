@@ -27,9 +27,9 @@ touched as (
     from {{ ref('int_identity__record_history') }}
     where
         profile_id in (
-            select from_profile_id from moved
+            select moved.from_profile_id from moved
             union distinct
-            select to_profile_id from moved
+            select moved.to_profile_id from moved
         )
 ),
 
