@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ import pytest
 from kundresa.delivery import BatchBusy, BatchIncomplete
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.vocabulary import CloseReason, DeliveryPolicy, DeliveryReason, MessageState
-from kundresa.store import RunClosed, RunNotChecked
+from kundresa.store import RunClosed, RunNotChecked, open_store
 
 Bench = Any
 MakeBench = Callable[..., Any]
@@ -143,6 +146,27 @@ def test_field_report_4_a_run_that_comes_back_late_sends_nothing(bench: Bench) -
     assert bench.reasons() == {("withheld", "run_expired"): 10}
     assert (bench.provider.opened, result.retry_at, result.newly_accepted) == (0, None, 0)
     assert bench.deliver().already_settled == 10
+
+
+def test_field_report_4_a_store_restored_from_a_snapshot_sends_nothing_again(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """What was sent since the snapshot is not in it; the run is over when the server is back."""
+    snapshot = tmp_path / "snapshot.sqlite"
+    with (
+        closing(sqlite3.connect(snapshot)) as copy,
+        closing(sqlite3.connect(tmp_path / "store-0.sqlite")) as live,
+    ):
+        live.backup(copy)
+    assert bench.deliver().newly_accepted == 10
+    bench.clock.forward(hours=84, seconds=1)
+    with open_store(f"sqlite:///{snapshot}") as restored:
+        assert bench.deliver(books=restored).newly_accepted == 0
+        lines = restored.ledger.lines(bench.ids).values()
+        assert [(line.state, line.reason) for line in lines] == [
+            (MessageState.WITHHELD, DeliveryReason.RUN_EXPIRED)
+        ] * 10
+    assert bench.provider.reached == dict.fromkeys(bench.ids, 1)
 
 
 def test_a_validity_that_ends_during_the_delivery_ends_it(bench: Bench) -> None:
