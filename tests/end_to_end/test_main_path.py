@@ -45,7 +45,7 @@ def assert_journeys_decide_alike(shop, name):
             lines = {line["profile_id"]: line for line in told if line["channel"] == channel.kind}
             step = MessageStep.model_validate({"kind": "message", "channel": channel.model_dump()})
             rules = MessageRules(step, campaign.topic, policies, now=now)
-            known = rules.look_up(store, people, [*lines])
+            known = rules.look_up(store, people, [*lines], taken=[])
             for profile_id, line in lines.items():
                 failed = [each for each in (line["failed_rules"] or "").split(",") if each in REASONS]
                 refused = rules.refusal(

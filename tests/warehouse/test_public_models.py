@@ -27,6 +27,8 @@ PUBLIC = {
     "deliveries",
     "identity_changes",
     "identity_history",
+    "journey_messages",
+    "journey_performance",
     "overshared_identifiers",
     "profile_history",
     "profile_identifiers",

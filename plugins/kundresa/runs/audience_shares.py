@@ -33,7 +33,7 @@ from kundresa.spec.audience_share import (
 )
 from kundresa.spec.loading import read_source
 from kundresa.spec.policies import Policies, load_policies
-from kundresa.spec.problems import SpecError, SpecProblem, nearest
+from kundresa.spec.problems import SpecError, nearest
 from kundresa.spec.vocabulary import Consent
 from kundresa.store import PendingShare, ShareLease, ShareState, Store, StoreError, open_store
 
@@ -68,7 +68,7 @@ class Shared:
 
 
 def check_audience_shares(settings: Settings, names: Sequence[str] = ()) -> list[Checked]:
-    """Hold audience shares (all when none is named) against the models; nothing is run.
+    """Hold audience shares (all when none is named) against the models and policies; nothing is run.
 
     Raises:
         UnknownAudienceShare: naming the nearest one.
@@ -77,8 +77,14 @@ def check_audience_shares(settings: Settings, names: Sequence[str] = ()) -> list
     for name in names:
         require_audience_share(settings, name)
     wanted = names or audience_share_names(settings.audience_shares)
-    segments = warehouse.load_manifest(settings).segments() if wanted else ()
-    return [Checked(name, tuple(_problems(settings, name, segments))) for name in wanted]
+    if not wanted:
+        return []
+    segments = warehouse.load_manifest(settings).segments()
+    try:
+        policies = load_policies(settings.project / "dags", relative_to=settings.project)
+    except SpecError:  # check_policies says what is wrong, and nothing is shared before it is mended
+        policies = None
+    return [_check(settings, name, segments, policies) for name in wanted]
 
 
 def require_audience_share(settings: Settings, name: str) -> None:
@@ -94,20 +100,30 @@ def require_audience_share(settings: Settings, name: str) -> None:
         raise UnknownAudienceShare(f"no audience share {name!r} in {settings.audience_shares}; {hint}")
 
 
-def _problems(settings: Settings, name: str, segments: Collection[str]) -> Iterator[SpecProblem]:
+def _check(settings: Settings, name: str, segments: Collection[str], policies: Policies | None) -> Checked:
     folder, root = settings.audience_shares / name, settings.project
     try:
         share = load_audience_share(folder, relative_to=root)
         source = read_source(folder, AUDIENCE_SHARE_FILE, relative_to=root)
     except SpecError as error:
-        yield from error.problems
-        return
-    for position, segment in enumerate(share.segments):
-        if segment not in segments:
-            suggestion = nearest(segment, segments)
-            yield source.problem(
-                ("segments", position), f"there is no segment '{segment}'", suggestion=suggestion
-            )
+        return Checked(name, error.problems)
+    problems = tuple(
+        source.problem(
+            ("segments", position),
+            f"there is no segment '{segment}'",
+            suggestion=nearest(segment, segments),
+        )
+        for position, segment in enumerate(share.segments)
+        if segment not in segments
+    )
+    if policies is None or share.topic in policies.topics:
+        return Checked(name, problems)
+    message = (
+        f"dags/policies.yaml has no rule for '{share.topic}': only who has said yes to it on the channel "
+        f"'{_CHANNEL}' is told"
+    )
+    advice = source.problem(("topic",), message, suggestion=nearest(share.topic, policies.topics))
+    return Checked(name, problems, (advice,))
 
 
 def share_audience(

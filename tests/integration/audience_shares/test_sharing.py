@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -293,6 +294,31 @@ def test_the_check_knows_segments(share: Share, settings: Settings, monkeypatch:
     [checked] = check_audience_shares(settings)
     assert "identifer" in str(checked.problems[0])
     assert "identifier" in str(checked.problems[0])
+
+
+@pytest.mark.parametrize(
+    ("topic", "told"), [("personalisation", None), ("personalization", "personalisation")]
+)
+def test_the_check_says_when_a_topic_has_no_rule(
+    share: Share, settings: Settings, monkeypatch: pytest.MonkeyPatch, topic: str, told: str | None
+) -> None:
+    """Else a slip of the pen would tell nobody."""
+    from kundresa import warehouse
+
+    manifest = warehouse.Manifest(
+        {"nodes": {}}, settings.project, segments={"vip": {"description": "x"}}, scores={}
+    )
+    monkeypatch.setattr(warehouse, "load_manifest", lambda _: manifest)
+    folder = settings.audience_shares / "web_shop"
+    folder.mkdir()
+    text = "owner: a\ndescription: d\ntopic: TOPIC\nsegments: [vip]\ndestination: {kind: file, account: a}\n"
+    (folder / "audience_share.yaml").write_text(text.replace("TOPIC", topic))
+    [checked] = check_audience_shares(settings)
+    assert checked.problems == ()
+    assert [(each.line, each.suggestion) for each in checked.advice] == ([(3, told)] if told else [])
+    policies = settings.project / "dags" / "policies.yaml"
+    policies.write_text("topics: {x: {consent: maybe}}\n")
+    assert check_audience_shares(settings) == [checked if not told else replace(checked, advice=())]
 
 
 BUILDS = st.lists(

@@ -34,9 +34,11 @@ FIRST_DAY = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)
 SECOND_DAY = FIRST_DAY + timedelta(days=1)
 PEOPLE = 500
 SMALL = {"KUNDRESA_SPARK_PARTITIONS": "2"}
-# On a few hundred rows Spark's time is what it compiles, for rows that never come.
-DEFAULTS = """
-spark.driver.defaultJavaOptions -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:MetaspaceSize=400m
+# On a few hundred rows Spark's time is what it compiles, for rows that never come. One compiler alone would
+# have 48 MB for its code, which the models fill; both have 240.
+JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -XX:MetaspaceSize=400m"
+DEFAULTS = f"""
+spark.driver.defaultJavaOptions {JAVA}
 spark.sql.codegen.wholeStage false
 """
 
