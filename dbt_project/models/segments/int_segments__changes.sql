@@ -23,20 +23,8 @@ moves as (
 ),
 
 {% if people -%}
-mark_bits as (
-    {{ mark_bits(places) }}
-),
-
 recorded_marks as (
-    select
-        memberships.profile_id,
-        {{ for_words(words, 'bit_or(mark_bits.bit_{n}) as marks_{n}') }}
-    from {{ recorded_memberships() }} as memberships
-    inner join mark_bits on memberships.segment = mark_bits.segment
-    where
-        memberships.exited_at is null
-        and memberships.entity_id = ''
-    group by memberships.profile_id
+    {{ recorded_marks(places) }}
 ),
 
 compared as (

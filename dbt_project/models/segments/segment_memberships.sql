@@ -7,6 +7,7 @@
         pre_hook=[
             "{{ refuse_to_go_back(this, ['entered_at', 'exited_at']) }}",
             "{{ keep_earlier(this) }}",
+            "{{ forget_marks_of_this_instant() }}",
         ],
     )
 }}

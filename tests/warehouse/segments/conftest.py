@@ -137,6 +137,14 @@ class Segments:
             connection.execute("use kundresa_segments")
             return connection.execute(sql).fetchall()
 
+    def execute(self, sql: str) -> None:
+        """Change something by hand."""
+        import duckdb
+
+        with duckdb.connect(str(self.home / "warehouse.duckdb")) as connection:
+            connection.execute("use kundresa_segments")
+            connection.execute(sql)
+
     def members(self, segment: str) -> set[str]:
         """Who is in it; of a segment of entities ``person/entity``."""
         return {

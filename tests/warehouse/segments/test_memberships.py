@@ -266,3 +266,50 @@ def test_random_builds_against_plain_python(segments) -> None:
         for other in members
         if one != other and members[one] & members[other]
     }
+
+
+def test_kept_marks_never_part_from_the_memberships(segments) -> None:
+    """Builds that die or are of a part, twice for their instant, with another list, without the marks: who is
+    recorded as a member is who plain Python says, each time."""
+    rng = random.Random(4)
+    segments.variables = {"segment_bounds": {"free_change": 1000}}
+    floors = {f"floor_{number}": number for number in range(8)}
+    accidents = ["died", "died late", "alone", "no marks", "again", "list", "dropped"] * 2
+    rng.shuffle(accidents)
+    everything = ["path:models/segments"]
+    before_them = ["int_segments__given+", "--exclude", "segment_memberships+"]
+    day, recorded = 0, set()
+    for accident in ["", *accidents, ""]:
+        day += accident != "again"
+        at = f"2026-03-{day:02} 06:00:00"
+        listed = dict(floors)
+        if accident == "list":
+            del listed[rng.choice(sorted(listed))]
+        segments.listed = {
+            name: {"where": f"total_spend >= {floor}", "description": "d"} for name, floor in listed.items()
+        }
+        people = [person(f"p{number}", rng.randrange(10)) for number in range(30) if rng.random() < 0.9]
+        segments.put("profiles", people)
+        if accident == "dropped":
+            segments.execute("drop table int_segments__recorded_marks")
+        parts = {
+            "died": [before_them],
+            "died late": [[*everything, "--exclude", "segment_sizes+", "int_segments__recorded_marks"]],
+            "alone": [
+                ["int_segments__marks"],
+                ["int_segments__changes", "segment_memberships"],
+                ["int_segments__recorded_marks"],
+            ],
+            "no marks": [[*everything, "--exclude", "int_segments__recorded_marks"]],
+        }.get(accident, [everything])
+        for part in parts:
+            segments.build(at, *part)
+        if accident != "died":
+            recorded = {
+                (name, each["profile_id"])
+                for each in people
+                for name, floor in listed.items()
+                if each["total_spend"] >= floor
+            }
+        found = segments.query("select segment, profile_id from segment_memberships where exited_at is null")
+        assert sorted(found) == sorted(recorded), accident
