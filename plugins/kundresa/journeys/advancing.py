@@ -192,7 +192,7 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
     )
     trails: dict[str, dict[str, Trail]] = {each.profile_id: {} for each in read.due}
     trails |= {profile_id: {} for profile_id in read.people}
-    facts = _facts(store, people, read.versions, trails)
+    facts = known_facts(store, people, read.versions, trails)
     reactions = _reactions(store, read, trails)
     walker = Walker(read.versions, into, now)
     of_people = store.journey_positions.of(journey, read.people) if read.people else []
@@ -282,7 +282,7 @@ def _live(
     walker.begin(own[key], what.at)
 
 
-def _facts(
+def known_facts(
     store: Store, people: People, versions: Versions, profile_ids: Iterable[str]
 ) -> Mapping[str, Facts]:
     """What is known of people, with the traits that journeys have set; nothing where nobody asks."""

@@ -198,3 +198,20 @@ journey_traits = Table(
     Column("journey", String, nullable=False),
     Column("set_at", UtcDateTime, nullable=False),
 )
+
+# One line per request of ``POST /messages``: it is why a person is in a journey under the instance key
+# ``request_id``, and where the message goes where the request has said so.
+message_requests = Table(
+    "message_requests",
+    metadata,
+    Column("request_id", String, primary_key=True),
+    Column("caller", String, nullable=False),
+    Column("given_id", String, nullable=False),
+    Column("content_hash", String, nullable=False),
+    Column("journey", String, nullable=False),
+    Column("profile_id", String, nullable=False),
+    Column("channel", String),
+    Column("address", String),
+    Column("requested_at", UtcDateTime, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)

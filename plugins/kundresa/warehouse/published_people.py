@@ -137,6 +137,15 @@ class PublishedPeople:
             for row in rows
         }
 
+    def stranger(self, profile_id: str) -> Recipient:
+        """Somebody of whom nothing is published: every column of ``profiles`` is empty but the id.
+
+        Raises:
+            NothingPublished: before the first build.
+        """
+        profile = {**dict.fromkeys(self._columns()), "profile_id": profile_id}
+        return Recipient(profile, None, is_address_valid=False, granted_at=None, denied_at=None)
+
     def sharing(self, column: str, profile_ids: Collection[str]) -> dict[str, str]:
         """Everybody who has one of these people's values of a column of ``profiles``, they themselves among
         them: profile_id → the value as text. People without a value are left out.
