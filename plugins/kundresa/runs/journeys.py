@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kundresa.channels import Account, AccountError
-from kundresa.journeys import Versions, advance, standing_key
+from kundresa.journeys import Reading, Version, Versions, advance, standing_key
 from kundresa.runs.journey_accounts import journey_campaign
 from kundresa.runs.journey_calls import make_calls
 from kundresa.runs.journey_checking import load_checked_journey
@@ -17,6 +17,7 @@ from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze, thaw_journey
+from kundresa.spec.journey import AudienceEntry
 from kundresa.spec.vocabulary import CloseReason, JourneyState, RunState, Trigger
 from kundresa.store import JourneyMoved, JourneyRow, NewRun, Store, open_store
 from kundresa.warehouse import cursor_at
@@ -38,7 +39,7 @@ class JourneyRun:
 
     state: JourneyState
     events: int = 0
-    """Events, changes of segments, outcomes of messages and calls, and reactions that were acted on."""
+    """Events, changes of segments, turns, outcomes of messages and calls, and reactions, as acted on."""
     entered: int = 0
     moved: int = 0
     ended: int = 0
@@ -161,7 +162,7 @@ def run_journey(
                 break
             else:
                 sleep(LOOK_SECONDS)
-        return replace(done, next_at=_next_at(store, name, not_before))
+        return replace(done, next_at=_next_at(store, name, not_before, clock()))
 
 
 def run_rounds(
@@ -244,8 +245,12 @@ def _advance(
     )
 
 
-def _next_at(store: Store, name: str, not_before: dict[tuple[str, str, int], datetime]) -> datetime | None:
+def _next_at(
+    store: Store, name: str, not_before: dict[tuple[str, str, int], datetime], now: datetime
+) -> datetime | None:
+    row = store.journeys.require(name)
     found = [
+        next_turn_at(row, _versions(store, name).current, now),
         store.journey_positions.next_due(name),
         store.journey_messages.next_at(name),
         store.journey_calls.next_at(name),
@@ -273,7 +278,11 @@ def work_waits(
         patience: how long a message may have waited without being looked at.
     """
     name = row.journey
-    due = [store.journey_positions.next_due(name), store.journey_calls.next_at(name)]
+    due = [
+        store.journey_positions.next_due(name),
+        store.journey_calls.next_at(name),
+        next_turn_at(row, versions.current, now),
+    ]
     if any(each is not None and each <= now for each in due):
         return True
     message_at = store.journey_messages.next_at(name)
@@ -287,6 +296,15 @@ def work_waits(
         return True
     keys = [key for each in versions.all() for key in each.run_keys.values()]
     return store.journey_messages.may_deliver(keys, now)
+
+
+def next_turn_at(row: JourneyRow, version: Version, now: datetime) -> datetime | None:
+    """When the next people of the audience have their turn, at ``now`` or later; None when none have, or the
+    journey reads none."""
+    entry = version.journey.entry
+    if not isinstance(entry, AudienceEntry) or row.state is not JourneyState.RUNNING:
+        return None
+    return Reading.from_text(row.audience_cursor, entry, version.started_at).next_turn_at(entry, now)
 
 
 def forget_ended(store: Store, before: datetime, now: datetime) -> int:

@@ -21,6 +21,8 @@ journeys = Table(
     Column("feedback_position", BigInteger, nullable=False),
     Column("segment_cursor", Text, nullable=False),
     Column("changed_at", UtcDateTime, nullable=False),
+    # How far a segment is read whose people enter at a rate; what it says is the reader's.
+    Column("audience_cursor", Text, nullable=False, server_default=""),
 )
 
 # Written once and never changed: people inside stay on the version that they entered on.

@@ -167,6 +167,7 @@ class Journeys:
         Raises:
             JourneyMoved: when the journey is not as it was read, or does not run; nothing is written.
         """
+        read = {} if advance.audience_cursor is None else {"audience_cursor": advance.audience_cursor}
         with self._database.write() as connection:
             moved = connection.execute(
                 update(journeys)
@@ -180,6 +181,7 @@ class Journeys:
                     event_position=advance.event_position,
                     segment_cursor=advance.segment_cursor,
                     feedback_position=advance.feedback_position,
+                    **read,
                 )
             ).rowcount
             if moved != 1:

@@ -16,7 +16,7 @@ from sqlalchemy import event, update
 from tests.unit.journeys.conftest import World, fast
 from tests.unit.journeys.reference import Heard, Reference
 
-from kundresa.spec.journey import Journey
+from kundresa.spec.journey import AudienceEntry, Journey
 from kundresa.spec.journey_graph import graph_problems, step_ways
 from kundresa.spec.yaml_source import SpecSource
 from kundresa.store.journey_tables import journey_messages
@@ -255,6 +255,51 @@ def test_sets_come_to_the_same_as_one_person_at_a_time(
         world = world_at(path, journey)
         reference = Reference(journey, PROFILES, SEGMENTS)
         play(world, stream, reference, lambda each: each.advance())
+        found, expected = state_of(world), state_of_reference(reference)
+        world.store.close()
+    known = found.pop("cancelled"), expected.pop("cancelled")
+    assert found == expected
+    assert known[0] <= known[1]
+
+
+readings = st.fixed_dictionaries(
+    {
+        "audience": st.just("crowd"),
+        "every": st.sampled_from(["once", "10m", "1h"]),
+        "rate": st.fixed_dictionaries(
+            {"people": st.integers(1, 3), "per": st.sampled_from(["minute", "hour"])}
+        ),
+    }
+)
+crowds = st.lists(st.sets(st.sampled_from(PEOPLE)), min_size=1, max_size=8)
+
+
+@given(journeys(), readings, crowds, streams)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
+def test_an_audience_is_read_as_one_person_after_the_other_would_have_their_turn(
+    empty_store: Path, journey: Journey, reading: Any, crowd: Any, stream: Any
+) -> None:
+    """People come into the segment and leave it between any two advances."""
+    entry = AudienceEntry.model_validate(reading)
+    journey = journey.model_copy(update={"entry": entry, "instance_key": None})
+    waiting = list(crowd)
+    segments: dict[str, set[str]] = {}
+
+    def advance(each: World) -> None:
+        inside = waiting.pop(0) if waiting else set(PEOPLE)
+        for who in PEOPLE:
+            segments[who] = SEGMENTS.get(who, set()) | ({"crowd"} if who in inside else set())
+        each.advance()
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "store.sqlite"
+        shutil.copy(empty_store, path)
+        world = world_at(path, journey)
+        world.people.segments = segments
+        reference = Reference(journey, PROFILES, segments, started=world.now)
+        play(world, [*stream, (60, [], True), (60, [], True)], reference, advance)
         found, expected = state_of(world), state_of_reference(reference)
         world.store.close()
     known = found.pop("cancelled"), expected.pop("cancelled")

@@ -1,4 +1,4 @@
-"""What callers of the public service have asked to be sent."""
+"""What callers of the public service have asked to be sent; how far journeys have read their audiences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_message_requests_requested_at", "message_requests", ["requested_at"])
+    op.add_column("journeys", sa.Column("audience_cursor", sa.Text(), nullable=False, server_default=""))
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("journeys") as journeys:
+        journeys.drop_column("audience_cursor")
     op.drop_table("message_requests")
