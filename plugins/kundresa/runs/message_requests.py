@@ -95,7 +95,7 @@ class Pending:
 
 
 class MessageDesk:
-    """Takes requests in. For one thread; policies and event types are those it was made with."""
+    """Takes requests in, on one thread. Policies and event types are those it was made with."""
 
     def __init__(self, settings: Settings, store: Store, policies: Policies, types: EventTypes) -> None:
         self._settings = settings

@@ -329,12 +329,15 @@ STREAM = [
 ]
 
 
-def run(path: Path, kill_at: int | None) -> tuple[dict[str, Any], int]:
+AUDIENCE = {"audience": "crowd", "every": "10m", "rate": {"people": 2, "per": "minute"}}
+
+
+def run(path: Path, kill_at: int | None, entry: dict[str, Any] | None = None) -> tuple[dict[str, Any], int]:
     """The stream, with the process killed before the nth statement; afterwards it goes on."""
-    journey = Journey.model_validate(
-        {"name": "cart", "owner": "team", "description": "x", "topic": "offers"} | JOURNEY
-    )
+    values = {"name": "cart", "owner": "team", "description": "x", "topic": "offers"} | JOURNEY
+    journey = Journey.model_validate(values | ({"entry": entry} if entry else {}))
     world = world_at(path, journey)
+    world.people.segments = {who: {"crowd"} for who in PEOPLE}
     statements = 0
 
     def count(*_: object) -> None:
@@ -366,20 +369,21 @@ def run(path: Path, kill_at: int | None) -> tuple[dict[str, Any], int]:
     return found, statements
 
 
+@pytest.mark.parametrize(("entry", "messages"), [(None, 4), (AUDIENCE, 5)])
 def test_killed_between_any_two_statements_nothing_is_lost_and_nothing_done_twice(
-    empty_store: Path, tmp_path: Path
+    empty_store: Path, tmp_path: Path, entry: dict[str, Any] | None, messages: int
 ) -> None:
     def fresh(name: str) -> Path:
         path = tmp_path / name
         shutil.copy(empty_store, path)
         return path
 
-    expected, statements = run(fresh("whole"), None)
-    assert len(expected["messages"]) == 4
+    expected, statements = run(fresh("whole"), None, entry)
+    assert len(expected["messages"]) == messages
     assert len(expected["jumps"]) == 3
     assert statements > 40
     for number in range(1, statements + 1):
-        found, _ = run(fresh(f"cut{number}"), number)
+        found, _ = run(fresh(f"cut{number}"), number, entry)
         assert found == expected, f"killed before statement {number} of {statements}"
 
 
