@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from kundresa.journeys import Facts, SegmentChange, advance
+from kundresa.journeys import Facts, Member, SegmentChange, advance
 from kundresa.spec.frozen import freeze
 from kundresa.spec.journey import Journey
 from kundresa.store import JourneyMoved, NewEvent, open_store
@@ -52,6 +52,9 @@ class Everybody:
 
     def facts(self, *_: Collection[str]) -> Mapping[str, Facts]:
         return {}
+
+    def members(self, *_: object) -> Sequence[Member]:
+        return []
 
     def segment_changes(self, *_: object) -> Sequence[SegmentChange]:
         return []

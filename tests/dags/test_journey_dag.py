@@ -67,6 +67,27 @@ def test_a_folder_is_a_dag_of_one_task(write: Any) -> None:
         assert words in dag.doc_md
 
 
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("{event: cart_updated}", "event `cart_updated`"),
+        ("{segment: lapsed, change: left}", "left `lapsed`"),
+        (
+            "{audience: lapsed, every: 7d, rate: {people: 1000, per: hour}}",
+            "everybody in `lapsed`, every 7d, 1,000 people per hour",
+        ),
+        (
+            "{audience: lapsed, every: once, rate: {people: 5, per: day}}",
+            "everybody in `lapsed`, once, 5 people per day",
+        ),
+    ],
+)
+def test_its_page_says_who_enters(write: Any, entry: str, said: str) -> None:
+    write("cart", JOURNEY.format(entry=entry))
+    [dag] = dags().values()
+    assert f"| **Entry** | {said} |" in dag.doc_md
+
+
 def test_it_is_started_by_its_own_asset_and_by_segments_where_it_looks_at_them(write: Any) -> None:
     write("cart", JOURNEY.format(entry="{event: cart_updated}"))
     write("lapsed", JOURNEY.format(entry="{segment: lapsed}"))

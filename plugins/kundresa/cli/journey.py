@@ -185,6 +185,8 @@ def show(
     columns = ("version", "step", "kind", "people", "messages")
     title = f"{name}: {report.state}, version {report.version}"
     table(title, columns, steps_as_rows(report), right=("version", "people"))
+    if report.next_turn_at:
+        out.print(f"more of its audience enter from {report.next_turn_at:%Y-%m-%d %H:%M:%S}Z on")
     for what, counts in (("ended", report.ended), ("let nobody in", report.skips)):
         if counts:
             told_counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))

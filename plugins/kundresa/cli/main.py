@@ -48,6 +48,7 @@ COMMANDS = {
     "opt-out": "kundresa.cli.protect",
     "suppress": "kundresa.cli.protect",
     "serve": "kundresa.cli.serve",
+    "deliver": "kundresa.cli.serve",
     "api-key": "kundresa.cli.serve",
     "feedback": "kundresa.cli.feedback",
     "sample": "kundresa.cli.local",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from kundresa import settings as configuration
 from kundresa.cli.output import out
+from kundresa.spec.addresses import normalised_address
 from kundresa.spec.vocabulary import ChannelKind
 
 Address = Annotated[str, typer.Argument(help="Email address, or phone number in E.164 form (+46…).")]
@@ -65,22 +65,13 @@ def suppress(
 
 
 def normalised(address: str, channel: ChannelKind) -> str:
-    """The address as contact points are written, so that it is found: an email in lower case, a number in
-    E.164, any other as it is.
+    """As :func:`normalised_address`, for a person at a terminal.
 
     Raises:
-        typer.BadParameter: when it is none of the channel's; recorded all the same, it would match nobody.
+        typer.BadParameter: when it is none of the channel's.
     """
-    text = address.strip()
-    if channel in (ChannelKind.PUSH, ChannelKind.DIRECT_MAIL, ChannelKind.WEBHOOK):
-        if not text:
-            raise typer.BadParameter("the address is empty")
-        return text  # a device token, a postal address on one line, a profile id: as it is in contact_points
-    text = text.lower()
-    if channel is ChannelKind.SMS:
-        text = re.sub(r"[\s().-]", "", text)
-        if not re.fullmatch(r"\+[1-9]\d{6,14}", text):
-            raise typer.BadParameter(f"{address!r} is no number in E.164 form, for example +46701234567")
-    elif not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
-        raise typer.BadParameter(f"{address!r} is no email address; for a number add --channel sms")
-    return text
+    try:
+        return normalised_address(address, channel)
+    except ValueError as error:
+        hint = "; for a number add --channel sms" if channel is ChannelKind.EMAIL else ""
+        raise typer.BadParameter(f"{address!r}: {error}{hint}") from None

@@ -1,7 +1,8 @@
-"""Commands of the public service: running it, and keys for those who call it."""
+"""Commands of the public service: running it, sending what it is asked for, and keys for its callers."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,10 +35,50 @@ def serve(
     run(host=host, port=port, workers=workers)
 
 
+def deliver(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[JOURNEY]...", help="Default: all whose topics are exempt from consent."),
+    ] = None,
+    heartbeat: Annotated[
+        Path | None, typer.Option(help="A file that each look touches: for a health check.")
+    ] = None,
+) -> None:
+    """Send transactional messages at once: those that POST /messages asks for, and those that follow events.
+
+    It runs beside Airflow, which does the same more slowly. Through the sender accounts in the environment;
+    Ctrl-C ends it when what has left is written down.
+
+    Example: [bold]kundresa deliver[/bold]
+    """
+    import os
+    import signal
+    import uuid
+
+    from kundresa.channels import resolve_account
+    from kundresa.runs.sending import send_as_asked
+
+    asked_to_end: list[int] = []
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda number, _: asked_to_end.append(number))
+    accepted = send_as_asked(
+        configuration.load(),
+        names or (),
+        owner=f"sender {os.getpid()} {uuid.uuid4().hex[:8]}",
+        account_of=lambda account: resolve_account(account, os.environ),
+        may_go_on=lambda: not asked_to_end,
+        looked=heartbeat.touch if heartbeat else None,
+        started=lambda found: out.print(
+            f"attends to {', '.join(found) or 'no journey yet'} · Ctrl-C ends it", highlight=False
+        ),
+    )
+    out.print(f"{accepted:,} messages were sent")
+
+
 def api_key(
     name: Annotated[str, typer.Argument(help="Whose key: lower-case letters, digits, - and _.")],
     scopes: Annotated[
-        list[str] | None, typer.Option("--scope", help="events, audiences (default: events).")
+        list[str] | None, typer.Option("--scope", help="events, messages, audiences (default: events).")
     ] = None,
 ) -> None:
     """Make a key for who calls the public service. It is shown once; only its hash is kept.

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from kundresa.journeys.entering import entered, key_of, knocks, refusal
-from kundresa.journeys.people import Facts, People, SegmentChange
-from kundresa.journeys.versions import Versions
+from kundresa.journeys.people import Facts, Member, People, SegmentChange
+from kundresa.journeys.reading import Reading
+from kundresa.journeys.versions import Version, Versions
 from kundresa.journeys.walking import Happening, Trail, Walker
+from kundresa.spec.journey import AudienceEntry
 from kundresa.spec.journey_references import ENTITY
 from kundresa.spec.vocabulary import DeliveryPolicy, JourneySkip, JourneyState
 from kundresa.store import (
@@ -44,7 +46,7 @@ class Advanced:
 
     state: JourneyState
     events: int = 0
-    """Events, changes of segments, outcomes of messages and calls, and reactions that were acted on."""
+    """Events, changes of segments, turns, outcomes of messages and calls, and reactions, as acted on."""
     moved: int = 0
     """Positions that were moved, those of people who entered among them."""
     entered: int = 0
@@ -69,6 +71,9 @@ class _Read:
     reactions: Sequence[Reaction]
     due: Sequence[Position]
     is_behind: bool
+    turns: Sequence[Member] = ()
+    reading: Reading | None = None
+    """How far the audience is read with them; None where nothing is to be read."""
     people: dict[str, list[Happening | MessageOutcome | CallOutcome | Reaction]] = field(default_factory=dict)
     """profile_id → what happened to them, in the order of time."""
     skips: Counter[str] = field(default_factory=Counter)
@@ -93,10 +98,10 @@ def advance(
     if row.state is not JourneyState.RUNNING:
         return Advanced(row.state)
     read = _read(store, people, row, now, most_events=most_events, most_due=most_due)
-    _sort_out(read, people)
+    _sort_out(read, people, now)
     change, done = _move(store, people, read, now)
     told = (read.events, read.changes, read.outcomes, read.answers, read.reactions)
-    is_new = change.positions or any(told)
+    is_new = change.positions or any(told) or read.reading is not None
     if is_new or read.position >= row.event_position + SKIPPED_FAR:
         store.journeys.commit(journey, row.generation, change, at=now)
     return done
@@ -126,6 +131,7 @@ def _read(
     if any(each.reacts for each in known):
         reactions = store.journey_messages.reactions_after(journey, row.feedback_position, most_events)
     due = store.journey_positions.due(journey, now, most_due)
+    turns, reading, has_more = _turns(people, versions.current, row, now, most_events)
     return _Read(
         row=row,
         versions=versions,
@@ -136,13 +142,36 @@ def _read(
         answers=answers,
         reactions=reactions,
         due=due,
+        turns=turns,
+        reading=reading,
         is_behind=is_full
+        or has_more
         or max(len(changes), len(reactions)) >= most_events
         or max(collected, len(outcomes), len(answers), len(due)) >= most_due,
     )
 
 
-def _sort_out(read: _Read, people: People) -> None:
+def _turns(
+    people: People, version: Version, row: JourneyRow, now: datetime, most: int
+) -> tuple[Sequence[Member], Reading | None, bool]:
+    """Whose turn it is in the reading of an audience, how far it has come with them, and whether more turns
+    come at once."""
+    entry = version.journey.entry
+    if not isinstance(entry, AudienceEntry):
+        return (), None, False
+    reading = Reading.from_text(row.audience_cursor, entry, version.started_at).at(entry, now)
+    left = reading.turns_left(entry, now)
+    if left < 1:
+        return (), None, False
+    limit = min(left, most)
+    salt = f"journey|{row.journey}|{entry.audience}"
+    found = people.members(entry.audience, salt, reading.after, limit)
+    is_over = len(found) < limit
+    after = found[-1].place if found else reading.after
+    return found, reading.moved(entry, now, len(found), after, is_over=is_over), limit < left and not is_over
+
+
+def _sort_out(read: _Read, people: People, now: datetime) -> None:
     """Whom each event is about, in the order of time; those that are too late, or about nobody, are
     counted."""
     lateness = read.versions.current.journey.lateness
@@ -175,6 +204,14 @@ def _sort_out(read: _Read, people: People) -> None:
     told: list[MessageOutcome | CallOutcome | Reaction] = [*read.outcomes, *read.answers, *read.reactions]
     for each in told:
         read.people.setdefault(each.profile_id, []).append(each)
+    entry = read.versions.current.journey.entry
+    if isinstance(entry, AudienceEntry):
+        for member in read.turns:
+            data = {ENTITY: member.entity_id}
+            # The last: a turn comes with the clock, after all that has happened by then.
+            read.people.setdefault(member.profile_id, []).append(
+                Happening(entry.audience, now, data, json.dumps(data), is_event=False, is_turn=True)
+            )
     for happened in read.people.values():
         if len(happened) > 1:
             happened.sort(key=lambda each: each.at)  # stable: what is of one moment stays as it came
@@ -188,11 +225,12 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
         feedback_position=read.reactions[-1].position if read.reactions else read.row.feedback_position,
         taken=[each.message_id for each in read.outcomes],
         answered=[each.call_id for each in read.answers],
+        audience_cursor=read.reading.text if read.reading else None,
         skips=read.skips,
     )
     trails: dict[str, dict[str, Trail]] = {each.profile_id: {} for each in read.due}
     trails |= {profile_id: {} for profile_id in read.people}
-    facts = _facts(store, people, read.versions, trails)
+    facts = known_facts(store, people, read.versions, trails)
     reactions = _reactions(store, read, trails)
     walker = Walker(read.versions, into, now)
     of_people = store.journey_positions.of(journey, read.people) if read.people else []
@@ -212,7 +250,9 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
             walker.close(trail)
     done = Advanced(
         read.row.state,
-        events=sum(map(len, (read.events, read.changes, read.outcomes, read.answers, read.reactions))),
+        events=sum(
+            map(len, (read.events, read.changes, read.outcomes, read.answers, read.reactions, read.turns))
+        ),
         moved=len(into.positions),
         entered=walker.entered,
         ended=walker.ended,
@@ -258,8 +298,10 @@ def _live(
 ) -> None:
     """One thing that happened to one person: to where they are, then to whether they enter."""
     for trail in _in_order(own):
-        walker.elapse(trail, what.at, by_event=True)
-        walker.hear(trail, what)
+        # A turn comes with the clock and not with an event: it tells nobody how late it is.
+        walker.elapse(trail, what.at, by_event=not what.is_turn)
+        if not what.is_turn:
+            walker.hear(trail, what)
     version = read.versions.current
     if not knocks(version, what):
         return
@@ -282,7 +324,7 @@ def _live(
     walker.begin(own[key], what.at)
 
 
-def _facts(
+def known_facts(
     store: Store, people: People, versions: Versions, profile_ids: Iterable[str]
 ) -> Mapping[str, Facts]:
     """What is known of people, with the traits that journeys have set; nothing where nobody asks."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 from kundresa.journeys.people import Facts
 from kundresa.journeys.versions import JUMP, Version
 from kundresa.journeys.walking import Happening
-from kundresa.spec.journey import EventEntry
+from kundresa.spec.journey import AudienceEntry, EventEntry, SegmentEntry
 from kundresa.spec.journey_references import ENTITY
 from kundresa.spec.vocabulary import JourneySkip
 from kundresa.store import Position
@@ -20,8 +20,11 @@ def knocks(version: Version, what: Happening) -> bool:
         return what.name == JUMP + version.journey.name or (
             isinstance(entry, EventEntry) and what.name == entry.event
         )
+    if isinstance(entry, AudienceEntry):
+        return what.is_turn and what.name == entry.audience
     return (
-        not isinstance(entry, EventEntry)
+        isinstance(entry, SegmentEntry)
+        and not what.is_turn
         and what.name == entry.segment
         and what.is_entry is (entry.change == "entered")
     )

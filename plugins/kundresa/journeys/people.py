@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,6 +36,23 @@ class SegmentChange:
     """Where to go on after this one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person in a segment, for one of its entities."""
+
+    profile_id: str
+    entity_id: str
+    """Of an order or the like; empty for the person."""
+    place: str
+    """In the order of a reading: see :func:`place_of`."""
+
+
+def place_of(salt: str, profile_id: str, entity_id: str) -> str:
+    """The place of a member in the order of a reading: 32 hex digits, by which they are compared as text."""
+    text = f"{salt}|{profile_id}|{entity_id}"
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
 class People(Protocol):
     """The published people. Each method is one question about a set, not one for each person."""
 
@@ -46,6 +64,10 @@ class People(Protocol):
     def facts(self, profile_ids: Collection[str], columns: Collection[str]) -> Mapping[str, Facts]:
         """What is known of people: these columns of ``profiles``, and all their segments. Who is not
         published is left out."""
+        ...
+
+    def members(self, segment: str, salt: str, after: str, limit: int) -> Sequence[Member]:
+        """At most ``limit`` of who is in a segment now, beyond a place, in the order of :func:`place_of`."""
         ...
 
     def segment_changes(self, segments: Collection[str], after: str, limit: int) -> Sequence[SegmentChange]:

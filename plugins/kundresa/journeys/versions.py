@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 
 from kundresa.spec.conditions import Condition, asks_profile
@@ -24,6 +25,7 @@ class Version:
     """One version, ready to move people."""
 
     number: int
+    started_at: datetime
     journey: Journey
     run_keys: Mapping[str, str]
     """Message step → its standing run."""
@@ -80,6 +82,7 @@ def _thawed(stored: JourneyVersion) -> Version:
     entry = {journey.entry.segment} if isinstance(journey.entry, SegmentEntry) else set()
     return Version(
         number=stored.version,
+        started_at=stored.started_at,
         journey=journey,
         run_keys={name: standing_key(journey.name, name, stored) for name in journey.messages},
         call_keys={name: standing_key(journey.name, name, stored) for name in journey.webhooks},

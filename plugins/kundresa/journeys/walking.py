@@ -65,6 +65,8 @@ class Happening:
     is_event: bool
     is_entry: bool = True
     """Of a segment: entered; not left."""
+    is_turn: bool = False
+    """Of a segment: nobody entered or left it, it is the person's turn in a reading."""
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from kundresa.orchestration.documents import plain
 from kundresa.spec.fields import format_duration
-from kundresa.spec.journey import EventEntry, EventExit, Journey
+from kundresa.spec.journey import Entry, EventEntry, EventExit, Journey, SegmentEntry
 from kundresa.spec.journey_steps import (
     AnyStep,
     ConditionStep,
@@ -34,12 +34,11 @@ PROMISE = (
 def journey_document(journey: Journey) -> str:
     """Markdown for ``doc_md``."""
     entry = journey.entry
-    by = f"event `{entry.event}`" if isinstance(entry, EventEntry) else f"{entry.change} `{entry.segment}`"
     condition = ", under a condition" if entry.where else ""
     again = journey.reentrance
     rows = [
         ("Owner", plain(journey.owner)),
-        ("Entry", by + condition),
+        ("Entry", _entry(entry) + condition),
         ("Again", f"{format_duration(again)} later" if isinstance(again, timedelta) else again),
         ("Topic", f"`{journey.topic}` (consent is per channel and topic)"),
         ("Leaves", _exits(journey)),
@@ -60,6 +59,15 @@ def journey_document(journey: Journey) -> str:
             PROMISE.format(name=journey.name),
         ]
     )
+
+
+def _entry(entry: Entry) -> str:
+    if isinstance(entry, EventEntry):
+        return f"event `{entry.event}`"
+    if isinstance(entry, SegmentEntry):
+        return f"{entry.change} `{entry.segment}`"
+    every = f"every {format_duration(entry.every)}" if isinstance(entry.every, timedelta) else entry.every
+    return f"everybody in `{entry.audience}`, {every}, {entry.rate.people:,} people per {entry.rate.per}"
 
 
 def _exits(journey: Journey) -> str:

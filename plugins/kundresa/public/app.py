@@ -21,11 +21,13 @@ from kundresa.public.events import EventIntake
 from kundresa.public.group_commit import GroupCommit
 from kundresa.public.keys import Keys, parse_keys
 from kundresa.public.links import MessageLinks
+from kundresa.public.messages import Messages
 from kundresa.public.openapi import document
 from kundresa.public.recipients import Recipients
 from kundresa.public.refusals import tell
 from kundresa.public.service import Clock, Service, utc_now
 from kundresa.public.webhooks import Webhooks
+from kundresa.runs.message_requests import MessageDesk, Pending
 from kundresa.settings import Settings
 from kundresa.spec.events import load_event_types
 from kundresa.spec.policies import load_policies
@@ -59,17 +61,22 @@ def build_app(settings: Settings, store: Store, *, clock: Clock = utc_now) -> St
         lambda items: record_hits(store, items, address_of=service.people.address)
     )
     inbox: GroupCommit[NewEvent] = GroupCommit(store.inbox.append)
+    desk = MessageDesk(settings, store, service.policies, service.event_types)
+    requests: GroupCommit[Pending] = GroupCommit(lambda items: desk.take(items, clock()))
     keys = Keys(parse_keys(settings.api_keys))
 
     @asynccontextmanager
     async def running(_: Starlette) -> AsyncIterator[None]:
         await hits.start()
         await inbox.start()
+        await requests.start()
         try:
             yield
         finally:
             await hits.stop()
             await inbox.stop()
+            await requests.stop()
+            desk.close()
             store.close()
 
     return Starlette(
@@ -77,9 +84,10 @@ def build_app(settings: Settings, store: Store, *, clock: Clock = utc_now) -> St
             *Recipients(service).routes(),
             *MessageLinks(service, hits).routes(),
             *EventIntake(service, keys, inbox).routes(),
+            *Messages(service, keys, requests).routes(),
             *Audiences(service, keys).routes(),
             *Webhooks(service, parse_webhooks(settings.webhooks)).routes(),
-            Route("/openapi.json", partial(_described, service), methods=["GET"]),
+            Route("/openapi.json", partial(_described, service, desk), methods=["GET"]),
             Route("/healthy", partial(_healthy, store), methods=["GET"]),
         ],
         exception_handlers=dict.fromkeys((HTTPException, StoreError, ClientDisconnect, Exception), tell),
@@ -87,8 +95,9 @@ def build_app(settings: Settings, store: Store, *, clock: Clock = utc_now) -> St
     )
 
 
-def _described(service: Service, _: Request) -> Response:
-    return JSONResponse(document(service.event_types, url=service.settings.public_url))
+def _described(service: Service, desk: MessageDesk, _: Request) -> Response:
+    url = service.settings.public_url
+    return JSONResponse(document(service.event_types, url=url, contracts=desk.contracts()))
 
 
 def _healthy(store: Store, _: Request) -> Response:

@@ -28,7 +28,7 @@ from starlette.routing import Route
 
 from kundresa.public.group_commit import GroupCommit
 from kundresa.public.keys import Keys, Scope
-from kundresa.public.refusals import Refused, content_type, read_body
+from kundresa.public.refusals import Refused, content_type, parse_json, read_body, read_json
 from kundresa.public.service import Service
 from kundresa.spec.events import EventTypes, parse_instant, problem_with
 from kundresa.spec.problems import alternatives, nearest, shown
@@ -198,9 +198,7 @@ def _documents(kind: str, body: bytes) -> list[object]:
     if kind in NDJSON:
         found = [_line(line) for line in body.splitlines() if line.strip()]
     else:
-        whole = _line(body)
-        if whole is _BROKEN:
-            raise Refused(HTTPStatus.BAD_REQUEST, "the body is not JSON in UTF-8")
+        whole = read_json(body)
         if kind == CLOUD_BATCH and not isinstance(whole, list):
             raise Refused(HTTPStatus.BAD_REQUEST, "a batch is an array")
         found = whole if isinstance(whole, list) and kind != CLOUD else [whole]
@@ -217,21 +215,15 @@ def _bounded(found: list[object]) -> list[object]:
 
 def _line(text: bytes) -> object:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except ValueError:
         return _BROKEN
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")  # RFC 8259 section 6
 
 
 def _binary(request: Request, body: bytes) -> list[object]:
     """CloudEvents' HTTP binding, 3.1: attributes in headers, the body is the data."""
     attributes: dict[str, Any] = dict(_attributes(request))
-    data = _line(body) if body.strip() else {}
-    if data is _BROKEN:
-        raise Refused(HTTPStatus.BAD_REQUEST, "the body is not JSON in UTF-8")
+    data = read_json(body) if body.strip() else {}
     return [attributes | {"data": data}]
 
 

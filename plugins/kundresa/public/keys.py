@@ -23,6 +23,8 @@ class Scope(StrEnum):
 
     EVENTS = "events"
     """Send events."""
+    MESSAGES = "messages"
+    """Ask for messages to be sent, and what became of them."""
     AUDIENCES = "audiences"
     """Ask about people's memberships and shared traits."""
 

@@ -23,12 +23,15 @@ _KINDS: Mapping[PropertyKind, Schema] = {
 }
 _PRINTABLE = r"^[\x21-\x7e]+$"
 """Narrower than what is taken, so that a client that follows it is never refused."""
+_TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": _PRINTABLE}
 
 
-def document(types: EventTypes, *, url: str) -> Schema:
-    """OpenAPI 3.1, with a schema for each event type of this installation."""
+def document(types: EventTypes, *, url: str, contracts: Mapping[str, EventType]) -> Schema:
+    """OpenAPI 3.1, with a schema for each event type of this installation, and for each journey that takes
+    requests (``contracts``: its name → what it is asked with)."""
     report = {"schema": {"$ref": "#/components/schemas/Report"}}
     event = {"$ref": "#/components/schemas/Event"}
+    taken = {"schema": {"$ref": "#/components/schemas/MessageTaken"}}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Kundresa public service", "version": __version__},
@@ -55,6 +58,39 @@ def document(types: EventTypes, *, url: str) -> Schema:
                     },
                 }
             },
+            "/messages": {
+                "post": {
+                    "operationId": "sendMessage",
+                    "summary": "Send one message to one person at once; durable before the answer.",
+                    "requestBody": {
+                        "required": True,
+                        "content": {JSON: {"schema": {"$ref": "#/components/schemas/MessageRequest"}}},
+                    },
+                    "responses": {
+                        "202": {"description": "It is on its way.", "content": {JSON: taken}},
+                        "200": {"description": "It was asked for before.", "content": {JSON: taken}},
+                        "422": {
+                            "description": "Something is wrong with it; see `errors`.",
+                            "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Unfit"}}},
+                        },
+                        **_refusals((400, 401, 403, 408, 409, 413, 415, 503)),
+                    },
+                }
+            },
+            "/messages/{id}": {
+                "get": {
+                    "operationId": "readMessage",
+                    "summary": "What became of a message, by its request's id or its own.",
+                    "parameters": [_path("id")],
+                    "responses": {
+                        "200": {
+                            "description": "Where it stands.",
+                            "content": {JSON: {"schema": {"$ref": "#/components/schemas/MessageStanding"}}},
+                        },
+                        **_refusals((401, 403, 404, 503)),
+                    },
+                }
+            },
             "/audiences/{namespace}/{identifier}": {
                 "get": {
                     "operationId": "readAudience",
@@ -75,28 +111,69 @@ def document(types: EventTypes, *, url: str) -> Schema:
             "schemas": {
                 "Event": {"oneOf": [_event(types, name, kind) for name, kind in types.events.items()]},
                 "Report": _REPORT,
+                "MessageRequest": {"oneOf": [_request(types, *each) for each in sorted(contracts.items())]}
+                if contracts
+                else {"not": {}, "description": "No journey takes requests now."},
+                "MessageTaken": _TAKEN,
+                "MessageStanding": _STANDING,
                 "Audience": _AUDIENCE,
                 "Problem": _PROBLEM,
+                "Unfit": _UNFIT,
             },
         },
         "x-ndjson": list(NDJSON),
     }
 
 
+def _request(types: EventTypes, journey: str, kind: EventType) -> Schema:
+    data = _data(kind)
+    forms = {
+        "email": r"email:[a-z0-9.]{1,60}@[a-z0-9]{1,60}\.[a-z]{2,20}",
+        "phone": r"phone:\+[1-9][0-9]{6,14}",
+    }
+    named = "|".join(forms.get(name, rf"{name}:[\x21-\x7e]{{1,300}}") for name in types.namespaces)
+    return {
+        "type": "object",
+        "title": journey,
+        "description": kind.description,
+        "required": ["id", "journey", "recipient", *(["data"] if data["required"] else [])],
+        "additionalProperties": False,
+        "properties": {
+            "id": {**_TEXT, "description": "The caller's own; the same id is the same message."},
+            "journey": {"const": journey},
+            "recipient": {
+                "type": "string",
+                "maxLength": 400,
+                "pattern": f"^(?:{named})$",
+                "description": "Whom it goes to: a namespace, a colon, an identifier. An address is where.",
+            },
+            "data": data,
+        },
+    }
+
+
+def _data(kind: EventType) -> Schema:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [key for key, each in kind.properties.items() if each.required],
+        "properties": {key: _property(each) for key, each in kind.properties.items()},
+    }
+
+
 def _event(types: EventTypes, name: str, kind: EventType) -> Schema:
     namespaces = "|".join(types.namespaces)
-    text = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": _PRINTABLE}
-    required = [key for key, each in kind.properties.items() if each.required]
+    data = _data(kind)
     return {
         "type": "object",
         "title": name,
         "description": kind.description,
-        "required": ["id", "type", "subject", *(["data"] if required else [])],
+        "required": ["id", "type", "subject", *(["data"] if data["required"] else [])],
         "additionalProperties": False,
         "properties": {
             "specversion": {"const": "1.0"},
-            "id": text,
-            "source": text,
+            "id": _TEXT,
+            "source": _TEXT,
             "type": {"const": name},
             "time": {"type": "string", "format": "date-time"},
             "subject": {
@@ -105,12 +182,7 @@ def _event(types: EventTypes, name: str, kind: EventType) -> Schema:
                 "pattern": rf"^(?:{namespaces}):[\x21-\x7e]+$",
                 "description": "Whom it happened to: a namespace, a colon, an identifier.",
             },
-            "data": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": required,
-                "properties": {key: _property(each) for key, each in kind.properties.items()},
-            },
+            "data": data,
         },
     }
 
@@ -198,5 +270,66 @@ _PROBLEM: Schema = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
+    },
+}
+_UNFIT: Schema = {
+    **_PROBLEM,
+    "required": ["title", "status", "detail", "errors"],
+    "properties": {
+        **_PROBLEM["properties"],
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "detail"],
+                "properties": {"field": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+    },
+}
+_TAKEN: Schema = {
+    "type": "object",
+    "required": ["request_id", "id", "message_ids"],
+    "additionalProperties": False,
+    "properties": {
+        "request_id": {"type": "string"},
+        "id": {"type": "string"},
+        "message_ids": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "What the ledger and the account call it; empty where the journey waits first.",
+        },
+    },
+}
+_MAYBE_TEXT: Schema = {"type": ["string", "null"]}
+_STATE: Schema = {"enum": ["queued", "sent", "not_sent"]}
+_STANDING: Schema = {
+    "type": "object",
+    "required": ["request_id", "id", "journey", "state", "requested_at", "ended", "messages"],
+    "additionalProperties": False,
+    "properties": {
+        "request_id": {"type": "string"},
+        "id": {"type": "string"},
+        "journey": {"type": "string"},
+        "state": _STATE,
+        "requested_at": {"type": "string", "format": "date-time"},
+        "ended": {**_MAYBE_TEXT, "description": "Why the person has left the journey."},
+        "messages": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["message_id", "step", "channel", "state", "reason", "receipt", "settled_at"],
+                "additionalProperties": False,
+                "properties": {
+                    "message_id": {"type": "string"},
+                    "step": {"type": "string"},
+                    "channel": {"type": "string"},
+                    "state": _STATE,
+                    "reason": {**_MAYBE_TEXT, "description": "The one why it is not sent."},
+                    "receipt": {**_MAYBE_TEXT, "description": "The provider's, of one that is sent."},
+                    "settled_at": {"type": ["string", "null"], "format": "date-time"},
+                },
+            },
+        },
     },
 }

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -56,6 +58,34 @@ async def read_body(request: Request, *, most: int, seconds: float) -> bytes:
             HTTPStatus.REQUEST_TIMEOUT, f"the body was not there after {seconds:g} s", {"Connection": "close"}
         ) from None
     return b"".join(chunks)
+
+
+def parse_json(text: bytes) -> Any:
+    """The value of a JSON text (RFC 8259).
+
+    Raises:
+        ValueError: when it is none, or nested beyond reason.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def read_json(body: bytes) -> Any:
+    """The value of a body that is one JSON text.
+
+    Raises:
+        Refused: when it is none.
+    """
+    try:
+        return parse_json(body)
+    except ValueError:
+        raise Refused(HTTPStatus.BAD_REQUEST, "the body is not JSON in UTF-8") from None
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")  # RFC 8259 section 6
 
 
 def content_type(request: Request) -> str:

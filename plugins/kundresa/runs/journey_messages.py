@@ -29,6 +29,7 @@ from kundresa.spec.frozen import thaw
 from kundresa.spec.journey import Journey
 from kundresa.spec.pace import pace_rates
 from kundresa.spec.policies import Policies, exempt_topics, load_policies
+from kundresa.spec.vocabulary import DeliveryPolicy
 from kundresa.store import Approved, BatchBusy, CountedMessage, JourneyMessage, Refused, Store
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ WHILE_OTHERS_COUNT = timedelta(seconds=5)
 """Between two looks while somebody else decides what counts against caps."""
 WINDOW = 100
 """Messages claimed at once: the most that one crash can leave unknown."""
+RESENT_WINDOW = 20
+"""The same where a crash makes them leave again: the most that come twice. A claim costs two writes."""
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -80,7 +83,8 @@ def decide_messages(
                 decided.put_off |= {each.message_id: now + WHILE_OTHERS_COUNT for each in messages}
                 continue
             people_ids = [message.profile_id for message in messages]
-            known = rules[key].look_up(store, people, people_ids, taken=decided.taken)
+            asked = store.message_requests.addressed([message.instance_key for message in messages])
+            known = rules[key].look_up(store, people, people_ids, taken=decided.taken, asked=asked)
             for message in messages:
                 decided.add(rules[key], message, known, versions[message.version].journey, types)
         store.journey_messages.decide(
@@ -111,7 +115,7 @@ class _Decided:
         journey: Journey,
         types: EventTypes,
     ) -> None:
-        recipient = known.recipients.get(message.profile_id)
+        recipient = known.recipient(message)
         decided = rules.decide(
             message,
             recipient,
@@ -155,10 +159,13 @@ def deliver_messages(
         SpecError: when the policies cannot be read; nothing is sent then.
     """
     keys = {key: (each, name) for each in versions.all() for name, key in each.run_keys.items()}
+    unfinished = store.journey_messages.unfinished(keys)
+    if not unfinished:
+        return 0
     policies = load_policies(settings.project / "dags", relative_to=settings.project)
     accepted = 0
     failures: list[Exception] = []
-    for which in store.journey_messages.unfinished(keys):
+    for which in unfinished:
         if clock() < not_before.get(which, _LONG_AGO):
             continue
         version, name = keys[which[0]]
@@ -223,7 +230,7 @@ def _deliver(
         topic=spec.topic,
         is_exempt=is_exempt,
         policy=spec.delivery.policy,
-        window=WINDOW,
+        window=RESENT_WINDOW if spec.delivery.policy is DeliveryPolicy.AT_LEAST_ONCE else WINDOW,
         decided_at=decided_at,
         not_before=decided_at,
         valid_until=valid_until,

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from kundresa import warehouse
-from kundresa.journeys import Facts, SegmentChange
+from kundresa.journeys import Facts, Member, SegmentChange
 from kundresa.settings import Settings
 
 
@@ -29,6 +29,10 @@ class JourneyPeople:
             return {}
         found = self.published.facts(profile_ids, columns)
         return {profile_id: Facts(each.profile, each.segments) for profile_id, each in found.items()}
+
+    def members(self, segment: str, salt: str, after: str, limit: int) -> list[Member]:
+        """As ``journeys.People``."""
+        return [Member(*each) for each in self.published.members(segment, salt, after, limit)]
 
     def segment_changes(self, segments: Collection[str], after: str, limit: int) -> list[SegmentChange]:
         """As ``journeys.People``."""

@@ -17,6 +17,7 @@ from kundresa.runs.journey_rules import MessageRules
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze
+from kundresa.spec.journey import MOST_PEOPLE, AudienceEntry, Journey, Rate
 from kundresa.spec.journey_steps import SENT
 from kundresa.spec.policies import load_policies
 from kundresa.store import CountedMessage, InboxEvent, JourneyMessage, NewEvent, Store, open_store
@@ -49,10 +50,10 @@ class JourneyPlan:
 def plan_journey(settings: Settings, name: str, *, days: int, clock: Clock = utc_now) -> JourneyPlan:
     """Play a journey, as its files say now, on the events of the last days.
 
-    People are taken as they are published now, and consent and suppressions as they are now. Caps count what
-    campaigns and journeys sent and hold, and what this plan would have sent. Quiet hours hold nothing back
-    here, and that a provider might refuse a message nobody can know. Webhook steps call nobody: they are
-    answered at once, with none of their fields.
+    People are taken as they are published now, those of an audience that is read at a rate too, and consent
+    and suppressions as they are now. Caps count what campaigns and journeys sent and hold, and what this plan
+    would have sent. Quiet hours hold nothing back here, and that a provider might refuse a message nobody can
+    know. Webhook steps call nobody: they are answered at once, with none of their fields.
 
     Raises:
         UnknownJourney, SpecError, DbtFailed: when the journey is not there, or not valid.
@@ -68,7 +69,8 @@ def plan_journey(settings: Settings, name: str, *, days: int, clock: Clock = utc
         open_store(f"sqlite:///{Path(folder) / 'plan.sqlite'}") as store,
         JourneyPeople(settings) as people,
     ):
-        store.journeys.start(name, freeze(journey, templates), cursor=cursor_at(since), at=since)
+        played = _by_the_hour(journey)
+        store.journeys.start(name, freeze(played, templates), cursor=cursor_at(since), at=since)
         versions = Versions(1, store.journeys.versions(name))
         play = _Play(settings, real, store, people, versions.current, now)
         waiting = _events_since(real, since, versions.current)
@@ -146,6 +148,15 @@ class _Play:
             count[SENT if decided is None else decided.value] += 1
             outcomes.append((each.message_id, None if decided is None else decided.value))
         self._store.journey_messages.suppose(outcomes)
+
+
+def _by_the_hour(journey: Journey) -> Journey:
+    """With a rate by the hour in place of one by the minute: a plan looks at the end of each hour."""
+    entry = journey.entry
+    if not isinstance(entry, AudienceEntry) or entry.rate.per != "minute":
+        return journey
+    rate = Rate(people=min(MOST_PEOPLE, entry.rate.people * 60), per="hour")
+    return journey.model_copy(update={"entry": entry.model_copy(update={"rate": rate})})
 
 
 def _events_since(store: Store, since: datetime, version: Version) -> list[NewEvent]:

@@ -9,7 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from kundresa import warehouse
+from kundresa.journeys import Versions
 from kundresa.runs.explaining import PersonNotFound
+from kundresa.runs.journeys import next_turn_at
+from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.planning import masked
 from kundresa.settings import Settings
 from kundresa.spec.frozen import thaw_journey
@@ -46,9 +49,11 @@ class JourneyReport:
     next_due_at: datetime | None
     unread_events: int
     """Positions of the inbox that have not been looked at; events of other types among them."""
+    next_turn_at: datetime | None = None
+    """When more people of its audience enter; None: none do, or it reads none."""
 
 
-def journey_report(settings: Settings, name: str) -> JourneyReport:
+def journey_report(settings: Settings, name: str, *, clock: Clock = utc_now) -> JourneyReport:
     """Where a journey stands. It counts every position: for people, not for a loop.
 
     Raises:
@@ -56,6 +61,7 @@ def journey_report(settings: Settings, name: str) -> JourneyReport:
     """
     with open_store(settings.store_url) as store:
         row = store.journeys.require(name)
+        current = Versions(row.version, store.journeys.versions(name, [row.version])).current
         counts = store.journey_positions.counts(name)
         messages: dict[str, dict[str, int]] = {}
         counted = [*store.journey_messages.counts(name), *store.journey_calls.counts(name)]
@@ -86,6 +92,7 @@ def journey_report(settings: Settings, name: str) -> JourneyReport:
             skips=store.journey_positions.skips(name),
             next_due_at=store.journey_positions.next_due(name),
             unread_events=max(0, store.inbox.end() - row.event_position),
+            next_turn_at=next_turn_at(row, current, clock()),
         )
 
 

@@ -8,7 +8,7 @@ to use, the allow list, suppressions, consent, quiet hours, caps, the global hol
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self, TypedDict
 
@@ -22,7 +22,7 @@ from kundresa.spec.policies import Policies, allow_list
 from kundresa.spec.pressure import Cap
 from kundresa.spec.send_time import SendTime
 from kundresa.spec.vocabulary import Consent, DecisionReason, DeliveryReason
-from kundresa.store import CountedMessage, JourneyMessage, LatestAnswers, Store
+from kundresa.store import CountedMessage, JourneyMessage, LatestAnswers, MessageRequest, Store
 from kundresa.warehouse import Recipient
 
 
@@ -62,6 +62,20 @@ class Known:
     answers: LatestAnswers
     allowance: Allowance | None = None
     """What caps leave; None where the step is under none."""
+    asked: Mapping[str, MessageRequest] = field(default_factory=dict)
+    """By instance key: the requests that say where their message goes."""
+
+    def recipient(self, message: JourneyMessage) -> Recipient | None:
+        """Whom a message goes to: as published, or at the address that was asked for, whoever has it."""
+        published = self.recipients.get(message.profile_id)
+        request = self.asked.get(message.instance_key)
+        if request is None or (request.profile_id, request.channel) != (message.profile_id, message.channel):
+            return published
+        if published is None:
+            raise AssertionError(f"nothing was looked up for request {request.request_id}")
+        if published.address == request.address:
+            return published
+        return replace(published, address=request.address, is_address_valid=True)
 
 
 class MessageRules:
@@ -117,10 +131,12 @@ class MessageRules:
         taken: list[CountedMessage],
         beside: Sequence[Store] = (),
         earliest: datetime | None = None,
+        asked: Mapping[str, MessageRequest] | None = None,
     ) -> Known:
         """What is known of these people now, in one question to each place.
 
         Args:
+            asked: the requests among what these messages came of, by instance key.
             taken: what was decided just now and counts against caps already; what is decided next joins it.
             beside: stores of which the messages count as well.
             earliest: when the first of the messages leaves; None is now.
@@ -130,7 +146,15 @@ class MessageRules:
         """
         about: _About = {"channel": self._channel, "topic": self._topic, "is_exempt": self.is_exempt}
         recipients = people.published.recipients(profile_ids, **about, now=self._now)
-        addresses = [each.address for each in recipients.values() if each.address]
+        requests = {key: each for key, each in (asked or {}).items() if each.channel == self._channel}
+        for each in requests.values():
+            if each.profile_id not in recipients:
+                recipients[each.profile_id] = people.published.stranger(each.profile_id)
+        known = [
+            *(each.address for each in recipients.values()),
+            *(each.address for each in requests.values()),
+        ]
+        addresses = sorted({address for address in known if address})
         allowance = None
         if self.caps:
             allowance = look_up_allowance(
@@ -146,6 +170,7 @@ class MessageRules:
             store.suppressions.active(channel=self._channel, addresses=addresses),
             store.answers.latest(**about, profile_ids=profile_ids, addresses=addresses),
             allowance,
+            requests,
         )
 
     def decide(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kundresa.channels import Account, AccountError
-from kundresa.journeys import Versions, advance, standing_key
+from kundresa.journeys import Reading, Version, Versions, advance, standing_key
 from kundresa.runs.journey_accounts import journey_campaign
 from kundresa.runs.journey_calls import make_calls
 from kundresa.runs.journey_checking import load_checked_journey
@@ -17,6 +17,7 @@ from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze, thaw_journey
+from kundresa.spec.journey import AudienceEntry
 from kundresa.spec.vocabulary import CloseReason, JourneyState, RunState, Trigger
 from kundresa.store import JourneyMoved, JourneyRow, NewRun, Store, open_store
 from kundresa.warehouse import cursor_at
@@ -25,6 +26,9 @@ _AGES = timedelta(days=36_500)
 """A standing run lasts as long as its version; each of its messages has a validity of its own."""
 LOOK_SECONDS = 1.0
 """Between two looks of a run that stays: each is a few questions by index."""
+LEFT_TO_SENDER = timedelta(seconds=2)
+"""So long Airflow leaves a message alone that waits to be looked at: where `kundresa deliver` runs it has
+left by then, and starting a task for it would be in vain."""
 MOST_ROUNDS = 1_000
 """Rounds without a pause; a journey that moves on for ever is found out by what calls this again."""
 
@@ -35,7 +39,7 @@ class JourneyRun:
 
     state: JourneyState
     events: int = 0
-    """Events, changes of segments, outcomes of messages and calls, and reactions that were acted on."""
+    """Events, changes of segments, turns, outcomes of messages and calls, and reactions, as acted on."""
     entered: int = 0
     moved: int = 0
     ended: int = 0
@@ -60,7 +64,7 @@ def start_journey(settings: Settings, name: str, *, clock: Clock = utc_now) -> J
     now = clock()
     with open_store(settings.store_url) as store:
         store.journeys.start(name, freeze(journey, templates), cursor=cursor_at(now), at=now)
-        _open_runs(store, name)
+        open_standing_runs(store, name)
         for key in _run_keys(store, name):
             store.runs.resume(key, at=now)
         return store.journeys.require(name)
@@ -134,10 +138,10 @@ def run_journey(
     done = JourneyRun(JourneyState.RUNNING)
     not_before: dict[tuple[str, str, int], datetime] = {}
     with open_store(settings.store_url) as store, JourneyPeople(settings) as people:
-        _open_runs(store, name)
+        open_standing_runs(store, name)
         while may_go_on is None or may_go_on():
             before = done
-            done = _rounds(
+            done = run_rounds(
                 settings,
                 store,
                 people,
@@ -158,10 +162,10 @@ def run_journey(
                 break
             else:
                 sleep(LOOK_SECONDS)
-        return replace(done, next_at=_next_at(store, name, not_before))
+        return replace(done, next_at=_next_at(store, name, not_before, clock()))
 
 
-def _rounds(
+def run_rounds(
     settings: Settings,
     store: Store,
     people: JourneyPeople,
@@ -175,7 +179,15 @@ def _rounds(
     may_go_on: Callable[[], bool] | None,
     until: datetime | None,
 ) -> JourneyRun:
-    """Rounds until one of them does nothing, or to a moment."""
+    """Advance, decide, call and deliver, in rounds until one of them does nothing, or to a moment.
+
+    Args:
+        done: what was done so far.
+        not_before: when each batch is worth another look; kept up to date here.
+
+    Raises:
+        As :func:`run_journey`.
+    """
     failure: AccountError | None = None
     for _ in range(MOST_ROUNDS):
         before = done
@@ -233,8 +245,12 @@ def _advance(
     )
 
 
-def _next_at(store: Store, name: str, not_before: dict[tuple[str, str, int], datetime]) -> datetime | None:
+def _next_at(
+    store: Store, name: str, not_before: dict[tuple[str, str, int], datetime], now: datetime
+) -> datetime | None:
+    row = store.journeys.require(name)
     found = [
+        next_turn_at(row, _versions(store, name).current, now),
         store.journey_positions.next_due(name),
         store.journey_messages.next_at(name),
         store.journey_calls.next_at(name),
@@ -244,28 +260,51 @@ def _next_at(store: Store, name: str, not_before: dict[tuple[str, str, int], dat
 
 
 def has_work(settings: Settings, name: str, now: datetime) -> bool:
-    """Whether a run of the journey would find something to do now: an event that it looks at, somebody who is
-    due, a message. A few questions by index; changes of segments are looked at by the run itself."""
+    """Whether a run of the journey would find something to do now: see :func:`work_waits`."""
     with open_store(settings.store_url, migrate=False) as store:
         row = store.journeys.get(name)
         if row is None or row.state is not JourneyState.RUNNING:
             return False
-        due = [
-            store.journey_positions.next_due(name),
-            store.journey_messages.next_at(name),
-            store.journey_calls.next_at(name),
-        ]
-        if any(each is not None and each <= now for each in due):
-            return True
-        versions = _versions(store, name)
-        types = frozenset[str]().union(*(each.events for each in versions.all()))
-        if store.inbox.after(row.event_position, 1, types):
-            return True
-        reacts = any(each.reacts for each in versions.all())
-        if reacts and store.journey_messages.reactions_after(name, row.feedback_position, 1):
-            return True
-        keys = [key for each in versions.all() for key in each.run_keys.values()]
-        return store.journey_messages.may_deliver(keys, now)
+        return work_waits(store, row, _versions(store, name), now, patience=LEFT_TO_SENDER)
+
+
+def work_waits(
+    store: Store, row: JourneyRow, versions: Versions, now: datetime, *, patience: timedelta = timedelta(0)
+) -> bool:
+    """Whether there is something to do for a running journey: an event that it looks at, somebody who is due,
+    a message. A few questions by index; changes of segments are looked at by the run itself.
+
+    Args:
+        patience: how long a message may have waited without being looked at.
+    """
+    name = row.journey
+    due = [
+        store.journey_positions.next_due(name),
+        store.journey_calls.next_at(name),
+        next_turn_at(row, versions.current, now),
+    ]
+    if any(each is not None and each <= now for each in due):
+        return True
+    message_at = store.journey_messages.next_at(name)
+    if message_at is not None and message_at <= now - patience:
+        return True
+    types = frozenset[str]().union(*(each.events for each in versions.all()))
+    if store.inbox.after(row.event_position, 1, types):
+        return True
+    reacts = any(each.reacts for each in versions.all())
+    if reacts and store.journey_messages.reactions_after(name, row.feedback_position, 1):
+        return True
+    keys = [key for each in versions.all() for key in each.run_keys.values()]
+    return store.journey_messages.may_deliver(keys, now)
+
+
+def next_turn_at(row: JourneyRow, version: Version, now: datetime) -> datetime | None:
+    """When the next people of the audience have their turn, at ``now`` or later; None when none have, or the
+    journey reads none."""
+    entry = version.journey.entry
+    if not isinstance(entry, AudienceEntry) or row.state is not JourneyState.RUNNING:
+        return None
+    return Reading.from_text(row.audience_cursor, entry, version.started_at).next_turn_at(entry, now)
 
 
 def forget_ended(store: Store, before: datetime, now: datetime) -> int:
@@ -291,7 +330,7 @@ def _run_keys(store: Store, name: str) -> list[str]:
     return [key for key in keys if (run := store.runs.get(key)) and run.state is not RunState.CLOSED]
 
 
-def _open_runs(store: Store, name: str) -> None:
+def open_standing_runs(store: Store, name: str) -> None:
     """The standing runs of all versions, those that a crash has left out among them.
 
     Raises:

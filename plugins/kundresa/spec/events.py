@@ -101,22 +101,24 @@ def problem_with(types: EventTypes, event_type: str, data: Mapping[str, Any]) ->
     known = types.events.get(event_type)
     if known is None:
         return f"unknown event type {shown(event_type)}{_meant(event_type, types.events)}"
-    return next(_problems(event_type, known, data), None)
+    return next((wrong for _, wrong in data_problems(event_type, known, data)), None)
 
 
-def _problems(event_type: str, known: EventType, data: Mapping[str, Any]) -> Iterator[str]:
+def data_problems(event_type: str, known: EventType, data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Everything that is wrong with the data of one type: (property, one line that names it)."""
     for name, value in data.items():
         declared = known.properties.get(name)
         if declared is None:
-            yield (
+            wrong = (
                 f"unknown property {shown(name)} of {event_type}{_meant(name, known.properties)}; "
                 "declare it in dags/events.yaml or leave it out"
             )
-        elif value is not None and (wrong := _CHECKS[declared.kind](declared, value)):
-            yield f"property '{name}' of {event_type}: {wrong}"
+            yield name, wrong
+        elif value is not None and (wrong_value := _CHECKS[declared.kind](declared, value)):
+            yield name, f"property '{name}' of {event_type}: {wrong_value}"
     for name, declared in known.properties.items():
         if declared.required and data.get(name) is None:
-            yield f"property '{name}' of {event_type} is required"
+            yield name, f"property '{name}' of {event_type} is required"
 
 
 def _meant(word: str, valid: Mapping[str, object]) -> str:

@@ -37,6 +37,7 @@ EXPECTED_BY_PATTERN = {
 _DURATION = re.compile(r"^(\d{1,9})([smhd])$", re.ASCII)
 DurationText = Annotated[str, Field(pattern=_DURATION.pattern)]
 """A duration as it is written, for the JSON Schema."""
+_EVERY_PATTERN = rf"^(once|{_DURATION.pattern[1:-1]})$"
 _AGAIN_PATTERN = rf"^(always|never|{_DURATION.pattern[1:-1]})$"
 _DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _EXPECTED_DURATION = "expected a whole number and one unit of s, m, h, d: for example 84h"
@@ -102,6 +103,17 @@ def _again(value: object) -> timedelta | str:
             "again",
             "expected 'always', 'never' or a time from 10m to 366d, for example 30d",
             {"expected": "'always', 'never'"},
+        ) from None
+
+
+def _every(value: object) -> timedelta | str:
+    if value == "once":
+        return "once"
+    try:
+        return _bounded_age(parse_duration(value))
+    except ValueError:
+        raise PydanticCustomError(
+            "every", "expected 'once' or a time from 10m to 366d, for example 7d", {"expected": "'once'"}
         ) from None
 
 
@@ -252,6 +264,11 @@ Again = Annotated[
     timedelta | Literal["always", "never"],
     # One rule for both: of a union pydantic reports what each member finds wrong.
     PlainValidator(_again, json_schema_input_type=Annotated[str, Field(pattern=_AGAIN_PATTERN)]),
+    PlainSerializer(_format_again, return_type=str, when_used="json"),
+]
+Every = Annotated[
+    timedelta | Literal["once"],
+    PlainValidator(_every, json_schema_input_type=Annotated[str, Field(pattern=_EVERY_PATTERN)]),
     PlainSerializer(_format_again, return_type=str, when_used="json"),
 ]
 TimeZone = Annotated[str, AfterValidator(require_time_zone)]

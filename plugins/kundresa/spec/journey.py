@@ -11,7 +11,18 @@ from pydantic import Discriminator, Field, Tag
 from kundresa.spec.campaign import Audience, Campaign, Channel, Delivery, Quality, RowBounds, WebhookChannel
 from kundresa.spec.conditions import Condition
 from kundresa.spec.events import Property
-from kundresa.spec.fields import MAX_VALIDITY, MIN_VALIDITY, Again, Language, Line, Name, Names, Text, Whole
+from kundresa.spec.fields import (
+    MAX_VALIDITY,
+    MIN_VALIDITY,
+    Again,
+    Every,
+    Language,
+    Line,
+    Name,
+    Names,
+    Text,
+    Whole,
+)
 from kundresa.spec.journey_steps import END, MessageStep, Shift, Step, Wait, WebhookStep
 from kundresa.spec.policies import DEFAULT_RULE_SET
 from kundresa.spec.spec import Spec
@@ -19,6 +30,8 @@ from kundresa.spec.tracking import Tracking
 from kundresa.spec.vocabulary import DeliveryPolicy
 
 MAX_STEPS = 200
+MOST_PEOPLE = 100_000_000
+"""In one period of a rate."""
 
 
 class EventEntry(Spec):
@@ -39,19 +52,61 @@ class SegmentEntry(Spec):
     """What must hold for the person; None is everybody."""
 
 
+class Rate(Spec):
+    """How many may enter in a time: the n-th such time begins so much after the reading did."""
+
+    people: Annotated[Whole, Field(ge=1, le=MOST_PEOPLE)]
+    """Whose turn comes; who does not enter, by the condition or the rule of re-entrance, has had theirs."""
+    per: Literal["minute", "hour", "day"]
+
+    @property
+    def duration(self) -> timedelta:
+        """How long one of these times is."""
+        return {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}[
+            self.per
+        ]
+
+
+class AudienceEntry(Spec):
+    """Everybody in a segment enters, at a rate: the segment is *read*. Each has one turn in a reading, in an
+    order that is the same whenever it is asked for; who is not in the segment when it comes does not enter,
+    and who joins it before theirs does."""
+
+    audience: Name
+    """The segment that is read, from the start of the journey on."""
+    every: Every
+    """``once``, or so long after the reading before began (10m to 366d). One that takes longer is ended
+    first."""
+    rate: Rate
+    """At most so many people in a time. What a time has left over is not added to the next."""
+    where: Condition | None = None
+    """What must hold for the person; None is everybody."""
+
+    @property
+    def segment(self) -> str:
+        """As the other entry by segment calls it."""
+        return self.audience
+
+
 def _by(value: object) -> str | None:
-    """``event`` or ``segment``; None for neither, and for a mapping that could be both."""
-    if isinstance(value, Mapping) and ("event" in value) != ("segment" in value):
-        return "event" if "event" in value else "segment"
+    """``event``, ``segment`` or ``audience``; None for none, and for a mapping that could be several."""
+    if isinstance(value, Mapping):
+        found = [word for word in ("event", "segment", "audience") if word in value]
+        return found[0] if len(found) == 1 else None
     if isinstance(value, EventEntry | EventExit):
         return "event"
+    if isinstance(value, AudienceEntry):
+        return "audience"
     return "segment" if isinstance(value, SegmentEntry | SegmentExit) else None
 
 
 _EXPECTED = "expected a mapping with 'event' or with 'segment'"
+_EXPECTED_ENTRY = "expected a mapping with 'event', with 'segment' or with 'audience'"
 Entry = Annotated[
-    Annotated[EventEntry, Tag("event")] | Annotated[SegmentEntry, Tag("segment")],
-    Discriminator(_by, custom_error_type="event_or_segment", custom_error_message=_EXPECTED),
+    Annotated[EventEntry, Tag("event")]
+    | Annotated[SegmentEntry, Tag("segment")]
+    | Annotated[AudienceEntry, Tag("audience")],
+    Discriminator(_by, custom_error_type="event_or_segment", custom_error_message=_EXPECTED_ENTRY),
 ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from kundresa.spec.attachments import no_attachments
 from kundresa.spec.conditions import Condition, Test
 from kundresa.spec.events import EventTypes, Property, PropertyKind
-from kundresa.spec.journey import EventEntry, EventExit, Journey, SegmentEntry
+from kundresa.spec.journey import AudienceEntry, EventEntry, EventExit, Journey, SegmentExit
 from kundresa.spec.journey_steps import (
     AnyStep,
     ConditionStep,
@@ -64,7 +64,7 @@ class _Check:
         self._known = known
         entry = journey.entry
         self._entry_properties: Mapping[str, Property] | None
-        if isinstance(entry, SegmentEntry):
+        if not isinstance(entry, EventEntry):
             self._entry_properties = {ENTITY: Property(kind=PropertyKind.TEXT)}
         else:
             declared = known.events.events.get(entry.event)
@@ -129,13 +129,22 @@ class _Check:
         entry = self._journey.entry
         if isinstance(entry, EventEntry):
             yield from self._event(entry.event, ("entry", "event"))
+        elif isinstance(entry, AudienceEntry):
+            place = ("entry", "audience")
+            yield from self._segments([entry.audience], [place])
+            if any(
+                isinstance(each, SegmentExit) and each.segment == entry.audience
+                for each in self._journey.exit
+            ):
+                message = "who is in this segment leaves at once, by 'exit'; nobody would stay"
+                yield self._source.problem(place, message)
         else:
             yield from self._segments([entry.segment], [("entry", "segment")])
         yield from self._condition(entry.where, ("entry", "where"), self._entry_properties)
         key = self._journey.instance_key
         if key is None:
             return
-        if isinstance(entry, SegmentEntry):
+        if not isinstance(entry, EventEntry):
             message = "for a segment the key is its entity's by itself; remove this"
             yield self._source.problem(("instance_key",), message)
         else:

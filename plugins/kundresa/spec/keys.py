@@ -4,6 +4,7 @@ retry, on any machine."""
 from __future__ import annotations
 
 import hashlib
+import hmac
 from datetime import UTC, datetime
 
 SINGLE_STEP = "campaign"
@@ -59,3 +60,16 @@ def message_id(run_key: str, profile_id: str, entity_id: str, channel: str, step
     """
     text = "|".join((run_key, profile_id, entity_id, channel, step))
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def request_id(caller: str, given_id: str) -> str:
+    """32 hex digits: what a caller of ``POST /messages`` has asked for, by the id that they gave it. The same
+    id of another caller is another request."""
+    return hashlib.sha256(f"{caller}|{given_id}".encode()).hexdigest()[:32]
+
+
+def stranger_id(secret: str, namespace: str, address: str) -> str:
+    """What stands for the person behind an address that no profile has: the same for one address, and no
+    way back to it without the secret."""
+    named = f"{namespace}|{address}".encode()
+    return f"stranger-{hmac.new(secret.encode(), named, hashlib.sha256).hexdigest()[:32]}"

@@ -41,6 +41,7 @@ from kundresa.store.journey_records import (
     Position,
     Reaction,
 )
+from kundresa.store.message_requests import MessageRequest
 from kundresa.store.paces import Grant, PaceRow, Paces
 from kundresa.store.records import (
     BatchRecord,
@@ -94,6 +95,7 @@ __all__ = [
     "LedgerCount",
     "LedgerLine",
     "MessageOutcome",
+    "MessageRequest",
     "MoveRow",
     "NewCall",
     "NewEvent",

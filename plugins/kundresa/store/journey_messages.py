@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BindParameter, Row, Select, and_, bindparam, exists, func, or_, select, update
@@ -36,6 +36,8 @@ _REACTIONS = (
     .join(table, table.c.message_id == feedback.c.message_id)
     .where(feedback.c.is_automated.is_(False))
 )
+_LONGEST_LEASE = timedelta(hours=1)
+"""Longer than a worker takes a batch for."""
 OPEN, BATCHED, KNOWN, OVER = "open", "batched", "known", "over"
 
 
@@ -180,8 +182,8 @@ class JourneyMessages:
             return [(row.run_key, row.channel, row.batch_number) for row in connection.execute(query)]
 
     def may_deliver(self, run_keys: Collection[str], now: datetime) -> bool:
-        """Whether a batch of these runs is worth a look now: one that is not finished, and of which no
-        message waits for a later retry."""
+        """Whether a batch of these runs is worth a look now: one that is not finished, that nobody is
+        delivering, and of which no message waits for a later retry."""
         waits = exists().where(
             messages.c.run_key == batches.c.run_key,
             messages.c.channel == batches.c.channel,
@@ -190,7 +192,15 @@ class JourneyMessages:
             messages.c.retry_at > now,
         )
         query = select(batches.c.batch_number).where(
-            batches.c.run_key.in_(sorted(run_keys)), batches.c.finished_at.is_(None), ~waits
+            batches.c.run_key.in_(sorted(run_keys)),
+            batches.c.finished_at.is_(None),
+            ~waits,
+            # One whose lease ends far ahead was taken by a clock that was wrong: who asks for it cuts it.
+            or_(
+                batches.c.owner.is_(None),
+                batches.c.lease_expires_at <= now,
+                batches.c.lease_expires_at > now + _LONGEST_LEASE,
+            ),
         )
         with self._database.read() as connection:
             return connection.execute(query.limit(1)).first() is not None
@@ -206,6 +216,10 @@ class JourneyMessages:
         with self._database.read() as connection:
             row = connection.execute(select(table).where(table.c.message_id == message_id)).first()
             return None if row is None else _message(row)
+
+    def of_instance(self, journey: str, profile_id: str, instance_key: str) -> list[JourneyMessage]:
+        """Every message of one person under one instance key, in the order in which they came to them."""
+        return [each for each in self.of(profile_id, journey) if each.instance_key == instance_key]
 
     def of(self, profile_id: str, journey: str) -> Iterator[JourneyMessage]:
         """Every message of one person in a journey, in the order in which they came to them."""

@@ -27,6 +27,8 @@ class JourneyRow:
     segment_cursor: str
     """``segment_changes`` has been read up to here; what it means is the reader's."""
     changed_at: datetime
+    audience_cursor: str = ""
+    """How far the segment is read whose people enter at a rate; empty before that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,5 +223,7 @@ class Advance:
     """(profile_id, trait) → (value as JSON, when)."""
     jumps: list[NewEvent] = field(default_factory=list)
     """Events of our own that let people enter other journeys."""
+    audience_cursor: str | None = None
+    """None leaves it as it is."""
     skips: Mapping[str, int] = field(default_factory=dict)
     """Reason → how many."""

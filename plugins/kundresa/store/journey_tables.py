@@ -21,6 +21,8 @@ journeys = Table(
     Column("feedback_position", BigInteger, nullable=False),
     Column("segment_cursor", Text, nullable=False),
     Column("changed_at", UtcDateTime, nullable=False),
+    # How far a segment is read whose people enter at a rate; what it says is the reader's.
+    Column("audience_cursor", Text, nullable=False, server_default=""),
 )
 
 # Written once and never changed: people inside stay on the version that they entered on.
@@ -197,4 +199,21 @@ journey_traits = Table(
     Column("value_json", Text, nullable=False),
     Column("journey", String, nullable=False),
     Column("set_at", UtcDateTime, nullable=False),
+)
+
+# One line per request of ``POST /messages``: it is why a person is in a journey under the instance key
+# ``request_id``, and where the message goes where the request has said so.
+message_requests = Table(
+    "message_requests",
+    metadata,
+    Column("request_id", String, primary_key=True),
+    Column("caller", String, nullable=False),
+    Column("given_id", String, nullable=False),
+    Column("content_hash", String, nullable=False),
+    Column("journey", String, nullable=False),
+    Column("profile_id", String, nullable=False),
+    Column("channel", String),
+    Column("address", String),
+    Column("requested_at", UtcDateTime, nullable=False, index=True),
+    sqlite_with_rowid=False,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 
@@ -37,6 +37,7 @@ from kundresa.store.journey_tables import (
     journey_versions,
     journeys,
 )
+from kundresa.store.message_requests import MessageRequest, take_new
 
 _POSITION = tuple(each.name for each in fields(Position))
 _MOVE = tuple(each.name for each in fields(MoveRow))
@@ -166,6 +167,7 @@ class Journeys:
         Raises:
             JourneyMoved: when the journey is not as it was read, or does not run; nothing is written.
         """
+        read = {} if advance.audience_cursor is None else {"audience_cursor": advance.audience_cursor}
         with self._database.write() as connection:
             moved = connection.execute(
                 update(journeys)
@@ -179,12 +181,41 @@ class Journeys:
                     event_position=advance.event_position,
                     segment_cursor=advance.segment_cursor,
                     feedback_position=advance.feedback_position,
+                    **read,
                 )
             ).rowcount
             if moved != 1:
                 raise JourneyMoved(f"journey {journey} has moved on since generation {generation}")
             self._people(connection, journey, advance, at)
             self._beside(connection, journey, advance, at)
+
+    def enter(
+        self,
+        journey: str,
+        version: int,
+        asked: Sequence[tuple[MessageRequest, Advance]],
+        *,
+        at: datetime,
+    ) -> set[str]:
+        """Let people in because a message to them was asked for: the requests and all that each comes to, in
+        one transaction. Each has an instance key of its own, so no advance that is under way has read them.
+
+        Returns the ids of the requests that are new; nothing is written of those that were there.
+
+        Raises:
+            JourneyMoved: when it does not run, or lets people in on another version; nothing is written.
+        """
+        new: set[str] = set()
+        with self._database.write() as connection:
+            known = _get(connection, journey, share=True)
+            if known is None or (known.state, known.version) != (JourneyState.RUNNING, version):
+                raise JourneyMoved(f"journey {journey} does not let people in on version {version}")
+            for request, advance in asked:
+                if take_new(self._database, connection, request):
+                    new.add(request.request_id)
+                    self._people(connection, journey, advance, at)
+                    self._beside(connection, journey, advance, at)
+        return new
 
     def _people(self, connection: Connection, journey: str, advance: Advance, at: datetime) -> None:
         positions = [(journey, *_values(each, _POSITION)) for each in advance.positions]
@@ -278,9 +309,13 @@ def _change(connection: Connection, journey: str, *, at: datetime, **values: obj
     connection.execute(changed.values(generation=journeys.c.generation + 1, changed_at=at, **values))
 
 
-def _get(connection: Connection, journey: str, *, lock: bool = False) -> JourneyRow | None:
+def _get(
+    connection: Connection, journey: str, *, lock: bool = False, share: bool = False
+) -> JourneyRow | None:
+    """``lock``: nobody else changes it, or lets people in, until the transaction ends; ``share``: nobody
+    changes it."""
     query = select(journeys).where(journeys.c.journey == journey)
-    row = connection.execute(query.with_for_update() if lock else query).first()
+    row = connection.execute(query.with_for_update(read=share) if lock or share else query).first()
     return None if row is None else _journey(row)
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import Table, delete, select, tuple_
+from sqlalchemy import Table, delete, exists, select, tuple_
 
 from kundresa.store.engine import Database
 from kundresa.store.inbox_tables import events, feedback
 from kundresa.store.journey_messages import OVER
-from kundresa.store.journey_tables import journey_calls, journey_moves, journey_positions
+from kundresa.store.journey_tables import (
+    journey_calls,
+    journey_moves,
+    journey_positions,
+    message_requests,
+)
 from kundresa.store.tables import attempts
 
 CHUNK = 1_000
@@ -126,6 +131,33 @@ class Retention:
                 ).rowcount
             total += removed
             if removed < chunk:
+                return total
+
+    def forget_requests(self, before: datetime, *, chunk: int = CHUNK) -> int:
+        """Remove the requests for messages that were made before ``before``, and where they had led their
+        people, once that is over; returns how many requests. What became of the messages stays; the same
+        request made once more is a new one."""
+        inside = exists().where(
+            journey_positions.c.journey == message_requests.c.journey,
+            journey_positions.c.profile_id == message_requests.c.profile_id,
+            journey_positions.c.instance_key == message_requests.c.request_id,
+            journey_positions.c.step.is_not(None),
+        )
+        columns = (message_requests.c.journey, message_requests.c.profile_id, message_requests.c.request_id)
+        old = select(*columns).where(message_requests.c.requested_at < before, ~inside).limit(chunk)
+        position = tuple_(
+            journey_positions.c.journey, journey_positions.c.profile_id, journey_positions.c.instance_key
+        )
+        total = 0
+        while True:
+            with self._database.write() as connection:
+                found = [tuple(row) for row in connection.execute(old)]
+                if found:
+                    connection.execute(delete(journey_positions).where(position.in_(found)))
+                    ids = [request_id for _, _, request_id in found]
+                    connection.execute(delete(message_requests).where(message_requests.c.request_id.in_(ids)))
+            total += len(found)
+            if len(found) < chunk:
                 return total
 
     def _forget(self, table: Table, before: datetime, chunk: int) -> int:

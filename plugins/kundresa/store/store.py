@@ -17,6 +17,7 @@ from kundresa.store.journey_messages import JourneyMessages
 from kundresa.store.journey_positions import JourneyPositions
 from kundresa.store.journeys import Journeys
 from kundresa.store.ledger import Ledger
+from kundresa.store.message_requests import MessageRequests
 from kundresa.store.migrate import migrate as migrate_tables
 from kundresa.store.migrate import require_current
 from kundresa.store.opt_outs import OptOuts
@@ -51,6 +52,7 @@ class Store:
         self.journey_messages = JourneyMessages(database)
         self.audience_shares = AudienceShares(database)
         self.journey_calls = JourneyCalls(database)
+        self.message_requests = MessageRequests(database)
         self.journey_accounts = JourneyAccounts(database)
 
     def close(self) -> None:

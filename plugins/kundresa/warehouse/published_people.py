@@ -137,6 +137,15 @@ class PublishedPeople:
             for row in rows
         }
 
+    def stranger(self, profile_id: str) -> Recipient:
+        """Somebody of whom nothing is published: every column of ``profiles`` is empty but the id.
+
+        Raises:
+            NothingPublished: before the first build.
+        """
+        profile = {**dict.fromkeys(self._columns()), "profile_id": profile_id}
+        return Recipient(profile, None, is_address_valid=False, granted_at=None, denied_at=None)
+
     def sharing(self, column: str, profile_ids: Collection[str]) -> dict[str, str]:
         """Everybody who has one of these people's values of a column of ``profiles``, they themselves among
         them: profile_id → the value as text. People without a value are left out.
@@ -158,6 +167,16 @@ class PublishedPeople:
         """
         rows = self._fetch(_EARLIER, ids=[*profile_ids])
         return {row["profile_id"]: row["current_profile_id"] for row in rows}
+
+    def members(self, segment: str, salt: str, after: str, limit: int) -> list[tuple[str, str, str]]:
+        """At most ``limit`` of who is in a segment, beyond a place: (profile_id, entity_id, place), in order
+        of the place, which is the MD5 of salt, person and entity, joined by ``|``.
+
+        Raises:
+            NothingPublished: before the first build.
+        """
+        rows = self._fetch(_MEMBERS, segment=segment, salt=salt, after=after, limit=limit)
+        return [(row["profile_id"], row["entity_id"], row["place"]) for row in rows]
 
     def changes(self, segments: Collection[str], after: str, limit: int) -> list[PublishedChange]:
         """At most ``limit`` changes of segments by their rule beyond a cursor, in order. Those by a merge, a
@@ -296,6 +315,21 @@ _EARLIER = """
         group by profile_id
     ) as redirects
     where current_profile_id in (select unnest(cast($ids as varchar[])))
+"""
+_MEMBERS = """
+    with members as (
+        select
+            profile_id,
+            coalesce(entity_id, '') as entity_id,
+            md5($salt || '|' || profile_id || '|' || coalesce(entity_id, '')) as place
+        from segment_memberships
+        where segment = $segment and exited_at is null
+    )
+    select profile_id, entity_id, place
+    from members
+    where place > $after
+    order by place
+    limit $limit
 """
 _CHANGES = """
     select segment, profile_id, entity_id, change, changed_at

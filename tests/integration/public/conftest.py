@@ -19,17 +19,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import uvicorn
+import yaml
 from starlette.applications import Starlette
 
 from kundresa import settings as configuration
 from kundresa.content import Links, Token, templates_to_freeze
 from kundresa.public.app import build_app
+from kundresa.runs.journeys import open_standing_runs
 from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze
+from kundresa.spec.journey import Journey
 from kundresa.spec.loading import load_campaign, load_shared_sources, load_sources
 from kundresa.spec.messages import Receipt
 from kundresa.spec.vocabulary import MessageState, Trigger
 from kundresa.store import Candidate, NewRun, Store, open_store
+from kundresa.warehouse import cursor_at
 from kundresa.warehouse.people_index import write_index
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -44,8 +48,14 @@ topics:
   order_updates: {consent: exempt, because: part of the order}
 """
 EVENTS = """
-namespaces: [email, crm_id]
+namespaces: [email, crm_id, phone]
 events:
+  order_placed:
+    description: An order
+    properties:
+      order_id: {kind: text, required: true, max_length: 20}
+      order_value: {kind: number, required: true}
+      note: {kind: text}
   cart_updated:
     description: The cart
     properties:
@@ -58,7 +68,12 @@ _INSTANT = pa.timestamp("us")
 MARTS: dict[str, pa.Schema] = {
     "profiles": pa.schema([("profile_id", pa.string()), ("language", pa.string()), ("country", pa.string())]),
     "contact_points": pa.schema(
-        [("profile_id", pa.string()), ("channel", pa.string()), ("address", pa.string())]
+        [
+            ("profile_id", pa.string()),
+            ("channel", pa.string()),
+            ("address", pa.string()),
+            ("is_valid", pa.bool_()),
+        ]
     ),
     "consents": pa.schema(
         [
@@ -78,6 +93,16 @@ MARTS: dict[str, pa.Schema] = {
             ("exited_at", _INSTANT),
         ]
     ),
+    "segment_changes": pa.schema(
+        [
+            ("segment", pa.string()),
+            ("profile_id", pa.string()),
+            ("entity_id", pa.string()),
+            ("change", pa.string()),
+            ("reason", pa.string()),
+            ("changed_at", _INSTANT),
+        ]
+    ),
     "profile_identifiers": pa.schema(
         [("profile_id", pa.string()), ("namespace", pa.string()), ("identifier", pa.string())]
     ),
@@ -92,9 +117,9 @@ PEOPLE: dict[str, list[dict[str, Any]]] = {
         {"profile_id": "p-sven", "language": "sv", "country": "SE"},
     ],
     "contact_points": [
-        {"profile_id": "p-anna", "channel": "email", "address": "anna@x.example"},
-        {"profile_id": "p-anna", "channel": "sms", "address": "+441632960001"},
-        {"profile_id": "p-sven", "channel": "email", "address": "sven@x.example"},
+        {"profile_id": "p-anna", "channel": "email", "address": "anna@x.example", "is_valid": True},
+        {"profile_id": "p-anna", "channel": "sms", "address": "+441632960001", "is_valid": True},
+        {"profile_id": "p-sven", "channel": "email", "address": "sven@x.example", "is_valid": True},
     ],
     "consents": [
         {"profile_id": "p-anna", "channel": "email", "topic": "offers", "status": "yes"},
@@ -105,6 +130,7 @@ PEOPLE: dict[str, list[dict[str, Any]]] = {
         {"segment": "vip", "profile_id": "p-anna", "entity_id": "", "exited_at": None},
         {"segment": "left", "profile_id": "p-anna", "entity_id": "", "exited_at": EARLIER},
     ],
+    "segment_changes": [],
     "profile_identifiers": [
         {"profile_id": "p-anna", "namespace": "crm_id", "identifier": "C1"},
         {"profile_id": "p-anna", "namespace": "phone", "identifier": "shared"},
@@ -131,7 +157,7 @@ def _dated(schema: pa.Schema, row: dict[str, Any]) -> dict[str, Any]:
     return dict.fromkeys(instants, EARLIER) | row
 
 
-KEYS = {"shop": "events", "engine": "audiences", "both": "audiences+events"}
+KEYS = {"shop": "events", "engine": "audiences", "both": "audiences+events+messages", "till": "messages"}
 
 
 def _digest(key: str) -> str:
@@ -219,6 +245,47 @@ def client(settings: Settings, clock: Clock) -> Iterator[httpx.Client]:
 def path(links: Links) -> Callable[[str], str]:
     """The path of a link, as a request names it."""
     return lambda url: url.removeprefix(links.public_url)
+
+
+ORDERS = """
+owner: shop
+description: Confirms an order.
+entry: {event: order_placed, where: {event: {order_value: {at_least: 10}}}}
+exit: [{segment: vip_gone}]
+topic: order_updates
+policy: POLICY
+steps:
+  confirmation:
+    kind: message
+    channel: {kind: email, template: mail, account: mails, sender: Shop <orders@shop.example>}
+    "on": {sent: end, suppressed: text}
+    next: end
+  text:
+    kind: message
+    channel: {kind: sms, template: text, account: texts, sender: Shop}
+"""
+ORDER_TEMPLATES = {
+    "mail.subject.j2": "{{ profile.country | default('Nowhere') }}: order {{ event.order_id }}",
+    "mail.html.j2": "<p>{{ event.order_value }} {{ event.note | default('no note') }}</p>"
+    '<a href="{{ unsubscribe_url }}">off</a>',
+    "text.txt.j2": "Order {{ event.order_id }}",
+}
+
+
+def start_orders(
+    store: Store, name: str = "orders", text: str = ORDERS, *, policy: str = "at_least_once"
+) -> None:
+    """Start a journey that confirms orders, without the checkout and the dbt project behind a check."""
+    spec = yaml.safe_load(text.replace("POLICY", policy)) | {"name": name}
+    frozen = freeze(Journey.model_validate(spec), ORDER_TEMPLATES)
+    store.journeys.start(name, frozen, cursor=cursor_at(NOW), at=NOW)
+    open_standing_runs(store, name)
+
+
+@pytest.fixture
+def orders(store: Store) -> None:
+    """The journey ``orders`` runs."""
+    start_orders(store)
 
 
 RUN = "winback--20261123T080000Z"

@@ -27,17 +27,21 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def start(settings: Settings, port: int, log: Path) -> subprocess.Popen[bytes]:
-    environ = os.environ | {
+def environ_of(settings: Settings) -> dict[str, str]:
+    """That of a process of this installation."""
+    return os.environ | {
         "KUNDRESA_PROJECT": str(settings.project),
         "KUNDRESA_HOME": str(settings.home),
         "KUNDRESA_STORE_URL": settings.store_url,
         "KUNDRESA_SECRET": settings.secret,
-        "KUNDRESA_API_KEYS": f"shop:{KEYS['shop']}:{_digest('shop')}",
+        "KUNDRESA_API_KEYS": f"shop:{KEYS['shop']}+messages:{_digest('shop')}",
     }
+
+
+def start(settings: Settings, port: int, log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         command = [sys.executable, "-m", "kundresa.cli.main", "serve", "--port", str(port)]
-        process = subprocess.Popen(command, env=environ, stdout=output, stderr=output)
+        process = subprocess.Popen(command, env=environ_of(settings), stdout=output, stderr=output)
     for _ in range(600):
         assert process.poll() is None, log.read_text()
         try:

@@ -21,10 +21,12 @@ from kundresa import settings as configuration
 from kundresa import warehouse
 from kundresa.channels import AccountError, account_from_uri
 from kundresa.feedback.webhooks import Report
+from kundresa.journeys import place_of
 from kundresa.runs.capping import RuleSetNotFound
 from kundresa.runs.feedback import record_reports
 from kundresa.runs.journey_accounts import export_journeys
 from kundresa.runs.journey_checking import UnknownJourney, check_journeys
+from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.journey_planning import plan_journey
 from kundresa.runs.journey_rehearsing import LaterEvent, Rehearsal, UnfitEvent, rehearse_journey
 from kundresa.runs.journey_reports import explain_journey, journey_report, list_journeys
@@ -674,6 +676,62 @@ def test_entering_a_segment_by_its_rule_lets_people_in(shop: Shop) -> None:
         found = store.journey_positions.of("cart", [f"p-{who}" for who in PEOPLE])
     assert {each.profile_id for each in found} == {"p-bo", "p-eva"}
     assert shop.run().events == 0
+
+
+AUDIENCE = (
+    JOURNEY.replace("{event: cart}", "{audience: vip, every: once, rate: {people: 2, per: minute}}")
+    .replace("exit:", "#")
+    .replace("topic: offers", "topic: offers\nreentrance: always")
+)
+PLAIN = {"m.subject.j2": "x", "m.html.j2": '<a href="{{ unsubscribe_url }}">off</a>', "t.txt.j2": "y"}
+
+
+def everybody_is_vip(settings: Settings, *without: str) -> None:
+    schema = pa.schema(list(MARTS["segment_memberships"].items()))
+    members = [
+        {
+            "segment": "vip",
+            "profile_id": f"p-{who}",
+            "entity_id": "",
+            "entered_at": EARLIER,
+            "exited_at": None,
+        }
+        for who in PEOPLE
+        if who not in without
+    ]
+    [file] = settings.published.glob("builds/*/segment_memberships/*.parquet")
+    pq.write_table(pa.Table.from_pylist(members, schema), file)
+
+
+def test_an_audience_is_read_at_a_rate_as_it_is_published(shop: Shop) -> None:
+    everybody_is_vip(shop.settings)
+    salt = "journey|cart|vip"
+    order = sorted(PEOPLE, key=lambda who: place_of(salt, f"p-{who}", ""))
+    with JourneyPeople(shop.settings) as people:
+        found = people.members("vip", salt, "", 9)
+        assert [each.profile_id for each in found] == [f"p-{who}" for who in order]
+        assert [each.place for each in found] == [place_of(salt, each.profile_id, "") for each in found]
+        assert people.members("vip", salt, found[1].place, 1) == found[2:3]
+        assert people.members("none", salt, "", 9) == []
+    shop.journey(AUDIENCE, **PLAIN)
+    planned = plan_journey(shop.settings, "cart", days=1, clock=lambda: shop.now)
+    assert (planned.entered, planned.messages["mail"]["sent"]) == (4, 1)
+    told = rehearse_journey(shop.settings, "cart", "anna@shop.example", data={}, clock=lambda: shop.now)
+    assert [move["step"] for move in told.moves][:2] == ["pause", "mail"]
+    shop.start()
+    assert has_work(shop.settings, "cart", shop.now)
+    done = shop.run()
+    assert (done.entered, done.next_at) == (2, NOW + timedelta(minutes=1))
+    assert not has_work(shop.settings, "cart", shop.now)
+    report = journey_report(shop.settings, "cart", clock=lambda: shop.now)
+    assert report.next_turn_at == NOW + timedelta(minutes=1)
+    everybody_is_vip(shop.settings, order[2])
+    assert shop.run(minutes=1).entered == 1
+    assert shop.run(minutes=1).entered == 0
+    assert journey_report(shop.settings, "cart", clock=lambda: shop.now).next_turn_at is None
+    with shop.store() as store:
+        inside = {each.profile_id for each in store.journey_positions.of("cart", [f"p-{x}" for x in PEOPLE])}
+    assert inside == {f"p-{who}" for who in PEOPLE if who != order[2]}
 
 
 def test_a_merged_profile_is_found_under_its_new_id(shop: Shop) -> None:

@@ -190,6 +190,11 @@ def test_a_message_goes_its_way_to_its_outcome(
     assert [each.row_json for each in store.journey_messages.batch(RUN, 1)] == ['{"x": 1}', "{}"]
     assert store.journey_messages.unfinished([RUN]) == made
     assert store.journey_messages.may_deliver([RUN], NOW)
+    held = store.batches.lease(RUN, "email", 1, owner="somebody", seconds=60, now=NOW)
+    assert not store.journey_messages.may_deliver([RUN], NOW + timedelta(seconds=59))
+    assert store.journey_messages.may_deliver([RUN], NOW + timedelta(seconds=60))
+    assert store.journey_messages.may_deliver([RUN], NOW - timedelta(hours=2))  # by a clock that was wrong
+    store.batches.release(held)
 
     lease = store.batches.lease(RUN, "email", 1, owner="anna", seconds=60, now=NOW)
     store.ledger.claim(lease, [Candidate("m3", "p1"), Candidate("m4", "p1")], now=NOW)

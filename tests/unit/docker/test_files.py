@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 DOCKER = REPOSITORY / "docker"
 REQUIRED = re.compile(r"\$\{(\w+):\?")
 OPTIONAL = re.compile(r"\$\{(\w+):-")
-OURS = {"init", "api-server", "scheduler", "dag-processor", "triggerer", "worker", "public"}
+OURS = {"init", "api-server", "scheduler", "dag-processor", "triggerer", "worker", "public", "sender"}
 
 
 def text(name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from kundresa.journeys import Advanced, Facts, SegmentChange, advance
+from kundresa.journeys import Advanced, Facts, Member, SegmentChange, advance, place_of
 from kundresa.spec.frozen import freeze
 from kundresa.spec.journey import Journey
 from kundresa.spec.journey_graph import graph_problems
@@ -44,6 +44,13 @@ class Known:
             )
             for each in profile_ids
         }
+
+    def members(self, segment: str, salt: str, after: str, limit: int) -> Sequence[Member]:
+        who = (each for each, segments in self.segments.items() if segment in segments)
+        found = sorted(
+            (Member(each, "", place_of(salt, each, "")) for each in who), key=lambda each: each.place
+        )
+        return [each for each in found if each.place > after][:limit]
 
     def segment_changes(self, segments: Collection[str], after: str, limit: int) -> Sequence[SegmentChange]:
         return [each for each in self.changes if each.segment in segments and each.cursor > after][:limit]

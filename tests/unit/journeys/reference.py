@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from kundresa.journeys import place_of
 from kundresa.spec.buckets import bucket
-from kundresa.spec.journey import EventExit, Journey
-from kundresa.spec.journey_references import event_types
+from kundresa.spec.journey import AudienceEntry, EventExit, Journey
+from kundresa.spec.journey_references import ENTITY, event_types
 
 
 @dataclass
@@ -201,22 +202,63 @@ class Reference:
     traits: dict[tuple[str, str], Any] = field(default_factory=dict)
     set_at: dict[tuple[str, str], datetime] = field(default_factory=dict)
     skips: dict[str, int] = field(default_factory=dict)
+    started: datetime | None = None
+    """When an audience began to be read; None where none is."""
+    reading: int = 0
+    last: str = ""
+    """The place of the last one whose turn came."""
+    is_read: bool = False
+    turned: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Reading and period → turns."""
+
+    def turns(self, now: datetime) -> list[str]:
+        """Whose turn it is: the next ones of who is in the segment now, as many as the period still takes."""
+        entry = self.journey.entry
+        if not isinstance(entry, AudienceEntry) or self.started is None:
+            return []
+        passed = now - self.started
+        if self.is_read and entry.every != "once" and passed // entry.every > self.reading:
+            self.reading, self.last, self.is_read = passed // entry.every, "", False
+        if self.is_read:
+            return []
+        began = passed if entry.every == "once" else passed - self.reading * entry.every
+        period = began // {"minute": timedelta(minutes=1), "hour": timedelta(hours=1)}[entry.rate.per]
+        left = entry.rate.people - self.turned.get((self.reading, period), 0)
+        queue = sorted(
+            (place, who)
+            for who, segments in self.segments.items()
+            if entry.audience in segments
+            and (place := place_of(f"journey|{self.journey.name}|{entry.audience}", who, "")) > self.last
+        )
+        if left > 0:
+            self.is_read = len(queue) < left
+        for place, _ in queue[:left]:
+            self.last = place
+            self.turned[self.reading, period] = self.turned.get((self.reading, period), 0) + 1
+        return [who for _, who in queue[:left]]
 
     def advance(self, happened: list[tuple[str, Heard]], now: datetime) -> None:
         """One person after the other. Of events that the journey does not name it knows nothing."""
         named = event_types(self.journey)
         happened = [(who, heard) for who, heard in happened if heard.kind != "event" or heard.name in named]
-        for person in sorted({who for who, _ in happened} | {who for who, _ in self.lives}):
+        turns = self.turns(now)
+        for person in sorted({who for who, _ in happened} | {who for who, _ in self.lives} | {*turns}):
             own = [heard for who, heard in happened if who == person]
             for heard in sorted(own, key=lambda each: each.at):
                 for (who, _), lives in sorted(self.lives.items(), key=lambda each: each[0]):
                     if who == person:
                         lives[-1].hear(heard)
-                if heard.kind == "event" and heard.name == self.journey.entry.event:
+                if heard.kind == "event" and heard.name == getattr(self.journey.entry, "event", None):
                     self._enter(person, heard)
-            for (who, _), lives in sorted(self.lives.items(), key=lambda each: each[0]):
-                if who == person:
-                    lives[-1].pass_time(now, by_event=False)
+            self._pass_time(person, now)
+            if person in turns:
+                self._enter(person, Heard(now, "", {ENTITY: ""}))
+                self._pass_time(person, now)
+
+    def _pass_time(self, person: str, now: datetime) -> None:
+        for (who, _), lives in sorted(self.lives.items(), key=lambda each: each[0]):
+            if who == person:
+                lives[-1].pass_time(now, by_event=False)
 
     def _enter(self, person: str, heard: Heard) -> None:
         key = str(heard.data[self.journey.instance_key]) if self.journey.instance_key else ""

@@ -16,7 +16,7 @@ from sqlalchemy import event, update
 from tests.unit.journeys.conftest import World, fast
 from tests.unit.journeys.reference import Heard, Reference
 
-from kundresa.spec.journey import Journey
+from kundresa.spec.journey import AudienceEntry, Journey
 from kundresa.spec.journey_graph import graph_problems, step_ways
 from kundresa.spec.yaml_source import SpecSource
 from kundresa.store.journey_tables import journey_messages
@@ -262,6 +262,51 @@ def test_sets_come_to_the_same_as_one_person_at_a_time(
     assert known[0] <= known[1]
 
 
+readings = st.fixed_dictionaries(
+    {
+        "audience": st.just("crowd"),
+        "every": st.sampled_from(["once", "10m", "1h"]),
+        "rate": st.fixed_dictionaries(
+            {"people": st.integers(1, 3), "per": st.sampled_from(["minute", "hour"])}
+        ),
+    }
+)
+crowds = st.lists(st.sets(st.sampled_from(PEOPLE)), min_size=1, max_size=8)
+
+
+@given(journeys(), readings, crowds, streams)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
+def test_an_audience_is_read_as_one_person_after_the_other_would_have_their_turn(
+    empty_store: Path, journey: Journey, reading: Any, crowd: Any, stream: Any
+) -> None:
+    """People come into the segment and leave it between any two advances."""
+    entry = AudienceEntry.model_validate(reading)
+    journey = journey.model_copy(update={"entry": entry, "instance_key": None})
+    waiting = list(crowd)
+    segments: dict[str, set[str]] = {}
+
+    def advance(each: World) -> None:
+        inside = waiting.pop(0) if waiting else set(PEOPLE)
+        for who in PEOPLE:
+            segments[who] = SEGMENTS.get(who, set()) | ({"crowd"} if who in inside else set())
+        each.advance()
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "store.sqlite"
+        shutil.copy(empty_store, path)
+        world = world_at(path, journey)
+        world.people.segments = segments
+        reference = Reference(journey, PROFILES, segments, started=world.now)
+        play(world, [*stream, (60, [], True), (60, [], True)], reference, advance)
+        found, expected = state_of(world), state_of_reference(reference)
+        world.store.close()
+    known = found.pop("cancelled"), expected.pop("cancelled")
+    assert found == expected
+    assert known[0] <= known[1]
+
+
 class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it."""
 
@@ -284,12 +329,15 @@ STREAM = [
 ]
 
 
-def run(path: Path, kill_at: int | None) -> tuple[dict[str, Any], int]:
+AUDIENCE = {"audience": "crowd", "every": "10m", "rate": {"people": 2, "per": "minute"}}
+
+
+def run(path: Path, kill_at: int | None, entry: dict[str, Any] | None = None) -> tuple[dict[str, Any], int]:
     """The stream, with the process killed before the nth statement; afterwards it goes on."""
-    journey = Journey.model_validate(
-        {"name": "cart", "owner": "team", "description": "x", "topic": "offers"} | JOURNEY
-    )
+    values = {"name": "cart", "owner": "team", "description": "x", "topic": "offers"} | JOURNEY
+    journey = Journey.model_validate(values | ({"entry": entry} if entry else {}))
     world = world_at(path, journey)
+    world.people.segments = {who: {"crowd"} for who in PEOPLE}
     statements = 0
 
     def count(*_: object) -> None:
@@ -321,20 +369,21 @@ def run(path: Path, kill_at: int | None) -> tuple[dict[str, Any], int]:
     return found, statements
 
 
+@pytest.mark.parametrize(("entry", "messages"), [(None, 4), (AUDIENCE, 5)])
 def test_killed_between_any_two_statements_nothing_is_lost_and_nothing_done_twice(
-    empty_store: Path, tmp_path: Path
+    empty_store: Path, tmp_path: Path, entry: dict[str, Any] | None, messages: int
 ) -> None:
     def fresh(name: str) -> Path:
         path = tmp_path / name
         shutil.copy(empty_store, path)
         return path
 
-    expected, statements = run(fresh("whole"), None)
-    assert len(expected["messages"]) == 4
+    expected, statements = run(fresh("whole"), None, entry)
+    assert len(expected["messages"]) == messages
     assert len(expected["jumps"]) == 3
     assert statements > 40
     for number in range(1, statements + 1):
-        found, _ = run(fresh(f"cut{number}"), number)
+        found, _ = run(fresh(f"cut{number}"), number, entry)
         assert found == expected, f"killed before statement {number} of {statements}"
 
 

@@ -200,6 +200,63 @@ def test_what_is_not_there_is_told_with_its_line(folder, change, expected):
     assert any(expected in each for each in found), found
 
 
+ENTRY = "{event: cart_updated, where: {event: {cart_value: {at_least: 50}}}}"
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("{audience: vip, every: once, rate: {people: 1000, per: hour}}", None),
+        ("{audience: vip, every: 7d, rate: {people: 5, per: minute}, where: {profile: {country: SE}}}", None),
+        (
+            "{audience: stff, every: once, rate: {people: 1, per: day}}",
+            "3: entry.audience: there is no segment 'stff'; did you mean 'staff'?",
+        ),
+        (
+            "{audience: vip, every: once, rate: {people: 1, per: day}, where: {event: {a: 1}}}",
+            "3: entry.where.event.a: there is no property 'a'",
+        ),
+        (
+            "{audience: vip, every: once, rate: {people: 1, per: day}}\nexit: [{segment: vip}]",
+            "3: entry.audience: who is in this segment leaves at once, by 'exit'",
+        ),
+        (
+            "{audience: vip, every: once, rate: {people: 1, per: day}}\ninstance_key: cart_id",
+            "for a segment the key is its entity's by itself",
+        ),
+    ],
+)
+def test_an_audience_that_is_read_is_checked_as_a_segment_is(folder, entry, expected):
+    found = problems_of(folder((HEAD + STEPS).replace(ENTRY, entry)))
+    if expected is None:
+        assert found == []
+    else:
+        assert any(expected in each for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("{audience: vip, every: 7d}", "entry.rate"),
+        ("{audience: vip, rate: {people: 1, per: day}}", "entry.every"),
+        (
+            "{audience: vip, every: 5m, rate: {people: 1, per: day}}",
+            "expected 'once' or a time from 10m to 366d",
+        ),
+        ("{audience: vip, every: once, rate: {people: 0, per: day}}", "entry.rate.people"),
+        ("{audience: vip, every: once, rate: {people: 1, per: week}}", "entry.rate.per"),
+        (
+            "{audience: vip, segment: vip, every: once}",
+            "expected a mapping with 'event', with 'segment' or with",
+        ),
+    ],
+)
+def test_what_an_audience_needs_is_told(folder, entry, expected):
+    with pytest.raises(SpecError) as caught:
+        load_journey(folder((HEAD + STEPS).replace(ENTRY, entry)))
+    assert expected in str(caught.value)
+
+
 def test_a_trait_that_a_journey_sets_may_be_asked_for(folder):
     assert problems_of(folder((HEAD + STEPS).replace("country: SE", "reminded: true"))) == []
 

@@ -1,0 +1,222 @@
+"""The sender: runs the journeys that send what must leave at once, as things happen, without Airflow."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from kundresa.channels import Account, AccountError
+from kundresa.journeys import Versions
+from kundresa.runs.capping import RuleSetNotFound
+from kundresa.runs.journey_people import JourneyPeople
+from kundresa.runs.journeys import JourneyRun, open_standing_runs, run_rounds, work_waits
+from kundresa.runs.opening import Clock, utc_now
+from kundresa.settings import Settings
+from kundresa.spec.policies import load_policies
+from kundresa.spec.problems import SpecError
+from kundresa.spec.transactional import is_transactional
+from kundresa.spec.vocabulary import JourneyState
+from kundresa.store import JourneyNotFound, JourneyRow, LeaseLost, Store, StoreError, open_store
+from kundresa.warehouse import NothingPublished
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.1
+"""Between two looks at all journeys: six questions by index each, some 2 ms."""
+WHOLE_LOOK = timedelta(seconds=5)
+"""Between two runs of a journey without being told: what a kill has left, changes of segments, other
+journeys that were started."""
+AT_ONCE = timedelta(seconds=2)
+"""So long one busy journey goes on before the others have their turn."""
+AFTER_FAILURE = timedelta(seconds=5)
+_NOT_NOW = (AccountError, NothingPublished, RuleSetNotFound, SpecError, StoreError)
+"""What keeps one journey from being run, and may be mended while the others go on."""
+_LONG_AGO = timedelta(days=36_500)
+
+
+@dataclass(slots=True)
+class _Attended:
+    """One journey, as the sender knows it."""
+
+    versions: Versions
+    looked_at: datetime
+    not_before: dict[tuple[str, str, int], datetime] = field(default_factory=dict)
+    failed_at: datetime | None = None
+
+
+class JourneySender:
+    """Runs journeys whenever something is to be done in them. For one thread; several processes may run it at
+    once, beside Airflow: what one has moved the others leave alone."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        people: JourneyPeople,
+        *,
+        names: Collection[str] = (),
+        owner: str,
+        account_of: Callable[[str], Account],
+        clock: Clock = utc_now,
+        may_go_on: Callable[[], bool],
+    ) -> None:
+        """
+        Args:
+            names: the journeys; none are all that are transactional, those that are started later among them.
+            owner: names this sender; two never share one.
+            account_of: finds a sender account by its name.
+            may_go_on: asked between journeys, rounds and windows.
+        """
+        self._settings = settings
+        self._store = store
+        self._people = people
+        self._names = frozenset(names)
+        self._owner = owner
+        self._account_of = account_of
+        self._clock = clock
+        self._may_go_on = may_go_on
+        self._attended: dict[str, _Attended] = {}
+        self._listed_at: datetime | None = None
+        self.accepted = 0
+        """Messages that their providers have accepted so far."""
+
+    @property
+    def journeys(self) -> Sequence[str]:
+        """Those that are attended to now."""
+        return sorted(self._attended)
+
+    def look(self) -> bool:
+        """Do what is to be done now; whether anything was.
+
+        A journey that cannot be run, for want of an account, a publication or the store, is tried again
+        after some seconds; the others go on.
+        """
+        if self._listed_at is None or self._clock() - self._listed_at >= WHOLE_LOOK:
+            try:
+                self.list()
+            except (StoreError, SpecError) as error:
+                self._listed_at = self._clock()  # what is attended to already goes on
+                log.error("the journeys cannot be listed now; tried again: %s", error)
+        done = False
+        for name, each in self._attended.items():
+            done = (self._may_go_on() and self._attend(name, each)) or done
+        return done
+
+    def list(self) -> None:
+        """Find the journeys that are to be attended to.
+
+        Raises:
+            SpecError: when the policies cannot be read.
+            StoreUnavailable: when the store does not answer.
+        """
+        now = self._clock()
+        policies = load_policies(self._settings.project / "dags", relative_to=self._settings.project)
+        found: dict[str, _Attended] = {}
+        for row in self._store.journeys.all():
+            if row.state is not JourneyState.RUNNING or (self._names and row.journey not in self._names):
+                continue
+            known = self._attended.get(row.journey)
+            if known is None or known.versions.current.number != row.version:
+                known = self._taken_on(row, now)
+            if self._names or is_transactional(known.versions.current.journey, policies):
+                found[row.journey] = known
+        self._attended, self._listed_at = found, now
+
+    def _taken_on(self, row: JourneyRow, now: datetime) -> _Attended:
+        open_standing_runs(self._store, row.journey)
+        versions = Versions(row.version, self._store.journeys.versions(row.journey))
+        return _Attended(versions, now - _LONG_AGO)
+
+    def _attend(self, name: str, attended: _Attended) -> bool:
+        now = self._clock()
+        if attended.failed_at is not None and now - attended.failed_at < AFTER_FAILURE:
+            return False
+        attended.failed_at = None
+        try:
+            row = self._store.journeys.require(name)
+            if row.state is not JourneyState.RUNNING or row.version != attended.versions.current.number:
+                self._listed_at = None
+                return False
+            is_quiet = now - attended.looked_at < WHOLE_LOOK
+            if is_quiet and not work_waits(self._store, row, attended.versions, now):
+                return False
+            attended.looked_at = now
+            return self._run(name, attended, now)
+        except _NOT_NOW as error:
+            attended.failed_at = now
+            log.error("%s cannot be run now; tried again in %s: %s", name, AFTER_FAILURE, error)
+            return False
+
+    def _run(self, name: str, attended: _Attended, now: datetime) -> bool:
+        before = JourneyRun(JourneyState.RUNNING)
+        try:
+            done = run_rounds(
+                self._settings,
+                self._store,
+                self._people,
+                name,
+                before,
+                owner=self._owner,
+                account_of=self._account_of,
+                clock=self._clock,
+                not_before=attended.not_before,
+                may_go_on=self._may_go_on,
+                until=now + AT_ONCE,
+            )
+        except LeaseLost as lost:  # so slow that another has it: its outcome is in the ledger
+            log.warning("%s: %s", name, lost)
+            return True
+        attended.not_before = {key: at for key, at in attended.not_before.items() if at > self._clock()}
+        self.accepted += done.accepted
+        return done != before
+
+
+def send_as_asked(
+    settings: Settings,
+    names: Collection[str] = (),
+    *,
+    owner: str,
+    account_of: Callable[[str], Account],
+    may_go_on: Callable[[], bool],
+    clock: Clock = utc_now,
+    sleep: Callable[[float], None] = time.sleep,
+    started: Callable[[Sequence[str]], None] | None = None,
+    looked: Callable[[], None] | None = None,
+) -> int:
+    """Run journeys as things happen, until ``may_go_on`` says no; returns how many messages were accepted.
+
+    Args:
+        names: as for :class:`JourneySender`.
+        started: told the journeys that it begins with.
+        looked: called after each look.
+
+    Raises:
+        JourneyNotFound: when one of the names was never started.
+    """
+    with open_store(settings.store_url) as store, JourneyPeople(settings) as people:
+        for name in names:
+            if store.journeys.get(name) is None:
+                raise JourneyNotFound(name)
+        sender = JourneySender(
+            settings,
+            store,
+            people,
+            names=names,
+            owner=owner,
+            account_of=account_of,
+            clock=clock,
+            may_go_on=may_go_on,
+        )
+        if started is not None:
+            sender.list()
+            started(sender.journeys)
+        while may_go_on():
+            was_busy = sender.look()
+            if looked is not None:
+                looked()
+            if not was_busy:
+                sleep(LOOK_SECONDS)
+        return sender.accepted
