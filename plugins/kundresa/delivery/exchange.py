@@ -51,6 +51,7 @@ class Exchange:
         self._stop = stop
         self._resend = batch.policy is DeliveryPolicy.AT_LEAST_ONCE
         self._renewed_at = clock()
+        self._renew_after = timedelta(seconds=lease.seconds / 3)
         self._open: Sequence[Receipt] = ()
         """Of the window before: known, and not settled."""
         self.newly_accepted = 0
@@ -116,7 +117,7 @@ class Exchange:
     def keep(self) -> None:
         """Renew the lease while nothing else does: every claim and settle renews it too."""
         now = self._clock()
-        if now - self._renewed_at >= timedelta(seconds=self._lease.seconds / 3):
+        if now - self._renewed_at >= self._renew_after:
             self._batches.renew(self._lease, now=now)
             self._renewed_at = now
 
