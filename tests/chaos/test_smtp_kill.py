@@ -93,7 +93,7 @@ class Ends:
             self.killed += 1
         elif "StoreUnavailable" in worker.output:
             self.full += 1
-            self.unsettled += "in settle\n" in worker.output
+            self.unsettled += "in settle\n" in worker.output or "had left: unsettled" in worker.output
         elif "LeaseLost" in worker.output:
             self.lost += 1
         elif worker.returncode == 0:

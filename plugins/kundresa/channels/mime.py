@@ -209,7 +209,7 @@ def _date(second: datetime) -> str:
 
 def _encode_body(text: str, pieces: Sequence[str]) -> tuple[str, bytes]:
     """The shorter encoding, of the pieces where there are any; the text ends in a line break."""
-    printable = b"".join([_printable(piece) for piece in pieces or (text,)])
+    printable = _printable(pieces or (text,))
     if printable.endswith(_SOFT_BREAK):
         printable = printable.removesuffix(_SOFT_BREAK) + b"\r\n"
     elif not printable:
@@ -225,26 +225,41 @@ def _encode_body(text: str, pieces: Sequence[str]) -> tuple[str, bytes]:
     return "base64", packed
 
 
-def _printable(piece: str) -> bytes:
-    """One piece as quoted-printable, from a line's start to a line's end, which is a soft break where the
-    piece does not end in a line break: so a piece is the same octets whatever stands before it."""
-    if type(piece) is not Constant:
-        is_plain = piece.isascii() and piece.isprintable() and "=" not in piece
-        if is_plain and 0 < len(piece) <= _SHORT and piece[-1] != " ":
-            return piece.encode("ascii") + _SOFT_BREAK
-        # Escaped values are of a class of Jinja's, whose methods escape again and take their time.
-        return _quoted("".join((piece,)))
-    try:
-        return piece.printable
-    except AttributeError:
-        piece.printable = _quoted(piece)
-        return piece.printable
+def _printable(pieces: Sequence[str]) -> bytes:
+    """Pieces as quoted-printable, each from a line's start to a line's end, which is a soft break where it
+    does not end in a line break: so a piece is the same octets whatever stands before it."""
+    parts: list[bytes] = []
+    for piece in pieces:
+        if type(piece) is Constant:
+            try:
+                parts.append(piece.printable)
+            except AttributeError:
+                piece.printable = _quoted(piece)
+                parts.append(piece.printable)
+        elif _is_plain(piece):
+            parts.append(piece.encode("ascii") + _SOFT_BREAK)
+        else:
+            parts.append(_quoted(piece))
+    return b"".join(parts)
+
+
+def _is_plain(piece: str) -> bool:
+    """Whether it stands for itself, on one line."""
+    return (
+        0 < len(piece) <= _SHORT
+        and piece.isascii()
+        and piece.isprintable()
+        and "=" not in piece
+        and not piece.endswith(" ")
+    )
 
 
 def _quoted(text: str) -> bytes:
     if not text:
         return b""
-    octets = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8")
+    # Some values are of a class of Jinja's, whose methods escape again.
+    plain = "".join((text,))
+    octets = (_line_feeds(plain) if "\r" in plain else plain).encode("utf-8")
     # b2a_qp breaks lines the way the input does, so it gets LF alone and the result is converted.
     quoted = binascii.b2a_qp(octets, istext=True).replace(b"\n", b"\r\n")
     if quoted.endswith(b"\r\n"):
@@ -257,8 +272,12 @@ def _quoted(text: str) -> bytes:
 
 
 def _with_line_break(text: str) -> str:
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _line_feeds(text)
     return text if text.endswith("\n") else text + "\n"
+
+
+def _line_feeds(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @lru_cache(maxsize=1_024)

@@ -17,6 +17,7 @@ import ssl
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from kundresa.channels.smtp_session import Opened
 from kundresa.channels.smtp_status import Reply, Stage
@@ -240,15 +241,14 @@ class SmtpConnection:
         if len(self._in) > MAX_REPLY or len(self._lines) > MAX_REPLY // 64:
             raise ConnectionLostError("the answer is no SMTP reply")
         for line in lines:
-            code, mark = line[:3], line[3:4]
-            if not code.isdigit() or not 200 <= int(code) < 600 or mark not in (b" ", b"-", b"\r", b""):
-                raise ConnectionLostError("the answer is no SMTP reply")
-            self._lines.append(line[4:].rstrip(b"\r").decode("utf-8", "replace"))
-            if mark == b"-":
-                continue
-            text = self._lines[0] if len(self._lines) == 1 else "\n".join(self._lines)
-            self._lines.clear()
-            outcome = self._answered(Reply(int(code), text))
+            is_last, reply = _reply(line)
+            if self._lines or not is_last:
+                self._lines.append(reply.text)
+                if not is_last:
+                    continue
+                reply = Reply(reply.code, "\n".join(self._lines))
+                self._lines.clear()
+            outcome = self._answered(reply)
             if outcome is not None:
                 yield outcome
 
@@ -320,6 +320,20 @@ class SmtpConnection:
             data = octets + b".\r\n"
         self._say(data, Stage.END, transaction)
         transaction.end_at = self._queued
+
+
+@lru_cache(maxsize=64)
+def _reply(line: bytes) -> tuple[bool, Reply]:
+    """Whether it is an answer's last line, and the answer with this line alone. Three in four lines of a
+    delivery are the same few.
+
+    Raises:
+        ConnectionLostError: when it is none.
+    """
+    code, mark = line[:3], line[3:4]
+    if not code.isdigit() or not 200 <= int(code) < 600 or mark not in (b" ", b"-", b"\r", b""):
+        raise ConnectionLostError("the answer is no SMTP reply")
+    return mark != b"-", Reply(int(code), line[4:].rstrip(b"\r").decode("utf-8", "replace"))
 
 
 def _stuffed(octets: bytes) -> bytes:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from types import CodeType
+from typing import Any
 
 from jinja2 import Template
+from markupsafe import escape
 
 from kundresa.content.text import body_text
 from kundresa.spec.messages import Constant
 
-SHORTEST = 16
-"""Characters: of shorter pieces, encoding anew costs no more than looking up."""
+SHORTEST = 2
+"""Characters. Each piece is looked up anyway; what is found need not be encoded."""
 
 
 def template_constants(templates: Iterable[Template]) -> dict[str, Constant]:
@@ -29,6 +31,31 @@ def template_constants(templates: Iterable[Template]) -> dict[str, Constant]:
                 if len(text) >= SHORTEST and text not in found and body_text(text) == text:
                     found[text] = Constant(text)
     return found
+
+
+def quicken(template: Template) -> None:
+    """Let a compiled template cost less per message, and write the same.
+
+    It escapes plain text as plain text: ``markupsafe`` makes a ``Markup`` of each value, which takes as
+    long again as escaping, and is then only joined with the rest of the page.
+
+    Raises:
+        TypeError: when Jinja compiles otherwise than the release that this was written for.
+    """
+    names = template.root_render_func.__globals__
+    if names.get("escape") is not escape:
+        raise TypeError(f"{template.name}: the compiled template has no escape of markupsafe's")
+    names["escape"] = _escape
+    # A chain of mappings otherwise, gone through for each of millions of messages.
+    template.globals = dict(template.globals)
+
+
+def _escape(value: Any) -> str:
+    """As ``markupsafe.escape``."""
+    if type(value) is not str:
+        return escape(value)
+    text = value.replace("&", "&amp;").replace(">", "&gt;").replace("<", "&lt;")
+    return text.replace("'", "&#39;").replace('"', "&#34;")
 
 
 def clean_pieces(pieces: Sequence[str]) -> tuple[str, ...]:

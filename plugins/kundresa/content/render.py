@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from types import TracebackType
 from typing import Any
 
@@ -20,7 +21,7 @@ from kundresa.content.filters import LOCALE, TemplateValueError, locale_of
 from kundresa.content.fitting import direct_mail_content, fitting_sms, push_content, webhook_content
 from kundresa.content.flatten import flatten
 from kundresa.content.hyperlinks import CLICK, LINK_FILTER, OPEN_PIXEL, link_filter
-from kundresa.content.pieces import template_constants
+from kundresa.content.pieces import quicken, template_constants
 from kundresa.content.plain_text import closed_up
 from kundresa.content.preparing import PREPARED, Source, as_source, located, prepare
 from kundresa.content.text import subject_line
@@ -32,6 +33,9 @@ MAX_PART = 2_000_000
 """Characters of one rendered part. Ten times the largest newsletter seen; what is above is a loop
 that got away."""
 
+
+_AT_ONCE = 200
+"""Pieces that are taken from a template until its length is looked at."""
 
 LANGUAGE = "_language"
 """The name under which a person's language goes with what templates may use; by its underscore no template
@@ -65,14 +69,13 @@ class Renderer:
         self._campaign = campaign
         self._written = written
         self._links = links
-        self._constants = template_constants(
-            template for each in written.values() for template in each.parts.values()
-        )
+        templates = [template for each in written.values() for template in each.parts.values()]
+        self._constants = template_constants(templates)
         self._places = places
         self._attached = attached
-        self._shared: dict[str, Any] = {
-            "campaign": {"name": campaign.name, "description": campaign.description}
-        }
+        # With Jinja's globals, so that what a template sees is one mapping, made once per message.
+        self._shared: dict[str, Any] = dict(next(iter(templates)).globals) if templates else {}
+        self._shared |= {"campaign": {"name": campaign.name, "description": campaign.description}}
         if logical_at is not None:
             self._shared["logical_at"] = logical_at
         self._writers: dict[str, Callable[[_Written, str, dict[str, Any], str], Content]] = {
@@ -161,7 +164,11 @@ class Renderer:
         return "".join(self._part(template, names))
 
     def _part(self, template: Template, names: dict[str, Any]) -> list[str]:
-        return self._guarded(template, lambda: _bounded(template, template.generate(names), self._constants))
+        context = template.new_context(names, shared=True)
+        constants = self._constants
+        return self._guarded(
+            template, lambda: _bounded(template, template.root_render_func(context), constants)
+        )
 
     def _guarded(self, template: Template, write: Callable[[], list[str]]) -> list[str]:
         try:
@@ -169,8 +176,12 @@ class Renderer:
         except RenderError:
             raise
         # A template can raise anything; whatever it is becomes this person's line in the account.
-        except Exception as error:
-            raise RenderError(_explain(error, str(template.name), self._places)) from None
+        except Exception:
+            try:
+                # As ``Template.generate`` does: the lines of the traceback become those of the source.
+                template.environment.handle_exception()
+            except Exception as error:
+                raise RenderError(_explain(error, str(template.name), self._places)) from None
 
 
 _LINKS: Mapping[str, Callable[[Links, Token], str]] = {
@@ -188,12 +199,13 @@ def _block(template: Template, block: str, names: dict[str, Any]) -> list[str]:
 
 def _bounded(template: Template, written: Iterable[str], constants: Mapping[str, Constant]) -> list[str]:
     """What the template prints, piece by piece; those that stand in it as they are, as constants."""
-    pieces, length = [], 0
-    for chunk in written:
-        length += len(chunk)
+    pieces: list[str] = []
+    length, source = 0, iter(written)
+    while some := list(islice(source, _AT_ONCE)):
+        length += sum(map(len, some))
         if length > MAX_PART:
             raise RenderError(f"{template.name}: longer than {MAX_PART} characters")
-        pieces.append(constants.get(chunk, chunk))
+        pieces += [constants.get(chunk, chunk) for chunk in some]
     return pieces
 
 
@@ -351,8 +363,7 @@ def _compiled(
     for part, source in parts.items():
         try:
             template = environment.get_template(source.name)
-            # A chain of mappings otherwise, gone through for each of millions of messages.
-            template.globals = dict(template.globals)
+            quicken(template)
             compiled[str(part)] = template
         except TemplateSyntaxError as error:
             raise located(error, sources.get(error.name or "", source)) from None

@@ -121,6 +121,8 @@ class LedgerBook(Protocol):
         resend_unknown: bool = False,
         untried: Sequence[Untried] = (),
         pace: PaceVersion | None = None,
+        receipts: Sequence[Receipt] = (),
+        meanwhile: Callable[[], None] | None = None,
     ) -> Mapping[str, int]: ...
 
     def settle(self, lease: Lease, receipts: Sequence[Receipt], *, now: datetime) -> None: ...

@@ -37,9 +37,10 @@ def schedule(
                 receipt, state=MessageState.FAILED, reason=DeliveryReason.TEMPORARY_FAILURE, retry_at=None
             )
         return replace(receipt, reason=DeliveryReason.TEMPORARY_FAILURE, retry_at=retry_at)
-    retry_at_unknown = now + backoff(attempt)
-    resend = receipt.state is MessageState.UNKNOWN and policy is DeliveryPolicy.AT_LEAST_ONCE
-    return replace(receipt, retry_at=retry_at_unknown if resend and retry_at_unknown <= valid_until else None)
+    if receipt.state is MessageState.UNKNOWN and policy is DeliveryPolicy.AT_LEAST_ONCE:
+        retry_at_unknown = now + backoff(attempt)
+        return replace(receipt, retry_at=retry_at_unknown if retry_at_unknown <= valid_until else None)
+    return receipt if receipt.retry_at is None else replace(receipt, retry_at=None)
 
 
 def _next(receipt: Receipt, attempt: int, now: datetime) -> datetime:

@@ -64,6 +64,29 @@ def among(database: Database, column: Column[str], values: Iterable[str]) -> Col
     return column == any_(literal([*values], postgresql.ARRAY(String)))
 
 
+def as_table(
+    database: Database, table: Table, columns: Sequence[str], rows: Rows
+) -> tuple[str, dict[str, Any]]:
+    """Rows as what a statement can select from: its SQL, and the parameters that it names. The columns are of
+    ``table``, whose types they have.
+
+    One statement for all rows is one step of the driver: another thread of the process has Python to itself
+    meanwhile, where ``executemany`` asks for it back at every row.
+    """
+    names = tuple(columns)
+    if database.is_sqlite:
+        picked = ", ".join(f"json_extract(value, '$[{index}]') as {name}" for index, name in enumerate(names))
+        return f"(select {picked} from json_each(:given))", {"given": json.dumps(_plain(table, names, rows))}
+    arrays = ", ".join(
+        f"cast(:given_{name} as {kind}[])" for name, kind in zip(names, _kinds(table, names), strict=True)
+    )
+    values = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
+    return (
+        f"(select * from unnest({arrays}) as each_row ({', '.join(names)}))",
+        {f"given_{name}": column for name, column in zip(names, values, strict=True)},
+    )
+
+
 def _run(
     database: Database,
     connection: Connection,
@@ -90,6 +113,8 @@ def _plain(table: Table, columns: tuple[str, ...], rows: Rows) -> list[tuple[Any
     instants = frozenset(
         index for index, name in enumerate(columns) if isinstance(table.c[name].type, UtcDateTime)
     )
+    if not instants:
+        return list(rows)
     return [
         tuple(
             _text(value) if index in instants and value is not None else value

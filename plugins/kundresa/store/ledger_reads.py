@@ -7,7 +7,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, text, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Select,
+    and_,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+    union_all,
+)
 
 from kundresa.spec.keys import SEED_BATCH
 from kundresa.spec.vocabulary import DeliveryReason, FeedbackKind, MessageState
@@ -193,9 +206,9 @@ class LedgerReads:
 
     def attempts_of(self, message_id: str) -> list[dict[str, Any]]:
         """The attempts of one message that came to an end, the first one first, as plain dicts."""
-        query = select(attempts).where(attempts.c.message_id == message_id).order_by(attempts.c.attempt)
+        ended = ended_attempts(messages.c.message_id == message_id).subquery()
         with self._database.read() as connection:
-            return [dict(row._mapping) for row in connection.execute(query)]
+            return [dict(row._mapping) for row in connection.execute(select(ended).order_by(ended.c.attempt))]
 
 
 def in_batch(lease: Lease) -> ColumnElement[bool]:
@@ -209,6 +222,31 @@ def _of(run_key: str, channel: str, batch_number: int) -> ColumnElement[bool]:
         messages.c.channel == channel,
         messages.c.batch_number == batch_number,
     )
+
+
+def ended_attempts(which: ColumnElement[bool]) -> CompoundSelect[Any]:
+    """The attempts of some messages that came to an end, with the columns of ``attempts``: those put aside,
+    and the last one of each settled line."""
+    aside = select(attempts).join_from(messages, attempts, attempts.c.message_id == messages.c.message_id)
+    last = select(
+        messages.c.message_id,
+        messages.c.attempts.label("attempt"),
+        messages.c.claimed_by,
+        messages.c.claimed_at,
+        messages.c.settled_at,
+        messages.c.state,
+        messages.c.code,
+        messages.c.detail,
+    ).where(
+        which,
+        messages.c.claimed_at.is_not(None),
+        messages.c.settled_at.is_not(None),
+        # Of an earlier release, which wrote each attempt aside at its end.
+        ~exists().where(
+            attempts.c.message_id == messages.c.message_id, attempts.c.attempt == messages.c.attempts
+        ),
+    )
+    return union_all(aside.where(which), last)
 
 
 def _tally(connection: Connection, which: ColumnElement[bool]) -> BatchTally:

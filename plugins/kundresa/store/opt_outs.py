@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import exists, insert, or_, select
 
+from kundresa.store.bulk import among
 from kundresa.store.engine import Database
 from kundresa.store.inbox_tables import opt_ins
 from kundresa.store.records import OptOut, OptOutHits
@@ -77,9 +78,13 @@ class OptOuts:
         query = select(opt_outs.c.profile_id, opt_outs.c.address).where(
             ~taken_back,
             opt_outs.c.recorded_at >= since,
-            opt_outs.c.channel == channel,
+            # Not by its own name: SQLite would go through all that were ever recorded on the channel.
+            opt_outs.c.channel.concat("") == channel,
             opt_outs.c.topic.in_(topics),
-            or_(opt_outs.c.profile_id.in_(profile_ids), opt_outs.c.address.in_(addresses)),
+            or_(
+                among(self._database, opt_outs.c.profile_id, profile_ids),
+                among(self._database, opt_outs.c.address, addresses),
+            ),
         )
         with self._database.read() as connection:
             found = connection.execute(query).all()

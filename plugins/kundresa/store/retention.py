@@ -25,8 +25,8 @@ CHUNK = 1_000
 class Retention:
     """Removes what is old and not part of the account.
 
-    Removed: attempts that ended before the given time, events and feedback that were received before it, and
-    how people moved through journeys.
+    Removed: attempts that ended before the given time and were followed by another one, events and feedback
+    that were received before it, and how people moved through journeys.
     They are the tables that grow by more than one row per message.
 
     Kept: ``messages`` (the account: one line each, with the last attempt's code and detail), ``runs``

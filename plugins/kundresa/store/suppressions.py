@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from kundresa.store.bulk import among
 from kundresa.store.engine import Database
 from kundresa.store.records import Suppression
 from kundresa.store.tables import suppressions
@@ -66,7 +67,9 @@ class Suppressions:
     def active(self, *, channel: str, addresses: Sequence[str]) -> dict[str, str]:
         """Of these addresses, those suppressed now: address → reason. One query for a few thousand."""
         query = select(suppressions.c.address, suppressions.c.reason).where(
-            suppressions.c.channel == channel, suppressions.c.address.in_(addresses), _ACTIVE
+            suppressions.c.channel == channel,
+            among(self._database, suppressions.c.address, addresses),
+            _ACTIVE,
         )
         with self._database.read() as connection:
             return {row.address: row.reason for row in connection.execute(query)}

@@ -152,8 +152,8 @@ messages = Table(
     sqlite_with_rowid=False,
 )
 
-# One row per attempt that came to an end; the attempt under way is in messages. Written once, never
-# changed, so that a settle is one update and one insert.
+# One row per attempt that was not the last one: that one is in messages, whether under way or ended, and is
+# put here when it is followed by another. So a message that is taken at once costs no row here.
 attempts = Table(
     "attempts",
     metadata,

@@ -8,7 +8,8 @@ from datetime import datetime
 from sqlalchemy import and_, func, select
 
 from kundresa.store.engine import Database
-from kundresa.store.tables import attempts, messages
+from kundresa.store.ledger_reads import ended_attempts
+from kundresa.store.tables import messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Work:
 
 
 class Throughput:
-    """Questions to ``attempts`` that change nothing."""
+    """Questions to the ledger's attempts that change nothing."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,16 +33,15 @@ class Throughput:
         A window of messages is claimed at one instant: one row for each comes out of the database, and the
         times in which they overlap, of workers side by side, count once.
         """
+        ended = ended_attempts(and_(messages.c.run_key == run_key, messages.c.channel == channel)).subquery()
         query = (
             select(
-                attempts.c.claimed_at,
-                func.max(attempts.c.settled_at).label("settled_at"),
+                ended.c.claimed_at,
+                func.max(ended.c.settled_at).label("settled_at"),
                 func.count().label("attempts"),
             )
-            .select_from(attempts.join(messages, attempts.c.message_id == messages.c.message_id))
-            .where(and_(messages.c.run_key == run_key, messages.c.channel == channel))
-            .group_by(attempts.c.claimed_by, attempts.c.claimed_at)
-            .order_by(attempts.c.claimed_at)
+            .group_by(ended.c.claimed_by, ended.c.claimed_at)
+            .order_by(ended.c.claimed_at)
         )
         total, seconds = 0, 0.0
         until: datetime | None = None

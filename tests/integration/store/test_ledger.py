@@ -20,6 +20,7 @@ from kundresa.store import (
     NewRun,
     RunClosed,
     RunNotChecked,
+    RunStopped,
     Store,
     Untried,
 )
@@ -61,6 +62,50 @@ def test_a_window_is_claimed_and_settled(
     ]
     store.batches.finish(lease, at=now)
     assert store.batches.get("winback--1", "email", 1).finished_at == now
+
+
+def test_a_claim_settles_the_window_before(
+    store: Store, checked: Checked, take: Take, people: People, now: datetime
+) -> None:
+    lease, some = take(checked()), people(4)
+    done: list[int] = []
+    store.ledger.claim(lease, some[:2], now=now)
+    claimed = store.ledger.claim(
+        lease,
+        some[2:],
+        now=now + MINUTE,
+        receipts=[*accepted(some[:1]), deferred(some[1], now + 5 * MINUTE)],
+        meanwhile=lambda: done.append(1),
+    )
+    assert claimed == {each.message_id: 1 for each in some[2:]}
+    assert done == [1]
+    assert store.ledger.tally("winback--1", "email", 1).counts == {
+        MessageState.ACCEPTED: 1,
+        MessageState.DEFERRED: 1,
+        MessageState.CLAIMED: 2,
+    }
+    line = store.ledger.lines([some[1].message_id])[some[1].message_id]
+    assert (line.settled_at, line.retry_at) == (now + MINUTE, now + 5 * MINUTE)
+
+
+def test_a_claim_that_is_refused_settles_the_window_before_all_the_same(
+    store: Store, checked: Checked, take: Take, people: People, now: datetime
+) -> None:
+    run_key = checked()
+    lease, other, some = take(run_key), take(run_key, number=2), people(4)
+    store.ledger.claim(other, some[3:], now=now)
+    store.ledger.claim(lease, some[:1], now=now)
+    with pytest.raises(BatchConflict, match="email batch 2"):
+        store.ledger.claim(lease, some[1:], now=now, receipts=accepted(some[:1]))
+    assert store.ledger.tally(run_key, "email", 1).counts == {MessageState.ACCEPTED: 1}
+    store.ledger.claim(lease, some[1:2], now=now)
+    store.runs.stop(run_key, at=now)
+    with pytest.raises(RunStopped):
+        store.ledger.claim(lease, some[2:3], now=now, receipts=accepted(some[1:2]))
+    assert store.ledger.tally(run_key, "email", 1).counts == {MessageState.ACCEPTED: 2}
+    store.runs.close(run_key, CloseReason.CANCELLED, at=now)
+    with pytest.raises(BatchConflict, match="1 not claimed under this lease"):
+        store.ledger.claim(lease, some[2:3], now=now, receipts=accepted(some[1:2]))
 
 
 def test_what_has_come_to_its_end_is_not_claimed_again(

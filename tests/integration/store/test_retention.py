@@ -6,8 +6,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from kundresa.spec.messages import Receipt
-from kundresa.spec.vocabulary import MessageState
+from kundresa.spec.vocabulary import DeliveryReason, MessageState
 from kundresa.store import Candidate, Lease, Store
+
+
+def _deferred(candidate: Candidate, at: datetime) -> Receipt:
+    reason = DeliveryReason.TEMPORARY_FAILURE
+    return Receipt(candidate.message_id, MessageState.DEFERRED, reason, retry_at=at)
 
 
 def test_old_attempts_go_in_chunks_and_the_account_stays(
@@ -18,16 +23,22 @@ def test_old_attempts_go_in_chunks_and_the_account_stays(
     now: datetime,
 ) -> None:
     lease, some = take(checked(), size=25), people(25)
-    for at, part in ((now, some[:20]), (now + timedelta(days=1), some[20:])):
+    day = timedelta(days=1)
+    # Each is tried twice; the second attempts are the lines themselves.
+    for at, part in ((now, some[:20]), (now + day, some[20:])):
         store.ledger.claim(lease, part, now=at)
-        store.ledger.settle(lease, [Receipt(each.message_id, MessageState.ACCEPTED) for each in part], now=at)
+        store.ledger.settle(lease, [_deferred(each, at) for each in part], now=at)
+    store.ledger.claim(lease, some, now=now + day)
+    store.ledger.settle(
+        lease, [Receipt(each.message_id, MessageState.ACCEPTED) for each in some], now=now + day
+    )
     store.opt_outs.record(channel="email", address="a@x.example", source="link", recorded_at=now)
     before = list(store.ledger.rows(lease.run_key))
     chunks: list[int] = []
     assert store.retention.apply(now + timedelta(hours=1), chunk=8, progress=chunks.append) == 20
     assert chunks == [8, 8, 4]
-    assert store.ledger.attempts_of(some[0].message_id) == []
-    assert len(store.ledger.attempts_of(some[24].message_id)) == 1
+    assert [each["attempt"] for each in store.ledger.attempts_of(some[0].message_id)] == [2]
+    assert [each["attempt"] for each in store.ledger.attempts_of(some[24].message_id)] == [1, 2]
     assert list(store.ledger.rows(lease.run_key)) == before
     assert len(list(store.opt_outs.rows())) == 1
     assert store.retention.apply(now + timedelta(hours=1), chunk=8) == 0

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from kundresa.channels.accounts import AccountError
-from kundresa.delivery import LeaseLost, SenderContractError, Stopped
+from kundresa.delivery import LeaseLost, Pacing, SenderContractError, Stopped
 from kundresa.delivery.stopping import Stop, stop_on_signals
-from kundresa.spec.messages import Message, Receipt
+from kundresa.spec.messages import Message, Receipt, SmsContent
+from kundresa.spec.pace import WHOLE_ACCOUNT
 from kundresa.spec.vocabulary import DeliveryPolicy, DeliveryReason, MessageState
 from kundresa.store import StoreUnavailable
 
@@ -134,17 +135,57 @@ def test_a_real_signal_does_the_same(bench: Bench, signum: signal.Signals) -> No
     assert finish(bench).counts == {ACCEPTED: 9, UNKNOWN: 1}
 
 
-def test_a_signal_while_the_ledger_is_written_waits_for_the_window(bench: Bench) -> None:
-    real = bench.store.ledger.settle
+def test_a_signal_while_the_ledger_is_written_waits_for_the_transaction(bench: Bench) -> None:
+    real = bench.store.ledger.claim
 
-    def settle(*arguments: Any, **options: Any) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-        real(*arguments, **options)
+    def claim(*arguments: Any, receipts: Any, **options: Any) -> Any:
+        if receipts:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments, receipts=receipts, **options)
 
-    bench.store.ledger.settle = settle
+    bench.store.ledger.claim = claim
     with pytest.raises(Stopped):
         bench.deliver()
+    # It has settled the first window and claimed the second one, of which nothing left.
+    assert bench.states() == {ACCEPTED: 4, DEFERRED: 4}
+    assert set(bench.provider.reached) == set(bench.ids[:4])
+
+
+def test_rows_that_cannot_be_read_ahead_hold_up_nothing_that_is_claimed(bench: Bench) -> None:
+    """The third window is read while the second one's claim is written."""
+
+    def rows() -> Iterator[Any]:
+        yield from bench.rows[:8]
+        raise OSError("the file is gone")
+
+    with pytest.raises(OSError, match="gone"):
+        bench.deliver(rows=rows)
+    assert bench.states() == {ACCEPTED: 8}
+    assert finish(bench).counts == {ACCEPTED: 10}
+
+
+def test_a_message_that_cannot_be_written_ahead_is_raised_when_its_turn_comes(bench: Bench) -> None:
+    class Breaks:
+        def render(self, row: Any) -> SmsContent:
+            if row["message_id"] == bench.ids[5]:
+                raise ZeroDivisionError
+            return SmsContent("Hello")
+
+    with pytest.raises(ZeroDivisionError):
+        bench.deliver(renderer=Breaks())
     assert bench.states() == {ACCEPTED: 4}
+
+
+def test_receipts_are_settled_before_anybody_waits_for_a_pace(bench: Bench) -> None:
+    seen: list[Any] = []
+
+    def sleep(seconds: float) -> None:
+        seen.append(bench.states())
+        bench.clock.forward(seconds=seconds)
+
+    bench.deliver(pacing=Pacing("texts", {WHOLE_ACCOUNT: 2}), sleep=sleep)
+    assert all(set(states) <= {ACCEPTED} for states in seen), "nothing is claimed while it waits"
+    assert len(seen) > 1
 
 
 def test_a_second_signal_does_not_cut_the_settling_short() -> None:

@@ -1,0 +1,169 @@
+"""Windows on their way: claimed in the transaction that settles the one before, sent, and settled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from kundresa.delivery.ahead import Written
+from kundresa.delivery.batch import Batch
+from kundresa.delivery.handover import Handover, hand_over
+from kundresa.delivery.protocols import Books, Guard, Row
+from kundresa.delivery.retries import schedule
+from kundresa.delivery.senders import Senders
+from kundresa.delivery.stopping import Stop
+from kundresa.delivery.suppress import suppress_dead
+from kundresa.delivery.withhold import candidate
+from kundresa.spec.messages import Message, Receipt
+from kundresa.spec.vocabulary import DeliveryPolicy, MessageState
+from kundresa.store.errors import LeaseLost, PaceChanged, RunClosed, RunStopped
+from kundresa.store.records import Lease, PaceVersion, Untried
+
+
+class Exchange:
+    """What leaves of one batch under one lease.
+
+    The receipts of a window that went well are kept until the next claim, which settles them: one commit for
+    both. Whoever waits for anything else, or ends, settles them before, with :meth:`settle`. So at no time is
+    more than one window claimed and not settled.
+    """
+
+    def __init__(
+        self,
+        books: Books,
+        batch: Batch,
+        lease: Lease,
+        *,
+        guard: Guard,
+        senders: Senders,
+        clock: Callable[[], datetime],
+        stop: Stop,
+    ) -> None:
+        self._ledger = books.ledger
+        self._suppressions = books.suppressions
+        self._batches = books.batches
+        self._batch = batch
+        self._lease = lease
+        self._guard = guard
+        self._senders = senders
+        self._clock = clock
+        self._stop = stop
+        self._resend = batch.policy is DeliveryPolicy.AT_LEAST_ONCE
+        self._renewed_at = clock()
+        self._renew_after = timedelta(seconds=lease.seconds / 3)
+        self._open: Sequence[Receipt] = ()
+        """Of the window before: known, and not settled."""
+        self.newly_accepted = 0
+        self.already_settled = 0
+        """Messages that were offered and had come to their end before."""
+
+    def leave(
+        self,
+        rows: Sequence[Row],
+        write: Callable[[Row], Written],
+        *,
+        pace: PaceVersion | None,
+        meanwhile: Callable[[], None],
+    ) -> None:
+        """Claim and send one window, and settle the one before.
+
+        Args:
+            write: gives a row's message.
+            meanwhile: is called while the claim is made durable; must not raise.
+
+        Raises:
+            RunClosed, RunStopped, PaceChanged: nothing of this window is claimed; the one before is settled.
+        """
+        messages, untried = self._look(rows, write)
+        if messages:
+            self._senders.get()  # before the claim: an account that cannot be used claims nothing
+        asked = {each.message_id for each in messages}
+        candidates = [candidate(row) for row in rows if row["message_id"] in asked]
+        now = self._clock()
+        receipts, self._open = self._open, ()
+        try:
+            attempts = self._ledger.claim(
+                self._lease,
+                candidates,
+                now=now,
+                resend_unknown=self._resend,
+                untried=untried,
+                pace=pace,
+                receipts=receipts,
+                meanwhile=meanwhile,
+            )
+        except (RunClosed, RunStopped, PaceChanged):
+            self._settled(receipts, now)
+            raise
+        except Exception as failure:
+            if receipts:
+                failure.add_note(f"{len(receipts)} messages had left: unsettled they are unknown")
+            raise
+        self._settled(receipts, now)
+        self.already_settled += len(messages) - len(attempts)
+        claimed = [each for each in messages if each.message_id in attempts]
+        if claimed:
+            self._send(claimed, attempts)
+
+    def settle(self) -> None:
+        """Settle what is known of the window before."""
+        receipts, self._open = self._open, ()
+        if receipts:
+            now = self._clock()
+            self._ledger.settle(self._lease, receipts, now=now)
+            self._settled(receipts, now)
+
+    def keep(self) -> None:
+        """Renew the lease while nothing else does: every claim and settle renews it too."""
+        now = self._clock()
+        if now - self._renewed_at >= self._renew_after:
+            self._batches.renew(self._lease, now=now)
+            self._renewed_at = now
+
+    def _settled(self, receipts: Sequence[Receipt], now: datetime) -> None:
+        self._renewed_at = now
+        self.newly_accepted += sum(each.state is MessageState.ACCEPTED for each in receipts)
+
+    def _look(
+        self, rows: Sequence[Row], write: Callable[[Row], Written]
+    ) -> tuple[list[Message], list[Untried]]:
+        """Their messages, without those of who said no: the look is the last thing before the claim."""
+        written = [(row, write(row)) for row in rows]
+        untried = [each for _, each in written if isinstance(each, Untried)]
+        messages = [(row, each) for row, each in written if isinstance(each, Message)]
+        held = self._guard.held([row for row, _ in messages]) if messages else {}
+        for row, message in messages:
+            if message.message_id in held:
+                receipt = Receipt(message.message_id, MessageState.WITHHELD, held[message.message_id])
+                untried.append(Untried(candidate(row), receipt))
+        return [message for _, message in messages if message.message_id not in held], untried
+
+    def _send(self, messages: Sequence[Message], attempts: Mapping[str, int]) -> None:
+        handed = hand_over(
+            self._senders.get(), messages, after_each=self.keep, during=self._stop.interruptible
+        )
+        if isinstance(handed.error, LeaseLost):
+            # Whoever has the batch now has settled this window as unknown.
+            raise handed.error
+        now = self._clock()
+        receipts = [self._scheduled(each, handed, attempts[each.message_id], now) for each in handed.receipts]
+        try:
+            # Before the settle: a crash between the two must not forget that an address is dead.
+            suppress_dead(self._suppressions, self._batch.channel, messages, receipts, now=now)
+            self._open = receipts
+            if handed.error is not None:
+                self.settle()
+        except Exception as failure:
+            if handed.error is not None:
+                raise failure from handed.error
+            raise
+        if handed.error is not None:
+            raise handed.error
+
+    def _scheduled(self, receipt: Receipt, handed: Handover, attempt: int, now: datetime) -> Receipt:
+        if receipt.message_id in handed.untouched:
+            receipt, attempt = replace(receipt, retry_at=now), 1
+        return schedule(
+            receipt, attempt, now=now, valid_until=self._batch.valid_until, policy=self._batch.policy
+        )

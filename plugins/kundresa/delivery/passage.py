@@ -1,0 +1,250 @@
+"""The way through a batch, window by window: what may leave now, later, or not any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from kundresa.delivery.ahead import Ahead
+from kundresa.delivery.batch import Batch, BatchResult, Halt
+from kundresa.delivery.exchange import Exchange
+from kundresa.delivery.pacing import AccountBusy, Pacer, Pacing
+from kundresa.delivery.protocols import Books, Guard, Hours, Renderer, Row
+from kundresa.delivery.senders import Senders
+from kundresa.delivery.stopping import Stop
+from kundresa.delivery.withhold import WITHHELD_BY, windows, withhold_rows
+from kundresa.spec.vocabulary import DeliveryPolicy, DeliveryReason, MessageState
+from kundresa.store.errors import BatchIncomplete, PaceChanged, RunClosed, RunStopped
+from kundresa.store.records import Lease, Standing
+
+_SOON_AFTER = timedelta(seconds=1)
+"""After the last instant of the validity; as little as tells that it is over."""
+
+
+class Passage:
+    """One call of ``deliver_batch``: the loop over windows and its counters."""
+
+    def __init__(
+        self,
+        books: Books,
+        batch: Batch,
+        lease: Lease,
+        *,
+        guard: Guard,
+        hours: Hours | None,
+        renderer: Renderer,
+        senders: Senders,
+        clock: Callable[[], datetime],
+        stop: Stop,
+        may_go_on: Callable[[], bool],
+        pacing: Pacing | None,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._ledger = books.ledger
+        self._batches = books.batches
+        self._batch = batch
+        self._lease = lease
+        self._exchange = Exchange(books, batch, lease, guard=guard, senders=senders, clock=clock, stop=stop)
+        self._hours = hours
+        self._opens_at: datetime | None = None
+        self._renderer = renderer
+        self._clock = clock
+        self._stop = stop
+        self._may_go_on = may_go_on
+        self._sleep = sleep
+        self._pacer = None if pacing is None else Pacer(books.paces, pacing, clock=clock, pause=self._pause)
+        self._resend = batch.policy is DeliveryPolicy.AT_LEAST_ONCE
+        self._closed: RunClosed | None = None
+        self._stopped: RunStopped | None = None
+        self._halt: Halt | None = None
+        self._busy: AccountBusy | None = None
+        self._already_settled = 0
+
+    def run(self, rows: Iterable[Row], progress: Callable[[int], None]) -> None:
+        """All rows, window by window, or as many as are allowed to leave before it is halted."""
+        try:
+            self._go_through(rows, progress)
+        except BaseException as error:
+            try:
+                self._exchange.settle()
+            except Exception as failure:
+                raise failure from error
+            raise
+        self._exchange.settle()
+
+    def _go_through(self, rows: Iterable[Row], progress: Callable[[int], None]) -> None:
+        standing = self._ledger.standing(self._lease)
+        self._ask()
+        if self._halted():
+            return
+        offers = windows(rows, self._batch.window, self._lease.size)
+        ahead = Ahead(offers, self._renderer, lambda rows: self._sure(rows, standing))
+        for offered in ahead:
+            window: Sequence[Row] = [row for row in offered if self._is_due(standing.get(row["message_id"]))]
+            while window:
+                window = self._some(window, standing, ahead)
+                if self._halt is not None:
+                    return
+            progress(len(offered))
+
+    def _some(self, rows: Sequence[Row], standing: Mapping[str, Standing], ahead: Ahead) -> Sequence[Row]:
+        """Deal with as many of these rows as may leave together; returns those to be dealt with next."""
+        self._stop.check()
+        now: Sequence[Row] = rows
+        rest: Sequence[Row] = ()
+        if not self._over():
+            if self._hours is not None:
+                rows = self._within_hours(self._hours, rows, standing)
+            if not rows or self._halted():
+                return rows
+            try:
+                now, rest = (rows, ()) if self._pacer is None else self._pacer.next(rows)
+            except AccountBusy as busy:
+                self._halt, self._busy = Halt.PACED, busy
+                return rows
+        try:
+            left = self._leave(now, ahead)
+        except PaceChanged:
+            if self._pacer is not None:
+                self._pacer.changed()
+            return rows
+        if not left:
+            if self._halted():
+                return rows
+            reason = self._why_over()
+            withhold_rows(self._ledger, self._lease, now, standing, reason, now=self._clock())
+        return rest
+
+    def _leave(self, rows: Sequence[Row], ahead: Ahead) -> bool:
+        """Claim and send these rows. False when they may not leave: the run is over, closed or stopped."""
+        if self._over():
+            return False
+        pace = None if self._pacer is None else self._pacer.version
+        try:
+            self._exchange.leave(rows, ahead.write, pace=pace, meanwhile=ahead.prepare)
+        except RunClosed as closed:
+            self._closed = closed
+            return False
+        except RunStopped as stopped:
+            self._stopped = stopped
+            return False
+        return True
+
+    def end(self) -> BatchResult:
+        """Finish the batch, or give it back until the earliest retry."""
+        tally = self._ledger.tally(self._batch.run_key, self._batch.channel, self._batch.number)
+        settled = self._already_settled + self._exchange.already_settled
+        if self._halt is not None:
+            again = self._come_again(self._halt)
+            return BatchResult(tally.counts, self._exchange.newly_accepted, settled, again, self._halt)
+        waits = tally.counts.get(MessageState.DEFERRED, 0) > 0
+        # Unknown messages have a time for a retry only under at_least_once, and no use for it later.
+        retry_at = tally.retry_at if waits or not self._over() else None
+        if self._opens_at is not None:
+            # A retry that is due already is one of those that wait for their hour.
+            is_ahead = retry_at is not None and self._clock() < retry_at < self._opens_at
+            retry_at = retry_at if is_ahead else self._opens_at
+        elif retry_at is None:
+            self._batches.finish(self._lease, at=self._clock())
+        else:
+            self._require_all_lines(sum(tally.counts.values()))
+        return BatchResult(tally.counts, self._exchange.newly_accepted, settled, retry_at)
+
+    def _come_again(self, halt: Halt) -> datetime:
+        if halt is Halt.RUN_STOPPED:
+            return self._batch.valid_until + _SOON_AFTER
+        if self._busy is not None:
+            return min(self._busy.until, self._batch.valid_until + _SOON_AFTER)
+        return self._clock()
+
+    def _require_all_lines(self, lines: int) -> None:
+        if lines != self._lease.size:
+            raise BatchIncomplete(
+                f"{self._lease}: {self._lease.size} messages were registered, {lines} have a ledger line"
+            )
+
+    def _ask(self) -> None:
+        """Look whether the run may send; RunNotChecked is raised on."""
+        try:
+            self._ledger.require_deliverable(self._batch.run_key)
+        except RunClosed as closed:
+            self._closed = closed
+        except RunStopped as stopped:
+            self._stopped = stopped
+
+    def _over(self) -> bool:
+        """Whether nothing more may leave, now or later."""
+        return self._closed is not None or self._clock() > self._batch.valid_until
+
+    def _halted(self) -> bool:
+        """Whether to leave the rest for later. Beyond the validity nothing is: then it is withheld."""
+        if self._over():
+            self._halt = None
+        elif self._stopped is not None:
+            self._halt = Halt.RUN_STOPPED
+        elif self._halt is None and not self._may_go_on():
+            self._halt = Halt.PUT_OFF
+        return self._halt is not None
+
+    def _why_over(self) -> DeliveryReason:
+        if self._closed is None:
+            return DeliveryReason.RUN_EXPIRED if self._stopped is None else DeliveryReason.RUN_STOPPED
+        if self._closed.reason not in WITHHELD_BY:
+            raise self._closed  # completed, and yet a message is left: a line of the account is missing
+        return WITHHELD_BY[self._closed.reason]
+
+    def _sure(self, rows: Sequence[Row], standing: Mapping[str, Standing]) -> Sequence[Row]:
+        """Those that are sure enough to leave for being rendered ahead."""
+        if self._over():
+            return ()
+        now, hours = self._clock(), self._hours
+        fresh = [row for row in rows if row["message_id"] not in standing]
+        if hours is None:
+            return fresh
+        opening = [(row, hours.opens_at(row, now)) for row in fresh]
+        return [row for row, opens_at in opening if opens_at is not None and opens_at <= now]
+
+    def _is_due(self, standing: Standing | None) -> bool:
+        """Whether something is to be done about a row. Counts those that have come to their end."""
+        if standing is None:
+            return True
+        over = self._over()
+        waits = standing.retry_at is not None and standing.retry_at > self._clock()
+        if standing.state is MessageState.DEFERRED:
+            return over or not waits
+        if standing.state is MessageState.UNKNOWN and self._resend and not over:
+            return not waits
+        self._already_settled += 1
+        return False
+
+    def _within_hours(self, hours: Hours, rows: Sequence[Row], standing: Mapping[str, Standing]) -> list[Row]:
+        """Those that may leave now. Of the others, those with an hour left wait for it."""
+        now = self._clock()
+        due, never = [], []
+        for row in rows:
+            opens_at = hours.opens_at(row, now)
+            known = standing.get(row["message_id"])
+            if opens_at is None and known is not None and known.state is MessageState.UNKNOWN:
+                opens_at = self._batch.valid_until + _SOON_AFTER  # it stays what it is; look then
+            if opens_at is None:
+                never.append(row)
+            elif opens_at > now:
+                self._opens_at = min(self._opens_at or opens_at, opens_at)
+            else:
+                due.append(row)
+        if never:
+            reason = DeliveryReason.RUN_EXPIRED
+            withhold_rows(self._ledger, self._lease, never, standing, reason, now=now)
+        return due
+
+    def _pause(self, wait: timedelta) -> None:
+        """Wait for the account's moment, and keep the batch meanwhile. A signal ends it at once."""
+        seconds = wait.total_seconds()
+        if seconds > 0:
+            self._exchange.settle()
+        while seconds > 0:
+            step = min(seconds, self._lease.seconds / 3)
+            with self._stop.interruptible():
+                self._sleep(step)
+            self._exchange.keep()
+            seconds -= step
