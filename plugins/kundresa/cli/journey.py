@@ -169,22 +169,25 @@ def show(
 
     settings = configuration.load()
     if name is None:
-        rows = list_journeys(settings)
+        lines = [asdict(each) for each in list_journeys(settings)]
         if json:
-            print_json({each: asdict(row) if row else None for each, row in rows})
+            print_json(lines)
             return
-        lines = [
-            (each, row.state if row else "not started", row.version if row else None) for each, row in rows
-        ]
-        table("Journeys", ("journey", "state", "version"), lines, right=("version",))
+        right = ("version", "entered", "inside", "left", "messages", "sent")
+        names = ("journey", "state", *right)
+        table("Journeys", names, [tuple(each[column] for column in names) for each in lines], right=right)
         return
     report = journey_report(settings, name)
     if json:
         print_json(asdict(report))
         return
-    columns = ("version", "step", "kind", "people", "messages")
+    columns = ("version", "step", "kind", "people", "reached", "messages")
     title = f"{name}: {report.state}, version {report.version}"
-    table(title, columns, steps_as_rows(report), right=("version", "people"))
+    table(title, columns, steps_as_rows(report), right=("version", "people", "reached"))
+    out.print(
+        f"{report.entered:,} entered = {report.inside:,} inside + {report.left:,} left"
+        + ("" if report.adds_up else "; this, or a step, does NOT add up")
+    )
     for what, counts in (("ended", report.ended), ("let nobody in", report.skips)):
         if counts:
             told_counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))

@@ -64,7 +64,7 @@ def explain(settings: Settings, person: str, campaign: str | None = None) -> lis
         NothingPublished: before the first build.
         SpecError: when today's policies are not valid.
     """
-    profile_id = _one_profile(settings, person)
+    profile_id = one_profile(settings, person)
     decisions = warehouse.person_decisions(settings, profile_id, campaign)
     if not decisions:
         return []
@@ -97,7 +97,7 @@ def why_not_considered(settings: Settings, person: str, campaign: str) -> str:
     """
     require_campaign(settings, campaign)
     audience = load_campaign(settings.campaigns / campaign, relative_to=settings.project).audience
-    memberships = warehouse.person_memberships(settings, _one_profile(settings, person))
+    memberships = warehouse.person_memberships(settings, one_profile(settings, person))
     current = {each["segment"] for each in memberships if each["exited_at"] is None}
     included = [name for name in audience.include if name in current]
     excluded = [name for name in audience.exclude if name in current]
@@ -121,7 +121,13 @@ class _Known:
     suppressions: Sequence[Mapping[str, Any]]
 
 
-def _one_profile(settings: Settings, person: str) -> str:
+def one_profile(settings: Settings, person: str) -> str:
+    """The profile that a text stands for: its id, or an identifier or address of any kind.
+
+    Raises:
+        PersonNotFound: when nobody, or more than one profile, answers to it.
+        NothingPublished: before the first build.
+    """
     profiles = warehouse.find_profiles(settings, person)
     if len(profiles) != 1:
         which = f"{len(profiles)} profiles: {', '.join(sorted(profiles)[:5])}" if profiles else "nobody"

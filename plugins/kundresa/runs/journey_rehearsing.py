@@ -11,10 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from kundresa import warehouse
 from kundresa.content import Links, RenderError, compile_templates
 from kundresa.journeys import JUMP, advance
-from kundresa.runs.explaining import PersonNotFound
+from kundresa.runs.explaining import one_profile
 from kundresa.runs.journey_checking import load_checked_journey
 from kundresa.runs.journey_messages import event_of
 from kundresa.runs.journey_people import JourneyPeople
@@ -98,10 +97,7 @@ def rehearse_journey(
     """
     journey, templates = load_checked_journey(settings, name)
     types = load_event_types(settings.project / "dags", relative_to=settings.project)
-    found = warehouse.find_profiles(settings, person)
-    if len(found) != 1:
-        raise PersonNotFound(f"{person!r} is {f'{len(found)} profiles' if found else 'nobody'}")
-    [profile_id] = found
+    profile_id = one_profile(settings, person)
     now = clock()
     entry = journey.entry.event if isinstance(journey.entry, EventEntry) else JUMP + name
     events = [LaterEvent(entry, timedelta(0), data), *sorted(then, key=lambda each: each.after)]

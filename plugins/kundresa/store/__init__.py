@@ -24,9 +24,10 @@ from kundresa.store.errors import (
 from kundresa.store.feedback import Hit, SoftBounceRule
 from kundresa.store.inbox_records import Answer, InboxEvent, NewEvent, NewFeedback
 from kundresa.store.journey_calls import CallResult
+from kundresa.store.journey_counts import JourneyCounts, JourneyTotals, StepCount
 from kundresa.store.journey_messages import Approved, Refused
-from kundresa.store.journey_positions import StepCount
 from kundresa.store.journey_records import (
+    ENTERED,
     Advance,
     CallOutcome,
     CountedMessage,
@@ -64,6 +65,7 @@ from kundresa.store.store import Store, open_store
 from kundresa.store.wave_gates import WaveGate
 
 __all__ = [
+    "ENTERED",
     "Advance",
     "Answer",
     "Approved",
@@ -82,11 +84,13 @@ __all__ = [
     "IllegalTransition",
     "InboxEvent",
     "JourneyCall",
+    "JourneyCounts",
     "JourneyMessage",
     "JourneyMoved",
     "JourneyNotFound",
     "JourneyRow",
     "JourneyStopped",
+    "JourneyTotals",
     "JourneyVersion",
     "LatestAnswers",
     "Lease",

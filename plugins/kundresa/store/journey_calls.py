@@ -17,6 +17,7 @@ from sqlalchemy import BindParameter, bindparam, func, select, update
 from kundresa.spec.journey_steps import ANSWERED
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
+from kundresa.store.journey_counts import Outcomes, outcomes_in
 from kundresa.store.journey_messages import KNOWN, OPEN
 from kundresa.store.journey_records import CallOutcome, JourneyCall, NewCall
 from kundresa.store.journey_tables import journey_calls as table
@@ -141,13 +142,10 @@ class JourneyCalls:
             rows = connection.execute(query.order_by(table.c.reached_at, table.c.entry, table.c.move)).all()
         return (dict(row._mapping) for row in rows)
 
-    def counts(self, journey: str) -> list[tuple[str, str | None, str | None, int]]:
+    def counts(self, journey: str) -> Outcomes:
         """Step, outcome (None while under way), reason, calls."""
-        keys = (table.c.step, table.c.outcome, table.c.reason)
-        query = select(*keys, func.count()).where(table.c.journey == journey).group_by(*keys).order_by(*keys)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return [(row[0], row[1], row[2], int(row[3])) for row in rows]
+            return outcomes_in(connection, table, journey)
 
 
 def _at(name: str) -> BindParameter[datetime]:

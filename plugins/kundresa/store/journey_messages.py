@@ -18,6 +18,7 @@ from kundresa.spec.vocabulary import MessageState
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
 from kundresa.store.inbox_tables import feedback
+from kundresa.store.journey_counts import Outcomes, outcomes_in
 from kundresa.store.journey_records import JourneyMessage, MessageOutcome, Reaction
 from kundresa.store.journey_tables import journey_messages as table
 from kundresa.store.tables import UtcDateTime, batches, messages, runs
@@ -314,13 +315,10 @@ class JourneyMessages:
             for row in rows
         ]
 
-    def counts(self, journey: str) -> list[tuple[str, str | None, str | None, int]]:
+    def counts(self, journey: str) -> Outcomes:
         """The account of a journey: step, outcome (None while under way), reason, messages."""
-        keys = (table.c.step, table.c.outcome, table.c.reason)
-        query = select(*keys, func.count()).where(table.c.journey == journey).group_by(*keys).order_by(*keys)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return [(row[0], row[1], row[2], int(row[3])) for row in rows]
+            return outcomes_in(connection, table, journey)
 
 
 def _at(name: str) -> BindParameter[datetime]:

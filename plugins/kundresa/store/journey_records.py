@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from kundresa.spec.vocabulary import JourneyState
 from kundresa.store.inbox_records import NewEvent
+
+ENTERED = ""
+"""In the place of a step: entering the journey."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,3 +227,6 @@ class Advance:
     """Events of our own that let people enter other journeys."""
     skips: Mapping[str, int] = field(default_factory=dict)
     """Reason → how many."""
+    passages: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(step, end reason) → entries that came there: ``ENTERED`` and ``END`` among the steps, and only the
+    latter with a reason."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Row, Table, bindparam, func, insert, select, update
+from sqlalchemy import Column, Connection, Row, Table, bindparam, func, insert, select, update
 
 from kundresa.spec.frozen import FrozenSpec
-from kundresa.spec.journey_steps import FAILED
+from kundresa.spec.journey_steps import END, FAILED
 from kundresa.spec.vocabulary import DeliveryReason, JourneyEnd, JourneyState
 from kundresa.store.bulk import insert_rows, put_rows
 from kundresa.store.engine import Database
@@ -31,6 +32,7 @@ from kundresa.store.journey_tables import (
     journey_calls,
     journey_messages,
     journey_moves,
+    journey_passages,
     journey_positions,
     journey_skips,
     journey_traits,
@@ -118,6 +120,8 @@ class Journeys:
                 .where(*inside)
                 .values(step=None, due_at=None, ended_at=at, end_reason=JourneyEnd.STOPPED.value)
             ).rowcount
+            if left:
+                self._pass(connection, journey, {(END, JourneyEnd.STOPPED.value): left}, at)
             connection.execute(
                 update(journey_messages)
                 .where(journey_messages.c.journey == journey, journey_messages.c.state == OPEN)
@@ -227,13 +231,33 @@ class Journeys:
             connection.execute(self._database.insert_new(events), rows)
         for reason, count in sorted(advance.skips.items()):
             key = {"journey": journey, "reason": reason}
-            new = self._database.insert_new(journey_skips)
-            connection.execute(new, {**key, "events": 0, "last_at": at})
-            connection.execute(
-                update(journey_skips)
-                .where(journey_skips.c.journey == journey, journey_skips.c.reason == reason)
-                .values(events=journey_skips.c.events + count, last_at=at)
-            )
+            self._count(connection, journey_skips.c.events, key, count, at=at)
+        self._pass(connection, journey, advance.passages, at)
+
+    def _pass(
+        self, connection: Connection, journey: str, passages: Mapping[tuple[str, str], int], at: datetime
+    ) -> None:
+        for (step, reason), count in sorted(passages.items()):
+            key = {"journey": journey, "step": step, "end_reason": reason}
+            self._count(connection, journey_passages.c.entries, key, count, at=at)
+
+    def _count(
+        self,
+        connection: Connection,
+        counter: Column[Any],
+        key: Mapping[str, str],
+        count: int,
+        *,
+        at: datetime,
+    ) -> None:
+        """Add to one row of a table that counts. Nobody else does: the journey's own row is locked."""
+        table = counter.table
+        connection.execute(self._database.insert_new(table), {**key, counter.name: 0, "last_at": at})
+        connection.execute(
+            update(table)
+            .where(*(table.c[name] == value for name, value in key.items()))
+            .values({counter.name: counter + count, "last_at": at})
+        )
 
 
 def _names() -> list[str]:
