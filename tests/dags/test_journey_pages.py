@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
 
@@ -19,6 +19,7 @@ from kundresa import settings
 from kundresa.orchestration.journey_dag import AdvanceJourney
 from kundresa.orchestration.pages.journeys import SKIP_WORDS
 from kundresa.runs.journey_reports import journey_report, list_journeys
+from kundresa.spec.keys import account_key
 from kundresa.spec.vocabulary import JourneySkip, JourneyState
 from kundresa.store import open_store
 
@@ -172,6 +173,24 @@ def test_one_journey(world: World, server: TestClient) -> None:  # noqa: F811
     anchors = {each.removeprefix("#") for each in outline.links if each.startswith("#")}
     assert anchors <= set(outline.ids), "every way leads to a row"
     assert len(outline.ids) == len(set(outline.ids))
+
+
+def test_a_day_of_a_journey_has_the_page_of_a_run(world: World, server: TestClient) -> None:  # noqa: F811
+    headers = as_user(server)
+    key = account_key("cart", world.now)
+    page = server.get(f"/kundresa/runs/{key}", headers=headers).text
+
+    for words in ("journey cart", "consent denied", 'href="../journeys/cart"', "dags/journey_cart"):
+        assert words in page
+    # The journey has a mail as sent of which no ledger knows.
+    assert "ledger missing" in page
+    assert "does not add up" in page
+    assert server.get(f"/kundresa/runs/{account_key('none', world.now)}", headers=headers).status_code == 404
+    today = account_key("cart", datetime.now(tz=UTC))
+    assert f'href="../runs/{today}"' in server.get(PATHS[1], headers=headers).text
+    empty = server.get(f"/kundresa/runs/{today}", headers=headers)
+    assert "This run ended before anybody was considered" not in empty.text
+    assert "Nobody has come to a message" in empty.text
 
 
 def test_one_persons_way(world: World, server: TestClient) -> None:  # noqa: F811

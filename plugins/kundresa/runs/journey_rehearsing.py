@@ -13,7 +13,7 @@ from typing import Any
 
 from kundresa.content import Links, RenderError, compile_templates
 from kundresa.journeys import JUMP, advance
-from kundresa.runs.explaining import one_profile
+from kundresa.runs.explained import one_profile
 from kundresa.runs.journey_checking import load_checked_journey
 from kundresa.runs.journey_messages import event_of
 from kundresa.runs.journey_people import JourneyPeople

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from kundresa.runs.explaining import one_profile
+from kundresa.runs.explained import one_profile
 from kundresa.runs.planning import masked
 from kundresa.settings import Settings
 from kundresa.spec.frozen import thaw_journey

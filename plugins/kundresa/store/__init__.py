@@ -23,6 +23,7 @@ from kundresa.store.errors import (
 )
 from kundresa.store.feedback import Hit, SoftBounceRule
 from kundresa.store.inbox_records import Answer, InboxEvent, NewEvent, NewFeedback
+from kundresa.store.journey_accounts import AccountedMessages, JourneyAccount
 from kundresa.store.journey_calls import CallResult
 from kundresa.store.journey_counts import JourneyCounts, JourneyTotals, StepCount
 from kundresa.store.journey_messages import Approved, Refused
@@ -66,6 +67,7 @@ from kundresa.store.wave_gates import WaveGate
 
 __all__ = [
     "ENTERED",
+    "AccountedMessages",
     "Advance",
     "Answer",
     "Approved",
@@ -83,6 +85,7 @@ __all__ = [
     "Hit",
     "IllegalTransition",
     "InboxEvent",
+    "JourneyAccount",
     "JourneyCall",
     "JourneyCounts",
     "JourneyMessage",

@@ -208,9 +208,11 @@ class JourneyMessages:
             row = connection.execute(select(table).where(table.c.message_id == message_id)).first()
             return None if row is None else _message(row)
 
-    def of(self, profile_id: str, journey: str) -> Iterator[JourneyMessage]:
-        """Every message of one person in a journey, in the order in which they came to them."""
-        query = select(table).where(table.c.profile_id == profile_id, table.c.journey == journey)
+    def of(self, profile_id: str, journey: str | None = None) -> Iterator[JourneyMessage]:
+        """Every message of one person in a journey, or in all, in the order in which they came to them."""
+        query = select(table).where(table.c.profile_id == profile_id)
+        if journey is not None:
+            query = query.where(table.c.journey == journey)
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(table.c.reached_at, table.c.entry, table.c.move)).all()
         return (_message(row) for row in rows)

@@ -23,7 +23,6 @@ from kundresa.orchestration.pages.journeys import add_journey_routes
 from kundresa.orchestration.pages.serving import PAGE_POLICY, page, permitted
 from kundresa.spec.fields import NAME_PATTERN
 
-PREFIX = "campaign_"
 RUNS_SHOWN = 200
 NO_PAGE = "There is no such page. Data Docs appear with the first check."
 
@@ -55,14 +54,14 @@ def _runs(
 ) -> HTMLResponse:
     settings = installation.load()
     runs = load_runs(settings, campaign=campaign, limit=RUNS_SHOWN)
-    shown = permitted({run.campaign for run in runs}, user, prefix=PREFIX)
-    runs = [run for run in runs if run.campaign in shown]
+    shown = permitted({run.dag_id for run in runs}, user)
+    runs = [run for run in runs if run.dag_id in shown]
     return page("runs.html", runs=runs, campaign=campaign, limit=RUNS_SHOWN)
 
 
 def _run(run_key: str, user: GetUserDep) -> HTMLResponse:
     run = load_run(installation.load(), run_key)
-    if run is None or not permitted({run.campaign}, user, prefix=PREFIX):
+    if run is None or not permitted({run.dag_id}, user):
         # The same answer for both: that a run exists is already something to know.
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"There is no run {run_key[:200]!r}.")
     return page("run.html", run=run, dag_url=_dag_url(run))
@@ -91,7 +90,7 @@ def resolve_page(root: Path, page: str) -> Path | None:
 
 
 def _dag_url(run: RunPage) -> str:
-    return f"../../dags/{PREFIX}{run.campaign}"
+    return f"../../dags/{run.dag_id}"
 
 
 async def _tell_person(request: Request, error: Exception) -> Response:

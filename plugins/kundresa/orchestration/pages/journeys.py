@@ -6,7 +6,8 @@ address gets into a log of addresses of pages, and is named by the profile id fr
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qs, quote
 
@@ -18,12 +19,14 @@ from kundresa import settings as installation
 from kundresa.orchestration.pages.serving import page, permitted
 from kundresa.settings import Settings
 from kundresa.spec.fields import NAME_PATTERN
+from kundresa.spec.keys import account_key
 from kundresa.spec.vocabulary import JourneySkip
 
 if TYPE_CHECKING:
     from kundresa.runs.journey_reports import JourneyReport
 
 PREFIX = "journey_"
+DAYS_SHOWN = 7
 MOST_POSTED = 2_000
 """Bytes of a form with one field in it."""
 SKIP_WORDS = {
@@ -45,6 +48,20 @@ def add_journey_routes(app: FastAPI) -> None:
     app.add_api_route("/journeys/{name}", _journey, response_class=HTMLResponse)
     app.add_api_route("/journeys/{name}", _find_person, methods=["POST"], response_class=HTMLResponse)
     app.add_api_route("/journeys/{name}/people/{profile_id:path}", _person, response_class=HTMLResponse)
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    journey: str
+    at: datetime
+
+    @property
+    def key(self) -> str:
+        return account_key(self.journey, self.at)
+
+    @property
+    def name(self) -> str:
+        return f"{self.at:%a %d %b}"
 
 
 def _journeys(user: GetUserDep) -> HTMLResponse:
@@ -74,7 +91,7 @@ async def _find_person(name: JourneyName, request: Request, user: GetUserDep) ->
 
 
 def _lead_to(name: str, text: str, root_path: str, user: Any) -> Response:
-    from kundresa.runs.explaining import PersonNotFound, one_profile
+    from kundresa.runs.explained import PersonNotFound, one_profile
     from kundresa.warehouse import NothingPublished
 
     settings = installation.load()
@@ -90,7 +107,7 @@ def _lead_to(name: str, text: str, root_path: str, user: Any) -> Response:
 
 
 def _person(name: JourneyName, profile_id: str, user: GetUserDep) -> HTMLResponse:
-    from kundresa.runs.explaining import PersonNotFound
+    from kundresa.runs.explained import PersonNotFound
     from kundresa.runs.journey_reports import explain_journey
     from kundresa.store import JourneyNotFound
     from kundresa.warehouse import NothingPublished
@@ -129,13 +146,15 @@ def _missing(name: str) -> HTTPException:
 def _journey_page(
     report: JourneyReport, status_code: int = 200, *, problem: str | None = None, asked: str = ""
 ) -> HTMLResponse:
+    now = datetime.now(tz=UTC)
     return page(
         "journey.html",
         status_code,
         report=report,
         numbers=list(dict.fromkeys(each.version for each in report.steps)),
         skip_words=SKIP_WORDS,
-        now=datetime.now(tz=UTC),
+        now=now,
+        days=[_Day(report.journey, now - timedelta(days=ago)) for ago in range(DAYS_SHOWN)],
         problem=problem,
         asked=asked,
     )

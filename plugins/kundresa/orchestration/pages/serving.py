@@ -41,7 +41,7 @@ def page(template: str, status_code: int = 200, **values: Any) -> HTMLResponse:
     return HTMLResponse(text, status_code, headers={"Content-Security-Policy": PAGE_POLICY})
 
 
-def permitted(names: Collection[str], user: Any, *, prefix: str) -> set[str]:
+def permitted(names: Collection[str], user: Any, *, prefix: str = "") -> set[str]:
     """Those whose DAG, ``<prefix><name>``, the user may read."""
     by_dag = {f"{prefix}{name}": name for name in names}
     allowed = get_auth_manager().filter_authorized_dag_ids(dag_ids=set(by_dag), user=user)
