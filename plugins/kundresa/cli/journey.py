@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from json import loads as parse_json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,6 +66,15 @@ def start(name: Name) -> None:
     out.print(
         f"{name} is running, version {row.version}. Its DAG, or kundresa journey run {name}, moves people"
     )
+
+
+Answer = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What a webhook step is answered: STEP=FILE.json, or STEP=failed; repeatable. "
+        "Without, it is answered with none of its fields."
+    ),
+]
 
 
 @journey.command()
@@ -198,6 +208,7 @@ def show(
 def plan(
     name: Name,
     days: Annotated[int, typer.Option(min=1, max=90, help="How many days of events to play.")] = 7,
+    answer: Answer = None,
     json: Json = False,
 ) -> None:
     """Play a journey on the events of the last days: who would have entered, where they would be, what would
@@ -207,7 +218,7 @@ def plan(
     """
     from kundresa.runs.journey_planning import plan_journey
 
-    planned = plan_journey(configuration.load(), name, days=days)
+    planned = plan_journey(configuration.load(), name, days=days, answers=_answers(answer))
     if json:
         print_json(asdict(planned))
         return
@@ -225,10 +236,11 @@ def plan(
     people += [(f"ended: {reason}", count) for reason, count in planned.ended.items()]
     people += [(f"not let in: {reason}", count) for reason, count in planned.skips.items()]
     table("People", ("", "people"), people, right=("people",))
+    _print_supposed(planned.supposed)
 
 
 @journey.command()
-def rehearse(
+def rehearse(  # noqa: PLR0917  typer gives each option by name
     name: Name,
     person: Annotated[
         str, typer.Argument(help="Profile id, email address, phone number, CRM or account id.")
@@ -237,6 +249,7 @@ def rehearse(
     then: Annotated[
         list[str] | None, typer.Option(help="What happens later: EVENT AFTER [JSON], repeatable.")
     ] = None,
+    answer: Answer = None,
     json: Json = False,
 ) -> None:
     """Play one person through a journey, every wait skipped: where they would come, what they would read.
@@ -249,7 +262,12 @@ def rehearse(
     from kundresa.runs.journey_rehearsing import rehearse_journey
 
     rehearsed = rehearse_journey(
-        configuration.load(), name, person, data=_object(data), then=[_later(each) for each in then or []]
+        configuration.load(),
+        name,
+        person,
+        data=_object(data),
+        then=[_later(each) for each in then or []],
+        answers=_answers(answer),
     )
     if json:
         print_json(asdict(rehearsed))
@@ -260,6 +278,25 @@ def rehearse(
     for message in rehearsed.messages:
         out.print(f"\n{message.step}: {message.reason or 'sent'}", markup=False, highlight=False)
         out.print(message.text, markup=False, highlight=False)
+    _print_supposed(rehearsed.supposed)
+
+
+def _print_supposed(supposed: Mapping[str, str]) -> None:
+    for step, what in supposed.items():
+        out.print(f"supposed: {step} {what}; --answer {step}=FILE.json says otherwise", markup=False)
+
+
+def _answers(texts: list[str] | None) -> dict[str, dict[str, Any] | None]:
+    found: dict[str, dict[str, Any] | None] = {}
+    for text in texts or []:
+        step, _, file = text.partition("=")
+        if not step or not file:
+            raise typer.BadParameter(f"{text!r} is not STEP=FILE.json, or STEP=failed")
+        try:
+            found[step] = None if file == "failed" else _object(Path(file).read_text())
+        except OSError as error:
+            raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
+    return found
 
 
 def _print_way(title: str, moves: Iterable[Mapping[str, str]]) -> None:

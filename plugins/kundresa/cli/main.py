@@ -91,6 +91,7 @@ BUSY = (
 PROBLEMS = (
     "AudienceNotReady",
     "SpecError",
+    "UnfitAnswer",
     "UnfitEvent",
     "GateFailed",
     "ProofRefused",
