@@ -1,4 +1,4 @@
-"""The one file of plugins/ that Airflow imports: puts the *Campaigns* pages into Airflow's UI.
+"""The one file of plugins/ that Airflow imports: puts the *Campaigns* and *Journeys* pages into Airflow's UI.
 
 Every Airflow process loads it, task processes included, so the pages themselves are imported only
 where they are served.
@@ -12,7 +12,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 
 class KundresaPlugin(AirflowPlugin):
-    """The account of every run and the Data Docs, under ``/kundresa``."""
+    """The account of every run, where the people of journeys are, and the Data Docs, under ``/kundresa``."""
 
     name = "kundresa"
     external_views: ClassVar[list[dict[str, Any]]] = [
@@ -21,7 +21,13 @@ class KundresaPlugin(AirflowPlugin):
             "href": "kundresa/runs",
             "destination": "nav",
             "url_route": "kundresa",
-        }
+        },
+        {
+            "name": "Journeys",
+            "href": "kundresa/journeys",
+            "destination": "nav",
+            "url_route": "kundresa_journeys",
+        },
     ]
 
     @property

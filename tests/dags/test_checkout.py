@@ -103,5 +103,5 @@ print(json.dumps([ours, [str(plugin.name) for plugin in plugins], errors, views,
     assert ours == ["kundresa_plugin"]
     assert "kundresa" in plugins
     assert errors == {}
-    assert views == ["Campaigns"]
+    assert views == ["Campaigns", "Journeys"]
     assert pages_loaded is False, "a task process would pay for the pages"

@@ -63,7 +63,13 @@ def test_a_folder_is_a_dag_of_one_task(write: Any) -> None:
     assert {"kundresa", "journey", "channel:sms", "topic:offers"} <= set(dag.tags)
     [task] = dag.tasks
     assert (task.task_id, task.pool, task.owner) == ("advance", JOURNEYS, "crm | team")
-    for words in ("| `pause` | waits 1h | `say` |", "on.not_sent: `last`", "&lt;b&gt;carts", "crm \\| team"):
+    for words in (
+        "| `pause` | waits 1h | `say` |",
+        "not_sent: `last`",
+        "otherwise: `pause`, path 1: `end`",
+        "&lt;b&gt;carts",
+        "crm \\| team",
+    ):
         assert words in dag.doc_md
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kundresa.cli.output import table
 
 if TYPE_CHECKING:
-    from kundresa.runs.explaining import Explanation
+    from kundresa.runs.explained import Explanation
 
 _WORDS = {"passed": "pass", "failed": "FAIL", "not_asked": "not asked"}
 
@@ -15,7 +15,8 @@ _WORDS = {"passed": "pass", "failed": "FAIL", "not_asked": "not asked"}
 def print_explanation(line: Explanation) -> None:
     """One table: how the person came in, every rule in its order, and what became of the message."""
     title = f"{line.run_key} · {line.channel}: {line.outcome}" + (f", {line.reason}" if line.reason else "")
-    by = [f"in {each['segment']} since {each['since']:%Y-%m-%d %H:%M}Z" for each in line.considered_by]
+    by = [f"came to step {line.step}"] if line.step else []
+    by += [f"in {each['segment']} since {each['since']:%Y-%m-%d %H:%M}Z" for each in line.considered_by]
     rows: list[tuple[object, ...]] = [
         ("considered", f"{line.decided_at:%Y-%m-%d %H:%M}Z", "; ".join(by)),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, date, datetime, time
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from kundresa import settings as configuration
 from kundresa.cli.explain_output import print_explanation
 from kundresa.cli.output import Exit, account_rows, err, out, print_json, table
+from kundresa.spec.keys import run_key as run_key_of
 from kundresa.spec.vocabulary import MessageState, RunState
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -63,16 +65,25 @@ def status(
 
 
 def account(
-    run_key: Annotated[str, typer.Argument(metavar="RUN", help="As `kundresa status` shows it.")],
+    run_key: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="As `kundresa status` shows it, or a day of a journey: journey.NAME--DATE."
+        ),
+    ],
     json: Json = False,
 ) -> None:
     """Show a run's account: considered = sent + each reason, per channel. Exit code 1 if it does not add up.
+
+    A day of a journey, journey.abandoned_cart--20261123T000000Z or --2026-11-23, counts what is on its way as
+    `pending`; so does one of its standing runs.
 
     Example: [bold]kundresa account winback--20261123T090000Z --json[/bold]
     """
     from kundresa.runs.accounting import read_account
 
     settings = configuration.load()
+    run_key = _whole_key(run_key)
     report = read_account(settings, run_key)
     if report is None:
         stopped = _stopped_line(settings, run_key)
@@ -86,7 +97,8 @@ def account(
     if json:
         print_json(report)
     else:
-        closed = f"{report['state']} ({report['close_reason']})"
+        because = f" ({report['close_reason']})" if report["close_reason"] else ""
+        closed = report["state"] + because
         table(
             f"Account of {run_key}, {closed}",
             ("channel", "", "people"),
@@ -103,6 +115,16 @@ def account(
         )
     if not adds_up:
         raise typer.Exit(Exit.PROBLEMS)
+
+
+def _whole_key(text: str) -> str:
+    """A day of a journey by its key, or by its date alone."""
+    name, _, day = text.rpartition("--")
+    try:
+        at = datetime.combine(date.fromisoformat(day), time(), UTC)
+    except ValueError:
+        return text
+    return run_key_of(name, at)
 
 
 def _stopped_line(settings: configuration.Settings, run_key: str) -> str | None:
@@ -126,10 +148,10 @@ def explain(
     person: Annotated[
         str, typer.Argument(help="Profile id, email address, phone number, CRM or account id.")
     ],
-    campaign: Annotated[str | None, typer.Argument(help="Only this campaign.")] = None,
+    campaign: Annotated[str | None, typer.Argument(help="Only this campaign, or journey.")] = None,
     json: Json = False,
 ) -> None:
-    """Say why this person did or did not get a campaign, rule by rule.
+    """Say why this person did or did not get a campaign, or a message of a journey, rule by rule.
 
     Example: [bold]kundresa explain anna@example.com spring_sale[/bold]
     """

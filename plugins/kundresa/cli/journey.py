@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from json import loads as parse_json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,6 +66,15 @@ def start(name: Name) -> None:
     out.print(
         f"{name} is running, version {row.version}. Its DAG, or kundresa journey run {name}, moves people"
     )
+
+
+Answer = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What a webhook step is answered: STEP=FILE.json, or STEP=failed; repeatable. "
+        "Without, it is answered with none of its fields."
+    ),
+]
 
 
 @journey.command()
@@ -169,24 +179,27 @@ def show(
 
     settings = configuration.load()
     if name is None:
-        rows = list_journeys(settings)
+        lines = [asdict(each) for each in list_journeys(settings)]
         if json:
-            print_json({each: asdict(row) if row else None for each, row in rows})
+            print_json(lines)
             return
-        lines = [
-            (each, row.state if row else "not started", row.version if row else None) for each, row in rows
-        ]
-        table("Journeys", ("journey", "state", "version"), lines, right=("version",))
+        right = ("version", "entered", "inside", "left", "messages", "sent")
+        names = ("journey", "state", *right)
+        table("Journeys", names, [tuple(each[column] for column in names) for each in lines], right=right)
         return
     report = journey_report(settings, name)
     if json:
         print_json(asdict(report))
         return
-    columns = ("version", "step", "kind", "people", "messages")
+    columns = ("version", "step", "kind", "people", "reached", "messages")
     title = f"{name}: {report.state}, version {report.version}"
-    table(title, columns, steps_as_rows(report), right=("version", "people"))
+    table(title, columns, steps_as_rows(report), right=("version", "people", "reached"))
     if report.next_turn_at:
         out.print(f"more of its audience enter from {report.next_turn_at:%Y-%m-%d %H:%M:%S}Z on")
+    out.print(
+        f"{report.entered:,} entered = {report.inside:,} inside + {report.left:,} left"
+        + ("" if report.adds_up else "; this, or a step, does NOT add up")
+    )
     for what, counts in (("ended", report.ended), ("let nobody in", report.skips)):
         if counts:
             told_counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
@@ -197,6 +210,7 @@ def show(
 def plan(
     name: Name,
     days: Annotated[int, typer.Option(min=1, max=90, help="How many days of events to play.")] = 7,
+    answer: Answer = None,
     json: Json = False,
 ) -> None:
     """Play a journey on the events of the last days: who would have entered, where they would be, what would
@@ -206,7 +220,7 @@ def plan(
     """
     from kundresa.runs.journey_planning import plan_journey
 
-    planned = plan_journey(configuration.load(), name, days=days)
+    planned = plan_journey(configuration.load(), name, days=days, answers=_answers(answer))
     if json:
         print_json(asdict(planned))
         return
@@ -224,10 +238,11 @@ def plan(
     people += [(f"ended: {reason}", count) for reason, count in planned.ended.items()]
     people += [(f"not let in: {reason}", count) for reason, count in planned.skips.items()]
     table("People", ("", "people"), people, right=("people",))
+    _print_supposed(planned.supposed)
 
 
 @journey.command()
-def rehearse(
+def rehearse(  # noqa: PLR0917  typer gives each option by name
     name: Name,
     person: Annotated[
         str, typer.Argument(help="Profile id, email address, phone number, CRM or account id.")
@@ -236,6 +251,7 @@ def rehearse(
     then: Annotated[
         list[str] | None, typer.Option(help="What happens later: EVENT AFTER [JSON], repeatable.")
     ] = None,
+    answer: Answer = None,
     json: Json = False,
 ) -> None:
     """Play one person through a journey, every wait skipped: where they would come, what they would read.
@@ -248,7 +264,12 @@ def rehearse(
     from kundresa.runs.journey_rehearsing import rehearse_journey
 
     rehearsed = rehearse_journey(
-        configuration.load(), name, person, data=_object(data), then=[_later(each) for each in then or []]
+        configuration.load(),
+        name,
+        person,
+        data=_object(data),
+        then=[_later(each) for each in then or []],
+        answers=_answers(answer),
     )
     if json:
         print_json(asdict(rehearsed))
@@ -259,6 +280,25 @@ def rehearse(
     for message in rehearsed.messages:
         out.print(f"\n{message.step}: {message.reason or 'sent'}", markup=False, highlight=False)
         out.print(message.text, markup=False, highlight=False)
+    _print_supposed(rehearsed.supposed)
+
+
+def _print_supposed(supposed: Mapping[str, str]) -> None:
+    for step, what in supposed.items():
+        out.print(f"supposed: {step} {what}; --answer {step}=FILE.json says otherwise", markup=False)
+
+
+def _answers(texts: list[str] | None) -> dict[str, dict[str, Any] | None]:
+    found: dict[str, dict[str, Any] | None] = {}
+    for text in texts or []:
+        step, _, file = text.partition("=")
+        if not step or not file:
+            raise typer.BadParameter(f"{text!r} is not STEP=FILE.json, or STEP=failed")
+        try:
+            found[step] = None if file == "failed" else _object(Path(file).read_text())
+        except OSError as error:
+            raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
+    return found
 
 
 def _print_way(title: str, moves: Iterable[Mapping[str, str]]) -> None:

@@ -92,6 +92,7 @@ BUSY = (
 PROBLEMS = (
     "AudienceNotReady",
     "SpecError",
+    "UnfitAnswer",
     "UnfitEvent",
     "GateFailed",
     "ProofRefused",

@@ -33,6 +33,7 @@ from kundresa.spec.journey_steps import (
 from kundresa.spec.keys import message_id
 from kundresa.spec.vocabulary import JourneyEnd
 from kundresa.store import (
+    ENTERED,
     Advance,
     CallOutcome,
     MessageOutcome,
@@ -105,6 +106,7 @@ class Walker:
     def begin(self, trail: Trail, at: datetime) -> None:
         """Come to the first step."""
         self.entered += 1
+        self._into.passages[ENTERED, ""] += 1
         self._go(trail, trail.version.journey.first, at, "entered")
 
     def elapse(self, trail: Trail, until: datetime, *, by_event: bool = False) -> None:
@@ -195,6 +197,7 @@ class Walker:
         position.step, position.due_at = None, None
         position.ended_at, position.end_reason = at, reason.value
         self.ended += 1
+        self._into.passages[END, reason.value] += 1
         trail.moves.append([END, at.isoformat(), reason.value])
 
     def note(self, trail: Trail) -> None:
@@ -287,6 +290,7 @@ class Walker:
                 return
             position.step, position.step_at, position.due_at = name, at, None
             position.moves += 1
+            self._into.passages[name, ""] += 1
             trail.moves.append([name, at.isoformat(), why])
             if not trail.version.segment_exits.isdisjoint(trail.facts.segments):
                 self.end(trail, at, JourneyEnd.EXIT)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, AssetOrTimeSchedule, BaseOperator, Context, CronTriggerTimetable
+from airflow.sdk import (
+    DAG,
+    AssetOrTimeSchedule,
+    BaseOperator,
+    BaseOperatorLink,
+    Context,
+    CronTriggerTimetable,
+)
 from airflow.sdk.exceptions import AirflowSkipException
 
 from kundresa import settings as installation
@@ -15,6 +23,7 @@ from kundresa.orchestration.accounts import sender_account
 from kundresa.orchestration.assets import journey_asset, segments_asset
 from kundresa.orchestration.defaults import TAG, default_args
 from kundresa.orchestration.journey_documents import journey_document
+from kundresa.orchestration.links import JourneyLink
 from kundresa.orchestration.operators import final_failures, worker_name
 from kundresa.orchestration.pausing import NotPaused
 from kundresa.orchestration.pools import JOURNEYS
@@ -64,6 +73,7 @@ class AdvanceJourney(BaseOperator):
     """Moves everybody in a journey who can move, and sends what that comes to."""
 
     ui_color = "#ede7f6"
+    operator_extra_links: Collection[BaseOperatorLink] = (JourneyLink(),)
 
     def __init__(self, *, journey: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

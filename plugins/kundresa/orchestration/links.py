@@ -30,3 +30,12 @@ class AccountLink(BaseOperatorLink):
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
         return page_url(f"runs/{operator.reported_run_key}")
+
+
+class JourneyLink(BaseOperatorLink):
+    """To where the people of this journey are, and what became of its messages."""
+
+    name = "Journey"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
+        return page_url(f"journeys/{operator.journey}")

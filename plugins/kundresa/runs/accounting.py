@@ -10,6 +10,7 @@ from typing import Any
 
 from kundresa import warehouse
 from kundresa.runs.delivering import withhold_closed
+from kundresa.runs.journey_accounting import journey_account, run_head
 from kundresa.runs.journey_accounts import export_journeys
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
@@ -88,7 +89,7 @@ def reconcile_run(settings: Settings, run_key: str, *, clock: Clock = utc_now) -
             raise AccountDoesNotAddUp(f"{run_key}: the lines of {', '.join(wrong)} do not add up: {account}")
         if run.state is not RunState.CLOSED:
             run = store.runs.close(run_key, CloseReason.COMPLETED, at=clock())
-        return _save(settings, store, run, account | _head(run))
+        return _save(settings, store, run, account | run_head(run))
 
 
 def report_run(settings: Settings, run_key: str) -> Account:
@@ -103,33 +104,24 @@ def report_run(settings: Settings, run_key: str) -> Account:
     return account
 
 
-def read_account(settings: Settings, run_key: str) -> Account | None:
-    """The run's reconciled account, or None.
+def read_account(settings: Settings, run_key: str, *, clock: Clock = utc_now) -> Account | None:
+    """The run's reconciled account, or None; of a day of a journey, or a standing run, the account of now.
 
     Raises:
         RunNotFound: for a key that was never opened.
+        JourneyNotFound: for the day of a journey that was never started.
     """
     with open_store(settings.store_url) as store:
+        found = journey_account(store, run_key, clock())
+        if found is not None:
+            return found
         account = store.runs.require(run_key).account
         return None if account is None else dict(account)
 
 
-def _head(run: Run) -> Account:
-    return {
-        "run_key": run.run_key,
-        "campaign": run.campaign,
-        "logical_at": run.logical_at.isoformat(),
-        "state": run.state.value,
-        "close_reason": run.close_reason.value if run.close_reason else None,
-        "close_detail": run.close_detail,
-        "stopped_at": run.stopped_at.isoformat() if run.stopped_at else None,
-        "stop_detail": run.stop_detail,
-    }
-
-
 def _empty_account(run: Run) -> Account:
     """Of a run that closed before anyone was considered."""
-    return _head(run) | {"channels": {}, "people": {"considered": 0, "reached": 0}}
+    return run_head(run) | {"channels": {}, "people": {"considered": 0, "reached": 0}}
 
 
 def build_account(run: Run, counts: warehouse.ReconcileCounts) -> Account:
@@ -154,7 +146,7 @@ def build_account(run: Run, counts: warehouse.ReconcileCounts) -> Account:
             "decided_send": sum(line.lines for line in lines if line.verdict == Verdict.SEND),
         }
     people = {"considered": counts.people_considered, "reached": counts.people_reached}
-    return _head(run) | {"channels": channels, "people": people}
+    return run_head(run) | {"channels": channels, "people": people}
 
 
 def _save(settings: Settings, store: Store, run: Run, account: Account) -> Account:

@@ -103,9 +103,9 @@ def load_checked(settings: Settings, name: str) -> tuple[Campaign, dict[str, str
         DbtFailed: when the dbt project itself does not parse.
     """
     require_campaign(settings, name)
-    checked, loaded = _check(settings, name, _known(settings))
-    if checked.problems or loaded is None:
-        raise SpecError(checked.problems)
+    found, loaded = _check(settings, name, _known(settings))
+    if found.problems or loaded is None:
+        raise SpecError(found.problems)
     return loaded
 
 
@@ -166,12 +166,25 @@ def _check(
     if known.rule_sets is not None:
         problems.extend(check_budget(campaign, folder, known.policies, relative_to=root))
         problems.extend(check_attachments(campaign, folder, known.policies, relative_to=root))
-    advice: list[SpecProblem] = []
-    for each in content.check_templates(campaign, templates, known.columns):
-        file = _shown(settings, (root / "dags" if "/" in each.file else folder) / each.file)
-        problem = SpecProblem(file=file, line=each.line or 1, message=each.message)
-        (advice if each.is_advisory else problems).append(problem)
-    return Checked(name, tuple(problems), tuple(advice)), (campaign, templates)
+    found = content.check_templates(campaign, templates, known.columns)
+    return checked(settings, folder, problems, found), (campaign, templates)
+
+
+def checked(
+    settings: Settings,
+    folder: Path,
+    problems: Sequence[SpecProblem],
+    templates: Iterable[content.TemplateProblem],
+) -> Checked:
+    """A folder with what is wrong with its spec and with its templates, each said once."""
+    blocking, advice = dict.fromkeys(problems), dict[SpecProblem, None]()
+    for each in templates:
+        file = (settings.project / "dags" if "/" in each.file else folder) / each.file
+        shown = str(file.relative_to(settings.project) if file.is_relative_to(settings.project) else file)
+        (advice if each.is_advisory else blocking)[
+            SpecProblem(file=shown, line=each.line or 1, message=each.message)
+        ] = None
+    return Checked(folder.name, tuple(blocking), tuple(advice))
 
 
 def read_templates(
@@ -190,7 +203,3 @@ def read_templates(
     for each in attachments:
         templates |= load_attachments(folder, attached_files(each), relative_to=root)
     return templates
-
-
-def _shown(settings: Settings, file: Path) -> str:
-    return str(file.relative_to(settings.project) if file.is_relative_to(settings.project) else file)

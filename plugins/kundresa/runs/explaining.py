@@ -4,67 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from kundresa import warehouse
 from kundresa.runs.checking import require_campaign
+from kundresa.runs.explained import Explanation, answers_then, as_answer, one_profile
+from kundresa.runs.journey_accounts import JOURNEY
+from kundresa.runs.journey_explaining import explain_messages
 from kundresa.runs.planning import masked
-from kundresa.runs.rules_told import Facts, RuleResult, local_time, tell_rules
+from kundresa.runs.rules_told import Facts, local_time, tell_rules
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.frozen import thaw
+from kundresa.spec.journey_loading import journey_names
 from kundresa.spec.loading import load_campaign
 from kundresa.spec.policies import Policies, load_policies
-from kundresa.spec.vocabulary import Consent, DecisionReason, MessageState, Verdict
-from kundresa.store import LedgerLine, OptOut, Run, open_store
-from kundresa.store.opt_outs import EVERY_TOPIC
-
-
-class PersonNotFound(Exception):
-    """No profile has this id or identifier."""
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """One line of the account: what was decided about a person on one channel, and what became of it.
-
-    ``considered_by`` are the included segments that the person was in then, each with since when. The address
-    is masked. ``send_at_local`` is by the person's own clock; None when their zone is unknown.
-    """
-
-    run_key: str
-    campaign: str
-    profile_id: str
-    entity_id: str
-    channel: str
-    outcome: str
-    reason: str | None
-    variant: str | None
-    """The one that the message was written in, or will be as far as is known."""
-    decided_variant: str | None
-    """Another where a champion was sent."""
-    address: str | None
-    decided_at: datetime
-    send_at: datetime
-    send_at_local: str | None
-    batch_number: int | None
-    considered_by: tuple[dict[str, Any], ...]
-    rules: tuple[RuleResult, ...]
-    delivery: dict[str, Any] | None
+from kundresa.spec.vocabulary import DecisionReason, MessageState, Verdict
+from kundresa.store import LedgerLine, Run, open_store
 
 
 def explain(settings: Settings, person: str, campaign: str | None = None) -> list[Explanation]:
-    """Every decision about a person, newest run first.
+    """Every decision about a person, the newest first: of campaigns, and of the messages of journeys.
 
-    ``person`` is a ``profile_id``, or an identifier: email, phone, CRM id, account id.
+    ``campaign`` may be a journey's name as well, also as ``journey <name>``. ``person`` is a ``profile_id``,
+    or an identifier: email, phone, CRM id, account id.
 
     Raises:
         PersonNotFound: when nobody, or more than one profile, answers to it.
         NothingPublished: before the first build.
         SpecError: when today's policies are not valid.
     """
-    profile_id = _one_profile(settings, person)
+    profile_id = one_profile(settings, person)
+    told = [*_of_campaigns(settings, profile_id, campaign), *explain_messages(settings, profile_id, campaign)]
+    return sorted(told, key=lambda each: (each.decided_at, each.run_key), reverse=True)
+
+
+def _of_campaigns(settings: Settings, profile_id: str, campaign: str | None) -> list[Explanation]:
     decisions = warehouse.person_decisions(settings, profile_id, campaign)
     if not decisions:
         return []
@@ -79,7 +54,7 @@ def explain(settings: Settings, person: str, campaign: str | None = None) -> lis
         specs={key: thaw(run.spec_json)[0] for key, run in runs.items()},
         decisions=decisions,
         memberships=warehouse.person_memberships(settings, profile_id),
-        answers=[*warehouse.person_answers(settings, profile_id), *map(_as_answer, opt_outs)],
+        answers=[*warehouse.person_answers(settings, profile_id), *map(as_answer, opt_outs)],
         contact_points=warehouse.person_addresses(settings, profile_id),
         suppressions=warehouse.address_suppressions(settings, addresses),
     )
@@ -90,14 +65,19 @@ def explain(settings: Settings, person: str, campaign: str | None = None) -> lis
 
 
 def why_not_considered(settings: Settings, person: str, campaign: str) -> str:
-    """Of a person whom no run of a campaign has considered: which of its segments they are in today.
+    """Of a person whom no run of a campaign has considered: which of its segments they are in today. Of a
+    journey, where to ask how far they have come.
 
     Raises:
         PersonNotFound, CampaignNotFound, SpecError, NothingPublished.
     """
+    journey = campaign.removeprefix(JOURNEY)
+    if journey in journey_names(settings.journeys) and not (settings.campaigns / campaign).is_dir():
+        one_profile(settings, person)
+        return f"at no message of journey {journey} so far: kundresa journey explain {person} {journey}"
     require_campaign(settings, campaign)
     audience = load_campaign(settings.campaigns / campaign, relative_to=settings.project).audience
-    memberships = warehouse.person_memberships(settings, _one_profile(settings, person))
+    memberships = warehouse.person_memberships(settings, one_profile(settings, person))
     current = {each["segment"] for each in memberships if each["exited_at"] is None}
     included = [name for name in audience.include if name in current]
     excluded = [name for name in audience.exclude if name in current]
@@ -119,24 +99,6 @@ class _Known:
     answers: Sequence[Mapping[str, Any]]
     contact_points: Sequence[Mapping[str, Any]]
     suppressions: Sequence[Mapping[str, Any]]
-
-
-def _one_profile(settings: Settings, person: str) -> str:
-    profiles = warehouse.find_profiles(settings, person)
-    if len(profiles) != 1:
-        which = f"{len(profiles)} profiles: {', '.join(sorted(profiles)[:5])}" if profiles else "nobody"
-        raise PersonNotFound(f"{person!r} is {which}")
-    return profiles[0]
-
-
-def _as_answer(opt_out: OptOut) -> dict[str, Any]:
-    return {
-        "channel": opt_out.channel,
-        "topic": opt_out.topic,
-        "status": "no",
-        "source": opt_out.source,
-        "recorded_at": opt_out.recorded_at,
-    }
 
 
 def variant_of(decision: Mapping[str, Any], line: LedgerLine | None) -> str | None:
@@ -190,7 +152,7 @@ def _facts(decision: Mapping[str, Any], run: Run, known: _Known) -> Facts:
         decided_at=decided_at,
         valid_until=run.valid_until,
         memberships=warehouse.held_at(known.memberships, decided_at),
-        answers=_answers(known.answers, spec, channel, consent, decided_at),
+        answers=answers_then(known.answers, spec.topic, channel, consent, decided_at),
         suppressions=[
             each
             for each in known.suppressions
@@ -217,23 +179,3 @@ def _facts(decision: Mapping[str, Any], run: Run, known: _Known) -> Facts:
             and other["verdict"] in (Verdict.SEND, Verdict.HOLDOUT)
         ],
     )
-
-
-def _answers(
-    answers: Sequence[Mapping[str, Any]],
-    spec: Campaign,
-    channel: str,
-    consent: Consent,
-    decided_at: datetime,
-) -> list[Mapping[str, Any]]:
-    """Those that count, by the rules of ``int_decisions__answers``, and that were there then, the latest
-    first. A no recorded since is not one that decided."""
-    topics = {spec.topic} if consent is Consent.EXEMPT else {spec.topic, EVERY_TOPIC}
-    counting = [
-        each
-        for each in answers
-        if each["channel"] == channel
-        and each["topic"] in topics
-        and each["recorded_at"].astimezone(UTC) <= decided_at
-    ]
-    return sorted(counting, key=lambda each: each["recorded_at"], reverse=True)

@@ -17,6 +17,7 @@ from kundresa.spec.keys import account_key
 from kundresa.spec.vocabulary import DecisionReason, DeliveryPolicy, Verdict
 from kundresa.store import JourneyRow, Store, open_store
 
+JOURNEY = "journey "
 DAY = timedelta(days=1)
 _HELD_OUT = frozenset({DecisionReason.GLOBAL_HOLDOUT, DecisionReason.HOLDOUT})
 _DECIDED = frozenset(DecisionReason)
@@ -26,7 +27,7 @@ _MOST = 10_000
 
 def journey_campaign(journey: str) -> str:
     """What stands for a journey where a table names a campaign; no campaign's name has a space."""
-    return f"journey {journey}"
+    return JOURNEY + journey
 
 
 def record_journeys(settings: Settings, *, clock: Clock = utc_now) -> int:

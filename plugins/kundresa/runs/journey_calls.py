@@ -107,13 +107,13 @@ class _Results:
     def take(self, call: JourneyCall, receipt: Receipt, answer: Mapping[str, Any]) -> None:
         """One attempt's receipt, and what was answered."""
         if receipt.state is MessageState.ACCEPTED:
-            wrong = _problem(self.step, answer)
+            wrong = answer_problem(self.step, answer)
             if wrong is not None:
                 self.fail(call, CallReason.ANSWER_INVALID.value, receipt, wrong)
                 return
-            kept = {name: answer[name] for name in self.step.response if answer.get(name) is not None}
+            kept = json.dumps(kept_of(self.step, answer))
             self.found[call.call_id] = CallResult(
-                call.call_id, ANSWERED, response_json=json.dumps(kept), code=receipt.code
+                call.call_id, ANSWERED, response_json=kept, code=receipt.code
             )
             return
         ends = {"now": self.clock(), "valid_until": call.valid_until}
@@ -212,13 +212,18 @@ def entry_data(journey: Journey, event_json: str, types: EventTypes) -> dict[str
     return {**dict.fromkeys(names), **json.loads(event_json)}
 
 
-def _problem(step: WebhookStep, answer: Mapping[str, Any]) -> str | None:
+def answer_problem(step: WebhookStep, answer: Mapping[str, Any]) -> str | None:
     """What is wrong with an answer, as with an event's data; fields that are not declared are left out."""
     if not step.response:
         return None
     kept = {name: value for name, value in answer.items() if name in step.response}
     declared = EventTypes(events={"answer": EventType(description="answer", properties=step.response)})
     return problem_with(declared, "answer", kept)
+
+
+def kept_of(step: WebhookStep, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of an answer: the fields that the step declares, without those that are empty."""
+    return {name: answer[name] for name in step.response if answer.get(name) is not None}
 
 
 @lru_cache(maxsize=64)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 
 from kundresa import content, warehouse
-from kundresa.runs.checking import Checked, read_templates
+from kundresa.runs.checking import Checked, checked, read_templates
 from kundresa.settings import Settings
 from kundresa.spec.events import EventTypes, load_event_types
 from kundresa.spec.journey import EventEntry, Journey
@@ -14,7 +13,7 @@ from kundresa.spec.journey_loading import JOURNEY_FILE, journey_names, load_jour
 from kundresa.spec.journey_references import ENTITY, KnownToJourneys, journey_problems
 from kundresa.spec.loading import read_source
 from kundresa.spec.policies import Policies, load_policies
-from kundresa.spec.problems import SpecError, SpecProblem, nearest
+from kundresa.spec.problems import SpecError, nearest
 
 
 class UnknownJourney(Exception):
@@ -43,9 +42,9 @@ def load_checked_journey(settings: Settings, name: str) -> tuple[Journey, dict[s
         DbtFailed: when the dbt project itself does not parse.
     """
     require_journey(settings, name)
-    checked, loaded = _check(settings, name, _known(settings))
-    if checked.problems or loaded is None:
-        raise SpecError(checked.problems)
+    found, loaded = _check(settings, name, _known(settings))
+    if found.problems or loaded is None:
+        raise SpecError(found.problems)
     return loaded
 
 
@@ -99,21 +98,17 @@ def _check(
     except SpecError as error:
         return Checked(name, error.problems), None
     problems = journey_problems(journey, source, known)
-    advice: list[SpecProblem] = []
     records = {"event": (*_properties(journey, known), *journey.answers)}
-    seen = set()
     campaigns = [
         *map(journey.message_campaign, journey.messages),
         *map(journey.webhook_campaign, journey.webhooks),
     ]
-    for campaign in campaigns:
-        for each in content.check_templates(campaign, templates, known.columns, records=records):
-            file = _shown(settings, (root / "dags" if "/" in each.file else folder) / each.file)
-            problem = SpecProblem(file=file, line=each.line or 1, message=each.message)
-            if problem not in seen:  # two steps may share a template
-                seen.add(problem)
-                (advice if each.is_advisory else problems).append(problem)
-    return Checked(name, tuple(problems), tuple(advice)), (journey, templates)
+    found = [
+        each  # two steps may share a template
+        for campaign in campaigns
+        for each in content.check_templates(campaign, templates, known.columns, records=records)
+    ]
+    return checked(settings, folder, problems, found), (journey, templates)
 
 
 def _properties(journey: Journey, known: KnownToJourneys) -> Collection[str]:
@@ -123,7 +118,3 @@ def _properties(journey: Journey, known: KnownToJourneys) -> Collection[str]:
     if journey.entry.event in known.events.events:
         declared = known.events.events[journey.entry.event].properties
     return tuple(declared)
-
-
-def _shown(settings: Settings, file: Path) -> str:
-    return str(file.relative_to(settings.project) if file.is_relative_to(settings.project) else file)

@@ -13,14 +13,14 @@ from tempfile import TemporaryDirectory
 from kundresa.journeys import Version, Versions, advance
 from kundresa.runs.journey_checking import load_checked_journey
 from kundresa.runs.journey_people import JourneyPeople
-from kundresa.runs.journey_rules import MessageRules
+from kundresa.runs.journey_rules import Known
+from kundresa.runs.journey_supposing import Answers, Supposing
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze
 from kundresa.spec.journey import MOST_PEOPLE, AudienceEntry, Journey, Rate
 from kundresa.spec.journey_steps import SENT
-from kundresa.spec.policies import load_policies
-from kundresa.store import CountedMessage, InboxEvent, JourneyMessage, NewEvent, Store, open_store
+from kundresa.store import InboxEvent, JourneyMessage, NewEvent, Store, open_store
 from kundresa.warehouse import cursor_at
 
 SLICE = timedelta(hours=1)
@@ -45,17 +45,30 @@ class JourneyPlan:
     """Why events let nobody in."""
     messages: Mapping[str, Mapping[str, int]]
     """Step → ``sent`` or the reason → how many."""
+    supposed: Mapping[str, str]
+    """Webhook step → what its calls were supposed to come to."""
 
 
-def plan_journey(settings: Settings, name: str, *, days: int, clock: Clock = utc_now) -> JourneyPlan:
+def plan_journey(
+    settings: Settings,
+    name: str,
+    *,
+    days: int,
+    answers: Answers | None = None,
+    clock: Clock = utc_now,
+) -> JourneyPlan:
     """Play a journey, as its files say now, on the events of the last days.
 
     People are taken as they are published now, those of an audience that is read at a rate too, and consent
     and suppressions as they are now. Caps count what campaigns and journeys sent and hold, and what this plan
     would have sent. Quiet hours hold nothing back here, and that a provider might refuse a message nobody can
-    know. Webhook steps call nobody: they are answered at once, with none of their fields.
+    know. Webhook steps call nobody.
+
+    Args:
+        answers: what they are answered, at once.
 
     Raises:
+        UnfitAnswer: when an answer is for no webhook step.
         UnknownJourney, SpecError, DbtFailed: when the journey is not there, or not valid.
         NothingPublished: before the first build.
     """
@@ -72,7 +85,13 @@ def plan_journey(settings: Settings, name: str, *, days: int, clock: Clock = utc
         played = _by_the_hour(journey)
         store.journeys.start(name, freeze(played, templates), cursor=cursor_at(since), at=since)
         versions = Versions(1, store.journeys.versions(name))
-        play = _Play(settings, real, store, people, versions.current, now)
+        outcomes: dict[str, Counter[str]] = {}
+
+        def count(message: JourneyMessage, reason: str | None, _: Known) -> None:
+            outcomes.setdefault(message.step, Counter())[reason or SENT] += 1
+
+        supposing = Supposing(settings, real, store, people, journey, answers or {}, count)
+        settled = 0
         waiting = _events_since(real, since, versions.current)
         end = since
         while end < now:
@@ -81,73 +100,22 @@ def plan_journey(settings: Settings, name: str, *, days: int, clock: Clock = utc
             while True:
                 done = advance(store, people, name, now=end)
                 events, entered = events + done.events, entered + done.entered
-                if not play.settle() and not done.is_behind:
+                said = supposing.settle(now)
+                settled += said
+                if not said and not done.is_behind:
                     break
         counts = store.journey_positions.counts(name)
         return JourneyPlan(
             journey=name,
             since=since,
-            events=events - play.settled,
+            events=events - settled,
             entered=entered,
             ended={each.end_reason or "": each.people for each in counts if each.step is None},
             steps={each.step: each.people for each in counts if each.step is not None},
             skips=store.journey_positions.skips(name),
-            messages={step: dict(found) for step, found in play.outcomes.items()},
+            messages={step: dict(found) for step, found in outcomes.items()},
+            supposed=supposing.told,
         )
-
-
-class _Play:
-    """Says of each message at once what the rules of now would."""
-
-    def __init__(  # noqa: PLR0917  one caller
-        self,
-        settings: Settings,
-        real: Store,
-        store: Store,
-        people: JourneyPeople,
-        version: Version,
-        now: datetime,
-    ) -> None:
-        self._policies = load_policies(settings.project / "dags", relative_to=settings.project)
-        self._real = real
-        self._store = store
-        self._people = people
-        self._version = version
-        self._now = now
-        self.settled = 0
-        self.outcomes: dict[str, Counter[str]] = {}
-
-    def settle(self) -> int:
-        """How many messages there were."""
-        name = self._version.journey.name
-        waiting = self._store.journey_messages.open(name, self._now, _PAGE)
-        by_step: dict[str, list[JourneyMessage]] = {}
-        for message in waiting:
-            by_step.setdefault(message.step, []).append(message)
-        taken: list[CountedMessage] = []
-        for step, messages in by_step.items():
-            self._step(step, messages, taken)
-        called = self._store.journey_calls.suppose(name)
-        self.settled += len(waiting) + called
-        return len(waiting) + called
-
-    def _step(self, name: str, messages: list[JourneyMessage], taken: list[CountedMessage]) -> None:
-        rules = MessageRules.of_step(self._version.journey, name, self._policies, now=self._now)
-        known = rules.look_up(
-            self._real,
-            self._people,
-            [each.profile_id for each in messages],
-            taken=taken,
-            beside=[self._store],
-            earliest=min(each.reached_at for each in messages),
-        )
-        count = self.outcomes.setdefault(name, Counter())
-        outcomes: list[tuple[str, str | None]] = []
-        for each in messages:
-            decided = rules.suppose(each, known).reason
-            count[SENT if decided is None else decided.value] += 1
-            outcomes.append((each.message_id, None if decided is None else decided.value))
-        self._store.journey_messages.suppose(outcomes)
 
 
 def _by_the_hour(journey: Journey) -> Journey:

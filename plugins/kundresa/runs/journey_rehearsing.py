@@ -11,14 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from kundresa import warehouse
 from kundresa.content import Links, RenderError, compile_templates
 from kundresa.journeys import JUMP, advance
-from kundresa.runs.explaining import PersonNotFound
+from kundresa.runs.explained import one_profile
 from kundresa.runs.journey_checking import load_checked_journey
 from kundresa.runs.journey_messages import event_of
 from kundresa.runs.journey_people import JourneyPeople
-from kundresa.runs.journey_rules import MessageRules, row_of
+from kundresa.runs.journey_rules import Known, row_of
+from kundresa.runs.journey_supposing import Answers, Supposing
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.planning import shown_text
 from kundresa.settings import Settings
@@ -26,8 +26,7 @@ from kundresa.spec.events import EventTypes, load_event_types, problem_with
 from kundresa.spec.frozen import freeze
 from kundresa.spec.journey import EventEntry, Journey
 from kundresa.spec.messages import EmailContent
-from kundresa.spec.policies import Policies, load_policies
-from kundresa.store import CountedMessage, JourneyMessage, NewEvent, Store, open_store
+from kundresa.store import JourneyMessage, NewEvent, Store, open_store
 from kundresa.warehouse import cursor_at
 
 MOST_MOMENTS = 1_000
@@ -71,6 +70,8 @@ class Rehearsal:
     messages: tuple[RehearsedMessage, ...]
     skips: Mapping[str, int]
     """Why they would not enter."""
+    supposed: Mapping[str, str]
+    """Webhook step → what its calls were supposed to come to."""
 
 
 def rehearse_journey(
@@ -80,28 +81,27 @@ def rehearse_journey(
     *,
     data: Mapping[str, Any],
     then: Sequence[LaterEvent] = (),
+    answers: Answers | None = None,
     clock: Clock = utc_now,
 ) -> Rehearsal:
-    """Play a person through a journey as its files say now. Its webhook steps call nobody: they are answered
-    at once, with none of their fields.
+    """Play a person through a journey as its files say now. Its webhook steps call nobody.
 
     Args:
         person: a profile id, or an identifier or address of any kind.
         data: of the event that lets them in. A journey that is entered by a segment lets them in as they are.
         then: what happens to them afterwards.
+        answers: what webhook steps are answered, at once.
 
     Raises:
         UnknownJourney, SpecError, DbtFailed: when the journey is not there, or not valid.
         PersonNotFound: when nobody, or more than one profile, answers to ``person``.
+        UnfitAnswer: when an answer is for no webhook step.
         UnfitEvent: when an event is none of ``dags/events.yaml``.
         NothingPublished: before the first build.
     """
     journey, templates = load_checked_journey(settings, name)
     types = load_event_types(settings.project / "dags", relative_to=settings.project)
-    found = warehouse.find_profiles(settings, person)
-    if len(found) != 1:
-        raise PersonNotFound(f"{person!r} is {f'{len(found)} profiles' if found else 'nobody'}")
-    [profile_id] = found
+    profile_id = one_profile(settings, person)
     now = clock()
     entry = journey.entry.event if isinstance(journey.entry, EventEntry) else JUMP + name
     events = [LaterEvent(entry, timedelta(0), data), *sorted(then, key=lambda each: each.after)]
@@ -116,16 +116,23 @@ def rehearse_journey(
         JourneyPeople(settings) as people,
     ):
         store.journeys.start(name, freeze(journey, templates), cursor=cursor_at(now), at=now)
-        policies = load_policies(settings.project / "dags", relative_to=settings.project)
-        stage = _Stage(settings, real, store, people, journey, templates, types, policies)
-        stage.play([_made_up(each, number, profile_id, now) for number, each in enumerate(events)], now)
+        stage = _Stage(settings, store, people, journey, templates, types)
+        supposing = Supposing(settings, real, store, people, journey, answers or {}, stage.see)
+        stage.play(
+            supposing, [_made_up(each, number, profile_id, now) for number, each in enumerate(events)], now
+        )
         moves = [
             {"step": step, "at": at, "why": why}
             for row in store.journey_positions.moves(name, profile_id)
             for step, at, why in json.loads(row.moves_json)
         ]
         return Rehearsal(
-            name, profile_id, tuple(moves), tuple(stage.messages), store.journey_positions.skips(name)
+            name,
+            profile_id,
+            tuple(moves),
+            tuple(stage.messages),
+            store.journey_positions.skips(name),
+            supposing.told,
         )
 
 
@@ -138,16 +145,14 @@ def _made_up(each: LaterEvent, number: int, profile_id: str, now: datetime) -> N
 @dataclass(slots=True)
 class _Stage:
     settings: Settings
-    real: Store
     store: Store
     people: JourneyPeople
     journey: Journey
     templates: Mapping[str, str]
     types: EventTypes
-    policies: Policies
     messages: list[RehearsedMessage] = field(default_factory=list)
 
-    def play(self, events: Sequence[NewEvent], now: datetime) -> None:
+    def play(self, supposing: Supposing, events: Sequence[NewEvent], now: datetime) -> None:
         """From moment to moment: what is next, an event or the end of a wait."""
         waiting = list(events)
         for _ in range(MOST_MOMENTS):
@@ -155,7 +160,7 @@ class _Stage:
             self.store.inbox.append(due)
             waiting = waiting[len(due) :]
             advance(self.store, self.people, self.journey.name, now=now)
-            if self._settle(now):
+            if supposing.settle(now):
                 continue
             next_due = self.store.journey_positions.next_due(self.journey.name)
             moments = [each.occurred_at for each in waiting[:1]] + ([next_due] if next_due else [])
@@ -163,34 +168,14 @@ class _Stage:
                 return
             now = max(now, min(moments))
 
-    def _settle(self, now: datetime) -> bool:
-        name = self.journey.name
-        waiting = self.store.journey_messages.open(name, now, 100)
-        taken: list[CountedMessage] = []
-        outcomes = [(each.message_id, self._one(each, now, taken)) for each in waiting]
-        self.store.journey_messages.suppose(outcomes)
-        return bool(waiting) | bool(self.store.journey_calls.suppose(name))
-
-    def _one(self, message: JourneyMessage, now: datetime, taken: list[CountedMessage]) -> str | None:
-        rules = MessageRules.of_step(self.journey, message.step, self.policies, now=now)
-        known = rules.look_up(
-            self.real,
-            self.people,
-            [message.profile_id],
-            taken=taken,
-            beside=[self.store],
-            earliest=message.reached_at,
-        )
+    def see(self, message: JourneyMessage, reason: str | None, known: Known) -> None:
+        """Keeps what a message would have said."""
         recipient = known.recipients.get(message.profile_id)
-        refused = rules.suppose(message, known).reason
         text = ""
-        if refused is None and recipient is not None:
-            text = self._written(
-                message, row_of(message, recipient, event_of(self.journey, message, self.types))
-            )
-        reason = refused.value if refused else None
+        if reason is None and recipient is not None:
+            row = row_of(message, recipient, event_of(self.journey, message, self.types))
+            text = self._written(message, row)
         self.messages.append(RehearsedMessage(message.step, message.reached_at, reason, text))
-        return reason
 
     def _written(self, message: JourneyMessage, row: Mapping[str, Any]) -> str:
         campaign = self.journey.message_campaign(message.step)

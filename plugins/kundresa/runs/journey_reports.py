@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from kundresa import warehouse
 from kundresa.journeys import Versions
-from kundresa.runs.explaining import PersonNotFound
+from kundresa.runs.explained import one_profile
 from kundresa.runs.journeys import next_turn_at
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.planning import masked
 from kundresa.settings import Settings
 from kundresa.spec.frozen import thaw_journey
+from kundresa.spec.journey import Journey
 from kundresa.spec.journey_loading import journey_names
-from kundresa.store import JourneyRow, Store, open_store
+from kundresa.spec.journey_steps import END, MessageStep
+from kundresa.spec.journey_words import again_words, entry_words, exit_words, step_words, ways
+from kundresa.store import ENTERED, JourneyCounts, JourneyTotals, Store, open_store
+
+NOT_STARTED = "not started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +32,60 @@ class StepReport:
     version: int
     step: str
     kind: str
+    does: str
+    """In words; what is between backticks is a name."""
+    then: tuple[tuple[str, str], ...]
+    """The ways on: by what, empty where nothing else is said, and the step, or ``end``."""
     people: int
-    """Who are at it now."""
+    """Who are at it now, in this version."""
+    since: datetime | None
+    """When the one of them who is the longest at it came to it."""
+    reached: int
+    """Entries that have come to it so far, in all versions; again for each time round a loop."""
+    left: int
+    """Those that are not at it any more."""
     messages: Mapping[str, int]
-    """Of all versions: ``under_way``, ``sent``, ``delayed``, or the reason why not → how many."""
+    """Of all versions: ``under_way``, ``sent``, ``delayed``, or the reason why not → how many; of a webhook
+    step its calls, as far as they are not forgotten."""
+    adds_up: bool | None
+    """Of a step that sends in all versions: whether there is one line for each time that it was reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionReport:
+    """One version."""
+
+    version: int
+    started_at: datetime
+    people: int
+    """Who are inside on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class JourneyReport:
-    """A journey as it stands. ``state`` is ``not started`` before that."""
+    """A journey as it stands, all of one moment."""
 
     journey: str
+    description: str
+    entry: str
+    again: str
+    exits: str
+    """The three as :mod:`kundresa.spec.journey_words` has them, of the current version."""
     state: str
-    version: int | None
-    changed_at: datetime | None
+    version: int
+    changed_at: datetime
+    entered: int
+    """Entries so far; a person may have entered more than once."""
+    inside: int
+    left: int
+    adds_up: bool
+    """Whether as many have entered as are inside and have left, and every message step adds up."""
     steps: tuple[StepReport, ...]
+    """Of the current version, then of earlier ones that somebody is inside on."""
+    versions: tuple[VersionReport, ...]
+    """All, the newest first."""
     ended: Mapping[str, int]
-    """Reason → people whose last entry is over."""
+    """Reason → entries that are over."""
     skips: Mapping[str, int]
     """Why events and changes of segments let nobody in → how many."""
     next_due_at: datetime | None
@@ -51,6 +93,23 @@ class JourneyReport:
     """Positions of the inbox that have not been looked at; events of other types among them."""
     next_turn_at: datetime | None = None
     """When more people of its audience enter; None: none do, or it reads none."""
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyLine:
+    """A journey in a line. ``state`` is ``not started`` before that."""
+
+    journey: str
+    state: str
+    version: int | None
+    entered: int
+    inside: int
+    left: int
+    waiting_since: datetime | None
+    """When the one who is the longest at their step came to it."""
+    messages: int
+    """That somebody has come to."""
+    sent: int
 
 
 def journey_report(settings: Settings, name: str, *, clock: Clock = utc_now) -> JourneyReport:
@@ -61,45 +120,101 @@ def journey_report(settings: Settings, name: str, *, clock: Clock = utc_now) -> 
     """
     with open_store(settings.store_url) as store:
         row = store.journeys.require(name)
-        current = Versions(row.version, store.journeys.versions(name, [row.version])).current
-        counts = store.journey_positions.counts(name)
-        messages: dict[str, dict[str, int]] = {}
-        counted = [*store.journey_messages.counts(name), *store.journey_calls.counts(name)]
-        for step, outcome, reason, count in counted:
-            messages.setdefault(step, {})[reason or outcome or "under_way"] = count
-        at = {(each.version, each.step): each.people for each in counts if each.step is not None}
-        ended: dict[str, int] = {}
-        for each in counts:
-            if each.step is None:
-                ended[each.end_reason or ""] = ended.get(each.end_reason or "", 0) + each.people
-        inhabited = {version for version, _ in at} | {row.version}
-        steps = []
-        for version in store.journeys.versions(name, inhabited):
-            journey, _ = thaw_journey(version.spec_json)
-            steps += [
-                StepReport(
-                    version.version, key, step.kind, at.get((version.version, key), 0), messages.get(key, {})
-                )
-                for key, step in journey.steps.items()
-            ]
+        counts = store.journey_counts.of(name)
+        inside: Counter[int] = Counter()
+        for each in counts.steps:
+            if each.step is not None:
+                inside[each.version] += each.people
+        stored = store.journeys.versions(name)
+        thawed = {each.version: thaw_journey(each.spec_json)[0] for each in stored}
+        steps = tuple(
+            each
+            for version in sorted({row.version, *inside}, reverse=True)
+            for each in _steps(version, thawed, counts)
+        )
+        current = thawed[row.version]
+        entered = counts.passages.get((ENTERED, ""), 0)
+        ended = {reason: count for (step, reason), count in counts.passages.items() if step == END}
+        total = sum(inside.values())
+        is_whole = entered == total + sum(ended.values())
         return JourneyReport(
             journey=name,
+            description=current.description,
+            entry=entry_words(current),
+            again=again_words(current),
+            exits=exit_words(current),
             state=row.state.value,
             version=row.version,
             changed_at=row.changed_at,
-            steps=tuple(steps),
+            entered=entered,
+            inside=total,
+            left=sum(ended.values()),
+            adds_up=is_whole and all(each.adds_up is not False for each in steps),
+            steps=steps,
+            versions=tuple(
+                VersionReport(each.version, each.started_at, inside[each.version])
+                for each in reversed(stored)
+            ),
             ended=ended,
-            skips=store.journey_positions.skips(name),
+            skips=counts.skips,
             next_due_at=store.journey_positions.next_due(name),
             unread_events=max(0, store.inbox.end() - row.event_position),
-            next_turn_at=next_turn_at(row, current, clock()),
+            next_turn_at=next_turn_at(row, Versions(row.version, stored).current, clock()),
         )
 
 
-def list_journeys(settings: Settings) -> list[tuple[str, JourneyRow | None]]:
-    """Every journey of the folder, and where it stands; None for one that was never started."""
+def _steps(version: int, journeys: Mapping[int, Journey], counts: JourneyCounts) -> Iterator[StepReport]:
+    at = {each.step: each for each in counts.steps if each.version == version}
+    in_all: Counter[str | None] = Counter()
+    for counted in counts.steps:
+        in_all[counted.step] += counted.people
+    came_to: dict[str, dict[str, int]] = {}
+    for name, outcome, reason, count in (*counts.messages, *counts.calls):
+        came_to.setdefault(name, {})[reason or outcome or "under_way"] = count
+    for name, step in journeys[version].steps.items():
+        here = at.get(name)
+        reached = counts.passages.get((name, ""), 0)
+        own = came_to.get(name, {})
+        # Of all versions: a name that stood for something else before has no such sum.
+        sends = all(isinstance(each.steps.get(name, step), MessageStep) for each in journeys.values())
+        yield StepReport(
+            version=version,
+            step=name,
+            kind=step.kind,
+            does=step_words(step),
+            then=tuple(ways(journeys[version], name)),
+            people=here.people if here else 0,
+            since=here.since if here else None,
+            reached=reached,
+            left=reached - in_all[name],
+            messages=own,
+            adds_up=sum(own.values()) == reached if sends else None,
+        )
+
+
+def list_journeys(settings: Settings) -> list[JourneyLine]:
+    """Every journey of the folder, and every other that was ever started, by name. It counts all positions
+    and all messages: for people, not for a loop."""
     with open_store(settings.store_url) as store:
-        return [(name, store.journeys.get(name)) for name in journey_names(settings.journeys)]
+        rows = {row.journey: row for row in store.journeys.all()}
+        totals = store.journey_counts.totals()
+    found = []
+    for name in sorted({*journey_names(settings.journeys), *rows}):
+        row, total = rows.get(name), totals.get(name, JourneyTotals())
+        found.append(
+            JourneyLine(
+                journey=name,
+                state=row.state.value if row else NOT_STARTED,
+                version=row.version if row else None,
+                entered=total.entered,
+                inside=total.inside,
+                left=total.left,
+                waiting_since=total.waiting_since,
+                messages=total.messages,
+                sent=total.sent,
+            )
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +255,7 @@ def explain_journey(settings: Settings, person: str, name: str) -> PersonTold:
         JourneyNotFound: when the journey was never started.
         NothingPublished: before the first build.
     """
-    found = warehouse.find_profiles(settings, person)
-    if len(found) != 1:
-        raise PersonNotFound(f"{person!r} is {f'{len(found)} profiles' if found else 'nobody'}")
-    [profile_id] = found
+    profile_id = one_profile(settings, person)
     with open_store(settings.store_url) as store:
         store.journeys.require(name)
         positions = store.journey_positions.of(name, [profile_id])
@@ -207,13 +319,14 @@ def _calls(store: Store, name: str, profile_id: str) -> dict[tuple[str, int], li
 
 
 def steps_as_rows(report: JourneyReport) -> Sequence[tuple[object, ...]]:
-    """The steps for a table: version, step, kind, people, messages."""
+    """The steps for a table: version, step, kind, people, reached, messages."""
     return [
         (
             each.version,
             each.step,
             each.kind,
             each.people,
+            each.reached,
             ", ".join(f"{count:,} {what}" for what, count in sorted(each.messages.items())),
         )
         for each in report.steps

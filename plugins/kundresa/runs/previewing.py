@@ -14,7 +14,7 @@ from kundresa.content import Links, RenderError, compile_templates
 from kundresa.content.example import example_profile
 from kundresa.content.files import languages
 from kundresa.runs.checking import load_checked
-from kundresa.runs.explaining import PersonNotFound
+from kundresa.runs.explained import PersonNotFound
 from kundresa.runs.planning import shown_text
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign

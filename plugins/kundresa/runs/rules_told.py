@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -65,12 +65,14 @@ Asked = tuple[bool, str, dict[str, Any]]
 """Whether the rule was asked at all, what it looked at, and the values."""
 
 
-def tell_rules(decision: Mapping[str, Any], facts: Facts) -> list[RuleResult]:
-    """Every rule in its order. All rules are asked of every line, also after one has failed; the first that
-    fails is the reason."""
+def tell_rules(
+    decision: Mapping[str, Any], facts: Facts, rules: Iterable[DecisionReason] = DecisionReason
+) -> list[RuleResult]:
+    """Every rule in its order, or some. All rules are asked of every line, also after one has failed; the
+    first that fails is the reason."""
     failed = [rule for rule in decision["failed_rules"].split(",") if rule]
     told = []
-    for rule in DecisionReason:
+    for rule in rules:
         was_asked, value, values = _TELL[rule](decision, facts)
         result = Told.PASSED if was_asked else Told.NOT_ASKED
         if rule in failed:  # whatever today's policies say
@@ -266,6 +268,9 @@ def _caps(facts: Facts) -> dict[str, Cap]:
 def _full(decision: Mapping[str, Any], facts: Facts) -> tuple[str, dict[str, Any]]:
     count, cap = decision["cap_messages"], _caps(facts).get(decision["cap"])
     values = {"cap": decision["cap"], "messages": count, "max": cap.max if cap else None}
+    if count is None:  # a journey keeps which cap it was, not how many counted
+        most = f", {cap.max} messages" if cap else ""
+        return f"cap {decision['cap']} is full{most}", values
     most = f" of {cap.max}" if cap else ""
     counts = "message counts" if count == 1 and not cap else "messages count"
     return f"cap {decision['cap']} is full: {count}{most} {counts}", values

@@ -42,6 +42,14 @@ def account_key(journey: str, reached_at: datetime) -> str:
     return run_key(f"journey.{journey}", day)
 
 
+def journey_day_of(run_key: str) -> tuple[str, datetime] | None:
+    """The journey and the day, its midnight in UTC, of an :func:`account_key`; None when it is none."""
+    name, at = run_key.rpartition("--")[0], logical_at_of(run_key)
+    if at is None or not name.startswith("journey.") or account_key(name[8:], at) != run_key:
+        return None
+    return name[8:], at
+
+
 def logical_at_of(run_key: str) -> datetime | None:
     """The instant in a :func:`run_key`; None when it has none, as the key of a plan."""
     instant = run_key.rpartition("--")[2]

@@ -23,10 +23,12 @@ from kundresa.store.errors import (
 )
 from kundresa.store.feedback import Hit, SoftBounceRule
 from kundresa.store.inbox_records import Answer, InboxEvent, NewEvent, NewFeedback
+from kundresa.store.journey_accounts import AccountedMessages, JourneyAccount
 from kundresa.store.journey_calls import CallResult
+from kundresa.store.journey_counts import JourneyCounts, JourneyTotals, StepCount
 from kundresa.store.journey_messages import Approved, Refused
-from kundresa.store.journey_positions import StepCount
 from kundresa.store.journey_records import (
+    ENTERED,
     Advance,
     CallOutcome,
     CountedMessage,
@@ -65,6 +67,8 @@ from kundresa.store.store import Store, open_store
 from kundresa.store.wave_gates import WaveGate
 
 __all__ = [
+    "ENTERED",
+    "AccountedMessages",
     "Advance",
     "Answer",
     "Approved",
@@ -82,12 +86,15 @@ __all__ = [
     "Hit",
     "IllegalTransition",
     "InboxEvent",
+    "JourneyAccount",
     "JourneyCall",
+    "JourneyCounts",
     "JourneyMessage",
     "JourneyMoved",
     "JourneyNotFound",
     "JourneyRow",
     "JourneyStopped",
+    "JourneyTotals",
     "JourneyVersion",
     "LatestAnswers",
     "Lease",

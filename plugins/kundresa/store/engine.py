@@ -61,6 +61,21 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """As ``read``, and everything that is read in it is of one moment.
+
+        Raises:
+            StoreUnavailable: when the database does not answer.
+        """
+        with self._failures(), self.engine.connect() as connection:
+            # A transaction of SQLite's is always so, in WAL mode.
+            yield (
+                connection
+                if self.is_sqlite
+                else connection.execution_options(isolation_level="REPEATABLE READ")
+            )
+
+    @contextmanager
     def write(self, meanwhile: Callable[[], None] | None = None) -> Iterator[Connection]:
         """A transaction, durable when the block ends and undone when it raises.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -50,6 +51,34 @@ _LEDGER = {
     "first_claimed_at": messages.c.first_claimed_at,
     "left_at": messages.c.settled_at,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class AccountedMessages:
+    """How many messages of journeys are alike, as the journey has them and as the ledger does."""
+
+    channel: str
+    outcome: str | None
+    """None while under way."""
+    reason: str | None
+    is_decided: bool
+    """Whether it leaves, or has left, as decided."""
+    state: str | None
+    """The ledger's; None without a line."""
+    delivery_reason: str | None
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyAccount:
+    """Some messages of a journey in numbers, all of one moment. ``considered`` is counted by itself;
+    ``extra`` are lines of the ledger without a message."""
+
+    considered: Mapping[str, int]
+    lines: tuple[AccountedMessages, ...]
+    extra: int
+    people_considered: int
+    people_reached: int
 
 
 class JourneyAccounts:
@@ -114,6 +143,54 @@ class JourneyAccounts:
                 table.c.reached_at > at, and_(table.c.reached_at == at, table.c.message_id > message_id)
             )
             after = page.where(beyond)
+
+    def of_day(self, journey: str, first: datetime, end: datetime) -> JourneyAccount:
+        """What was reached from ``first`` to before ``end``, and what the ledger says of it."""
+        return self._account(
+            and_(table.c.journey == journey, table.c.reached_at >= first, table.c.reached_at < end), None
+        )
+
+    def of_run(self, run_key: str) -> JourneyAccount:
+        """The messages of one standing run. Those that wait for their decision have a run as well."""
+        return self._account(table.c.run_key == run_key, run_key)
+
+    def _account(self, which: ColumnElement[bool], run_key: str | None) -> JourneyAccount:
+        considered = select(table.c.channel, func.count()).where(which).group_by(table.c.channel)
+        columns = (
+            table.c.channel,
+            table.c.outcome,
+            table.c.reason,
+            table.c.send_at.is_not(None).label("is_decided"),
+            messages.c.state,
+            messages.c.reason.label("delivery_reason"),
+        )
+        joined = table.join(messages, messages.c.message_id == table.c.message_id, isouter=True)
+        lines = select(*columns, func.count()).select_from(joined).where(which).group_by(*columns)
+        got = messages.c.state == MessageState.ACCEPTED.value
+        everybody = func.count(table.c.profile_id.distinct())
+        people = select(everybody).where(which)
+        reached = select(everybody).select_from(joined).where(which, got)
+        known = select(table.c.message_id).where(table.c.message_id == messages.c.message_id)
+        beyond = select(func.count()).where(messages.c.run_key == run_key, ~known.exists())
+        with self._database.snapshot() as connection:
+            return JourneyAccount(
+                considered={row[0]: int(row[1]) for row in connection.execute(considered)},
+                lines=tuple(
+                    AccountedMessages(
+                        row.channel,
+                        row.outcome,
+                        row.reason,
+                        bool(row.is_decided),
+                        row.state,
+                        row.delivery_reason,
+                        int(row[6]),
+                    )
+                    for row in connection.execute(lines)
+                ),
+                extra=0 if run_key is None else int(connection.execute(beyond).scalar_one()),
+                people_considered=int(connection.execute(people).scalar_one()),
+                people_reached=int(connection.execute(reached).scalar_one()),
+            )
 
     def written(self, journey: str, first: datetime, end: datetime, *, chunk: int = CHUNK) -> None:
         """The warehouse has what :meth:`reached` gave for this time."""

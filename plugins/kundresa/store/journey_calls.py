@@ -7,16 +7,16 @@ the same id.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BindParameter, bindparam, func, select, update
 
-from kundresa.spec.journey_steps import ANSWERED
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
+from kundresa.store.journey_counts import Outcomes, outcomes_in
 from kundresa.store.journey_messages import KNOWN, OPEN
 from kundresa.store.journey_records import CallOutcome, JourneyCall, NewCall
 from kundresa.store.journey_tables import journey_calls as table
@@ -125,14 +125,27 @@ class JourneyCalls:
         with self._database.read() as connection:
             return [CallOutcome(**row._mapping) for row in connection.execute(query.limit(limit))]
 
-    def suppose(self, journey: str) -> int:
-        """In a plan's own store: every open call is answered at once, with nothing. Returns how many."""
+    def suppose(self, journey: str, results: Mapping[str, tuple[str, str | None, str | None]]) -> int:
+        """In a plan's own store: say at once what becomes of open calls. Returns how many there were.
+
+        Args:
+            results: step → outcome, reason, and what is kept of the answer.
+        """
+        count = 0
         with self._database.write() as connection:
-            return connection.execute(
-                update(table)
-                .where(table.c.journey == journey, table.c.state == OPEN)
-                .values(state=KNOWN, outcome=ANSWERED, settled_at=table.c.reached_at)
-            ).rowcount
+            for step, (outcome, reason, response_json) in results.items():
+                count += connection.execute(
+                    update(table)
+                    .where(table.c.journey == journey, table.c.step == step, table.c.state == OPEN)
+                    .values(
+                        state=KNOWN,
+                        outcome=outcome,
+                        reason=reason,
+                        response_json=response_json,
+                        settled_at=table.c.reached_at,
+                    )
+                ).rowcount
+        return count
 
     def of(self, profile_id: str, journey: str) -> Iterator[dict[str, Any]]:
         """Every call about one person in a journey, in the order in which they came to them."""
@@ -141,13 +154,10 @@ class JourneyCalls:
             rows = connection.execute(query.order_by(table.c.reached_at, table.c.entry, table.c.move)).all()
         return (dict(row._mapping) for row in rows)
 
-    def counts(self, journey: str) -> list[tuple[str, str | None, str | None, int]]:
+    def counts(self, journey: str) -> Outcomes:
         """Step, outcome (None while under way), reason, calls."""
-        keys = (table.c.step, table.c.outcome, table.c.reason)
-        query = select(*keys, func.count()).where(table.c.journey == journey).group_by(*keys).order_by(*keys)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return [(row[0], row[1], row[2], int(row[3])) for row in rows]
+            return outcomes_in(connection, table, journey)
 
 
 def _at(name: str) -> BindParameter[datetime]:

@@ -18,6 +18,7 @@ from kundresa.spec.vocabulary import MessageState
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
 from kundresa.store.inbox_tables import feedback
+from kundresa.store.journey_counts import Outcomes, outcomes_in
 from kundresa.store.journey_records import JourneyMessage, MessageOutcome, Reaction
 from kundresa.store.journey_tables import journey_messages as table
 from kundresa.store.tables import UtcDateTime, batches, messages, runs
@@ -221,9 +222,11 @@ class JourneyMessages:
         """Every message of one person under one instance key, in the order in which they came to them."""
         return [each for each in self.of(profile_id, journey) if each.instance_key == instance_key]
 
-    def of(self, profile_id: str, journey: str) -> Iterator[JourneyMessage]:
-        """Every message of one person in a journey, in the order in which they came to them."""
-        query = select(table).where(table.c.profile_id == profile_id, table.c.journey == journey)
+    def of(self, profile_id: str, journey: str | None = None) -> Iterator[JourneyMessage]:
+        """Every message of one person in a journey, or in all, in the order in which they came to them."""
+        query = select(table).where(table.c.profile_id == profile_id)
+        if journey is not None:
+            query = query.where(table.c.journey == journey)
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(table.c.reached_at, table.c.entry, table.c.move)).all()
         return (_message(row) for row in rows)
@@ -328,13 +331,10 @@ class JourneyMessages:
             for row in rows
         ]
 
-    def counts(self, journey: str) -> list[tuple[str, str | None, str | None, int]]:
+    def counts(self, journey: str) -> Outcomes:
         """The account of a journey: step, outcome (None while under way), reason, messages."""
-        keys = (table.c.step, table.c.outcome, table.c.reason)
-        query = select(*keys, func.count()).where(table.c.journey == journey).group_by(*keys).order_by(*keys)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return [(row[0], row[1], row[2], int(row[3])) for row in rows]
+            return outcomes_in(connection, table, journey)
 
 
 def _at(name: str) -> BindParameter[datetime]:

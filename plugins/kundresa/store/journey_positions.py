@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -12,25 +12,17 @@ from sqlalchemy import ColumnElement, func, select
 
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
+from kundresa.store.journey_counts import Passages, StepCount, passages_in, skips_in, steps_in
 from kundresa.store.journey_records import MoveRow, Position
-from kundresa.store.journey_tables import journey_moves, journey_skips, journey_traits
+from kundresa.store.journey_tables import journey_moves, journey_traits
 from kundresa.store.journey_tables import journey_positions as table
 
 _COLUMNS = tuple(table.c[each.name] for each in fields(Position))
 
 
-@dataclass(frozen=True, slots=True)
-class StepCount:
-    """How many are at a step now, by version; with ``step`` None how many ended for a reason."""
-
-    version: int
-    step: str | None
-    end_reason: str | None
-    people: int
-
-
 class JourneyPositions:
-    """The tables ``journey_positions``, ``journey_moves``, ``journey_traits`` and ``journey_skips``."""
+    """The tables ``journey_positions``, ``journey_moves``, ``journey_passages``, ``journey_traits`` and
+    ``journey_skips``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -77,19 +69,18 @@ class JourneyPositions:
 
     def counts(self, journey: str) -> list[StepCount]:
         """How many are where, by version and step. It reads every position: for a report."""
-        keys = (table.c.version, table.c.step, table.c.end_reason)
-        query = select(*keys, func.count()).where(table.c.journey == journey).group_by(*keys).order_by(*keys)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return [StepCount(row.version, row.step, row.end_reason, int(row[3])) for row in rows]
+            return steps_in(connection, journey)
+
+    def passages(self, journey: str) -> Passages:
+        """How many entries have come where so far."""
+        with self._database.read() as connection:
+            return passages_in(connection, journey)
 
     def skips(self, journey: str) -> Mapping[str, int]:
         """What let nobody in: reason → how many."""
-        query = select(journey_skips.c.reason, journey_skips.c.events).where(
-            journey_skips.c.journey == journey
-        )
         with self._database.read() as connection:
-            return {row.reason: int(row.events) for row in connection.execute(query)}
+            return skips_in(connection, journey)
 
     def moves(self, journey: str, profile_id: str) -> Sequence[MoveRow]:
         """Everything that happened to one person, in order."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from kundresa.spec.vocabulary import JourneyState
 from kundresa.store.inbox_records import NewEvent
+
+ENTERED = ""
+"""In the place of a step: entering the journey."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,3 +231,6 @@ class Advance:
     """None leaves it as it is."""
     skips: Mapping[str, int] = field(default_factory=dict)
     """Reason → how many."""
+    passages: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(step, end reason) → entries that came there: ``ENTERED`` and ``END`` among the steps, and only the
+    latter with a reason."""

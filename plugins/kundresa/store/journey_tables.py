@@ -190,6 +190,19 @@ journey_skips = Table(
     Column("last_at", UtcDateTime, nullable=False),
 )
 
+# How often each step was come to, of all versions, and how entries ended: ``step`` is empty for entering and
+# ``end`` for leaving, which alone has an ``end_reason``. It is written with the positions, and stays when
+# moves and people are forgotten: as many have entered as are inside and have left.
+journey_passages = Table(
+    "journey_passages",
+    metadata,
+    Column("journey", String, primary_key=True),
+    Column("step", String, primary_key=True),
+    Column("end_reason", String, primary_key=True),
+    Column("entries", BigInteger, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+)
+
 # Traits that journeys have set; they hold from the next step on, before any build.
 journey_traits = Table(
     "journey_traits",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Row, Table, bindparam, func, insert, select, update
+from sqlalchemy import Column, Connection, Row, Table, bindparam, func, insert, select, update
 
 from kundresa.spec.frozen import FrozenSpec
-from kundresa.spec.journey_steps import FAILED
+from kundresa.spec.journey_steps import END, FAILED
 from kundresa.spec.vocabulary import DeliveryReason, JourneyEnd, JourneyState
 from kundresa.store.bulk import insert_rows, put_rows
 from kundresa.store.engine import Database
@@ -31,6 +33,7 @@ from kundresa.store.journey_tables import (
     journey_calls,
     journey_messages,
     journey_moves,
+    journey_passages,
     journey_positions,
     journey_skips,
     journey_traits,
@@ -119,6 +122,8 @@ class Journeys:
                 .where(*inside)
                 .values(step=None, due_at=None, ended_at=at, end_reason=JourneyEnd.STOPPED.value)
             ).rowcount
+            if left:
+                self._pass(connection, journey, {(END, JourneyEnd.STOPPED.value): left}, at)
             connection.execute(
                 update(journey_messages)
                 .where(journey_messages.c.journey == journey, journey_messages.c.state == OPEN)
@@ -187,7 +192,8 @@ class Journeys:
             if moved != 1:
                 raise JourneyMoved(f"journey {journey} has moved on since generation {generation}")
             self._people(connection, journey, advance, at)
-            self._beside(connection, journey, advance, at)
+            self._beside(connection, journey, advance)
+            self._counts(connection, journey, [advance], at)
 
     def enter(
         self,
@@ -210,11 +216,14 @@ class Journeys:
             known = _get(connection, journey, share=True)
             if known is None or (known.state, known.version) != (JourneyState.RUNNING, version):
                 raise JourneyMoved(f"journey {journey} does not let people in on version {version}")
+            entered = []
             for request, advance in asked:
                 if take_new(self._database, connection, request):
                     new.add(request.request_id)
                     self._people(connection, journey, advance, at)
-                    self._beside(connection, journey, advance, at)
+                    self._beside(connection, journey, advance)
+                    entered.append(advance)
+            self._counts(connection, journey, entered, at)
         return new
 
     def _people(self, connection: Connection, journey: str, advance: Advance, at: datetime) -> None:
@@ -248,7 +257,7 @@ class Journeys:
             cancelled = over.where(journey_calls.c.state == OPEN).values(_not_called(at))
             connection.execute(cancelled, [{"id": each} for each in advance.cancelled_calls])
 
-    def _beside(self, connection: Connection, journey: str, advance: Advance, at: datetime) -> None:
+    def _beside(self, connection: Connection, journey: str, advance: Advance) -> None:
         traits = [(*key, value, journey, set_at) for key, (value, set_at) in advance.traits.items()]
         columns = ("profile_id", "trait", "value_json", "journey", "set_at")
         put_rows(self._database, connection, journey_traits, columns, traits, newest="set_at")
@@ -256,15 +265,46 @@ class Journeys:
             take_turns(self._database, connection)
             rows = [{name: getattr(each, name) for name in _EVENT} for each in advance.jumps]
             connection.execute(self._database.insert_new(events), rows)
-        for reason, count in sorted(advance.skips.items()):
+
+    def _counts(
+        self, connection: Connection, journey: str, advances: Sequence[Advance], at: datetime
+    ) -> None:
+        """The last of a transaction, once and in one order: who adds to the same rows at the same time waits
+        for this one's end, and never holds what this one waits for."""
+        skips: Counter[str] = Counter()
+        passages: Counter[tuple[str, str]] = Counter()
+        for each in advances:
+            skips.update(each.skips)
+            passages.update(each.passages)
+        for reason, count in sorted(skips.items()):
             key = {"journey": journey, "reason": reason}
-            new = self._database.insert_new(journey_skips)
-            connection.execute(new, {**key, "events": 0, "last_at": at})
-            connection.execute(
-                update(journey_skips)
-                .where(journey_skips.c.journey == journey, journey_skips.c.reason == reason)
-                .values(events=journey_skips.c.events + count, last_at=at)
-            )
+            self._count(connection, journey_skips.c.events, key, count, at=at)
+        self._pass(connection, journey, passages, at)
+
+    def _pass(
+        self, connection: Connection, journey: str, passages: Mapping[tuple[str, str], int], at: datetime
+    ) -> None:
+        for (step, reason), count in sorted(passages.items()):
+            key = {"journey": journey, "step": step, "end_reason": reason}
+            self._count(connection, journey_passages.c.entries, key, count, at=at)
+
+    def _count(
+        self,
+        connection: Connection,
+        counter: Column[Any],
+        key: Mapping[str, str],
+        count: int,
+        *,
+        at: datetime,
+    ) -> None:
+        """Add to one row of a table that counts."""
+        table = counter.table
+        connection.execute(self._database.insert_new(table), {**key, counter.name: 0, "last_at": at})
+        connection.execute(
+            update(table)
+            .where(*(table.c[name] == value for name, value in key.items()))
+            .values({counter.name: counter + count, "last_at": at})
+        )
 
 
 def _names() -> list[str]:

@@ -13,6 +13,7 @@ from kundresa.store.feedback import Feedback
 from kundresa.store.inbox import Inbox
 from kundresa.store.journey_accounts import JourneyAccounts
 from kundresa.store.journey_calls import JourneyCalls
+from kundresa.store.journey_counts import CountedJourneys
 from kundresa.store.journey_messages import JourneyMessages
 from kundresa.store.journey_positions import JourneyPositions
 from kundresa.store.journeys import Journeys
@@ -53,6 +54,7 @@ class Store:
         self.audience_shares = AudienceShares(database)
         self.journey_calls = JourneyCalls(database)
         self.message_requests = MessageRequests(database)
+        self.journey_counts = CountedJourneys(database)
         self.journey_accounts = JourneyAccounts(database)
 
     def close(self) -> None:

@@ -21,7 +21,9 @@ from tests.integration.runs.test_journeys import NOW, Shop, sandbox, shop  # noq
 
 from kundresa.channels import AccountError
 from kundresa.runs.journey_planning import plan_journey
+from kundresa.runs.journey_rehearsing import rehearse_journey
 from kundresa.runs.journey_reports import explain_journey, journey_report
+from kundresa.runs.journey_supposing import UnfitAnswer
 from kundresa.runs.journeys import has_work
 from kundresa.store import NewEvent
 from kundresa.store.journey_calls import JourneyCalls
@@ -292,3 +294,34 @@ def test_a_plan_calls_nobody(asking: Shop, receiver: Receiver) -> None:
     assert (plan.entered, plan.ended) == (1, {"finished": 1})
     assert receiver.asked == []
     assert asking.now > NOW
+    assert plan.supposed == {"ask": "answered with nothing"}
+    assert plan.messages == {}
+
+
+@pytest.mark.parametrize(
+    ("answer", "why", "text"),
+    [
+        ({"discount": 15, "code": "AUTUMN", "more": 1}, ["answered", "path 1"], "15 off with AUTUMN"),
+        ({"discount": 5}, ["answered"], None),
+        ({"discount": "much"}, ["answer_invalid"], None),
+        (None, [], None),
+    ],
+)
+def test_a_rehearsal_and_a_plan_take_an_answer(
+    asking: Shop, receiver: Receiver, answer: dict[str, object] | None, why: list[str], text: str | None
+) -> None:
+    given = {"answers": {"ask": answer}, "clock": lambda: asking.now}
+    rehearsed = rehearse_journey(asking.settings, "cart", "anna@shop.example", data={"value": 60}, **given)
+    assert receiver.asked == []
+    assert [move["why"] for move in rehearsed.moves] == ["entered", *why, "finished"]
+    assert [each.text.splitlines()[0] for each in rehearsed.messages] == ([text] if text else [])
+    asking.event("anna", value=60)
+    asking.now += timedelta(minutes=1)
+    plan = plan_journey(asking.settings, "cart", days=1, **given)
+    assert plan.messages == ({"mail": {"sent": 1}} if text else {})
+    assert plan.supposed == rehearsed.supposed
+
+
+def test_an_answer_for_no_webhook_step_is_refused(asking: Shop) -> None:
+    with pytest.raises(UnfitAnswer, match="no webhook step 'mail'; there are: ask"):
+        plan_journey(asking.settings, "cart", days=1, answers={"mail": {}}, clock=lambda: asking.now)

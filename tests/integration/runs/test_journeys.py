@@ -100,12 +100,26 @@ MARTS: dict[str, dict[str, Any]] = {
         "time_zone": _TEXT,
         "since": pa.date32(),
     },
-    "contact_points": {"profile_id": _TEXT, "channel": _TEXT, "address": _TEXT, "is_valid": pa.bool_()},
+    "contact_points": {
+        "profile_id": _TEXT,
+        "channel": _TEXT,
+        "address": _TEXT,
+        "is_valid": pa.bool_(),
+        "invalid_reason": _TEXT,
+    },
     "consents": {
         "profile_id": _TEXT,
         "channel": _TEXT,
         "topic": _TEXT,
         "status": _TEXT,
+        "source": _TEXT,
+        "recorded_at": _INSTANT,
+    },
+    "suppressions": {
+        "channel": _TEXT,
+        "address": _TEXT,
+        "reason": _TEXT,
+        "source": _TEXT,
         "recorded_at": _INSTANT,
     },
     "segment_memberships": {
@@ -155,10 +169,12 @@ def rows() -> dict[str, list[dict[str, Any]]]:
                 "channel": channel,
                 "topic": "offers",
                 "status": status,
+                "source": "shop",
                 "recorded_at": EARLIER,
             }
             for who, channel, status in answers
         ],
+        "suppressions": [],
         "segment_memberships": [
             {"segment": "vip", "profile_id": "p-anna", "entity_id": "", "entered_at": EARLIER}
         ],
@@ -361,7 +377,7 @@ def test_a_message_can_be_found_and_shown_again_long_after(shop: Shop) -> None:
     report = journey_report(shop.settings, "cart")
     assert {each.step: each.people for each in report.steps if each.people} == {"rest": 1}
     assert next(each.messages for each in report.steps if each.step == "mail") == {"sent": 1}
-    assert [(name, row.state) for name, row in list_journeys(shop.settings) if row] == [("cart", "running")]
+    assert [(each.journey, each.state) for each in list_journeys(shop.settings)] == [("cart", "running")]
 
 
 def test_feedback_about_a_journeys_message_is_about_its_line_of_the_account(shop: Shop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,9 +11,11 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from kundresa.spec.frozen import FrozenSpec
+from kundresa.spec.journey_steps import END
 from kundresa.spec.messages import Receipt
 from kundresa.spec.vocabulary import DeliveryReason, JourneyState, MessageState, Trigger
 from kundresa.store import (
+    ENTERED,
     Advance,
     Approved,
     Candidate,
@@ -113,6 +116,7 @@ def test_an_advance_is_written_whole(store: Store, started: Callable[[Advance], 
             traits={("p1", "tier"): ('"gold"', NOW)},
             jumps=[event(9, "jump:other")],
             skips={"too_soon": 2},
+            passages=Counter({(ENTERED, ""): 3, ("wait", ""): 3}),
         )
     )
     row = store.journeys.require("cart")
@@ -128,12 +132,21 @@ def test_an_advance_is_written_whole(store: Store, started: Callable[[Advance], 
     assert [each.moved_at for each in store.journey_positions.moves("cart", "p1")] == [NOW]
     assert [each.event_type for each in store.inbox.after(0, 10)] == ["jump:other"]
     started(Advance(8, "", positions=[replace(position("p1"), step="next")], skips={"too_soon": 3}))
+    started(Advance(9, "", passages=Counter({("next", ""): 1, ("wait", ""): 2, (END, "exit"): 1})))
     assert store.journey_positions.skips("cart") == {"too_soon": 5}
+    assert store.journey_positions.passages("cart") == {
+        (ENTERED, ""): 3,
+        ("wait", ""): 5,
+        ("next", ""): 1,
+        (END, "exit"): 1,
+    }
+    assert store.journey_positions.passages("other") == {}
     assert [each.step for each in store.journey_positions.of("cart", ["p1"])] == ["next"]
     assert sorted((each.step, each.people) for each in store.journey_positions.counts("cart")) == [
         ("next", 1),
         ("wait", 2),
     ]
+    assert {each.since for each in store.journey_positions.counts("cart")} == {NOW}
 
 
 def test_two_advances_of_one_state_cannot_both_count(store: Store) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from kundresa.cli.explain_output import print_explanation
-from kundresa.runs.explaining import Explanation
+from kundresa.runs.explained import Explanation
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 

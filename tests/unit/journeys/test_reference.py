@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,9 @@ from tests.unit.journeys.reference import Heard, Reference
 
 from kundresa.spec.journey import AudienceEntry, Journey
 from kundresa.spec.journey_graph import graph_problems, step_ways
+from kundresa.spec.journey_steps import END
 from kundresa.spec.yaml_source import SpecSource
+from kundresa.store import ENTERED
 from kundresa.store.journey_tables import journey_messages
 
 PEOPLE = ("anna", "bo", "eva")
@@ -209,7 +212,8 @@ def state_of(world: World) -> dict[str, Any]:
     traits = positions.traits(PEOPLE, ["level"])
     skips = {key: count for key, count in positions.skips("cart").items() if key != "too_late"}
     return {"people": people, "ways": ways, "messages": messages, "traits": traits, "skips": skips} | {
-        "cancelled": cancelled
+        "cancelled": cancelled,
+        "passages": positions.passages("cart"),
     }
 
 
@@ -223,6 +227,9 @@ def state_of_reference(reference: Reference) -> dict[str, Any]:
     traits: dict[str, dict[str, Any]] = {}
     for (who, trait), value in reference.traits.items():
         traits.setdefault(who, {})[trait] = value
+    passages = Counter((step, why if step == END else "") for way in ways.values() for step, _, why in way)
+    if ways:
+        passages[ENTERED, ""] = len(ways)
     return {
         "people": people,
         "ways": ways,
@@ -231,6 +238,7 @@ def state_of_reference(reference: Reference) -> dict[str, Any]:
         "skips": reference.skips,
         # A message whose outcome is known already when its person leaves keeps that.
         "cancelled": reference.cancelled,
+        "passages": passages,
     }
 
 

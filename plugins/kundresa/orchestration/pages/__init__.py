@@ -1,1 +1,1 @@
-"""The *Campaigns* pages inside Airflow's UI: accounts and Data Docs."""
+"""The *Campaigns* and *Journeys* pages inside Airflow's UI: accounts, people's ways, and Data Docs."""

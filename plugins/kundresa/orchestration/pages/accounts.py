@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from kundresa.settings import Settings
+from kundresa.spec.keys import journey_day_of
+from kundresa.spec.vocabulary import Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,12 @@ class RunPage:
     channels: tuple[ChannelAccount, ...]
 
     @property
+    def dag_id(self) -> str:
+        """Of its campaign or its journey, which has a space in its name here."""
+        kind, _, name = self.campaign.rpartition(" ")
+        return f"{kind or 'campaign'}_{name}"
+
+    @property
     def considered(self) -> int:
         """Lines over all channels."""
         return sum(channel.considered for channel in self.channels)
@@ -65,20 +74,49 @@ def load_runs(settings: Settings, *, campaign: str | None, limit: int) -> list[R
     from kundresa.store import open_store
 
     with open_store(settings.store_url) as store:
-        return [_page_of(run) for run in store.runs.list(campaign=campaign, limit=limit)]
+        return [_page_of(run, run.account) for run in store.runs.list(campaign=campaign, limit=limit)]
 
 
 def load_run(settings: Settings, run_key: str) -> RunPage | None:
-    """One run, or None when there is none of that key."""
-    from kundresa.store import open_store
+    """One run, or None when there is none of that key; of a day of a journey, or one of its standing runs, as
+    it is now."""
+    from kundresa.runs.accounting import read_account
+    from kundresa.store import JourneyNotFound, open_store
 
     with open_store(settings.store_url) as store:
         run = store.runs.get(run_key)
-    return None if run is None else _page_of(run)
+    if journey_day_of(run_key) is None and (run is None or run.trigger is not Trigger.JOURNEY):
+        return None if run is None else _page_of(run, run.account)
+    try:
+        account = read_account(settings, run_key)
+    except JourneyNotFound:
+        return None
+    return _journey_day(account or {}) if run is None else _page_of(run, account)
 
 
-def _page_of(run: Any) -> RunPage:
-    account = run.account or {}
+def _journey_day(account: dict[str, Any]) -> RunPage:
+    first = datetime.fromisoformat(account["logical_at"])
+    return RunPage(
+        run_key=account["run_key"],
+        campaign=account["campaign"],
+        logical_at=first,
+        trigger=Trigger.JOURNEY.value,
+        state=account["state"],
+        close_reason=account["close_reason"],
+        close_detail=None,
+        stopped_at=None,
+        stop_detail=None,
+        opened_at=first,
+        closed_at=None,
+        is_reconciled=True,
+        people_considered=account["people"]["considered"],
+        people_reached=account["people"]["reached"],
+        channels=tuple(_channel(name, part) for name, part in account["channels"].items()),
+    )
+
+
+def _page_of(run: Any, account: Mapping[str, Any] | None) -> RunPage:
+    is_reconciled, account = account is not None, account or {}
     people = account.get("people", {})
     return RunPage(
         run_key=run.run_key,
@@ -92,7 +130,7 @@ def _page_of(run: Any) -> RunPage:
         stop_detail=run.stop_detail,
         opened_at=run.opened_at.astimezone(UTC),
         closed_at=run.closed_at.astimezone(UTC) if run.closed_at else None,
-        is_reconciled=run.account is not None,
+        is_reconciled=is_reconciled,
         people_considered=people.get("considered", 0),
         people_reached=people.get("reached", 0),
         channels=tuple(_channel(name, part) for name, part in account.get("channels", {}).items()),

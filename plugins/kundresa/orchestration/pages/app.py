@@ -1,40 +1,30 @@
 """The pages' web application, mounted by Airflow's API server under ``/kundresa``.
 
 Airflow mounts a plugin's application without any of its own checks (apache/airflow#72655), so every
-route here is behind Airflow's own: a logged-in user who may see plugins and, for a run, the campaign's
+route here is behind Airflow's own: a logged-in user who may see plugins and, for a run or a journey, its
 DAG.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_view
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, status
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from kundresa import settings as installation
 from kundresa.orchestration.pages.accounts import RunPage, load_run, load_runs
+from kundresa.orchestration.pages.journeys import add_journey_routes
+from kundresa.orchestration.pages.serving import PAGE_POLICY, page, permitted
 from kundresa.spec.fields import NAME_PATTERN
 
 RUNS_SHOWN = 200
 NO_PAGE = "There is no such page. Data Docs appear with the first check."
-PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'"
-"""Neither our pages nor the Data Docs need a script; so one that got into a value cannot run in Airflow's
-origin."""
-
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=select_autoescape(default=True),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 def build_app() -> FastAPI:
@@ -50,6 +40,7 @@ def build_app() -> FastAPI:
     app.add_api_route("/", _start, include_in_schema=False)
     app.add_api_route("/runs", _runs, response_class=HTMLResponse)
     app.add_api_route("/runs/{run_key}", _run, response_class=HTMLResponse)
+    add_journey_routes(app)
     app.add_api_route("/data_docs/{page:path}", _data_docs)
     return app
 
@@ -63,17 +54,17 @@ def _runs(
 ) -> HTMLResponse:
     settings = installation.load()
     runs = load_runs(settings, campaign=campaign, limit=RUNS_SHOWN)
-    permitted = _permitted({run.campaign for run in runs}, user)
-    shown = [run for run in runs if run.campaign in permitted]
-    return _page("runs.html", runs=shown, campaign=campaign, limit=RUNS_SHOWN)
+    shown = permitted({run.dag_id for run in runs}, user)
+    runs = [run for run in runs if run.dag_id in shown]
+    return page("runs.html", runs=runs, campaign=campaign, limit=RUNS_SHOWN)
 
 
 def _run(run_key: str, user: GetUserDep) -> HTMLResponse:
     run = load_run(installation.load(), run_key)
-    if run is None or not _permitted({run.campaign}, user):
+    if run is None or not permitted({run.dag_id}, user):
         # The same answer for both: that a run exists is already something to know.
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"There is no run {run_key[:200]!r}.")
-    return _page("run.html", run=run, dag_url=_dag_url(run))
+    return page("run.html", run=run, dag_url=_dag_url(run))
 
 
 def _data_docs(page: str) -> FileResponse:
@@ -98,20 +89,8 @@ def resolve_page(root: Path, page: str) -> Path | None:
     return target if target.is_relative_to(base) and target.is_file() else None
 
 
-def _permitted(campaigns: set[str], user: Any) -> set[str]:
-    """Those whose DAG the user may read."""
-    by_dag = {f"campaign_{name}": name for name in campaigns}
-    allowed = get_auth_manager().filter_authorized_dag_ids(dag_ids=set(by_dag), user=user)
-    return {by_dag[dag_id] for dag_id in allowed}
-
-
 def _dag_url(run: RunPage) -> str:
-    return f"../../dags/campaign_{run.campaign}"
-
-
-def _page(template: str, status_code: int = 200, **values: Any) -> HTMLResponse:
-    text = _TEMPLATES.get_template(template).render(**values)
-    return HTMLResponse(text, status_code, headers={"Content-Security-Policy": PAGE_POLICY})
+    return f"../../dags/{run.dag_id}"
 
 
 async def _tell_person(request: Request, error: Exception) -> Response:
@@ -120,4 +99,4 @@ async def _tell_person(request: Request, error: Exception) -> Response:
         raise error
     if error.status_code == status.HTTP_401_UNAUTHORIZED and request.method == "GET":
         return RedirectResponse(get_auth_manager().get_url_login(next_url=str(request.url)))
-    return _page("refused.html", error.status_code, message=str(error.detail))
+    return page("refused.html", error.status_code, message=str(error.detail))

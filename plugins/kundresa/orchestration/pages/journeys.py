@@ -1,0 +1,160 @@
+"""The *Journeys* pages: all journeys, one, and one person's way through it.
+
+They show what ``kundresa journey show`` and ``explain`` do. A person is found by what is posted, so that no
+address gets into a log of addresses of pages, and is named by the profile id from then on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import parse_qs, quote
+
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import FastAPI, HTTPException, Path, Request, status
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from kundresa import settings as installation
+from kundresa.orchestration.pages.serving import page, permitted
+from kundresa.settings import Settings
+from kundresa.spec.fields import NAME_PATTERN
+from kundresa.spec.keys import account_key
+from kundresa.spec.vocabulary import JourneySkip
+
+if TYPE_CHECKING:
+    from kundresa.runs.journey_reports import JourneyReport
+
+PREFIX = "journey_"
+DAYS_SHOWN = 7
+MOST_POSTED = 2_000
+"""Bytes of a form with one field in it."""
+SKIP_WORDS = {
+    JourneySkip.PERSON_UNKNOWN: "nobody is published under the identifier of the event",
+    JourneySkip.CONDITION: "the condition of the entry does not hold for them",
+    JourneySkip.INSIDE_ALREADY: "they are inside already",
+    JourneySkip.TOO_SOON: "they were in it before, and may not enter again, or not yet",
+    JourneySkip.TOO_LATE: "the event arrived later than the journey's lateness allows",
+    JourneySkip.TOO_MANY_INSTANCES: "they are inside under as many keys as the journey allows",
+    JourneySkip.KEY_MISSING: "the event does not say the instance key",
+}
+
+JourneyName = Annotated[str, Path(pattern=NAME_PATTERN)]
+
+
+def add_journey_routes(app: FastAPI) -> None:
+    """``/journeys`` and what is below it."""
+    app.add_api_route("/journeys", _journeys, response_class=HTMLResponse)
+    app.add_api_route("/journeys/{name}", _journey, response_class=HTMLResponse)
+    app.add_api_route("/journeys/{name}", _find_person, methods=["POST"], response_class=HTMLResponse)
+    app.add_api_route("/journeys/{name}/people/{profile_id:path}", _person, response_class=HTMLResponse)
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    journey: str
+    at: datetime
+
+    @property
+    def key(self) -> str:
+        return account_key(self.journey, self.at)
+
+    @property
+    def name(self) -> str:
+        return f"{self.at:%a %d %b}"
+
+
+def _journeys(user: GetUserDep) -> HTMLResponse:
+    from kundresa.runs.journey_reports import list_journeys
+
+    lines = list_journeys(installation.load())
+    shown = permitted({each.journey for each in lines}, user, prefix=PREFIX)
+    now = datetime.now(tz=UTC)
+    return page("journeys.html", journeys=[each for each in lines if each.journey in shown], now=now)
+
+
+def _journey(name: JourneyName, user: GetUserDep) -> HTMLResponse:
+    return _journey_page(_report(installation.load(), name, user))
+
+
+async def _find_person(name: JourneyName, request: Request, user: GetUserDep) -> Response:
+    """Leads to the page of whom the posted text stands for."""
+    from starlette.concurrency import run_in_threadpool
+
+    posted = bytearray()
+    async for chunk in request.stream():
+        posted += chunk
+        if len(posted) > MOST_POSTED:
+            raise HTTPException(status.HTTP_413_CONTENT_TOO_LARGE, "That is too long to be one person.")
+    [text] = parse_qs(bytes(posted).decode(errors="replace")).get("person", [""])[:1]
+    return await run_in_threadpool(_lead_to, name, text.strip(), request.scope["root_path"], user)
+
+
+def _lead_to(name: str, text: str, root_path: str, user: Any) -> Response:
+    from kundresa.runs.explained import PersonNotFound, one_profile
+    from kundresa.warehouse import NothingPublished
+
+    settings = installation.load()
+    report = _report(settings, name, user)
+    if not text:
+        return _journey_page(report, status.HTTP_422_UNPROCESSABLE_CONTENT, problem="Whom do you look for?")
+    try:
+        profile_id = one_profile(settings, text)
+    except (PersonNotFound, NothingPublished) as error:
+        return _journey_page(report, status.HTTP_404_NOT_FOUND, problem=f"{error}.", asked=text)
+    target = f"{root_path}/journeys/{name}/people/{quote(profile_id, safe='')}"
+    return RedirectResponse(target, status.HTTP_303_SEE_OTHER)
+
+
+def _person(name: JourneyName, profile_id: str, user: GetUserDep) -> HTMLResponse:
+    from kundresa.runs.explained import PersonNotFound
+    from kundresa.runs.journey_reports import explain_journey
+    from kundresa.store import JourneyNotFound
+    from kundresa.warehouse import NothingPublished
+
+    _require(name, user)
+    try:
+        told = explain_journey(installation.load(), profile_id, name)
+    except JourneyNotFound:
+        raise _missing(name) from None
+    except (PersonNotFound, NothingPublished) as error:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"{error}.") from None
+    return page("journey_person.html", told=told)
+
+
+def _report(settings: Settings, name: str, user: Any) -> JourneyReport:
+    from kundresa.runs.journey_reports import journey_report
+    from kundresa.store import JourneyNotFound
+
+    _require(name, user)
+    try:
+        return journey_report(settings, name)
+    except JourneyNotFound:
+        raise _missing(name) from None
+
+
+def _require(name: str, user: Any) -> None:
+    if not permitted({name}, user, prefix=PREFIX):
+        # The same answer as for one that is not there: that it exists is already something to know.
+        raise _missing(name)
+
+
+def _missing(name: str) -> HTTPException:
+    return HTTPException(status.HTTP_404_NOT_FOUND, f"There is no journey {name!r} that was ever started.")
+
+
+def _journey_page(
+    report: JourneyReport, status_code: int = 200, *, problem: str | None = None, asked: str = ""
+) -> HTMLResponse:
+    now = datetime.now(tz=UTC)
+    return page(
+        "journey.html",
+        status_code,
+        report=report,
+        numbers=list(dict.fromkeys(each.version for each in report.steps)),
+        skip_words=SKIP_WORDS,
+        now=now,
+        days=[_Day(report.journey, now - timedelta(days=ago)) for ago in range(DAYS_SHOWN)],
+        problem=problem,
+        asked=asked,
+    )
