@@ -61,6 +61,11 @@ class Pacer:
         """What the next claim names."""
         return PaceVersion(self._pacing.account, self._changed_at)
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a pace to keep, as far as is known."""
+        return self._is_limited
+
     def changed(self) -> None:
         """A claim was refused: somebody has changed the pace."""
         self._is_limited = True

@@ -97,6 +97,8 @@ class Passage:
                 rows = self._within_hours(self._hours, rows, standing)
             if not rows or self._halted():
                 return rows
+            if self._pacer is not None and self._pacer.is_limited:
+                self._exchange.settle()  # its next moment may be far
             try:
                 now, rest = (rows, ()) if self._pacer is None else self._pacer.next(rows)
             except AccountBusy as busy:
@@ -240,8 +242,6 @@ class Passage:
     def _pause(self, wait: timedelta) -> None:
         """Wait for the account's moment, and keep the batch meanwhile. A signal ends it at once."""
         seconds = wait.total_seconds()
-        if seconds > 0:
-            self._exchange.settle()
         while seconds > 0:
             step = min(seconds, self._lease.seconds / 3)
             with self._stop.interruptible():
