@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from kundresa.demo.airflow_api import AirflowApiError
 from kundresa.demo.drive import Demo, DemoError, remove, stop_running
 from kundresa.demo.screen import Screen
+from kundresa.demo.service import ServiceError
 from kundresa.demo.standalone import AirflowStartError
 from kundresa.demo.state import (
     DEFAULT_PEOPLE,
@@ -26,7 +27,7 @@ from kundresa.demo.state import (
 )
 from kundresa.sandbox import SandboxError
 
-FAILURES = (DemoError, AirflowStartError, AirflowApiError, SandboxError, DemoStateError)
+FAILURES = (DemoError, AirflowStartError, AirflowApiError, SandboxError, ServiceError, DemoStateError)
 
 
 def main() -> int:

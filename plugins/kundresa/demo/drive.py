@@ -1,5 +1,5 @@
 """The demo from beginning to end: servers up, the warehouse built, two campaigns delivered, a journey of some
-people who order, the account."""
+people of whose orders the service is told, the account."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from kundresa.demo.accounts import arrivals, one_message, read_lines
 from kundresa.demo.airflow_api import FINISHED, AirflowApi, AirflowApiError
 from kundresa.demo.orders import JOURNEY, ORDERS, confirmations, is_settled, place_orders
 from kundresa.demo.screen import RunsView, Screen
+from kundresa.demo.service import PublicService
 from kundresa.demo.standalone import AirflowPorts, AirflowStandalone
 from kundresa.demo.state import DemoState
 from kundresa.orchestration.pools import POOLS
+from kundresa.public.keys import ApiKey, Scope
 from kundresa.sandbox import Sandbox
 from kundresa.settings import CHECKOUT, Settings
 from kundresa.spec.keys import run_key
@@ -60,6 +62,7 @@ class Demo:
             self.state.logical_at = datetime.now(tz=UTC).replace(microsecond=0)
         self.state.remember("driver", processes.mark(os.getpid()))
         self.sandbox = self._start_sandbox()
+        self.service = self._start_service()
         self.airflow = self._start_airflow()
         self._make_sample()
         with self.screen.step("Airflow is up"):
@@ -117,6 +120,28 @@ class Demo:
             self.state.remember("sandbox", processes.mark(sandbox.pid))
         return sandbox
 
+    def _start_service(self) -> PublicService:
+        port = _if_free(self.state.ports.get("service", 0)) or processes.free_ports(1)[0]
+        self.state.ports["service"] = port
+        service = PublicService(
+            port, self.state.api_key, self.state.folder / "service.log", sleep=self._sleep
+        )
+        self._started.callback(service.stop)
+        with self.screen.step("Public service: links in messages, and events"):
+            service.start({**os.environ, **self._environ(service)})
+        self.state.remember("service", service.mark)
+        return service
+
+    def _environ(self, service: PublicService) -> dict[str, str]:
+        """What this installation's processes are told."""
+        entry = ApiKey.of("shop", frozenset({Scope.EVENTS}), service.key)
+        return {
+            "KUNDRESA_HOME": str(self.state.home),
+            "KUNDRESA_SECRET": self.state.secret,
+            "KUNDRESA_PUBLIC_URL": service.url,
+            "KUNDRESA_API_KEYS": str(entry),
+        }
+
     def _start_airflow(self) -> AirflowStandalone:
         names = ("api", "worker_logs", "trigger_logs")
         known = [_if_free(self.state.ports.get(name, 0)) for name in names]
@@ -127,9 +152,7 @@ class Demo:
             project=CHECKOUT,
             ports=ports,
             environ={
-                "KUNDRESA_HOME": str(self.state.home),
-                "KUNDRESA_SECRET": self.state.secret,
-                "KUNDRESA_PUBLIC_URL": f"http://127.0.0.1:{self.sandbox.http_port}",
+                **self._environ(self.service),
                 "KUNDRESA_RETRY_SECONDS": "5",
                 "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": self.sandbox.smtp_uri,
                 "AIRFLOW_CONN_KUNDRESA_TEXTS": self.sandbox.sms_uri,
@@ -176,7 +199,7 @@ class Demo:
     def _confirm_orders(self) -> None:
         """People order, and their journey confirms it: its DAG is started by the events, not by us."""
         with self.screen.step(f"{ORDERS} orders are placed; the journey {JOURNEY} confirms them"):
-            orders = place_orders(self.settings, datetime.now(tz=UTC))
+            orders = place_orders(self.settings, self.service, datetime.now(tz=UTC))
             deadline = time.monotonic() + CONFIRM_SECONDS
             while not is_settled(self.settings, orders):
                 if time.monotonic() > deadline:
@@ -246,6 +269,7 @@ class Demo:
         rows = [
             ("Airflow", self.airflow.url),
             ("Accounts in Airflow", f"{self.airflow.url}/plugin/kundresa"),
+            ("Journeys in Airflow", f"{self.airflow.url}/plugin/kundresa_journeys"),
             ("Everything that arrived", self.sandbox.url),
         ]
         if message := one_message(self.settings, keys["winback"], "email"):
@@ -269,7 +293,7 @@ def stop_running(state: DemoState, *, sleep: Callable[[float], None] = time.slee
     The driver first, or it would tell of servers that end under it.
     """
     stopped = []
-    for name in ("driver", "airflow", "sandbox"):
+    for name in ("driver", "airflow", "service", "sandbox"):
         mark = state.marks().get(name)
         if mark is not None and mark.pid != os.getpid():
             # The driver's children are stopped as the driver does it, in order.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 
 from kundresa import warehouse
+from kundresa.demo.service import PublicService
 from kundresa.runs.journeys import start_journey
 from kundresa.settings import Settings
-from kundresa.store import NewEvent, open_store
+from kundresa.store import open_store
 
 JOURNEY = "order_confirmation"
 ORDERS = 50
@@ -28,26 +28,26 @@ _PEOPLE = """
 """
 
 
-def place_orders(settings: Settings, now: datetime) -> int:
-    """Start the journey, and put an order of each of some people into the inbox, as a shop would by
-    ``POST /events``. A second time changes nothing: an event counts once by its id. Returns how many."""
+def place_orders(settings: Settings, service: PublicService, now: datetime) -> int:
+    """Start the journey, and tell the service of an order of each of some people. A second time changes
+    nothing: an event counts once by its id. Returns how many.
+
+    Raises:
+        ServiceError: when the service does not take them.
+    """
     start_journey(settings, JOURNEY, clock=lambda: now)
     people = warehouse.query(settings, _PEOPLE, orders=ORDERS)
     events = [
-        NewEvent(
-            source="demo",
-            event_id=f"order-{number}",
-            event_type="order_placed",
-            namespace="email",
-            identifier=row["email"],
-            data_json=json.dumps({"order_id": f"D{number:04}", "order_value": 20 + number}),
-            occurred_at=now,
-            received_at=now,
-        )
+        {
+            "id": f"order-{number}",
+            "type": "order_placed",
+            "subject": f"email:{row['email']}",
+            "time": now.isoformat(),
+            "data": {"order_id": f"D{number:04}", "order_value": 20 + number},
+        }
         for number, row in enumerate(people, 1)
     ]
-    with open_store(settings.store_url) as store:
-        store.inbox.append(events)
+    service.post_events(events)
     return len(events)
 
 

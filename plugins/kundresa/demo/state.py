@@ -36,10 +36,12 @@ class DemoState:
     """Signs the links in messages."""
     jwt_secret: str = field(default_factory=lambda: secrets.token_hex(64))
     """Signs the tokens between Airflow's parts."""
+    api_key: str = field(default_factory=lambda: secrets.token_hex(32))
+    """With which the demo's shop posts events."""
     ports: dict[str, int] = field(default_factory=dict)
-    """``api``, ``worker_logs``, ``trigger_logs``, ``smtp``, ``http``."""
+    """``api``, ``worker_logs``, ``trigger_logs``, ``smtp``, ``http``, ``service``."""
     running: dict[str, ProcessMark] = field(default_factory=dict)
-    """``driver``, ``airflow``, ``sandbox``: what ``down`` has to stop."""
+    """``driver``, ``airflow``, ``service``, ``sandbox``: what ``down`` has to stop."""
     boot_id: str = ""
     """The boot that the marks of ``running`` belong to; after another one they mean nothing."""
     is_complete: bool = False

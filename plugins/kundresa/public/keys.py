@@ -37,6 +37,11 @@ class ApiKey:
     scopes: frozenset[Scope]
     digest: str
 
+    @classmethod
+    def of(cls, name: str, scopes: frozenset[Scope], key: str) -> ApiKey:
+        """The entry of a key that is known."""
+        return cls(name, scopes, _digest(key))
+
     def __str__(self) -> str:
         return f"{self.name}:{'+'.join(sorted(self.scopes))}:{self.digest}"
 
@@ -48,7 +53,7 @@ def new_key(name: str, scopes: frozenset[Scope]) -> tuple[str, ApiKey]:
         SettingsError: when the name cannot stand in an entry.
     """
     key = f"kdr_{secrets.token_urlsafe(32)}"
-    entry = ApiKey(name, scopes, _digest(key))
+    entry = ApiKey.of(name, scopes, key)
     return key, parse_keys(str(entry))[0]
 
 
