@@ -6,6 +6,7 @@
         materialized=recorded_marks_materialization(),
         incremental_strategy=replace_strategy(),
         unique_key='profile_id',
+        on_schema_change='sync_all_columns',
         pre_hook="{{ forget_other_places(this) }}",
     )
 }}

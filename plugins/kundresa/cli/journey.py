@@ -183,7 +183,7 @@ def show(
         if json:
             print_json(lines)
             return
-        right = ("version", "entered", "inside", "left", "messages", "sent")
+        right = ("entered", "inside", "left", "sent")  # what 80 columns hold
         names = ("journey", "state", *right)
         table("Journeys", names, [tuple(each[column] for column in names) for each in lines], right=right)
         return

@@ -17,7 +17,7 @@ from kundresa.delivery.suppress import suppress_dead
 from kundresa.delivery.withhold import candidate
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.vocabulary import DeliveryPolicy, MessageState
-from kundresa.store.errors import LeaseLost, PaceChanged, RunClosed, RunStopped
+from kundresa.store.errors import LeaseLost, StoreError
 from kundresa.store.records import Lease, PaceVersion, Untried
 
 
@@ -93,11 +93,10 @@ class Exchange:
                 receipts=receipts,
                 meanwhile=meanwhile,
             )
-        except (RunClosed, RunStopped, PaceChanged):
-            self._settled(receipts, now)
-            raise
         except Exception as failure:
-            if receipts:
+            if isinstance(failure, StoreError) and failure.is_settled:
+                self._settled(receipts, now)
+            elif receipts:
                 failure.add_note(f"{len(receipts)} messages had left: unsettled they are unknown")
             raise
         self._settled(receipts, now)
@@ -140,6 +139,7 @@ class Exchange:
         return [message for _, message in messages if message.message_id not in held], untried
 
     def _send(self, messages: Sequence[Message], attempts: Mapping[str, int]) -> None:
+        self.keep()  # what was done meanwhile may have taken longer than the lease
         handed = hand_over(
             self._senders.get(), messages, after_each=self.keep, during=self._stop.interruptible
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
@@ -24,6 +24,7 @@ class Stop:
 
     def __init__(self) -> None:
         self._signal: int | None = None
+        self._is_raised = False
         self._interruptible = False
 
     def request(self, signum: int, _frame: FrameType | None = None) -> None:
@@ -31,6 +32,7 @@ class Stop:
         first = self._signal is None
         self._signal = signum
         if first and self._interruptible:
+            self._is_raised = True
             raise Stopped(signum)
 
     def check(self) -> None:
@@ -40,7 +42,20 @@ class Stop:
             Stopped: then.
         """
         if self._signal is not None:
+            self._is_raised = True
             raise Stopped(self._signal)
+
+    def pass_on(self, handlers: Mapping[signal.Signals, signal._HANDLER]) -> None:
+        """Tell whoever had the signals before of one that nobody here has stopped for.
+
+        Raises:
+            Stopped: when that would have ended the process.
+        """
+        if self._signal is None or self._is_raised:
+            return
+        if handlers[signal.Signals(self._signal)] in {signal.SIG_DFL, None}:
+            raise Stopped(self._signal)
+        signal.raise_signal(self._signal)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -55,7 +70,8 @@ class Stop:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Within, SIGTERM and SIGINT go to the ``Stop``; the handlers of before come back afterwards.
+    """Within, SIGTERM and SIGINT go to the ``Stop``; the handlers of before come back afterwards, and hear of
+    one that came when there was no place left to stop at.
 
     In another thread than the main one, which alone gets signals, nothing is changed.
     """
@@ -69,3 +85,4 @@ def stop_on_signals() -> Iterator[Stop]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, signal.SIG_DFL if handler is None else handler)
+    stop.pass_on(before)

@@ -28,12 +28,14 @@ class Reading:
     """The period, counted from ``began_at``, in which turns came last."""
     turns: int = 0
     """Turns in that period."""
+    per: str = ""
+    """What a period is, as the rate says it."""
     is_over: bool = False
 
     @classmethod
     def first(cls, entry: AudienceEntry, since: datetime) -> Self:
         """The first one, at its beginning."""
-        return cls(entry.audience, since, since)
+        return cls(entry.audience, since, since, per=entry.rate.per)
 
     @classmethod
     def from_text(cls, text: str, entry: AudienceEntry, since: datetime) -> Self:
@@ -53,7 +55,14 @@ class Reading:
 
     def at(self, entry: AudienceEntry, now: datetime) -> Self:
         """The reading that is under way at ``now``: the next one where this one is over and its time has
-        come. One whose time passed while nobody looked is left out."""
+        come. One whose time passed while nobody looked is left out. Where the rate is by another period than
+        before, counting begins anew: so many minutes are not so many days."""
+        reading = self._under_way(entry, now)
+        if reading.per == entry.rate.per:
+            return reading
+        return replace(reading, per=entry.rate.per, period=max(0, reading._period(entry, now)), turns=0)
+
+    def _under_way(self, entry: AudienceEntry, now: datetime) -> Self:
         begins_at = self._next_at(entry)
         if not self.is_over or begins_at is None or now < begins_at:
             return self

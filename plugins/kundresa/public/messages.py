@@ -41,6 +41,8 @@ MOST_DATA = 50_000
 """Characters of the data as JSON."""
 MOST_TEXT = {"id": 200, "journey": 63, "recipient": 400}
 """Characters of the other fields."""
+MOST_ID = 200
+"""Characters of an id that is asked for; ours are shorter."""
 MOST_REPORTED = 100
 """Fields that are told one by one."""
 MOST_TOLD = 3
@@ -79,6 +81,8 @@ class Messages:
         pending = Pending(_wanted(body, caller.name))
         try:
             await self._desk.submit([pending])
+            if pending.error is not None:
+                raise pending.error
         except NothingPublished:
             raise Refused(
                 HTTPStatus.SERVICE_UNAVAILABLE, "nothing is published yet", {"Retry-After": "60"}
@@ -88,7 +92,9 @@ class Messages:
     async def _standing(self, request: Request) -> Response:
         caller = self._keys.require(request, Scope.MESSAGES)
         some_id = request.path_params["id"]
-        found = await run_in_threadpool(request_standing, self._service.store, caller.name, some_id)
+        found = None
+        if some_id.isprintable() and len(some_id) <= MOST_ID:
+            found = await run_in_threadpool(request_standing, self._service.store, caller.name, some_id)
         if found is None:
             raise Refused(HTTPStatus.NOT_FOUND, "this caller has asked for no such message")
         told = asdict(found)

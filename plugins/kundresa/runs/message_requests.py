@@ -92,6 +92,8 @@ class Pending:
 
     wanted: Wanted
     answer: Taken | Unfit | Conflict | None = None
+    error: Exception | None = None
+    """Why there is no answer; it was not taken then."""
 
 
 class MessageDesk:
@@ -120,11 +122,12 @@ class MessageDesk:
         return found
 
     def take(self, pending: Sequence[Pending], now: datetime) -> None:
-        """Answer each of them; when this returns those that were taken are durable.
+        """Answer each of them; when this returns those that were taken are durable. What is wrong with one
+        is its own ``error``, and the others are taken: ``NothingPublished`` before the first build, when
+        nobody can be told from a stranger, or whatever was raised.
 
         Raises:
-            NothingPublished: before the first build: nobody can be told from a stranger. None was taken.
-            StoreUnavailable: none of those without an answer was taken.
+            StoreUnavailable: none was taken.
         """
         known = self._store.message_requests.of({each.wanted.request_id for each in pending})
         first: dict[str, Pending] = {}
@@ -139,11 +142,22 @@ class MessageDesk:
             else:
                 again.append(each)
         for journey, some in by_journey.items():
-            self._take_of(journey, some, now)
+            self._each_or_all(journey, some, now)
         for each in again:
             same = first[each.wanted.request_id]
             is_same = same.wanted.content_hash == each.wanted.content_hash
-            each.answer = same.answer if is_same else _another()
+            each.answer, each.error = (same.answer, same.error) if is_same else (_another(), None)
+
+    def _each_or_all(self, journey: str, pending: Sequence[Pending], now: datetime) -> None:
+        """All in one transaction; where that fails, each in its own."""
+        try:
+            self._take_of(journey, pending, now)
+        except Exception as error:  # of one of them, or of all: each answers for itself
+            if len(pending) == 1:
+                pending[0].answer, pending[0].error = None, error
+                return
+            for each in pending:
+                self._each_or_all(journey, [each], now)
 
     def _take_of(self, journey: str, pending: Sequence[Pending], now: datetime) -> None:
         for _ in range(TRIES):
@@ -313,7 +327,9 @@ def _position(store: Store, request: MessageRequest) -> Position | None:
 
 
 def _messages(store: Store, request: MessageRequest) -> list[JourneyMessage]:
-    return store.journey_messages.of_instance(request.journey, request.profile_id, request.request_id)
+    """Those of this request, and not of one by the same id that retention has forgotten."""
+    found = store.journey_messages.of_instance(request.journey, request.profile_id, request.request_id)
+    return [each for each in found if each.reached_at >= request.requested_at]
 
 
 def _told(message: JourneyMessage, line: LedgerLine | None) -> RequestedMessage:

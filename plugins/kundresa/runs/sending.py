@@ -32,6 +32,7 @@ journeys that were started."""
 AT_ONCE = timedelta(seconds=2)
 """So long one busy journey goes on before the others have their turn."""
 AFTER_FAILURE = timedelta(seconds=5)
+AFTER_DEFECT = timedelta(minutes=1)
 _NOT_NOW = (AccountError, NothingPublished, RuleSetNotFound, SpecError, StoreError)
 """What keeps one journey from being run, and may be mended while the others go on."""
 _LONG_AGO = timedelta(days=36_500)
@@ -44,7 +45,8 @@ class _Attended:
     versions: Versions
     looked_at: datetime
     not_before: dict[tuple[str, str, int], datetime] = field(default_factory=dict)
-    failed_at: datetime | None = None
+    not_until: datetime | None = None
+    """Something was wrong: it is left alone until then."""
 
 
 class JourneySender:
@@ -92,7 +94,7 @@ class JourneySender:
         """Do what is to be done now; whether anything was.
 
         A journey that cannot be run, for want of an account, a publication or the store, is tried again
-        after some seconds; the others go on.
+        after some seconds, one in which something is broken after a minute; the others go on.
         """
         if self._listed_at is None or self._clock() - self._listed_at >= WHOLE_LOOK:
             try:
@@ -132,9 +134,9 @@ class JourneySender:
 
     def _attend(self, name: str, attended: _Attended) -> bool:
         now = self._clock()
-        if attended.failed_at is not None and now - attended.failed_at < AFTER_FAILURE:
+        if attended.not_until is not None and now < attended.not_until:
             return False
-        attended.failed_at = None
+        attended.not_until = None
         try:
             row = self._store.journeys.require(name)
             if row.state is not JourneyState.RUNNING or row.version != attended.versions.current.number:
@@ -146,8 +148,12 @@ class JourneySender:
             attended.looked_at = now
             return self._run(name, attended, now)
         except _NOT_NOW as error:
-            attended.failed_at = now
+            attended.not_until = now + AFTER_FAILURE
             log.error("%s cannot be run now; tried again in %s: %s", name, AFTER_FAILURE, error)
+            return False
+        except Exception:  # whatever is broken in one journey, the others' messages leave
+            attended.not_until = now + AFTER_DEFECT
+            log.exception("%s is broken; tried again in %s", name, AFTER_DEFECT)
             return False
 
     def _run(self, name: str, attended: _Attended, now: datetime) -> bool:

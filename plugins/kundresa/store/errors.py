@@ -10,6 +10,9 @@ from kundresa.spec.vocabulary import CloseReason, RunState
 class StoreError(Exception):
     """Anything the store refuses or cannot do."""
 
+    is_settled = False
+    """Whether the receipts that came along with what is refused are written nevertheless."""
+
 
 class StoreUnavailable(StoreError):
     """The database did not answer, is locked, full or read-only. What was being written was not written."""

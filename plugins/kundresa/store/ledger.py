@@ -128,6 +128,7 @@ class Ledger(LedgerReads):
                 self._claim_again(connection, lease, again, now)
                 self._settle_untried(connection, lease, new_untried, given_up, now)
         if refusal is not None:
+            refusal.is_settled = True
             raise refusal
         return claimed
 

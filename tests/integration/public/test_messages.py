@@ -16,13 +16,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from kundresa.channels import account_from_uri
+from kundresa.runs import message_requests
 from kundresa.runs.journey_accounts import export_journeys
 from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.journeys import LEFT_TO_SENDER, has_work, run_journey
 from kundresa.runs.maintaining import apply_retention
-from kundresa.runs.sending import AFTER_FAILURE, JourneySender
+from kundresa.runs.sending import AFTER_DEFECT, AFTER_FAILURE, JourneySender
 from kundresa.sandbox import Received, Sandbox, received
 from kundresa.settings import Settings
+from kundresa.spec.events import load_event_types
+from kundresa.spec.keys import stranger_id
+from kundresa.spec.policies import load_policies
 from kundresa.spec.vocabulary import JourneyState
 from kundresa.store import Store, open_store
 from kundresa.warehouse.exports import journey_day_path
@@ -392,6 +396,57 @@ def test_an_account_that_cannot_be_used_is_tried_again(
     clock.now += AFTER_FAILURE + timedelta(minutes=5)
     assert post.send() == 1
     assert standing(client, taken["request_id"])["state"] == "sent"
+
+
+def test_what_is_broken_in_one_journey_keeps_no_other_from_sending(
+    client: httpx.Client, store: Store, clock: Clock, post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    start_orders(store, "a_broken_one", ORDERS.replace("account: mails", "account: nowhere"))
+    ask(client, journey="a_broken_one", number=2)
+    taken = ask(client).json()
+    assert post.send() == 1
+    assert standing(client, taken["request_id"])["state"] == "sent"
+    assert "a_broken_one is broken" in caplog.text
+    assert "KeyError: 'nowhere'" in caplog.text
+    post.accounts["nowhere"] = post.accounts["mails"]
+    clock.now += AFTER_DEFECT
+    assert post.send() == 1
+
+
+def test_what_is_wrong_with_one_request_is_not_the_others(
+    settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(secret: str, namespace: str, identifier: str) -> str:
+        if identifier == "bad@x.example":
+            raise ZeroDivisionError
+        return stranger_id(secret, namespace, identifier)
+
+    monkeypatch.setattr(message_requests, "stranger_id", breaks)
+    dags = settings.project / "dags"
+    desk = message_requests.MessageDesk(
+        settings,
+        store,
+        load_policies(dags, relative_to=settings.project),
+        load_event_types(dags, relative_to=settings.project),
+    )
+    pending = [
+        message_requests.Pending(
+            message_requests.Wanted(
+                "till", who, "orders", "email", f"{who}@x.example", {"order_id": who, "order_value": 1}
+            )
+        )
+        for who in ("one", "bad", "two", "bad")
+    ]
+    desk.take(pending, NOW)
+    desk.close()
+    assert [type(each.answer).__name__ for each in pending] == ["Taken", "NoneType", "Taken", "NoneType"]
+    assert [type(each.error).__name__ for each in pending] == ["NoneType", "ZeroDivisionError"] * 2
+    assert store.journey_messages.counts("orders") == [("confirmation", None, None, 2)]
+
+
+@pytest.mark.parametrize("some_id", ["%00", "a%00b", "x" * 201, "%0A"])
+def test_an_id_that_nobody_can_have_is_not_found(client: httpx.Client, some_id: str) -> None:
+    assert client.get(f"/messages/{some_id}", headers=TILL).status_code == 404
 
 
 def test_airflow_leaves_a_message_to_the_sender_for_a_moment(

@@ -95,8 +95,9 @@ def test_a_claim_that_is_refused_settles_the_window_before_all_the_same(
     lease, other, some = take(run_key), take(run_key, number=2), people(4)
     store.ledger.claim(other, some[3:], now=now)
     store.ledger.claim(lease, some[:1], now=now)
-    with pytest.raises(BatchConflict, match="email batch 2"):
+    with pytest.raises(BatchConflict, match="email batch 2") as refused:
         store.ledger.claim(lease, some[1:], now=now, receipts=accepted(some[:1]))
+    assert refused.value.is_settled
     assert store.ledger.tally(run_key, "email", 1).counts == {MessageState.ACCEPTED: 1}
     store.ledger.claim(lease, some[1:2], now=now)
     store.runs.stop(run_key, at=now)
@@ -104,8 +105,9 @@ def test_a_claim_that_is_refused_settles_the_window_before_all_the_same(
         store.ledger.claim(lease, some[2:3], now=now, receipts=accepted(some[1:2]))
     assert store.ledger.tally(run_key, "email", 1).counts == {MessageState.ACCEPTED: 2}
     store.runs.close(run_key, CloseReason.CANCELLED, at=now)
-    with pytest.raises(BatchConflict, match="1 not claimed under this lease"):
+    with pytest.raises(BatchConflict, match="1 not claimed under this lease") as refused:
         store.ledger.claim(lease, some[2:3], now=now, receipts=accepted(some[1:2]))
+    assert not refused.value.is_settled
 
 
 def test_what_has_come_to_its_end_is_not_claimed_again(

@@ -198,6 +198,21 @@ def test_a_second_signal_does_not_cut_the_settling_short() -> None:
     Stop().check()
 
 
+def test_a_signal_that_comes_too_late_is_heard_by_whoever_had_the_signals_before() -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda signum, _: heard.append(signum))
+    try:
+        with stop_on_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert heard == []
+        assert heard == [signal.SIGTERM]
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with pytest.raises(Stopped), stop_on_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class Omits:
     """Keeps the receipt of the second message to itself."""
 
@@ -253,6 +268,24 @@ def test_a_worker_that_lost_its_batch_stops_sending(bench: Bench) -> None:
     bench.clock.forward(seconds=61)
     assert finish(bench).counts == {ACCEPTED: 6, UNKNOWN: 4}
     assert max(bench.provider.reached.values()) == 1
+
+
+def test_what_took_longer_than_the_lease_while_a_window_was_claimed_is_noticed_before_it_leaves(
+    bench: Bench,
+) -> None:
+    """The third window is read while the second one's claim is written; meanwhile another has the batch."""
+
+    def rows() -> Iterator[Any]:
+        yield from bench.rows[:8]
+        bench.clock.forward(seconds=61)
+        bench.store.batches.lease(
+            bench.batch.run_key, "sms", 1, owner="bertil", seconds=60, now=bench.clock()
+        )
+        yield from bench.rows[8:]
+
+    with pytest.raises(LeaseLost, match="another worker"):
+        bench.deliver(rows=rows)
+    assert sum(bench.provider.reached.values()) == 4
 
 
 def test_a_full_disk_is_a_loud_error_and_loses_nobody(make_bench: MakeBench) -> None:

@@ -182,3 +182,22 @@ def test_a_clock_that_is_set_back_gives_no_turn_twice(world: World) -> None:
     world.now -= HOUR
     assert world.advance().entered == 0
     assert world.after(hours=2).entered == 2
+
+
+def test_a_rate_by_another_period_counts_anew(world: World) -> None:
+    """So many minutes are not so many hours: neither a crowd at once nor a standstill of days."""
+    crowd(world, *(f"p{number}" for number in range(30)))
+    world.start(journey_of(STEPS, entry=entry(people=1, per="minute")))
+    for _ in range(5):
+        world.advance()
+        world.now += MINUTE
+    entered = world.store.journey_positions.counts("cart")
+    assert sum(each.people for each in entered) == 5
+    world.now += DAY
+    world.start(journey_of(STEPS, entry=entry(people=3, per="hour")))
+    counts = []
+    for _ in range(4):
+        world.advance()
+        counts.append(sum(each.people for each in world.store.journey_positions.counts("cart")))
+        world.now += HOUR
+    assert counts == [8, 11, 14, 17]

@@ -313,3 +313,21 @@ def test_kept_marks_never_part_from_the_memberships(segments) -> None:
             }
         found = segments.query("select segment, profile_id from segment_memberships where exited_at is null")
         assert sorted(found) == sorted(recorded), accident
+
+
+def test_kept_marks_over_a_list_that_takes_another_column_and_over_lost_memberships(segments) -> None:
+    def listed(count: int) -> dict[str, Any]:
+        # Two more of people have a file in the project.
+        return {
+            f"s{number:02}": {"where": "total_spend > 0", "description": "d"} for number in range(count - 2)
+        }
+
+    segments.variables = {"segment_bounds": {"free_change": 1000}}
+    segments.put("profiles", [person("anna", 1), person("bo", 0)])
+    for number, count in enumerate((60, 61, 61, 60, 60), 1):
+        segments.listed = listed(count)
+        segments.build(f"2026-03-0{number} 06:00:00")
+        assert segments.members("s00") == segments.members(f"s{count - 3:02}") == {"anna"}
+    segments.execute("delete from segment_memberships")
+    segments.build("2026-03-06 06:00:00")
+    assert segments.members("s00") == {"anna"}
