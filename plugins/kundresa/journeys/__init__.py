@@ -4,6 +4,7 @@ from kundresa.journeys.advancing import Advanced, advance
 from kundresa.journeys.asked import Asked, enter_asked
 from kundresa.journeys.people import Facts, Member, People, SegmentChange, place_of
 from kundresa.journeys.reading import Reading
+from kundresa.journeys.turns import next_turn_at
 from kundresa.journeys.versions import JUMP, Version, Versions, standing_key
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Versions",
     "advance",
     "enter_asked",
+    "next_turn_at",
     "place_of",
     "standing_key",
 ]

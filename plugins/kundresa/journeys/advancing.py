@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from kundresa.journeys.entering import entered, key_of, knocks, refusal
-from kundresa.journeys.people import Facts, Member, People, SegmentChange
-from kundresa.journeys.reading import Reading
-from kundresa.journeys.versions import Version, Versions
+from kundresa.journeys.people import Facts, People, SegmentChange
+from kundresa.journeys.turns import Turns, turns_of
+from kundresa.journeys.versions import Versions
 from kundresa.journeys.walking import Happening, Trail, Walker
-from kundresa.spec.journey import AudienceEntry
 from kundresa.spec.journey_references import ENTITY
 from kundresa.spec.vocabulary import DeliveryPolicy, JourneySkip, JourneyState
 from kundresa.store import (
@@ -70,10 +69,8 @@ class _Read:
     answers: Sequence[CallOutcome]
     reactions: Sequence[Reaction]
     due: Sequence[Position]
+    turns: Turns
     is_behind: bool
-    turns: Sequence[Member] = ()
-    reading: Reading | None = None
-    """How far the audience is read with them; None where nothing is to be read."""
     people: dict[str, list[Happening | MessageOutcome | CallOutcome | Reaction]] = field(default_factory=dict)
     """profile_id → what happened to them, in the order of time."""
     skips: Counter[str] = field(default_factory=Counter)
@@ -100,8 +97,8 @@ def advance(
     read = _read(store, people, row, now, most_events=most_events, most_due=most_due)
     _sort_out(read, people, now)
     change, done = _move(store, people, read, now)
-    told = (read.events, read.changes, read.outcomes, read.answers, read.reactions)
-    is_new = change.positions or any(told) or read.reading is not None
+    told = (read.events, read.changes, read.outcomes, read.answers, read.reactions, read.turns.readings)
+    is_new = change.positions or any(told) or read.turns.cursor is not None
     if is_new or read.position >= row.event_position + SKIPPED_FAR:
         store.journeys.commit(journey, row.generation, change, at=now)
     return done
@@ -131,7 +128,7 @@ def _read(
     if any(each.reacts for each in known):
         reactions = store.journey_messages.reactions_after(journey, row.feedback_position, most_events)
     due = store.journey_positions.due(journey, now, most_due)
-    turns, reading, has_more = _turns(people, versions.current, row, now, most_events)
+    turns = turns_of(store, people, versions, row, events=events, now=now, most=most_events)
     return _Read(
         row=row,
         versions=versions,
@@ -143,44 +140,25 @@ def _read(
         reactions=reactions,
         due=due,
         turns=turns,
-        reading=reading,
         is_behind=is_full
-        or has_more
+        or turns.has_more
         or max(len(changes), len(reactions)) >= most_events
         or max(collected, len(outcomes), len(answers), len(due)) >= most_due,
     )
-
-
-def _turns(
-    people: People, version: Version, row: JourneyRow, now: datetime, most: int
-) -> tuple[Sequence[Member], Reading | None, bool]:
-    """Whose turn it is in the reading of an audience, how far it has come with them, and whether more turns
-    come at once."""
-    entry = version.journey.entry
-    if not isinstance(entry, AudienceEntry):
-        return (), None, False
-    reading = Reading.from_text(row.audience_cursor, entry, version.started_at).at(entry, now)
-    left = reading.turns_left(entry, now)
-    if left < 1:
-        return (), None, False
-    limit = min(left, most)
-    salt = f"journey|{row.journey}|{entry.audience}"
-    found = people.members(entry.audience, salt, reading.after, limit)
-    is_over = len(found) < limit
-    after = found[-1].place if found else reading.after
-    return found, reading.moved(entry, now, len(found), after, is_over=is_over), limit < left and not is_over
 
 
 def _sort_out(read: _Read, people: People, now: datetime) -> None:
     """Whom each event is about, in the order of time; those that are too late, or about nobody, are
     counted."""
     lateness = read.versions.current.journey.lateness
-    resolved = people.resolve({(each.namespace, each.identifier) for each in read.events})
-    for event in read.events:
+    read.skips.update(read.turns.skips)
+    events = [each for each in read.events if each.namespace]  # of the others `turns` has told
+    resolved = people.resolve({(each.namespace, each.identifier) for each in events})
+    for event in events:
         profile_id = resolved.get((event.namespace, event.identifier))
         if profile_id is None:
             read.skips[JourneySkip.PERSON_UNKNOWN] += 1
-        elif lateness and event.occurred_at < event.received_at - lateness:
+        elif event.is_later_than(lateness):
             read.skips[JourneySkip.TOO_LATE] += 1
         else:
             # A producer's clock may be ahead; nothing happens before it is told.
@@ -204,14 +182,13 @@ def _sort_out(read: _Read, people: People, now: datetime) -> None:
     told: list[MessageOutcome | CallOutcome | Reaction] = [*read.outcomes, *read.answers, *read.reactions]
     for each in told:
         read.people.setdefault(each.profile_id, []).append(each)
-    entry = read.versions.current.journey.entry
-    if isinstance(entry, AudienceEntry):
-        for member in read.turns:
-            data = {ENTITY: member.entity_id}
-            # The last: a turn comes with the clock, after all that has happened by then.
-            read.people.setdefault(member.profile_id, []).append(
-                Happening(entry.audience, now, data, json.dumps(data), is_event=False, is_turn=True)
+    for turn in read.turns.people:
+        # The last: a turn comes with the clock, after all that has happened by then.
+        read.people.setdefault(turn.profile_id, []).append(
+            Happening(
+                read.turns.audience, now, turn.data, json.dumps(turn.data), is_event=False, is_turn=True
             )
+        )
     for happened in read.people.values():
         if len(happened) > 1:
             happened.sort(key=lambda each: each.at)  # stable: what is of one moment stays as it came
@@ -225,7 +202,8 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
         feedback_position=read.reactions[-1].position if read.reactions else read.row.feedback_position,
         taken=[each.message_id for each in read.outcomes],
         answered=[each.call_id for each in read.answers],
-        audience_cursor=read.reading.text if read.reading else None,
+        audience_cursor=read.turns.cursor,
+        readings=read.turns.readings,
         skips=read.skips,
     )
     trails: dict[str, dict[str, Trail]] = {each.profile_id: {} for each in read.due}
@@ -251,7 +229,17 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
     done = Advanced(
         read.row.state,
         events=sum(
-            map(len, (read.events, read.changes, read.outcomes, read.answers, read.reactions, read.turns))
+            map(
+                len,
+                (
+                    read.events,
+                    read.changes,
+                    read.outcomes,
+                    read.answers,
+                    read.reactions,
+                    read.turns.people,
+                ),
+            )
         ),
         moved=len(into.positions),
         entered=walker.entered,

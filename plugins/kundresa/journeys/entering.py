@@ -7,7 +7,7 @@ from datetime import timedelta
 from kundresa.journeys.people import Facts
 from kundresa.journeys.versions import JUMP, Version
 from kundresa.journeys.walking import Happening
-from kundresa.spec.journey import AudienceEntry, EventEntry, SegmentEntry
+from kundresa.spec.journey import AudienceEntry, BusinessEventEntry, EventEntry, SegmentEntry
 from kundresa.spec.journey_references import ENTITY
 from kundresa.spec.vocabulary import JourneySkip
 from kundresa.store import Position
@@ -20,7 +20,7 @@ def knocks(version: Version, what: Happening) -> bool:
         return what.name == JUMP + version.journey.name or (
             isinstance(entry, EventEntry) and what.name == entry.event
         )
-    if isinstance(entry, AudienceEntry):
+    if isinstance(entry, AudienceEntry | BusinessEventEntry):
         return what.is_turn and what.name == entry.audience
     return (
         isinstance(entry, SegmentEntry)
@@ -32,9 +32,11 @@ def knocks(version: Version, what: Happening) -> bool:
 
 def key_of(version: Version, what: Happening) -> str | None:
     """Under which key; None when the event does not say it."""
+    name = version.journey.instance_key
+    if what.is_turn and name is not None:
+        return str(what.data[name])  # of the event that has started the reading, which must say it
     if not what.is_event:
         return str(what.data.get(ENTITY) or "")
-    name = version.journey.instance_key
     if name is None:
         return ""
     value = what.data.get(name)

@@ -66,8 +66,11 @@ class People(Protocol):
         published is left out."""
         ...
 
-    def members(self, segment: str, salt: str, after: str, limit: int) -> Sequence[Member]:
-        """At most ``limit`` of who is in a segment now, beyond a place, in the order of :func:`place_of`."""
+    def members(
+        self, segment: str, salt: str, after: str, limit: int, entity: str | None = None
+    ) -> Sequence[Member]:
+        """At most ``limit`` of who is in a segment now, beyond a place, in the order of :func:`place_of`; of
+        one entity only, where it is named."""
         ...
 
     def segment_changes(self, segments: Collection[str], after: str, limit: int) -> Sequence[SegmentChange]:

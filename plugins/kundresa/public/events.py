@@ -1,8 +1,9 @@
-"""``POST /events``: what happened to people, in batches, durable before the answer.
+"""``POST /events``: what happened to people and to the business, in batches, durable before the answer.
 
 An event is a CloudEvent (CNCF, version 1.0.2), alone or in an array, one JSON document per line (NDJSON), or
 in binary mode (``ce-`` headers). ``specversion`` and ``source`` may be left out. ``subject`` names the
-person: ``email:anna@example.com``. Each is checked by its type's schema in ``dags/events.yaml``.
+person: ``email:anna@example.com``; an event whose type is ``about: business`` has none. Each is checked by
+its type's schema in ``dags/events.yaml``.
 
 | answer | when |
 |---|---|
@@ -30,7 +31,7 @@ from kundresa.public.group_commit import GroupCommit
 from kundresa.public.keys import Keys, Scope
 from kundresa.public.refusals import Refused, content_type, parse_json, read_body, read_json
 from kundresa.public.service import Service
-from kundresa.spec.events import EventTypes, parse_instant, problem_with
+from kundresa.spec.events import About, EventTypes, parse_instant, problem_with
 from kundresa.spec.problems import alternatives, nearest, shown
 from kundresa.store import NewEvent
 
@@ -140,7 +141,7 @@ def _event(document: object, types: EventTypes, caller: str, now: datetime) -> N
     if len(data_json) > MOST_DATA:
         raise ValueError(f"data: more than {MOST_DATA:,} characters")
     source = _text(document, "source", 200) if "source" in document else ""
-    namespace, identifier = _subject(document, types)
+    namespace, identifier = _subject(document, types, event_type)
     return NewEvent(
         source=f"{caller}/{source}" if source else caller,
         event_id=_text(document, "id", 200),
@@ -167,7 +168,12 @@ def _text(document: Mapping[str, Any], name: str, longest: int) -> str:
     return value
 
 
-def _subject(document: Mapping[str, Any], types: EventTypes) -> tuple[str, str]:
+def _subject(document: Mapping[str, Any], types: EventTypes, event_type: str) -> tuple[str, str]:
+    """Namespace and identifier; both are empty for an event that is about no person."""
+    if types.events[event_type].about is About.BUSINESS:
+        if document.get("subject") is None:
+            return "", ""
+        raise ValueError(f"subject: {event_type} is about no person; leave it out")
     namespace, colon, identifier = _text(document, "subject", 400).partition(":")
     if not colon or not identifier.strip():
         raise ValueError("subject: expected a namespace and an identifier: 'email:anna@example.com'")

@@ -9,7 +9,7 @@ from typing import Any
 from kundresa import __version__
 from kundresa.public.events import CLOUD, CLOUD_BATCH, JSON, NDJSON
 from kundresa.public.refusals import PROBLEM_TYPE
-from kundresa.spec.events import EventType, EventTypes, Property, PropertyKind
+from kundresa.spec.events import About, EventType, EventTypes, Property, PropertyKind
 
 Schema = dict[str, Any]
 
@@ -164,11 +164,21 @@ def _data(kind: EventType) -> Schema:
 def _event(types: EventTypes, name: str, kind: EventType) -> Schema:
     namespaces = "|".join(types.namespaces)
     data = _data(kind)
+    subject: Schema = {
+        "subject": {
+            "type": "string",
+            "maxLength": 400,
+            "pattern": rf"^(?:{namespaces}):[\x21-\x7e]+$",
+            "description": "Whom it happened to: a namespace, a colon, an identifier.",
+        }
+    }
+    if kind.about is About.BUSINESS:
+        subject = {}
     return {
         "type": "object",
         "title": name,
         "description": kind.description,
-        "required": ["id", "type", "subject", *(["data"] if data["required"] else [])],
+        "required": ["id", "type", *subject, *(["data"] if data["required"] else [])],
         "additionalProperties": False,
         "properties": {
             "specversion": {"const": "1.0"},
@@ -176,12 +186,7 @@ def _event(types: EventTypes, name: str, kind: EventType) -> Schema:
             "source": _TEXT,
             "type": {"const": name},
             "time": {"type": "string", "format": "date-time"},
-            "subject": {
-                "type": "string",
-                "maxLength": 400,
-                "pattern": rf"^(?:{namespaces}):[\x21-\x7e]+$",
-                "description": "Whom it happened to: a namespace, a colon, an identifier.",
-            },
+            **subject,
             "data": data,
         },
     }

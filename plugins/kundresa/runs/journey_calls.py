@@ -24,7 +24,8 @@ from kundresa.settings import Settings
 from kundresa.spec.campaign import WebhookChannel
 from kundresa.spec.events import EventType, EventTypes, load_event_types, problem_with
 from kundresa.spec.frozen import thaw_journey
-from kundresa.spec.journey import EventEntry, Journey
+from kundresa.spec.journey import Journey
+from kundresa.spec.journey_references import entry_properties
 from kundresa.spec.journey_steps import ANSWERED, FAILED, WebhookStep
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.policies import Policies, load_policies
@@ -206,9 +207,7 @@ def call_row(call: JourneyCall, journey: Journey, recipient: Recipient, types: E
 def entry_data(journey: Journey, event_json: str, types: EventTypes) -> dict[str, Any]:
     """The data of an entry, with every property that its event declares and every field that webhook steps
     keep; one that is not said is empty."""
-    entry = journey.entry
-    declared = types.events.get(entry.event) if isinstance(entry, EventEntry) else None
-    names = (*(declared.properties if declared else ()), *journey.answers)
+    names = (*(entry_properties(journey, types) or ()), *journey.answers)
     return {**dict.fromkeys(names), **json.loads(event_json)}
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from kundresa import content, warehouse
 from kundresa.runs.checking import Checked, checked, read_templates
 from kundresa.settings import Settings
 from kundresa.spec.events import EventTypes, load_event_types
-from kundresa.spec.journey import EventEntry, Journey
+from kundresa.spec.journey import Journey
 from kundresa.spec.journey_loading import JOURNEY_FILE, journey_names, load_journey
-from kundresa.spec.journey_references import ENTITY, KnownToJourneys, journey_problems
+from kundresa.spec.journey_references import KnownToJourneys, entry_properties, journey_problems
 from kundresa.spec.loading import read_source
 from kundresa.spec.policies import Policies, load_policies
 from kundresa.spec.problems import SpecError, nearest
@@ -112,9 +112,4 @@ def _check(
 
 
 def _properties(journey: Journey, known: KnownToJourneys) -> Collection[str]:
-    if not isinstance(journey.entry, EventEntry):
-        return (ENTITY,)
-    declared: Mapping[str, object] = {}
-    if journey.entry.event in known.events.events:
-        declared = known.events.events[journey.entry.event].properties
-    return tuple(declared)
+    return tuple(entry_properties(journey, known.events) or ())

@@ -30,9 +30,11 @@ class JourneyPeople:
         found = self.published.facts(profile_ids, columns)
         return {profile_id: Facts(each.profile, each.segments) for profile_id, each in found.items()}
 
-    def members(self, segment: str, salt: str, after: str, limit: int) -> list[Member]:
+    def members(
+        self, segment: str, salt: str, after: str, limit: int, entity: str | None = None
+    ) -> list[Member]:
         """As ``journeys.People``."""
-        return [Member(*each) for each in self.published.members(segment, salt, after, limit)]
+        return [Member(*each) for each in self.published.members(segment, salt, after, limit, entity)]
 
     def segment_changes(self, segments: Collection[str], after: str, limit: int) -> list[SegmentChange]:
         """As ``journeys.People``."""

@@ -18,7 +18,7 @@ from kundresa.runs.journey_supposing import Answers, Supposing
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze
-from kundresa.spec.journey import MOST_PEOPLE, AudienceEntry, Journey, Rate
+from kundresa.spec.journey import MOST_PEOPLE, AudienceEntry, BusinessEventEntry, Journey, Rate
 from kundresa.spec.journey_steps import SENT
 from kundresa.store import InboxEvent, JourneyMessage, NewEvent, Store, open_store
 from kundresa.warehouse import cursor_at
@@ -121,7 +121,7 @@ def plan_journey(
 def _by_the_hour(journey: Journey) -> Journey:
     """With a rate by the hour in place of one by the minute: a plan looks at the end of each hour."""
     entry = journey.entry
-    if not isinstance(entry, AudienceEntry) or entry.rate.per != "minute":
+    if not isinstance(entry, AudienceEntry | BusinessEventEntry) or entry.rate.per != "minute":
         return journey
     rate = Rate(people=min(MOST_PEOPLE, entry.rate.people * 60), per="hour")
     return journey.model_copy(update={"entry": entry.model_copy(update={"rate": rate})})

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from kundresa.content import Links, RenderError, compile_templates
-from kundresa.journeys import JUMP, advance
+from kundresa.journeys import JUMP, Member, People, advance, place_of
 from kundresa.runs.explained import one_profile
 from kundresa.runs.journey_checking import load_checked_journey
 from kundresa.runs.journey_messages import event_of
@@ -22,9 +22,9 @@ from kundresa.runs.journey_supposing import Answers, Supposing
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.planning import shown_text
 from kundresa.settings import Settings
-from kundresa.spec.events import EventTypes, load_event_types, problem_with
+from kundresa.spec.events import About, EventTypes, load_event_types, problem_with
 from kundresa.spec.frozen import freeze
-from kundresa.spec.journey import EventEntry, Journey
+from kundresa.spec.journey import MOST_PEOPLE, BusinessEventEntry, Journey, Rate
 from kundresa.spec.messages import EmailContent
 from kundresa.store import JourneyMessage, NewEvent, Store, open_store
 from kundresa.warehouse import cursor_at
@@ -88,7 +88,8 @@ def rehearse_journey(
 
     Args:
         person: a profile id, or an identifier or address of any kind.
-        data: of the event that lets them in. A journey that is entered by a segment lets them in as they are.
+        data: of the event that lets them in. A journey that is entered by a segment lets them in as they are,
+            and one that lets an audience in by an event takes them for one of it.
         then: what happens to them afterwards.
         answers: what webhook steps are answered, at once.
 
@@ -103,7 +104,7 @@ def rehearse_journey(
     types = load_event_types(settings.project / "dags", relative_to=settings.project)
     profile_id = one_profile(settings, person)
     now = clock()
-    entry = journey.entry.event if isinstance(journey.entry, EventEntry) else JUMP + name
+    entry = journey.entry_event or JUMP + name
     events = [LaterEvent(entry, timedelta(0), data), *sorted(then, key=lambda each: each.after)]
     for each in events:
         wrong = None if each.event.startswith(JUMP) else problem_with(types, each.event, each.data)
@@ -115,11 +116,15 @@ def rehearse_journey(
         open_store(f"sqlite:///{Path(folder) / 'rehearsal.sqlite'}") as store,
         JourneyPeople(settings) as people,
     ):
-        store.journeys.start(name, freeze(journey, templates), cursor=cursor_at(now), at=now)
-        stage = _Stage(settings, store, people, journey, templates, types)
+        store.journeys.start(name, freeze(_at_once(journey), templates), cursor=cursor_at(now), at=now)
+        is_business = isinstance(journey.entry, BusinessEventEntry)
+        others = _Audience(people, profile_id) if is_business else people
+        stage = _Stage(settings, store, others, journey, templates, types)
         supposing = Supposing(settings, real, store, people, journey, answers or {}, stage.see)
         stage.play(
-            supposing, [_made_up(each, number, profile_id, now) for number, each in enumerate(events)], now
+            supposing,
+            [_made_up(each, number, profile_id, types, now) for number, each in enumerate(events)],
+            now,
         )
         moves = [
             {"step": step, "at": at, "why": why}
@@ -136,17 +141,47 @@ def rehearse_journey(
         )
 
 
-def _made_up(each: LaterEvent, number: int, profile_id: str, now: datetime) -> NewEvent:
+def _made_up(each: LaterEvent, number: int, profile_id: str, types: EventTypes, now: datetime) -> NewEvent:
     at = now + each.after
-    named = ("rehearsal", str(number), each.event, "profile_id", profile_id)
-    return NewEvent(*named, json.dumps(each.data), at, at)
+    declared = types.events.get(each.event)
+    is_business = declared is not None and declared.about is About.BUSINESS
+    subject = ("", "") if is_business else ("profile_id", profile_id)
+    return NewEvent("rehearsal", str(number), each.event, *subject, json.dumps(each.data), at, at)
+
+
+def _at_once(journey: Journey) -> Journey:
+    """With a rate that keeps nobody waiting."""
+    if not isinstance(journey.entry, BusinessEventEntry):
+        return journey
+    rate = Rate(people=MOST_PEOPLE, per="minute")
+    return journey.model_copy(update={"entry": journey.entry.model_copy(update={"rate": rate})})
+
+
+class _Audience:
+    """``journeys.People``, of whom one person alone is in every audience."""
+
+    def __init__(self, people: JourneyPeople, profile_id: str) -> None:
+        self.resolve, self.facts, self.segment_changes = people.resolve, people.facts, people.segment_changes
+        self._profile_id = profile_id
+
+    def members(
+        self,
+        segment: str,  # noqa: ARG002  whichever it is
+        salt: str,
+        after: str,
+        limit: int,  # noqa: ARG002  at least one
+        entity: str | None = None,
+    ) -> list[Member]:
+        """As ``journeys.People``; for whatever entity is asked for."""
+        place = place_of(salt, self._profile_id, entity or "")
+        return [Member(self._profile_id, entity or "", place)] if place > after else []
 
 
 @dataclass(slots=True)
 class _Stage:
     settings: Settings
     store: Store
-    people: JourneyPeople
+    people: People
     journey: Journey
     templates: Mapping[str, str]
     types: EventTypes

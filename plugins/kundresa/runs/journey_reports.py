@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from kundresa.journeys import Versions
+from kundresa.journeys import Versions, next_turn_at
 from kundresa.runs.explained import one_profile
-from kundresa.runs.journeys import next_turn_at
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.planning import masked
 from kundresa.settings import Settings
@@ -93,6 +92,8 @@ class JourneyReport:
     """Positions of the inbox that have not been looked at; events of other types among them."""
     next_turn_at: datetime | None = None
     """When more people of its audience enter; None: none do, or it reads none."""
+    readings: int = 0
+    """Events that let its audience in and are not over: one is read, the others wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,8 @@ def journey_report(settings: Settings, name: str, *, clock: Clock = utc_now) -> 
             skips=counts.skips,
             next_due_at=store.journey_positions.next_due(name),
             unread_events=max(0, store.inbox.end() - row.event_position),
-            next_turn_at=next_turn_at(row, Versions(row.version, stored).current, clock()),
+            next_turn_at=next_turn_at(store, row, Versions(row.version, stored).current, clock()),
+            readings=store.journey_readings.count(name),
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kundresa.channels import Account, AccountError
-from kundresa.journeys import Reading, Version, Versions, advance, standing_key
+from kundresa.journeys import Versions, advance, next_turn_at, standing_key
 from kundresa.runs.journey_accounts import journey_campaign
 from kundresa.runs.journey_calls import make_calls
 from kundresa.runs.journey_checking import load_checked_journey
@@ -17,7 +17,6 @@ from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze, thaw_journey
-from kundresa.spec.journey import AudienceEntry
 from kundresa.spec.vocabulary import CloseReason, JourneyState, RunState, Trigger
 from kundresa.store import JourneyMoved, JourneyRow, NewRun, Store, open_store
 from kundresa.warehouse import cursor_at
@@ -250,7 +249,7 @@ def _next_at(
 ) -> datetime | None:
     row = store.journeys.require(name)
     found = [
-        next_turn_at(row, _versions(store, name).current, now),
+        next_turn_at(store, row, _versions(store, name).current, now),
         store.journey_positions.next_due(name),
         store.journey_messages.next_at(name),
         store.journey_calls.next_at(name),
@@ -281,7 +280,7 @@ def work_waits(
     due = [
         store.journey_positions.next_due(name),
         store.journey_calls.next_at(name),
-        next_turn_at(row, versions.current, now),
+        next_turn_at(store, row, versions.current, now),
     ]
     if any(each is not None and each <= now for each in due):
         return True
@@ -296,15 +295,6 @@ def work_waits(
         return True
     keys = [key for each in versions.all() for key in each.run_keys.values()]
     return store.journey_messages.may_deliver(keys, now)
-
-
-def next_turn_at(row: JourneyRow, version: Version, now: datetime) -> datetime | None:
-    """When the next people of the audience have their turn, at ``now`` or later; None when none have, or the
-    journey reads none."""
-    entry = version.journey.entry
-    if not isinstance(entry, AudienceEntry) or row.state is not JourneyState.RUNNING:
-        return None
-    return Reading.from_text(row.audience_cursor, entry, version.started_at).next_turn_at(entry, now)
 
 
 def forget_ended(store: Store, before: datetime, now: datetime) -> int:

@@ -44,6 +44,7 @@ def apply_retention(settings: Settings, now: datetime) -> dict[str, int]:
         done["feedback removed"] = store.retention.forget_feedback(before)
         done["journey moves removed"] = store.retention.forget_moves(before)
         done["journey calls removed"] = store.retention.forget_calls(before)
+        done["journey readings removed"] = store.retention.forget_readings(before)
         done["message requests removed"] = store.retention.forget_requests(before)
         done["journey positions removed"] = forget_ended(store, before, now)
     done["builds removed"] = warehouse.prune_builds(settings, settings.published_builds)

@@ -42,6 +42,15 @@ class PropertyKind(StrEnum):
     """A list of texts."""
 
 
+class About(StrEnum):
+    """Whom events of a type are about."""
+
+    PERSON = "person"
+    """The one that their ``subject`` names."""
+    BUSINESS = "business"
+    """Nobody: a product is back, a price has fallen. They have no ``subject``."""
+
+
 class Property(Spec):
     """One property of an event."""
 
@@ -58,6 +67,7 @@ class EventType(Spec):
     """One type of event."""
 
     description: Line
+    about: About = About.PERSON
     properties: Mapping[Name, Property] = {}
     """What its ``data`` may hold. Nothing else is taken: a misspelt property would silently never arrive."""
 

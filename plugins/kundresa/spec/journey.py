@@ -52,6 +52,10 @@ class SegmentEntry(Spec):
     """What must hold for the person; None is everybody."""
 
 
+DURATIONS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
+"""Of the times of a rate."""
+
+
 class Rate(Spec):
     """How many may enter in a time: the n-th such time begins so much after the reading did."""
 
@@ -62,9 +66,7 @@ class Rate(Spec):
     @property
     def duration(self) -> timedelta:
         """How long one of these times is."""
-        return {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}[
-            self.per
-        ]
+        return DURATIONS[self.per]
 
 
 class AudienceEntry(Spec):
@@ -88,15 +90,33 @@ class AudienceEntry(Spec):
         return self.audience
 
 
+class BusinessEventEntry(Spec):
+    """An event about nobody lets everybody in a segment in, at a rate: it starts a *reading* of the segment.
+    Several are read one after the other, as they came; the rate is that of all together."""
+
+    event: Name
+    """One of ``dags/events.yaml`` that is ``about: business``. Its data is the entry's."""
+    audience: Name
+    """The segment that is read, once for each event."""
+    entity: Name | None = None
+    """A property of the event: only who is in the segment with that entity enters, as who waits for the
+    product that is back. None: everybody in the segment."""
+    rate: Rate
+    """At most so many people in a time. What a time has left over is not added to the next."""
+    where: Condition | None = None
+    """What must hold for the event, and for the person; None is any."""
+
+
 def _by(value: object) -> str | None:
-    """``event``, ``segment`` or ``audience``; None for none, and for a mapping that could be several."""
+    """``event``, ``segment``, ``audience`` or ``event and audience``; None for none, and for a mapping that
+    could be several."""
     if isinstance(value, Mapping):
-        found = [word for word in ("event", "segment", "audience") if word in value]
-        return found[0] if len(found) == 1 else None
+        found = " and ".join(word for word in ("event", "segment", "audience") if word in value)
+        return found if found in ("event", "segment", "audience", "event and audience") else None
     if isinstance(value, EventEntry | EventExit):
         return "event"
-    if isinstance(value, AudienceEntry):
-        return "audience"
+    if isinstance(value, AudienceEntry | BusinessEventEntry):
+        return "audience" if isinstance(value, AudienceEntry) else "event and audience"
     return "segment" if isinstance(value, SegmentEntry | SegmentExit) else None
 
 
@@ -105,7 +125,8 @@ _EXPECTED_ENTRY = "expected a mapping with 'event', with 'segment' or with 'audi
 Entry = Annotated[
     Annotated[EventEntry, Tag("event")]
     | Annotated[SegmentEntry, Tag("segment")]
-    | Annotated[AudienceEntry, Tag("audience")],
+    | Annotated[AudienceEntry, Tag("audience")]
+    | Annotated[BusinessEventEntry, Tag("event and audience")],
     Discriminator(_by, custom_error_type="event_or_segment", custom_error_message=_EXPECTED_ENTRY),
 ]
 
@@ -144,7 +165,8 @@ class Journey(Spec):
     366d). Nobody enters who is inside, with the same ``instance_key``."""
     instance_key: Name | None = None
     """A property of the entry event, for example a booking's id: with each of its values a person is in the
-    journey by itself. None: once. For a segment of orders or the like it is the order's id by itself."""
+    journey by itself. None: once. For a segment of orders or the like, also for one that an event lets in,
+    it is the order's id by itself."""
     max_instances: Annotated[Whole, Field(ge=1, le=100)] = 10
     """Under how many keys a person may be inside at once: 1 to 100. More do not enter, and are counted."""
     exit: Annotated[tuple[Exit, ...], Field(max_length=20)] = ()
@@ -167,6 +189,11 @@ class Journey(Spec):
     """What happens to a message whose outcome a crash has hidden."""
     steps: Annotated[Mapping[Name, Step], Field(min_length=1, max_length=MAX_STEPS)]
     """By name; who enters begins with the first."""
+
+    @property
+    def entry_event(self) -> str | None:
+        """The declared event whose data an entry has; None where a segment lets people in by itself."""
+        return self.entry.event if isinstance(self.entry, EventEntry | BusinessEventEntry) else None
 
     @property
     def messages(self) -> dict[str, MessageStep]:

@@ -7,8 +7,16 @@ from dataclasses import dataclass, field
 
 from kundresa.spec.attachments import no_attachments
 from kundresa.spec.conditions import Condition, Test
-from kundresa.spec.events import EventTypes, Property, PropertyKind
-from kundresa.spec.journey import AudienceEntry, EventEntry, EventExit, Journey, SegmentExit
+from kundresa.spec.events import About, EventType, EventTypes, Property, PropertyKind
+from kundresa.spec.journey import (
+    AudienceEntry,
+    BusinessEventEntry,
+    EventEntry,
+    EventExit,
+    Journey,
+    SegmentEntry,
+    SegmentExit,
+)
 from kundresa.spec.journey_steps import (
     AnyStep,
     ConditionStep,
@@ -25,8 +33,8 @@ from kundresa.spec.problems import SpecProblem, nearest
 from kundresa.spec.yaml_source import KeyPath, SpecSource
 
 ENTITY = "entity_id"
-"""What a journey that is entered by a segment knows as its event: the order's id or the like; empty for a
-person."""
+"""What a journey that is entered by a segment knows as its event, beside that which has started a reading:
+the order's id or the like; empty for a person."""
 _NUMBERS = (PropertyKind.NUMBER, PropertyKind.WHOLE)
 _MOMENTS = (PropertyKind.INSTANT, PropertyKind.DAY)
 
@@ -54,7 +62,20 @@ def event_types(journey: Journey) -> frozenset[str]:
     waits = [step for step in journey.steps.values() if isinstance(step, WaitForStep)]
     found = {step.event for step in waits if step.event is not None}
     found |= {each.event for each in journey.exit if isinstance(each, EventExit)}
-    return frozenset(found | ({journey.entry.event} if isinstance(journey.entry, EventEntry) else set()))
+    return frozenset(found | ({journey.entry_event} if journey.entry_event is not None else set()))
+
+
+def entry_properties(journey: Journey, types: EventTypes) -> Mapping[str, Property] | None:
+    """What the data of an entry may hold, without what webhook steps keep; None when its event is not
+    declared."""
+    event = journey.entry_event
+    entity = {ENTITY: Property(kind=PropertyKind.TEXT)}
+    if event is None:
+        return entity
+    declared = types.events.get(event)
+    if declared is None:
+        return None
+    return declared.properties if isinstance(journey.entry, EventEntry) else {**declared.properties, **entity}
 
 
 class _Check:
@@ -62,13 +83,7 @@ class _Check:
         self._journey = journey
         self._source = source
         self._known = known
-        entry = journey.entry
-        self._entry_properties: Mapping[str, Property] | None
-        if not isinstance(entry, EventEntry):
-            self._entry_properties = {ENTITY: Property(kind=PropertyKind.TEXT)}
-        else:
-            declared = known.events.events.get(entry.event)
-            self._entry_properties = declared.properties if declared else None
+        self._entry_properties = entry_properties(journey, known.events)
         self._data: Mapping[str, Property] | None = self._entry_properties
         if self._data is not None:
             self._data = {**journey.answers, **self._data}
@@ -129,40 +144,66 @@ class _Check:
         entry = self._journey.entry
         if isinstance(entry, EventEntry):
             yield from self._event(entry.event, ("entry", "event"))
-        elif isinstance(entry, AudienceEntry):
-            place = ("entry", "audience")
-            yield from self._segments([entry.audience], [place])
-            if any(
-                isinstance(each, SegmentExit) and each.segment == entry.audience
-                for each in self._journey.exit
-            ):
-                message = "who is in this segment leaves at once, by 'exit'; nobody would stay"
-                yield self._source.problem(place, message)
-        else:
+        elif isinstance(entry, SegmentEntry):
             yield from self._segments([entry.segment], [("entry", "segment")])
+        else:
+            yield from self._audience(entry)
         yield from self._condition(entry.where, ("entry", "where"), self._entry_properties)
         key = self._journey.instance_key
-        if key is None:
-            return
-        if not isinstance(entry, EventEntry):
+        if key is not None and self._journey.entry_event is None:
             message = "for a segment the key is its entity's by itself; remove this"
             yield self._source.problem(("instance_key",), message)
-        else:
-            yield from self._property(key, ("instance_key",), self._entry_properties)
-            declared = (self._entry_properties or {}).get(key)
-            if declared is not None and not (
-                declared.required and declared.kind in (PropertyKind.TEXT, PropertyKind.WHOLE)
-            ):
-                message = f"'{key}' must be a required text or whole number in dags/events.yaml"
-                yield self._source.problem(("instance_key",), message)
+        elif key is not None:
+            yield from self._key(key, ("instance_key",))
+
+    def _audience(self, entry: AudienceEntry | BusinessEventEntry) -> Iterator[SpecProblem]:
+        place = ("entry", "audience")
+        yield from self._segments([entry.audience], [place])
+        if any(
+            isinstance(each, SegmentExit) and each.segment == entry.audience for each in self._journey.exit
+        ):
+            message = "who is in this segment leaves at once, by 'exit'; nobody would stay"
+            yield self._source.problem(place, message)
+        if not isinstance(entry, BusinessEventEntry):
+            return
+        yield from self._event(entry.event, ("entry", "event"), about=About.BUSINESS)
+        if ENTITY in (self._properties(entry.event) or {}):
+            message = f"its property '{ENTITY}' would hide that of the audience; give it another name"
+            yield self._source.problem(("entry", "event"), message)
+        if entry.entity is not None:
+            yield from self._key(entry.entity, ("entry", "entity"))
+
+    def _key(self, name: str, at: KeyPath) -> Iterator[SpecProblem]:
+        """A property of the entry event that tells one thing from another."""
+        properties = self._properties(self._journey.entry_event or "")
+        yield from self._property(name, at, properties)
+        declared = (properties or {}).get(name)
+        if declared is not None and not (
+            declared.required and declared.kind in (PropertyKind.TEXT, PropertyKind.WHOLE)
+        ):
+            message = f"'{name}' must be a required text or whole number in dags/events.yaml"
+            yield self._source.problem(at, message)
 
     def _properties(self, event: str) -> Mapping[str, Property] | None:
         declared = self._known.events.events.get(event)
         return declared.properties if declared else None
 
-    def _event(self, event: str, at: KeyPath) -> Iterator[SpecProblem]:
-        if event not in self._known.events.events:
+    def _event(self, event: str, at: KeyPath, *, about: About = About.PERSON) -> Iterator[SpecProblem]:
+        declared = self._known.events.events.get(event)
+        if declared is None:
             yield self._missing(at, "event", event, self._known.events.events, "dags/events.yaml")
+        elif declared.about is not about:
+            yield self._source.problem(at, self._unfit(event, declared, at))
+
+    def _unfit(self, event: str, declared: EventType, at: KeyPath) -> str:
+        if declared.about is About.PERSON:
+            return (
+                f"'{event}' is about a person, who would enter by it without 'audience'; "
+                f"an audience enters by one that is 'about: {About.BUSINESS}' in dags/events.yaml"
+            )
+        if at[0] == "entry":
+            return f"'{event}' is about nobody: say with 'audience' and 'rate' who enters by it"
+        return f"'{event}' is about nobody; nobody who is inside would hear it"
 
     def _property(
         self, name: str, at: KeyPath, properties: Mapping[str, Property] | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from kundresa.spec.fields import format_duration
-from kundresa.spec.journey import EventEntry, EventExit, Journey, SegmentEntry
+from kundresa.spec.journey import BusinessEventEntry, EventEntry, EventExit, Journey, Rate, SegmentEntry
 from kundresa.spec.journey_steps import (
     AnyStep,
     ConditionStep,
@@ -30,10 +30,17 @@ def entry_words(journey: Journey) -> str:
         by = f"event `{entry.event}`"
     elif isinstance(entry, SegmentEntry):
         by = f"{entry.change} `{entry.segment}`"
+    elif isinstance(entry, BusinessEventEntry):
+        for_it = f" for its `{entry.entity}`" if entry.entity else ""
+        by = f"event `{entry.event}`: everybody in `{entry.audience}`{for_it}, {_rate(entry.rate)}"
     else:
         every = f"every {format_duration(entry.every)}" if isinstance(entry.every, timedelta) else entry.every
-        by = f"everybody in `{entry.audience}`, {every}, {entry.rate.people:,} people per {entry.rate.per}"
+        by = f"everybody in `{entry.audience}`, {every}, {_rate(entry.rate)}"
     return by + (", under a condition" if entry.where else "")
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.people:,} people per {rate.per}"
 
 
 def again_words(journey: Journey) -> str:

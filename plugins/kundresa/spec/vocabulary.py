@@ -237,7 +237,7 @@ class JourneySkip(StrEnum):
     TOO_MANY_INSTANCES = "too_many_instances"
     """The person is inside under as many keys as the journey allows."""
     KEY_MISSING = "key_missing"
-    """The event does not say the instance key."""
+    """The event does not say the instance key, or the entity whose audience is to enter."""
 
 
 class FeedbackKind(StrEnum):

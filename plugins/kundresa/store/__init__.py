@@ -42,6 +42,7 @@ from kundresa.store.journey_records import (
     NewMessage,
     Position,
     Reaction,
+    ReadingRow,
 )
 from kundresa.store.message_requests import MessageRequest
 from kundresa.store.paces import Grant, PaceRow, Paces
@@ -120,6 +121,7 @@ __all__ = [
     "PendingShare",
     "Position",
     "Reaction",
+    "ReadingRow",
     "Refused",
     "Run",
     "RunClosed",

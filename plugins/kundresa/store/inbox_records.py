@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from kundresa.spec.vocabulary import Automation, BounceClass, FeedbackKind
@@ -11,18 +11,23 @@ from kundresa.spec.vocabulary import Automation, BounceClass, FeedbackKind
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """Something that happened to a person, as a producer told it. One event per ``source`` and
-    ``event_id``."""
+    """Something that happened, to a person or to the business, as a producer told it. One event per
+    ``source`` and ``event_id``."""
 
     source: str
     event_id: str
     event_type: str
     namespace: str
+    """Empty, as ``identifier`` is, for an event that is about nobody."""
     identifier: str
     data_json: str
     """The event's own fields, as JSON that its type's schema has accepted."""
     occurred_at: datetime
     received_at: datetime
+
+    def is_later_than(self, lateness: timedelta) -> bool:
+        """Whether it came later than it happened by more than a lateness; 0 asks nothing."""
+        return bool(lateness) and self.occurred_at < self.received_at - lateness
 
 
 @dataclass(frozen=True, slots=True)

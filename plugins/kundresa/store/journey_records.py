@@ -205,6 +205,22 @@ class MoveRow:
 
 
 @dataclass(slots=True)
+class ReadingRow:
+    """An event that lets an audience in, and how far that has come. The core moves it in place."""
+
+    number: int
+    """The event's position in the inbox; readings come in this order."""
+    event_type: str
+    event_json: str
+    occurred_at: datetime
+    turns: int = 0
+    """How many have had their turn."""
+    began_at: datetime | None = None
+    """None: it waits for those before it."""
+    ended_at: datetime | None = None
+
+
+@dataclass(slots=True)
 class Advance:
     """Everything that one advance writes, in one transaction."""
 
@@ -229,6 +245,8 @@ class Advance:
     """Events of our own that let people enter other journeys."""
     audience_cursor: str | None = None
     """None leaves it as it is."""
+    readings: Sequence[ReadingRow] = ()
+    """Those that are new, or have gone on."""
     skips: Mapping[str, int] = field(default_factory=dict)
     """Reason → how many."""
     passages: Counter[tuple[str, str]] = field(default_factory=Counter)

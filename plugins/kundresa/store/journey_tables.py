@@ -180,6 +180,29 @@ journey_calls = Table(
     sqlite_with_rowid=False,
 )
 
+# One line per event that let an audience in: a queue, of which the first that is not over is read. It is
+# written by the advance that reads the event, so that an event is in it once whatever is repeated.
+journey_readings = Table(
+    "journey_readings",
+    metadata,
+    Column("journey", String, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("event_type", String, nullable=False),
+    Column("event_json", Text, nullable=False),
+    Column("occurred_at", UtcDateTime, nullable=False),
+    Column("turns", BigInteger, nullable=False),
+    Column("began_at", UtcDateTime),
+    Column("ended_at", UtcDateTime, index=True),
+    Index(
+        "ix_journey_readings_under_way",
+        "journey",
+        "number",
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    sqlite_with_rowid=False,
+)
+
 # Of everything that might have let somebody in and did not, how much and why: silence would be a riddle.
 journey_skips = Table(
     "journey_skips",

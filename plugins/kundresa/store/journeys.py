@@ -28,6 +28,7 @@ from kundresa.store.journey_records import (
     NewCall,
     NewMessage,
     Position,
+    ReadingRow,
 )
 from kundresa.store.journey_tables import (
     journey_calls,
@@ -35,6 +36,7 @@ from kundresa.store.journey_tables import (
     journey_moves,
     journey_passages,
     journey_positions,
+    journey_readings,
     journey_skips,
     journey_traits,
     journey_versions,
@@ -47,6 +49,7 @@ _MOVE = tuple(each.name for each in fields(MoveRow))
 _MESSAGE = tuple(each.name for each in fields(NewMessage))
 _CALL = tuple(each.name for each in fields(NewCall))
 _EVENT = tuple(each.name for each in fields(NewEvent))
+_READING = tuple(each.name for each in fields(ReadingRow))
 
 
 class Journeys:
@@ -106,7 +109,8 @@ class Journeys:
             return _require(connection, journey)
 
     def stop(self, journey: str, *, at: datetime) -> int:
-        """End it for good: everybody inside leaves, and messages that have no batch yet are not sent.
+        """End it for good: everybody inside leaves, nobody's turn comes any more, and messages that have no
+        batch yet are not sent.
 
         Returns how many were inside.
 
@@ -133,6 +137,11 @@ class Journeys:
                 update(journey_calls)
                 .where(journey_calls.c.journey == journey, journey_calls.c.state == OPEN)
                 .values(_not_called(at))
+            )
+            connection.execute(
+                update(journey_readings)
+                .where(journey_readings.c.journey == journey, journey_readings.c.ended_at.is_(None))
+                .values(ended_at=at)
             )
         return left
 
@@ -265,6 +274,8 @@ class Journeys:
             take_turns(self._database, connection)
             rows = [{name: getattr(each, name) for name in _EVENT} for each in advance.jumps]
             connection.execute(self._database.insert_new(events), rows)
+        readings = [(journey, *_values(each, _READING)) for each in advance.readings]
+        put_rows(self._database, connection, journey_readings, ("journey", *_READING), readings)
 
     def _counts(
         self, connection: Connection, journey: str, advances: Sequence[Advance], at: datetime

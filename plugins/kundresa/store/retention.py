@@ -14,6 +14,7 @@ from kundresa.store.journey_tables import (
     journey_calls,
     journey_moves,
     journey_positions,
+    journey_readings,
     message_requests,
 )
 from kundresa.store.tables import attempts
@@ -129,6 +130,23 @@ class Retention:
                 removed = connection.execute(
                     delete(journey_calls).where(journey_calls.c.call_id.in_(old))
                 ).rowcount
+            total += removed
+            if removed < chunk:
+                return total
+
+    def forget_readings(self, before: datetime, *, chunk: int = CHUNK) -> int:
+        """Remove the readings of an audience that were over before ``before``; returns how many."""
+        key = tuple_(journey_readings.c.journey, journey_readings.c.number)
+        old = (
+            select(journey_readings.c.journey, journey_readings.c.number)
+            .where(journey_readings.c.ended_at < before)
+            .order_by(journey_readings.c.ended_at)
+            .limit(chunk)
+        )
+        total = 0
+        while True:
+            with self._database.write() as connection:
+                removed = connection.execute(delete(journey_readings).where(key.in_(old))).rowcount
             total += removed
             if removed < chunk:
                 return total

@@ -16,6 +16,7 @@ from kundresa.store.journey_calls import JourneyCalls
 from kundresa.store.journey_counts import CountedJourneys
 from kundresa.store.journey_messages import JourneyMessages
 from kundresa.store.journey_positions import JourneyPositions
+from kundresa.store.journey_readings import JourneyReadings
 from kundresa.store.journeys import Journeys
 from kundresa.store.ledger import Ledger
 from kundresa.store.message_requests import MessageRequests
@@ -51,6 +52,7 @@ class Store:
         self.journeys = Journeys(database)
         self.journey_positions = JourneyPositions(database)
         self.journey_messages = JourneyMessages(database)
+        self.journey_readings = JourneyReadings(database)
         self.audience_shares = AudienceShares(database)
         self.journey_calls = JourneyCalls(database)
         self.message_requests = MessageRequests(database)

@@ -168,14 +168,22 @@ class PublishedPeople:
         rows = self._fetch(_EARLIER, ids=[*profile_ids])
         return {row["profile_id"]: row["current_profile_id"] for row in rows}
 
-    def members(self, segment: str, salt: str, after: str, limit: int) -> list[tuple[str, str, str]]:
+    def members(
+        self, segment: str, salt: str, after: str, limit: int, entity: str | None = None
+    ) -> list[tuple[str, str, str]]:
         """At most ``limit`` of who is in a segment, beyond a place: (profile_id, entity_id, place), in order
         of the place, which is the MD5 of salt, person and entity, joined by ``|``.
+
+        Args:
+            entity: only those who are in it for this one; None is everybody.
 
         Raises:
             NothingPublished: before the first build.
         """
-        rows = self._fetch(_MEMBERS, segment=segment, salt=salt, after=after, limit=limit)
+        query, given = _MEMBERS.format(of_entity=""), {}
+        if entity is not None:
+            query, given = _MEMBERS.format(of_entity="and entity_id = $entity"), {"entity": entity}
+        rows = self._fetch(query, segment=segment, salt=salt, after=after, limit=limit, **given)
         return [(row["profile_id"], row["entity_id"], row["place"]) for row in rows]
 
     def changes(self, segments: Collection[str], after: str, limit: int) -> list[PublishedChange]:
@@ -323,7 +331,7 @@ _MEMBERS = """
             coalesce(entity_id, '') as entity_id,
             md5($salt || '|' || profile_id || '|' || coalesce(entity_id, '')) as place
         from segment_memberships
-        where segment = $segment and exited_at is null
+        where segment = $segment and exited_at is null {of_entity}
     )
     select profile_id, entity_id, place
     from members

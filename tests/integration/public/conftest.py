@@ -62,6 +62,11 @@ events:
       cart_id: {kind: text, required: true}
       cart_value: {kind: number}
       product_ids: {kind: texts}
+  back_in_stock:
+    description: A product can be bought again
+    about: business
+    properties:
+      product_id: {kind: text, required: true, max_length: 20}
 """
 
 _INSTANT = pa.timestamp("us")

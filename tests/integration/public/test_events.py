@@ -101,6 +101,7 @@ def test_two_callers_ids_do_not_meet(client: httpx.Client, store: Store) -> None
         ({"subject": "anna@x.example"}, "subject: expected a namespace"),
         ({"subject": "mail:anna"}, "unknown namespace 'mail'"),
         ({"subject": None}, "subject is required"),
+        ({"type": "back_in_stock", "data": {"product_id": "p"}}, "subject: back_in_stock is about no person"),
         ({"time": "2026-11-23T09:00:00"}, "time: expected an instant with a time zone"),
         ({"time": "2026-11-24T09:00:00Z"}, "time: this lies in the future"),
         ({"id": ""}, "id: expected a text"),
@@ -119,6 +120,26 @@ def test_a_refused_event_says_why_and_its_neighbours_are_taken(
     assert report["errors"][0]["status"] == 422
     assert said in report["errors"][0]["detail"]
     assert [each.event_id for each in store.inbox.after(0, 10)] == ["e-1", "e-3"]
+
+
+def test_an_event_about_the_business_has_no_subject_and_is_once(client: httpx.Client, store: Store) -> None:
+    told = event(type="back_in_stock", data={"product_id": "p-1"})
+    del told["subject"]
+    for _ in range(2):
+        answer = send(client, told)
+        assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+    (found,) = store.inbox.after(0, 10)
+    assert (found.namespace, found.identifier, found.data_json) == ("", "", '{"product_id":"p-1"}')
+    answer = send(client, told | {"id": "e-2", "data": {}})
+    assert "property 'product_id' of back_in_stock is required" in answer.json()["errors"][0]["detail"]
+
+
+def test_the_document_says_which_events_have_no_subject(client: httpx.Client) -> None:
+    kinds = client.get("/openapi.json").json()["components"]["schemas"]["Event"]["oneOf"]
+    subjects = {each["title"]: "subject" in each["properties"] for each in kinds}
+    required = {each["title"]: "subject" in each["required"] for each in kinds}
+    assert subjects == required
+    assert {title for title, has_one in subjects.items() if not has_one} == {"back_in_stock"}
 
 
 def test_all_refused_is_a_422(client: httpx.Client, store: Store) -> None:

@@ -64,6 +64,12 @@ events:
       value: {kind: number, required: true}
       note: {kind: text}
   order: {description: An order}
+  back:
+    description: A product can be bought again
+    about: business
+    properties:
+      product: {kind: text, required: true}
+      stock: {kind: whole}
 """
 JOURNEY = """
 owner: crm
@@ -259,6 +265,12 @@ class Shop:
         )
         with self.store() as store:
             store.inbox.append([made])
+
+    def business(self, kind: str = "back", **data: Any) -> None:
+        self._events += 1
+        told = (json.dumps(data), self.now, self.now)
+        with self.store() as store:
+            store.inbox.append([NewEvent("shop", str(self._events), kind, "", "", *told)])
 
     def run(self, **forward: float) -> JourneyRun:
         self.now += timedelta(**forward)
@@ -748,6 +760,80 @@ def test_an_audience_is_read_at_a_rate_as_it_is_published(shop: Shop) -> None:
     with shop.store() as store:
         inside = {each.profile_id for each in store.journey_positions.of("cart", [f"p-{x}" for x in PEOPLE])}
     assert inside == {f"p-{who}" for who in PEOPLE if who != order[2]}
+
+
+BUSINESS = (
+    JOURNEY.replace(
+        "{event: cart}",
+        "{event: back, audience: vip, entity: product, rate: {people: 1, per: minute}, "
+        "where: {event: {stock: {at_least: 5}}}}",
+    )
+    .replace("exit:", "#")
+    .replace("topic: offers", "topic: offers\nreentrance: always")
+)
+IN_STOCK = PLAIN | {
+    "m.subject.j2": "{{ event.product }} {{ event.stock }} {{ event.entity_id }}",
+    "t.txt.j2": "Back: {{ event.product }}",
+}
+
+
+def waiting_for(settings: Settings, *who: tuple[str, str]) -> None:
+    schema = pa.schema(list(MARTS["segment_memberships"].items()))
+    members = [
+        {"segment": "vip", "profile_id": f"p-{each}", "entity_id": product, "entered_at": EARLIER}
+        for each, product in who
+    ]
+    [file] = settings.published.glob("builds/*/segment_memberships/*.parquet")
+    pq.write_table(pa.Table.from_pylist([{"exited_at": None} | each for each in members], schema), file)
+
+
+def test_who_waits_for_a_product_is_told_that_it_is_back(shop: Shop) -> None:
+    waiting_for(shop.settings, ("anna", "p1"), ("anna", "p2"), ("eva", "p1"), ("bo", "p3"))
+    with JourneyPeople(shop.settings) as people:
+        found = people.members("vip", "s", "", 9, "p1")
+        assert {(each.profile_id, each.entity_id) for each in found} == {("p-anna", "p1"), ("p-eva", "p1")}
+        assert people.members("vip", "s", found[0].place, 9, "p1") == found[1:]
+        assert people.members("vip", "s", "", 9, "p'9") == []
+    shop.journey(BUSINESS, **IN_STOCK)
+    shop.start()
+    assert not has_work(shop.settings, "cart", shop.now)
+    shop.business(product="p1", stock=4)
+    shop.business(product="p1", stock=7)
+    assert has_work(shop.settings, "cart", shop.now)
+    done = shop.run()
+    assert (done.entered, done.next_at) == (1, NOW + timedelta(minutes=1))
+    assert not has_work(shop.settings, "cart", shop.now)
+    report = journey_report(shop.settings, "cart", clock=lambda: shop.now)
+    assert (report.next_turn_at, report.readings) == (NOW + timedelta(minutes=1), 1)
+    assert report.skips == {"condition": 1}
+    assert report.entry.startswith("event `back`: everybody in `vip` for its `product`, 1 people per minute")
+    assert shop.run(minutes=1).entered == 1
+    assert shop.run(minutes=1).entered == 0
+    assert journey_report(shop.settings, "cart", clock=lambda: shop.now).readings == 0
+    before = len(shop.arrived())
+    shop.run(hours=1)
+    new = shop.arrived()[before:]
+    assert sorted(each.recipient for each in new) == ["+46701234567", "anna@shop.example"]
+    mail = next(each for each in new if each.channel == "email")
+    assert BytesParser(policy=policy.default).parsebytes(mail.body)["Subject"] == "p1 7 p1"
+    planned = plan_journey(shop.settings, "cart", days=1, clock=lambda: shop.now)
+    assert (planned.entered, planned.skips) == (2, {"condition": 1})
+    assert planned.messages["mail"] == {"sent": 1, "contact_point_missing": 1}
+
+
+def test_one_person_is_rehearsed_as_if_they_were_in_the_audience_of_an_event(shop: Shop) -> None:
+    shop.journey(BUSINESS, **IN_STOCK)
+
+    def rehearse(**data: Any) -> Any:
+        return rehearse_journey(shop.settings, "cart", "anna@shop.example", data=data, clock=lambda: shop.now)
+
+    told = rehearse(product="p1", stock=7)
+    assert [move["step"] for move in told.moves][:2] == ["pause", "mail"]
+    assert told.messages[0].text.startswith("p1 7 p1")
+    refused = rehearse(product="p1", stock=4)
+    assert (refused.moves, refused.skips) == ((), {"condition": 1})
+    with pytest.raises(UnfitEvent, match="'product' of back is required"):
+        rehearse(stock=7)
 
 
 def test_a_merged_profile_is_found_under_its_new_id(shop: Shop) -> None:

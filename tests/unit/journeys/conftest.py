@@ -30,6 +30,8 @@ class Known:
 
     profiles: dict[str, dict[str, Any]] = field(default_factory=dict)
     segments: dict[str, set[str]] = field(default_factory=dict)
+    entities: dict[str, set[str]] = field(default_factory=dict)
+    """For what people are in a segment; who has none here is in it as a person."""
     changes: list[SegmentChange] = field(default_factory=list)
     strangers: set[str] = field(default_factory=set)
 
@@ -45,10 +47,18 @@ class Known:
             for each in profile_ids
         }
 
-    def members(self, segment: str, salt: str, after: str, limit: int) -> Sequence[Member]:
-        who = (each for each, segments in self.segments.items() if segment in segments)
+    def members(
+        self, segment: str, salt: str, after: str, limit: int, entity: str | None = None
+    ) -> Sequence[Member]:
+        who = [
+            (each, of)
+            for each, segments in self.segments.items()
+            if segment in segments
+            for of in sorted(self.entities.get(each, {""}))
+            if entity in (None, of)
+        ]
         found = sorted(
-            (Member(each, "", place_of(salt, each, "")) for each in who), key=lambda each: each.place
+            (Member(each, of, place_of(salt, each, of)) for each, of in who), key=lambda each: each.place
         )
         return [each for each in found if each.place > after][:limit]
 
@@ -93,6 +103,14 @@ class World:
         made = NewEvent(
             "shop", str(self._events), kind, "email", profile_id, json.dumps(data), moment, self.now
         )
+        self.store.inbox.append([made])
+        return made
+
+    def business(self, kind: str = "back", at: datetime | None = None, **data: Any) -> NewEvent:
+        """An event about nobody."""
+        self._events += 1
+        told = (json.dumps(data), at or self.now, self.now)
+        made = NewEvent("shop", str(self._events), kind, "", "", *told)
         self.store.inbox.append([made])
         return made
 

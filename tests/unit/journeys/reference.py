@@ -13,7 +13,7 @@ from typing import Any
 
 from kundresa.journeys import place_of
 from kundresa.spec.buckets import bucket
-from kundresa.spec.journey import AudienceEntry, EventExit, Journey
+from kundresa.spec.journey import AudienceEntry, BusinessEventEntry, EventExit, Journey
 from kundresa.spec.journey_references import ENTITY, event_types
 
 
@@ -210,10 +210,57 @@ class Reference:
     is_read: bool = False
     turned: dict[tuple[int, int], int] = field(default_factory=dict)
     """Reading and period → turns."""
+    entities: dict[str, set[str]] = field(default_factory=dict)
+    """For what people are in a segment; who has none here is in it as a person."""
+    queue: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    """Events about nobody that are yet to let their audience in: position in the inbox, and data."""
+    period: int = 0
+    """Of the readings that these start: the last in which somebody had a turn."""
 
-    def turns(self, now: datetime) -> list[str]:
+    def turns_by_events(self, now: datetime) -> list[tuple[str, dict[str, Any]]]:
+        """One reading after the other, until the period takes nobody any more."""
+        entry, found = self.journey.entry, []
+        assert isinstance(entry, BusinessEventEntry)
+        length = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1)}[entry.rate.per]
+        while self.queue:
+            number, data = self.queue[0]
+            if self.started is None:
+                self.started = now
+            if number != self.reading:
+                self.reading, self.last = number, ""
+                if now >= self.started + (self.period + 1) * length:
+                    self.started, self.period, self.turned = now, 0, {}
+            period = (now - self.started) // length
+            left = entry.rate.people - self.turned.get((0, period), 0)
+            if left < 1:
+                break
+            if entry.where is not None and not entry.where.holds(data, {}, ()):
+                self.skips["condition"] = self.skips.get("condition", 0) + 1
+                self.queue.pop(0)
+                continue
+            salt = f"journey|{self.journey.name}|{entry.audience}|{number}"
+            waiting = sorted(
+                (place, who, entity)
+                for who, segments in self.segments.items()
+                for entity in self.entities.get(who, {""})
+                if entry.audience in segments
+                and (entry.entity is None or entity == data[entry.entity])
+                and (place := place_of(salt, who, entity)) > self.last
+            )
+            for place, who, entity in waiting[:left]:
+                self.last, self.period = place, period
+                self.turned[0, period] = self.turned.get((0, period), 0) + 1
+                found.append((who, {**data, ENTITY: entity}))
+            if len(waiting) >= left:
+                break
+            self.queue.pop(0)
+        return found
+
+    def turns(self, now: datetime) -> list[tuple[str, dict[str, Any]]]:
         """Whose turn it is: the next ones of who is in the segment now, as many as the period still takes."""
         entry = self.journey.entry
+        if isinstance(entry, BusinessEventEntry):
+            return self.turns_by_events(now)
         if not isinstance(entry, AudienceEntry) or self.started is None:
             return []
         passed = now - self.started
@@ -235,14 +282,15 @@ class Reference:
         for place, _ in queue[:left]:
             self.last = place
             self.turned[self.reading, period] = self.turned.get((self.reading, period), 0) + 1
-        return [who for _, who in queue[:left]]
+        return [(who, {ENTITY: ""}) for _, who in queue[:left]]
 
     def advance(self, happened: list[tuple[str, Heard]], now: datetime) -> None:
         """One person after the other. Of events that the journey does not name it knows nothing."""
         named = event_types(self.journey)
         happened = [(who, heard) for who, heard in happened if heard.kind != "event" or heard.name in named]
         turns = self.turns(now)
-        for person in sorted({who for who, _ in happened} | {who for who, _ in self.lives} | {*turns}):
+        people = {who for each in (happened, self.lives, turns) for who, _ in each}
+        for person in sorted(people):
             own = [heard for who, heard in happened if who == person]
             for heard in sorted(own, key=lambda each: each.at):
                 for (who, _), lives in sorted(self.lives.items(), key=lambda each: each[0]):
@@ -251,8 +299,8 @@ class Reference:
                 if heard.kind == "event" and heard.name == getattr(self.journey.entry, "event", None):
                     self._enter(person, heard)
             self._pass_time(person, now)
-            if person in turns:
-                self._enter(person, Heard(now, "", {ENTITY: ""}))
+            for _, data in (each for each in turns if each[0] == person):
+                self._enter(person, Heard(now, "", data))
                 self._pass_time(person, now)
 
     def _pass_time(self, person: str, now: datetime) -> None:
@@ -261,7 +309,7 @@ class Reference:
                 lives[-1].pass_time(now, by_event=False)
 
     def _enter(self, person: str, heard: Heard) -> None:
-        key = str(heard.data[self.journey.instance_key]) if self.journey.instance_key else ""
+        key = str(heard.data[self.journey.instance_key or ENTITY]) if self._has_key(heard) else ""
         earlier = self.lives.setdefault((person, key), [])
         why_not = self._why_not(earlier, heard)
         if why_not:
@@ -270,6 +318,9 @@ class Reference:
             earlier.append(Life(self.journey, person, key, len(earlier) + 1, heard.data, heard.at, self))
         if not earlier:
             del self.lives[person, key]
+
+    def _has_key(self, heard: Heard) -> bool:
+        return self.journey.instance_key is not None or ENTITY in heard.data
 
     def _why_not(self, earlier: list[Life], heard: Heard) -> str | None:
         if not earlier:

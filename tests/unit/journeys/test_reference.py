@@ -17,7 +17,7 @@ from sqlalchemy import event, update
 from tests.unit.journeys.conftest import World, fast
 from tests.unit.journeys.reference import Heard, Reference
 
-from kundresa.spec.journey import AudienceEntry, Journey
+from kundresa.spec.journey import AudienceEntry, BusinessEventEntry, Journey
 from kundresa.spec.journey_graph import graph_problems, step_ways
 from kundresa.spec.journey_steps import END
 from kundresa.spec.yaml_source import SpecSource
@@ -315,6 +315,71 @@ def test_an_audience_is_read_as_one_person_after_the_other_would_have_their_turn
     assert known[0] <= known[1]
 
 
+businesses = st.fixed_dictionaries(
+    {
+        "event": st.just("back"),
+        "audience": st.just("crowd"),
+        "entity": st.sampled_from([None, "key"]),
+        "rate": st.fixed_dictionaries(
+            {"people": st.integers(1, 4), "per": st.sampled_from(["minute", "hour"])}
+        ),
+        "where": st.sampled_from([None, None, {"event": {"value": {"at_least": 1}}}]),
+    }
+)
+told_of_business = st.tuples(
+    st.integers(0, 7),  # minutes between happening and arriving
+    st.fixed_dictionaries({"value": st.integers(0, 2), "key": st.sampled_from(["x", "y"])}),
+)
+ENTITIES = {"anna": {"x", "y"}, "bo": {"x"}}
+
+
+@given(
+    journeys(),
+    businesses,
+    crowds,
+    st.lists(st.lists(told_of_business, max_size=3), min_size=1, max_size=6),
+    streams,
+    st.integers(1, 20),
+)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
+def test_events_about_nobody_let_an_audience_in_as_one_after_the_other_would(
+    empty_store: Path, journey: Journey, business: Any, crowd: Any, told: Any, stream: Any, most: int
+) -> None:
+    """People come into the segment and leave it between any two advances, of whatever size."""
+    journey = journey.model_copy(update={"entry": BusinessEventEntry.model_validate(business)})
+    waiting, calls = list(crowd), list(told)
+    segments: dict[str, set[str]] = {}
+    reference = Reference(journey, PROFILES, segments, entities=ENTITIES)
+
+    def advance(each: World) -> None:
+        inside = waiting.pop(0) if waiting else set(PEOPLE)
+        for who in PEOPLE:
+            segments[who] = SEGMENTS.get(who, set()) | ({"crowd"} if who in inside else set())
+        for lag, data in calls.pop(0) if calls else ():
+            each.business(at=each.now - lag * MINUTE, **data)
+            if not journey.lateness or lag * MINUTE <= journey.lateness:
+                reference.queue.append((each.store.inbox.end(), data))
+        each.advance(most_events=most)
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "store.sqlite"
+        shutil.copy(empty_store, path)
+        world = world_at(path, journey)
+        world.people.segments, world.people.entities = segments, ENTITIES
+        # Where an advance does not take all events, people's own would come after turns of their time.
+        own = stream if most >= 10 else [(minutes, [], settled) for minutes, _, settled in stream]
+        play(world, [*own, (60, [], True), (60, [], True)], reference, advance)
+        found, expected = state_of(world), state_of_reference(reference)
+        left = world.store.journey_readings.count("cart")
+        world.store.close()
+    known = found.pop("cancelled"), expected.pop("cancelled")
+    assert found == expected
+    assert known[0] <= known[1]
+    assert left == len(reference.queue)
+
+
 class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it."""
 
@@ -338,6 +403,7 @@ STREAM = [
 
 
 AUDIENCE = {"audience": "crowd", "every": "10m", "rate": {"people": 2, "per": "minute"}}
+BUSINESS = {"event": "back", "audience": "crowd", "rate": {"people": 2, "per": "minute"}}
 
 
 def run(path: Path, kill_at: int | None, entry: dict[str, Any] | None = None) -> tuple[dict[str, Any], int]:
@@ -346,6 +412,8 @@ def run(path: Path, kill_at: int | None, entry: dict[str, Any] | None = None) ->
     journey = Journey.model_validate(values | ({"entry": entry} if entry else {}))
     world = world_at(path, journey)
     world.people.segments = {who: {"crowd"} for who in PEOPLE}
+    for value in (1, 2):
+        world.business(value=value)
     statements = 0
 
     def count(*_: object) -> None:
@@ -370,14 +438,16 @@ def run(path: Path, kill_at: int | None, entry: dict[str, Any] | None = None) ->
         event.remove(each.store.database.engine, "commit", count)
 
     play(world, STREAM, None, advance)
+    readings = world.store.journey_readings.of("cart")
     found = state_of(world) | {
-        "jumps": [each.event_id for each in world.store.inbox.after(0, 99, {"jump:other"})]
+        "jumps": [each.event_id for each in world.store.inbox.after(0, 99, {"jump:other"})],
+        "readings": [(each.turns, each.began_at, each.ended_at) for each in readings],
     }
     world.store.close()
     return found, statements
 
 
-@pytest.mark.parametrize(("entry", "messages"), [(None, 4), (AUDIENCE, 5)])
+@pytest.mark.parametrize(("entry", "messages"), [(None, 4), (AUDIENCE, 5), (BUSINESS, 5)])
 def test_killed_between_any_two_statements_nothing_is_lost_and_nothing_done_twice(
     empty_store: Path, tmp_path: Path, entry: dict[str, Any] | None, messages: int
 ) -> None:

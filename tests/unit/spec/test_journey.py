@@ -16,6 +16,7 @@ from kundresa.spec.journey import Journey
 from kundresa.spec.journey_loading import JOURNEY_FILE, journey_names, load_journey
 from kundresa.spec.journey_references import KnownToJourneys, event_types, journey_problems
 from kundresa.spec.journey_steps import OUTCOMES, REASONS, Outcome
+from kundresa.spec.journey_words import entry_words
 from kundresa.spec.loading import read_source
 from kundresa.spec.policies import Policies
 from kundresa.spec.problems import SpecError
@@ -56,6 +57,19 @@ KNOWN = KnownToJourneys(
                     },
                 },
                 "order_placed": {"description": "x"},
+                "back_in_stock": {
+                    "description": "x",
+                    "about": "business",
+                    "properties": {
+                        "product_id": {"kind": "text", "required": True},
+                        "stock": {"kind": "whole"},
+                    },
+                },
+                "price_fell": {
+                    "description": "x",
+                    "about": "business",
+                    "properties": {"entity_id": {"kind": "text"}},
+                },
             }
         }
     ),
@@ -392,3 +406,91 @@ def test_the_schema_for_editors_is_current_and_takes_what_the_loader_takes():
     assert not validator.is_valid(parse_yaml((HEAD + STEPS + "x: 1\n").encode(), "x").data)
     assert "name" not in schema["properties"]
     assert Journey.model_fields.keys() - {"name"} == schema["properties"].keys()
+
+
+RATE = "rate: {people: 1000, per: minute}"
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (f"{{event: back_in_stock, audience: vip, {RATE}}}", None),
+        (
+            f"{{event: back_in_stock, audience: vip, entity: product_id, {RATE}}}\ninstance_key: product_id",
+            None,
+        ),
+        (
+            f"{{event: back_in_stock, audience: vip, {RATE}, "  # noqa: ISC004
+            "where: {event: {stock: 1}, profile: {country: SE}}}",
+            None,
+        ),
+        (
+            f"{{event: cart_updated, audience: vip, {RATE}}}",
+            "3: entry.event: 'cart_updated' is about a person, who would enter by it without 'audience'",
+        ),
+        (
+            "{event: back_in_stock}",
+            "3: entry.event: 'back_in_stock' is about nobody: say with 'audience' and 'rate'",
+        ),
+        (
+            f"{{event: back_in_stok, audience: vip, {RATE}}}",
+            "3: entry.event: there is no event 'back_in_stok'; did you mean 'back_in_stock'?",
+        ),
+        (
+            f"{{event: back_in_stock, audience: stff, {RATE}}}",
+            "3: entry.audience: there is no segment 'stff'; did you mean 'staff'?",
+        ),
+        (
+            f"{{event: back_in_stock, audience: vip, entity: product, {RATE}}}",
+            "3: entry.entity: there is no property 'product'",
+        ),
+        (
+            f"{{event: back_in_stock, audience: vip, entity: stock, {RATE}}}",
+            "3: entry.entity: 'stock' must be a required text or whole number",
+        ),
+        (
+            f"{{event: back_in_stock, audience: vip, {RATE}}}\ninstance_key: stock",
+            "4: instance_key: 'stock' must be a required text or whole number",
+        ),
+        (
+            f"{{event: back_in_stock, audience: vip, {RATE}, where: {{event: {{stok: 1}}}}}}",
+            "3: entry.where.event.stok: there is no property 'stok'",
+        ),
+        (f"{{event: price_fell, audience: vip, {RATE}}}", "its property 'entity_id' would hide that"),
+        (
+            f"{{event: back_in_stock, audience: vip, {RATE}}}\nexit: [{{segment: vip}}]",
+            "3: entry.audience: who is in this segment leaves at once",
+        ),
+        (
+            "{event: cart_updated}\nexit: [{event: back_in_stock}]",
+            "4: exit[0].event: 'back_in_stock' is about nobody; nobody who is inside would hear it",
+        ),
+        ("{event: back_in_stock, audience: vip}", "3: entry.rate: this key is required"),
+        (f"{{event: back_in_stock, audience: vip, evry: 1d, {RATE}}}", "entry.evry: unknown key"),
+        (f"{{event: back_in_stock, segment: vip, {RATE}}}", "3: entry: expected a mapping with 'event'"),
+    ],
+)
+def test_an_event_about_nobody_needs_an_audience_that_fits(folder, entry, expected):
+    found = problems_of(folder((HEAD + STEPS).replace(ENTRY, entry)))
+    if expected is None:
+        assert found == []
+    else:
+        assert any(expected in each for each in found), found
+
+
+def test_what_an_event_about_nobody_lets_in_is_frozen_told_and_in_the_schema(folder):
+    entry = f"{{event: back_in_stock, audience: vip, entity: product_id, {RATE}}}"
+    text = (HEAD + STEPS).replace(ENTRY, entry)
+    journey = load_journey(folder(text))
+    again, _ = thaw_journey(freeze(journey, {}).json)
+    assert again == journey
+    assert again.entry_event == "back_in_stock"
+    assert "back_in_stock" in event_types(again)
+    assert entry_words(again) == (
+        "event `back_in_stock`: everybody in `vip` for its `product_id`, 1,000 people per minute"
+    )
+    validator = Draft202012Validator(journey_schema())
+    written = parse_yaml(text.encode(), "x").data
+    assert list(validator.iter_errors(written)) == []
+    del written["entry"]["rate"]
+    assert list(validator.iter_errors(written)) != []
