@@ -33,8 +33,6 @@ class Reading:
     """The period, counted from ``began_at``, in which turns came last."""
     turns: int = 0
     """Turns in that period."""
-    per: str = ""
-    """What a period is, as the rate says it."""
     is_over: bool = False
     number: int = 0
     """Of the event that has started it; 0 where the clock has."""
@@ -71,14 +69,7 @@ class Reading:
 
     def at(self, entry: AudienceEntry, now: datetime) -> Self:
         """The reading that is under way at ``now``: the next one where this one is over and its time has
-        come. One whose time passed while nobody looked is left out. Where the rate is by another period than
-        before, counting begins anew: so many minutes are not so many days."""
-        reading = self._under_way(entry, now)
-        if reading.per == entry.rate.per:
-            return reading
-        return replace(reading, per=entry.rate.per, period=max(0, reading._period(entry, now)), turns=0)
-
-    def _under_way(self, entry: AudienceEntry, now: datetime) -> Self:
+        come. One whose time passed while nobody looked is left out."""
         begins_at = self._next_at(entry)
         if not self.is_over or begins_at is None or now < begins_at:
             return self
