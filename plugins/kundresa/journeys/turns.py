@@ -18,7 +18,7 @@ from kundresa.spec.vocabulary import JourneySkip, JourneyState
 from kundresa.store import InboxEvent, JourneyRow, ReadingRow, Store
 
 MOST_READINGS = 200
-"""Readings of one advance: each asks the warehouse once, for some 5 ms where few are in it."""
+"""Readings of one advance: each asks the warehouse once."""
 
 
 @dataclass(frozen=True, slots=True)
