@@ -195,7 +195,7 @@ def show(
     title = f"{name}: {report.state}, version {report.version}"
     table(title, columns, steps_as_rows(report), right=("version", "people", "reached"))
     if report.next_turn_at:
-        by = f", by {report.readings:,} events" if report.readings else ""
+        by = f"; events that wait: {report.readings:,}" if report.readings else ""
         out.print(f"more of its audience enter from {report.next_turn_at:%Y-%m-%d %H:%M:%S}Z on{by}")
     out.print(
         f"{report.entered:,} entered = {report.inside:,} inside + {report.left:,} left"
