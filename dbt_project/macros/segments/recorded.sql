@@ -1,6 +1,6 @@
 {#- What was recorded of segments of people, as marks. int_segments__recorded_marks keeps them from build to
-build, so that comparing costs what changed and not what is recorded. It is a copy, and never says something
-else than segment_memberships does, whichever build died in between or built a part only:
+build, so that comparing costs people and not history. It is a copy, and no build makes it say something else than
+segment_memberships does, whichever died in between or built a part only:
 
 - Each row says how far it had read the memberships, by their own instants (`recorded_at`). A membership that was
   written since has its entry or its exit after that, because builds do not go back (refuse_to_go_back), and a build
