@@ -24,6 +24,7 @@ from kundresa.channels.http_peer import (
     NotSentError,
     Request,
     Response,
+    TurnedAwayError,
     authority,
     connect,
     tls_context,
@@ -141,6 +142,7 @@ class _Connection(asyncio.Protocol):
         self._settled: asyncio.Future[None] = self._loop.create_future()
         self._is_closing = False
         self._why = "the connection was closed"
+        self._refusal: type[NotSentError] = NotSentError
         self._is_flush_planned = False
         self._handlers: Mapping[type[h2.events.Event], Callable[[Any], None]] = {
             h2.events.ResponseReceived: self._answered,
@@ -183,7 +185,7 @@ class _Connection(asyncio.Protocol):
     async def exchange(self, headers: list[HeaderTuple], body: bytes, timeout: float) -> Response:
         while not self._has_room(len(body)):
             if not self.is_usable:
-                raise NotSentError(self._why)
+                raise self._refusal(self._why)
             turn: asyncio.Future[None] = self._loop.create_future()
             self._waiting.append(turn)
             try:
@@ -192,7 +194,7 @@ class _Connection(asyncio.Protocol):
             except TimeoutError:
                 raise NotSentError("the other side takes no further request") from None
         if not self.is_usable:
-            raise NotSentError(self._why)
+            raise self._refusal(self._why)
         number = self._h2.get_next_available_stream_id()
         if number > _MAX_STREAM_ID - 4:
             self._is_closing = True
@@ -279,7 +281,7 @@ class _Connection(asyncio.Protocol):
     def _reset(self, event: h2.events.StreamReset) -> None:
         number, code = event.stream_id or 0, event.error_code
         if code in _NOT_PROCESSED:
-            self._refuse(number, f"the other side refused the request: {code!r}")
+            self._fail(number, NotSentError(f"the other side refused the request: {code!r}"))
         else:
             self._lose(number, f"the other side broke the request off: {code!r}")
 
@@ -290,8 +292,10 @@ class _Connection(asyncio.Protocol):
         said = (event.additional_data or b"")[:200].decode("utf-8", "replace")
         self._why = f"the other side closes the connection: {event.error_code!r} {said}".strip()
         last = event.last_stream_id or 0
+        if event.error_code == ErrorCodes.NO_ERROR and last:
+            self._refusal = TurnedAwayError
         for number in [each for each in self._streams if each > last]:
-            self._refuse(number, self._why)
+            self._fail(number, self._refusal(self._why))
         self._wake()
         if not self._streams:
             self.drop()
@@ -304,9 +308,6 @@ class _Connection(asyncio.Protocol):
 
     def _lose(self, number: int, detail: str) -> None:
         self._fail(number, AnswerLostError(f"no answer: {detail}"))
-
-    def _refuse(self, number: int, detail: str) -> None:
-        self._fail(number, NotSentError(detail))
 
     def _fail(self, number: int, error: Exception) -> None:
         stream = self._streams.get(number)

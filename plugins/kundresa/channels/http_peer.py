@@ -34,6 +34,10 @@ class NotSentError(Exception):
     """The request was certainly not handed over. The message has no secret and no address in it."""
 
 
+class TurnedAwayError(NotSentError):
+    """The other side closed a connection in order, after taking other requests over it but not this one."""
+
+
 class AnswerLostError(Exception):
     """The request may have been handed over; its answer did not arrive."""
 

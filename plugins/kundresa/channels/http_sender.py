@@ -21,6 +21,7 @@ from kundresa.channels.http_peer import (
     Peer,
     Request,
     Response,
+    TurnedAwayError,
     tls_context,
 )
 from kundresa.channels.outage import DOWN_FOR, FAILURES, PAUSES
@@ -204,14 +205,19 @@ class HttpSender:
     async def _deliver(self, group: Sequence[Message]) -> Sequence[Receipt]:
         await self._rate.turn(len(group))
         detail = ""
-        for _ in range(ASK_AGAIN):
+        tries = 0
+        while tries < ASK_AGAIN:
             wait = self._wait()
             if wait is not None:
                 return self._deferred(group, wait, "the other side asked to be left alone for a while")
             generation = self._outage.generation
             try:
                 response = await self._answered(group)
+            except TurnedAwayError:
+                # No failure: each such connection has taken another message, so this comes to an end.
+                continue
             except NotSentError as error:
+                tries += 1
                 detail = str(error)
                 await self._outage.failed(generation, detail)
                 if self._outage.is_down():

@@ -149,13 +149,17 @@ def test_what_is_no_token_is_not_sent(sandbox: Start, push_sender: Open, kind: s
     assert received(folder) == []
 
 
-def test_a_connection_closed_in_order_loses_nothing(sandbox: Start, push_sender: Open) -> None:
-    """Requests above the GOAWAY's last stream were not looked at, and go over another connection; those below
-    it are still answered. Nobody gets it twice."""
-    ports, folder = sandbox(Faults(push_every=40, push_fault="go_away"))
+@pytest.mark.parametrize("every", [3, 40])
+def test_a_connection_closed_in_order_loses_nothing(
+    sandbox: Start, push_sender: Open, time: Time, every: int
+) -> None:
+    """Requests above the GOAWAY's last stream were not looked at, and go over another connection, at once and
+    as often as it happens; those below it are still answered. Nobody gets it twice."""
+    ports, folder = sandbox(Faults(push_every=every, push_fault="go_away"))
     messages = pushes(150)
     receipts = list(push_sender("fcm", ports).send(messages))
     assert states(receipts) == {ACCEPTED: 150}
+    assert time.slept == []
     assert Counter(row.message_id for row in received(folder)) == Counter(
         each.message_id for each in messages
     )
