@@ -21,8 +21,11 @@ setup: .venv/.ready  ## Make .venv from the lock (every other target does this b
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@awk '/^uv==/{on=1} on&&/^[^ ]/&&!/^uv==/{exit} on' requirements.lock > .venv/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@# Compiled now: every task and command is a process of its own, and would import half a second to two slower
+	@# wherever Python may not write beside its sources.
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@$(BIN)/python -m compileall -q plugins
 	@touch $@
 
 demo: setup  ## Sample shop, real Airflow, two campaigns, the account (ARGS="--exit --people 5000")
