@@ -85,11 +85,14 @@ def measure(report: Any, people: int | None = None) -> None:
 def _sms(report: Any, sandbox: Sandbox, count: int) -> None:
     texts = messages(count, lambda each: f"+4670{each:07d}", SmsContent("Hello from the shop"))
     forms = [
-        {"url": sandbox.sms_uri, "data": {"To": each.address, "From": "Shop", "Body": "Hello from the shop"}}
+        {
+            "url": sandbox.ports.sms_uri,
+            "data": {"To": each.address, "From": "Shop", "Body": "Hello from the shop"},
+        }
         for each in texts[: count // NAIVE]
     ]
     report.add("sms_http/one_by_one_httpx", one_by_one(httpx.Client(), forms), "messages/s")
-    sender = open_sender(SMS, account_from_uri(sandbox.sms_uri), clock, run_key="bench")
+    sender = open_sender(SMS, account_from_uri(sandbox.ports.sms_uri), clock, run_key="bench")
     report.add("sms_http", sent(sender, texts), "messages/s", ratio_to="sms_http/one_by_one_httpx")
 
 
@@ -108,7 +111,7 @@ def _fcm(report: Any, sandbox: Sandbox, count: int) -> None:
     ]
     client = httpx.Client(http1=False, http2=True)
     report.add("push_fcm/one_by_one_httpx_h2", one_by_one(client, requests), "messages/s")
-    sender = open_sender(PUSH, account_from_uri(sandbox.fcm_uri(key)), clock, run_key="bench")
+    sender = open_sender(PUSH, account_from_uri(sandbox.ports.fcm_uri(key)), clock, run_key="bench")
     report.add("push_fcm", sent(sender, pushes), "messages/s", ratio_to="push_fcm/one_by_one_httpx_h2")
 
 
@@ -123,7 +126,7 @@ def _apns(report: Any, sandbox: Sandbox, count: int) -> None:
 
 def _webhook(report: Any, sandbox: Sandbox, count: int) -> None:
     calls = messages(count, lambda each: f"p{each}", WebhookContent('{"segment":"vip","spend":12.5}'))
-    account = account_from_uri(sandbox.hook_uri(SECRET))
+    account = account_from_uri(sandbox.ports.hook_uri(SECRET))
     sender = open_sender(HOOK, account, clock, run_key="bench", allowed_hosts=["127.0.0.1"])
     report.add("webhook", sent(sender, calls), "messages/s", per_request=HOOK.per_request)
 

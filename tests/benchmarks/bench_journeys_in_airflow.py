@@ -60,8 +60,8 @@ def measure(report, *, people: int | None) -> None:  # type: ignore[no-untyped-d
             environ={
                 **{key: value for key, value in environ.items() if key.startswith("KUNDRESA_")},
                 "KUNDRESA_PUBLIC_URL": f"http://127.0.0.1:{sandbox.http_port}",
-                "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": sandbox.smtp_uri,
-                "AIRFLOW_CONN_KUNDRESA_TEXTS": sandbox.sms_uri,
+                "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": sandbox.ports.smtp_uri,
+                "AIRFLOW_CONN_KUNDRESA_TEXTS": sandbox.ports.sms_uri,
             },
             jwt_secret=secrets.token_hex(64),
         )

@@ -65,8 +65,8 @@ def measure(report, *, people: int | None) -> None:  # type: ignore[no-untyped-d
             "KUNDRESA_HOME": f"{folder}/home",
             "KUNDRESA_PROJECT": str(CHECKOUT),
             "KUNDRESA_SECRET": "benchmark",
-            "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": sandbox.smtp_uri,
-            "AIRFLOW_CONN_KUNDRESA_TEXTS": sandbox.sms_uri,
+            "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": sandbox.ports.smtp_uri,
+            "AIRFLOW_CONN_KUNDRESA_TEXTS": sandbox.ports.sms_uri,
         }
         stage = Stages(report, environ)
         stage(

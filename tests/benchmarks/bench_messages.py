@@ -178,8 +178,8 @@ def measure(report, *, people: int | None) -> None:  # type: ignore[no-untyped-d
     size = people or 1_000_000
     with tempfile.TemporaryDirectory() as name, Sandbox(Path(name) / "sandbox") as sandbox:
         environ = _home(Path(name)) | {
-            "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": sandbox.smtp_uri,
-            "AIRFLOW_CONN_KUNDRESA_TEXTS": sandbox.sms_uri,
+            "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": sandbox.ports.smtp_uri,
+            "AIRFLOW_CONN_KUNDRESA_TEXTS": sandbox.ports.sms_uri,
         }
         environ["KUNDRESA_API_KEYS"] = environ["KUNDRESA_API_KEYS"].replace("+events:", "+events+messages:")
         home, log, port = Path(environ["KUNDRESA_HOME"]), Path(name) / "log", _free_port()

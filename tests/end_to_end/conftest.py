@@ -45,8 +45,8 @@ class Shop:
                 "KUNDRESA_HOME": str(self.home),
                 "KUNDRESA_SECRET": "end-to-end",
                 "KUNDRESA_LEASE_SECONDS": "3",
-                "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": self.sandbox.smtp_uri,
-                "AIRFLOW_CONN_KUNDRESA_TEXTS": self.sandbox.sms_uri,
+                "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": self.sandbox.ports.smtp_uri,
+                "AIRFLOW_CONN_KUNDRESA_TEXTS": self.sandbox.ports.sms_uri,
             }
             | self.extra
         )

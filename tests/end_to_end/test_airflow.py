@@ -89,8 +89,8 @@ def plant(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pla
             "KUNDRESA_SECRET": "end-to-end",
             "KUNDRESA_LEASE_SECONDS": "3",
             "KUNDRESA_RETRY_SECONDS": "0.5",
-            "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": sandbox.smtp_uri,
-            "AIRFLOW_CONN_KUNDRESA_TEXTS": sandbox.sms_uri,
+            "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": sandbox.ports.smtp_uri,
+            "AIRFLOW_CONN_KUNDRESA_TEXTS": sandbox.ports.sms_uri,
         }
         airflow = AirflowStandalone(
             home=folder / "airflow",

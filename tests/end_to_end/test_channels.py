@@ -6,8 +6,7 @@ import csv
 import json
 from collections import Counter
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from kundresa.sandbox.ports import push_key
 
 SECRET = "a secret that is long enough to sign"
 CAMPAIGN = "winback"
@@ -41,15 +40,11 @@ webhook_hosts: ["127.0.0.1"]
 
 
 def test_every_channel_has_its_account_and_what_arrived_is_what_it_says(shop, tmp_path):
-    key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
-    form = serialization.PrivateFormat.PKCS8
-    pem = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    (tmp_path / "key.pem").write_bytes(pem)
     letters = tmp_path / "letters"
     letters.mkdir()
     shop.extra |= {
-        "AIRFLOW_CONN_KUNDRESA_APP": shop.sandbox.fcm_uri(tmp_path / "key.pem"),
-        "AIRFLOW_CONN_KUNDRESA_CRM": shop.sandbox.hook_uri(SECRET),
+        "AIRFLOW_CONN_KUNDRESA_APP": shop.sandbox.ports.fcm_uri(push_key(tmp_path)),
+        "AIRFLOW_CONN_KUNDRESA_CRM": shop.sandbox.ports.hook_uri(SECRET),
         "AIRFLOW_CONN_KUNDRESA_PRINTER": f"file://{letters}",
     }
     (shop.project / "dags" / "policies.yaml").write_text(POLICIES)

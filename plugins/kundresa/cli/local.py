@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +12,8 @@ import typer
 
 from kundresa import settings as configuration
 from kundresa.cli.output import out, print_json, progress
+from kundresa.sandbox.ports import HOST, Ports, push_key
+from kundresa.spec.vocabulary import ChannelKind
 
 
 def sample(  # noqa: PLR0917  typer passes by name
@@ -54,18 +58,47 @@ def sample(  # noqa: PLR0917  typer passes by name
 def sandbox(
     smtp_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 2525,
     http_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 2580,
+    push_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 2590,
 ) -> None:
-    """Receive and store what campaigns send, on this machine only: SMTP, an SMS gateway, pages to look at it.
+    """Receive and store what is sent, on this machine only: SMTP, text messages, push, webhooks, and
+    pages to look at it.
+
+    Writes a file to source where campaigns are run: one connection for each sender account of the project.
 
     Example: [bold]kundresa sandbox --smtp-port 2525[/bold]
     """
-    from kundresa.sandbox.server import Ports, serve
+    from kundresa.sandbox.server import serve
 
     settings = configuration.load()
 
     def ready(ports: Ports) -> None:
+        connections = _write_connections(settings, ports)
         out.print(
-            f"SMTP 127.0.0.1:{ports.smtp} · gateway, pages http://127.0.0.1:{ports.http}/ · Ctrl-C ends it"
+            f"SMTP {HOST}:{ports.smtp} · push {HOST}:{ports.push} · gateway, webhooks, pages "
+            f"http://{HOST}:{ports.http}/ · Ctrl-C ends it"
         )
+        out.print(f"The accounts of this project lead here after: . {connections}", soft_wrap=True)
 
-    serve(settings.sandbox, smtp_port=smtp_port, http_port=http_port, ready=ready)
+    serve(settings.sandbox, smtp_port=smtp_port, http_port=http_port, push_port=push_port, ready=ready)
+
+
+def _write_connections(settings: configuration.Settings, ports: Ports) -> Path:
+    """A shell script with the connection of each account that the specs name and the sandbox can be."""
+    from kundresa.runs.sender_accounts import called_accounts, sender_accounts
+
+    uris: dict[ChannelKind, Callable[[], str]] = {
+        ChannelKind.EMAIL: lambda: ports.smtp_uri,
+        ChannelKind.SMS: lambda: ports.sms_uri,
+        ChannelKind.PUSH: lambda: ports.fcm_uri(push_key(settings.sandbox)),
+        ChannelKind.WEBHOOK: lambda: ports.hook_uri("sandbox"),
+    }
+    kinds = dict.fromkeys(called_accounts(settings) or (), ChannelKind.WEBHOOK)
+    kinds |= sender_accounts(settings) or {}
+    lines = [
+        f"export AIRFLOW_CONN_KUNDRESA_{name.upper()}={shlex.quote(uris[kind]())}\n"
+        for name, kind in sorted(kinds.items())
+        if kind in uris
+    ]
+    file = settings.sandbox / "connections.sh"
+    file.write_text("".join(lines), encoding="utf-8")
+    return file

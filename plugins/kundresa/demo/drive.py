@@ -154,8 +154,8 @@ class Demo:
             environ={
                 **self._environ(self.service),
                 "KUNDRESA_RETRY_SECONDS": "5",
-                "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": self.sandbox.smtp_uri,
-                "AIRFLOW_CONN_KUNDRESA_TEXTS": self.sandbox.sms_uri,
+                "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": self.sandbox.ports.smtp_uri,
+                "AIRFLOW_CONN_KUNDRESA_TEXTS": self.sandbox.ports.sms_uri,
             },
             jwt_secret=self.state.jwt_secret,
             sleep=self._sleep,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kundresa import content, warehouse
+from kundresa.runs.sender_accounts import sender_accounts
 from kundresa.settings import Settings
 from kundresa.spec.attachments import FileAttachment, WrittenAttachment, attached_files
 from kundresa.spec.campaign import Campaign
@@ -80,18 +81,6 @@ def check_policies(settings: Settings) -> tuple[SpecProblem, ...]:
         relative_to=root,
     )
     return tuple(found)
-
-
-def sender_accounts(settings: Settings) -> frozenset[str] | None:
-    """The accounts that campaigns send through; None when a campaign cannot be read."""
-    try:
-        campaigns = [
-            load_campaign(settings.campaigns / name, relative_to=settings.project)
-            for name in campaign_names(settings.campaigns)
-        ]
-    except SpecError:
-        return None
-    return frozenset(part.account for campaign in campaigns for part in campaign.channels)
 
 
 def load_checked(settings: Settings, name: str) -> tuple[Campaign, dict[str, str]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from kundresa.runs.checking import sender_accounts
 from kundresa.runs.opening import Clock, utc_now
+from kundresa.runs.sender_accounts import sender_accounts
 from kundresa.settings import Settings
 from kundresa.spec.pace import WHOLE_ACCOUNT, pace_rates
 from kundresa.spec.policies import load_policies
@@ -41,7 +41,7 @@ def set_pace(
     known = sender_accounts(settings)
     if per_second is not None and known is not None and account not in known:
         there = ", ".join(sorted(known)) or "none"
-        raise AccountNotFound(f"no campaign sends through an account {account!r}; there are: {there}")
+        raise AccountNotFound(f"nothing is sent through an account {account!r}; there are: {there}")
     with open_store(settings.store_url) as store:
         store.paces.set(account, domain or WHOLE_ACCOUNT, per_second, now=clock())
 

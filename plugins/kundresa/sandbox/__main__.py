@@ -12,7 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kundresa import settings
-from kundresa.sandbox.server import DEFAULT_HTTP_PORT, DEFAULT_SMTP_PORT, Ports, serve
+from kundresa.sandbox.ports import Ports
+from kundresa.sandbox.server import DEFAULT_HTTP_PORT, DEFAULT_SMTP_PORT, serve
 
 
 def main() -> int:

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import quote
+
+from kundresa.sandbox.ports import Ports
 
 START_TIMEOUT = 30.0
 """Seconds. It takes under one; a loaded machine with a cold cache has taken eight."""
@@ -48,26 +49,9 @@ class Sandbox:
         return f"http://127.0.0.1:{self.http_port}/"
 
     @property
-    def smtp_uri(self) -> str:
-        """The connection of an email account that leads here."""
-        return f"smtp://127.0.0.1:{self.smtp_port}/?security=none"
-
-    @property
-    def sms_uri(self) -> str:
-        """The connection of a text message account that leads here."""
-        return f"http://127.0.0.1:{self.http_port}/2010-04-01/Accounts/sandbox/Messages.json"
-
-    def fcm_uri(self, key_file: Path) -> str:
-        """The connection of an FCM account that leads here. Any RSA key will do; ``key_file`` is PEM."""
-        key = quote(key_file.read_text(), safe="")
-        token_uri = quote(f"http://127.0.0.1:{self.http_port}/token", safe="")
-        login = f"sandbox%40example.iam:{key}"
-        query = f"security=none&project=sandbox&token_uri={token_uri}"
-        return f"fcm://{login}@127.0.0.1:{self.push_port}/?{query}"
-
-    def hook_uri(self, secret: str) -> str:
-        """The connection of a webhook account that leads here; the policies must permit 127.0.0.1."""
-        return f"http://:{quote(secret, safe='')}@127.0.0.1:{self.http_port}/hooks/sandbox?private=allowed"
+    def ports(self) -> Ports:
+        """Where it listens, and the connections of accounts that lead there."""
+        return Ports(self.smtp_port, self.http_port, self.pid or 0, self.push_port)
 
     def start(self) -> Sandbox:
         """Returns when both ports answer.

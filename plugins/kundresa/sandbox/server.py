@@ -21,24 +21,13 @@ from kundresa.sandbox.gateway import Gateway
 from kundresa.sandbox.hooks import Hooks
 from kundresa.sandbox.mailbox import Mailbox
 from kundresa.sandbox.pages import routes
+from kundresa.sandbox.ports import HOST, Ports
 from kundresa.sandbox.push import PushServices
 from kundresa.sandbox.store import Recorder, connect
 
-HOST = "127.0.0.1"
-"""Never another: what is shown here is personal data, and nothing asks for a password."""
 DEFAULT_SMTP_PORT = 2525
 DEFAULT_HTTP_PORT = 2526
 DEFAULT_PUSH_PORT = 2527
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Where a running sandbox listens, and in which process."""
-
-    smtp: int
-    http: int
-    pid: int
-    push: int = 0
 
 
 def serve(

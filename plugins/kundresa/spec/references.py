@@ -80,7 +80,7 @@ def check_policy_references(
         dags: the folder that the policies were loaded from; their file is read again for the lines.
         columns: the names of the columns of ``profiles``.
         campaigns: the names of all campaigns.
-        accounts: the sender accounts that campaigns send through. None checks none, when a campaign cannot be
+        accounts: those that campaigns and journeys send through. None checks none, when one of them cannot be
             read: it may be the one that names it.
         relative_to: as for :func:`kundresa.spec.policies.load_policies`.
     """

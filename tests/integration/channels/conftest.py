@@ -23,7 +23,8 @@ from cryptography.x509.oid import NameOID
 from kundresa.channels import account_from_uri
 from kundresa.channels.email import SmtpSender
 from kundresa.sandbox.faults import Faults
-from kundresa.sandbox.server import Ports, serve
+from kundresa.sandbox.ports import Ports
+from kundresa.sandbox.server import serve
 from kundresa.spec.campaign import EmailChannel
 from kundresa.spec.messages import EmailContent, Message
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from kundresa.channels.email import SmtpSender
 from kundresa.sandbox import counts, received
 from kundresa.sandbox.faults import Faults
+from kundresa.sandbox.ports import Ports
 from kundresa.sandbox.reader import message_ids
-from kundresa.sandbox.server import Ports
 from kundresa.spec.messages import Attachment
 from kundresa.spec.vocabulary import MessageState
 

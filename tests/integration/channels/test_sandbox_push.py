@@ -22,7 +22,7 @@ from kundresa.channels.http_sender import HttpSender
 from kundresa.channels.outage import DOWN_FOR
 from kundresa.sandbox import received
 from kundresa.sandbox.faults import Faults
-from kundresa.sandbox.server import Ports
+from kundresa.sandbox.ports import Ports
 from kundresa.spec.messages import Message, PushContent, Receipt
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 

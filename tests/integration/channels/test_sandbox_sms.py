@@ -17,7 +17,7 @@ from kundresa.channels.outage import DOWN_FOR
 from kundresa.channels.sms import TwilioAdapter
 from kundresa.sandbox import counts, received
 from kundresa.sandbox.faults import Faults
-from kundresa.sandbox.server import Ports
+from kundresa.sandbox.ports import Ports
 from kundresa.spec.campaign import SmsChannel
 from kundresa.spec.messages import Message, Receipt, SmsContent
 from kundresa.spec.vocabulary import DeliveryReason, MessageState

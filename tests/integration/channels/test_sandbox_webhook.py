@@ -22,7 +22,7 @@ from kundresa.channels.http_peer import connect, require_public
 from kundresa.channels.http_sender import HttpSender
 from kundresa.channels.webhook import WebhookAdapter
 from kundresa.sandbox import received
-from kundresa.sandbox.server import Ports
+from kundresa.sandbox.ports import Ports
 from kundresa.spec.campaign import WebhookChannel
 from kundresa.spec.messages import Message, WebhookContent
 from kundresa.spec.vocabulary import DeliveryReason, MessageState

@@ -95,8 +95,8 @@ class Askers:
 
 def start_sender(settings: Settings, sandbox: Sandbox, log: Path) -> subprocess.Popen[bytes]:
     environ = environ_of(settings) | {
-        "AIRFLOW_CONN_KUNDRESA_MAILS": sandbox.smtp_uri,
-        "AIRFLOW_CONN_KUNDRESA_TEXTS": sandbox.sms_uri,
+        "AIRFLOW_CONN_KUNDRESA_MAILS": sandbox.ports.smtp_uri,
+        "AIRFLOW_CONN_KUNDRESA_TEXTS": sandbox.ports.sms_uri,
         "KUNDRESA_LEASE_SECONDS": "1",
     }
     command = [sys.executable, "-m", "kundresa.cli.main", "deliver"]

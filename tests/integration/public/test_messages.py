@@ -71,7 +71,7 @@ class Post:
         self._settings = settings
         self._clock = clock
         self._home = sandbox.home / "sandbox"
-        self.accounts = {"mails": sandbox.smtp_uri, "texts": sandbox.sms_uri}
+        self.accounts = {"mails": sandbox.ports.smtp_uri, "texts": sandbox.ports.sms_uri}
         self._before = len(self._all())
 
     def send(self) -> int:

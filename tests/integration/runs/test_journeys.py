@@ -235,7 +235,7 @@ class Shop:
         self.settings = settings
         self.sandbox = sandbox
         self.now = NOW
-        self.accounts = {"mails": sandbox.smtp_uri, "texts": sandbox.sms_uri}
+        self.accounts = {"mails": sandbox.ports.smtp_uri, "texts": sandbox.ports.sms_uri}
         self._events = 0
 
     def journey(self, text: str = JOURNEY, **templates: str) -> None:
@@ -675,7 +675,7 @@ def test_an_account_that_refuses_holds_nobody_else_up(shop: Shop) -> None:
     with pytest.raises(AccountError):
         shop.run(hours=1)
     assert shop.outcome("eva")[1] == ("sent", None)
-    shop.accounts["mails"] = shop.sandbox.smtp_uri
+    shop.accounts["mails"] = shop.sandbox.ports.smtp_uri
     assert shop.run().accepted == 1
     assert shop.outcome("anna") == [("sent", None)]
 

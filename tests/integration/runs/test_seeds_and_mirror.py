@@ -90,7 +90,7 @@ def settings(tmp_path):
 
 def test_seeds_get_each_variant_once_and_are_in_no_figure_and_a_mirror_is_the_message(settings, tmp_path):
     with Sandbox(tmp_path / "sandbox") as sandbox:
-        account = account_from_uri(sandbox.smtp_uri)
+        account = account_from_uri(sandbox.ports.smtp_uri)
         for attempt in range(2):
             sizes = plan_batches(settings, KEY, "email")
             assert sizes == {0: 4, 1: 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import smtplib
 import socket
 import subprocess
@@ -64,7 +65,7 @@ def test_a_killed_sandbox_has_all_that_it_acknowledged(tmp_path: Path) -> None:
 
 def test_its_connections_are_accounts(tmp_path: Path) -> None:
     with Sandbox(tmp_path) as sandbox:
-        email, sms = account_from_uri(sandbox.smtp_uri), account_from_uri(sandbox.sms_uri)
+        email, sms = account_from_uri(sandbox.ports.smtp_uri), account_from_uri(sandbox.ports.sms_uri)
         assert (email.kind, email.port, email.security) == ("smtp", sandbox.smtp_port, "none")
         assert (sms.kind, sms.port, sms.path) == (
             "http",
@@ -113,3 +114,31 @@ def test_the_command_stops_in_order_on_sigterm(tmp_path: Path) -> None:
         _, errors = process.communicate(timeout=20)
     assert process.returncode == 0
     assert errors == ""
+
+
+def test_the_command_writes_the_connections_of_the_projects_accounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One for each account that the shipped specs name, and each leads to this sandbox."""
+    monkeypatch.setenv("KUNDRESA_HOME", str(tmp_path))
+    command = [sys.executable, "-m", "kundresa.cli.main", "sandbox"]
+    command += ["--smtp-port", "0", "--http-port", "0", "--push-port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline(), process.stdout.readline()
+        process.terminate()
+        process.communicate(timeout=20)
+    file = tmp_path / "sandbox" / "connections.sh"
+    assert f". {file}" in said[1]
+    words = shlex.split(file.read_text())
+    assert words[::2] == ["export"] * (len(words) // 2)
+    accounts = dict(word.split("=", 1) for word in words[1::2])
+    found = {
+        name.removeprefix("AIRFLOW_CONN_KUNDRESA_"): account_from_uri(uri) for name, uri in accounts.items()
+    }
+    assert {name: account.kind for name, account in found.items()}.items() >= {
+        "NEWSLETTER": "smtp", "TEXTS": "http", "APP": "fcm",
+    }.items()  # fmt: skip
+    assert f":{found['NEWSLETTER'].port} " in said[0]
+    assert f":{found['APP'].port} " in said[0]
+    assert "BEGIN PRIVATE KEY" in found["APP"].password

@@ -13,6 +13,8 @@ from kundresa import warehouse
 from kundresa.cli import main as command
 from kundresa.content import Links, compile_templates
 from kundresa.runs.checking import check_campaigns, check_policies, load_checked
+from kundresa.runs.pacing import AccountNotFound, paces, set_pace
+from kundresa.runs.sender_accounts import called_accounts
 from kundresa.spec.attachments import pack
 from kundresa.spec.problems import SpecError
 
@@ -25,6 +27,15 @@ topic: offers
 rule_sets: [default, promotion]
 channels: [{kind: sms, template: text, account: texts, sender: Shop}]
 quality: {rows: {min: 0, max: 10}}
+"""
+JOURNEY = """
+owner: team
+description: Says hello.
+entry: {event: arrived}
+topic: offers
+steps:
+  ask: {kind: webhook, account: prices, template: ask}
+  note: {kind: message, channel: {kind: push, template: note, account: app}, next: end}
 """
 SCORES = {"value": "total_spend"}
 
@@ -122,6 +133,24 @@ def test_a_column_that_profiles_do_not_have_is_named(settings):
     [problem] = check_policies(settings)
     assert (problem.file, problem.line, problem.suggestion) == ("dags/policies.yaml", 3, "region")
     assert set(problems(settings)) == {"audience.max_size.score"}
+
+
+def test_accounts_of_journeys_are_paced_as_those_of_campaigns(settings):
+    policies(settings, "pacing:\n  texts: {per_second: 5}\n  app: {per_second: 5}\n")
+    [problem] = check_policies(settings)
+    assert (problem.line, problem.key) == (3, "pacing.app")
+    folder = settings.project / "dags" / "journeys" / "hello"
+    folder.mkdir(parents=True)
+    (folder / "journey.yaml").write_text(JOURNEY)
+    assert check_policies(settings) == ()
+    set_pace(settings, "app", None, 2)
+    assert [(line.account, line.per_second, line.in_policies) for line in paces(settings, "app")] == [
+        ("app", 2, 5)
+    ]
+    # A webhook step is asked in its own time: no pace holds for it.
+    with pytest.raises(AccountNotFound, match="there are: app, texts"):
+        set_pace(settings, "prices", None, 2)
+    assert called_accounts(settings) == {"prices"}
 
 
 def test_the_command_tells_of_the_policies_too(settings):
