@@ -356,9 +356,14 @@ def explain(
         key = f" ({entry.instance_key})" if entry.instance_key else ""
         _print_way(f"{told_of.profile_id}, entry {entry.entry}{key}", entry.moves)
         for call in entry.calls:
-            why = f" ({call['reason']})" if call["reason"] else ""
+            why = _why(call["reason"], call["detail"])
             kept = "".join(f", {name}: {value}" for name, value in call["response"].items())
             out.print(f"{call['step']}: {call['outcome']}{why}{kept}", markup=False)
         for message in entry.messages:
-            why = f" ({message['reason']})" if message["reason"] else ""
+            why = _why(message["reason"], (message["delivery"] or {}).get("detail"))
             out.print(f"{message['step']}: {message['outcome']}{why}", markup=False)
+
+
+def _why(reason: str | None, detail: str | None) -> str:
+    said = ": ".join(filter(None, (reason, detail)))
+    return f" ({said})" if reason else ""

@@ -11,6 +11,7 @@ from jinja2.meta import find_undeclared_variables
 
 from kundresa.content.attachments import attachment_templates, missing_attachments
 from kundresa.content.check_channels import check_channels
+from kundresa.content.check_json import check_json
 from kundresa.content.environment import (
     JSON_SUFFIX,
     REFUSED_FILTERS,
@@ -94,6 +95,8 @@ def check_templates(
             templates=templates,
         )
         problems.extend(checker.problems())
+        if name.endswith(JSON_SUFFIX):
+            problems.extend(check_json(name, tree))
     problems.extend(_links(campaign, templates, trees))
     problems.extend(check_channels(campaign, trees))
     if not problems:

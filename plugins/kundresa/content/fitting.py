@@ -56,7 +56,7 @@ def push_content(stem: str, parts: Mapping[str, str]) -> PushContent:
 
 
 def _texts(stem: str, text: str) -> dict[str, str]:
-    found = _object(f"{stem}.data.json.j2", text)
+    found = json_object(f"{stem}.data.json.j2", text)
     for key, value in found.items():
         if key in RESERVED_KEYS or key.startswith(RESERVED_PREFIXES):
             raise RenderError(f"{stem}.data.json.j2: the name {key[:40]} is reserved")
@@ -71,13 +71,18 @@ def webhook_content(stem: str, text: str) -> WebhookContent:
     Raises:
         RenderError: when it is no JSON object, or too long.
     """
-    payload = json.dumps(_object(f"{stem}.json.j2", text), separators=(",", ":"))
+    payload = json.dumps(json_object(f"{stem}.json.j2", text), separators=(",", ":"))
     if len(payload) > MAX_WEBHOOK_PAYLOAD:
         raise RenderError(f"{stem}.json.j2: the payload takes more than {MAX_WEBHOOK_PAYLOAD} octets")
     return WebhookContent(payload)
 
 
-def _object(file: str, text: str) -> dict[str, Any]:
+def json_object(file: str, text: str) -> dict[str, Any]:
+    """The object that a ``*.json.j2`` has given.
+
+    Raises:
+        RenderError: when it is none, or has a key twice.
+    """
     try:
         found = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_no_constant)
     except ValueError as error:

@@ -18,8 +18,10 @@ import pytest
 
 # The shop of the journeys' tests, and its sandbox.
 from tests.integration.runs.test_journeys import NOW, Shop, sandbox, shop  # noqa: F401
+from typer.testing import CliRunner
 
 from kundresa.channels import AccountError
+from kundresa.cli.journey import journey
 from kundresa.runs.journey_planning import plan_journey
 from kundresa.runs.journey_rehearsing import rehearse_journey
 from kundresa.runs.journey_reports import explain_journey, journey_report
@@ -202,6 +204,18 @@ def test_a_refusal_is_told_and_the_secret_is_in_no_line(asking: Shop, receiver: 
     [call] = explain_journey(asking.settings, "anna@shop.example", "cart").entries[0].calls
     assert (call["outcome"], call["reason"], call["code"]) == ("failed", "message_refused", "HTTP 422")
     assert SECRET not in str(call["detail"])
+
+
+def test_the_command_says_why_a_call_failed(
+    asking: Shop, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.answer(422, message="no such person")
+    asking.event("anna", value=60)
+    asking.run()
+    for name, value in (("PROJECT", asking.settings.project), ("HOME", asking.settings.home)):
+        monkeypatch.setenv(f"KUNDRESA_{name}", str(value))
+    told = CliRunner().invoke(journey, ["explain", "anna@shop.example", "cart"], env={"COLUMNS": "200"})
+    assert "ask: failed (message_refused: no such person)" in told.output, told.output
 
 
 def test_who_is_killed_between_the_answer_and_recording_it_asks_again_under_the_same_key(

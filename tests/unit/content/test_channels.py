@@ -164,7 +164,41 @@ def test_a_text_of_too_many_segments_is_not_sent(written: Callable[..., Content]
         (TEXT, {"text.txt.j2": "{% if profile.first_name %}" + "x" * 161 + "{% endif %}"}, []),
         (PUSH, {"note.body.j2": "x" * 5_000}, ["note.body.j2: its fixed text alone takes 5000 octets"]),
         (PUSH, {"note.link.j2": "{{ profile.frist_name }}"}, ["note.link.j2:1: profile has no column frist"]),
-        (HOOK, {"call.json.j2": "{{ profile.frist_name }}"}, ["call.json.j2:1: profile has no column frist"]),
+        (
+            HOOK,
+            {"call.json.j2": '{"a": {{ profile.frist_name }}}'},
+            ["call.json.j2:1: profile has no column frist"],
+        ),
+        (
+            HOOK,
+            {"call.json.j2": '{"a": 1,\n"b": "{{ profile.first_name }}"}'},
+            ["call.json.j2:2: what is printed here has its quotes already"],
+        ),
+        (
+            PUSH,
+            {"note.data.json.j2": '{"a": "Hi {% if profile.last_name %}{{ profile.last_name }}{% endif %}"}'},
+            ["note.data.json.j2:1: what is printed here has its quotes already"],
+        ),
+        (HOOK, {"call.json.j2": '{"a": {{ "Hi " ~ profile.first_name }}, "b\\"": "}"}'}, []),
+        (HOOK, {"call.json.j2": "{ {{ profile.first_name }}: [{{ profile.total_spend }}] }"}, []),
+        (
+            HOOK,
+            {
+                "call.json.j2": '{"a": {% if profile.first_name %}"Anna{% else %}"nobody{% endif %}",'
+                ' "b": [{% for n in [1, 2] %}{{ n }}{% if not loop.last %},{% endif %}{% endfor %}]}'
+            },
+            [],
+        ),
+        (
+            HOOK,
+            {"call.json.j2": '{"a": {{ profile.first_name }},}'},
+            ["call.json.j2: what it gives is no valid JSON: line 1"],
+        ),
+        (
+            HOOK,
+            {"call.json.j2": "[{{ profile.first_name }}]"},
+            ["call.json.j2: what it gives is no JSON obje"],
+        ),
         (
             LETTER,
             {"letter.row.j2": "{% block message_id %}{% endblock %}\n{% block fullname %}x{% endblock %}"},
