@@ -90,7 +90,7 @@ def _write_connections(settings: configuration.Settings, ports: Ports) -> Path:
         ChannelKind.EMAIL: lambda: ports.smtp_uri,
         ChannelKind.SMS: lambda: ports.sms_uri,
         ChannelKind.PUSH: lambda: ports.fcm_uri(push_key(settings.sandbox)),
-        ChannelKind.WEBHOOK: lambda: ports.hook_uri("sandbox"),
+        ChannelKind.WEBHOOK: lambda: ports.hook_uri("sandbox, not a secret of anybody"),
     }
     kinds = dict.fromkeys(called_accounts(settings) or (), ChannelKind.WEBHOOK)
     kinds |= sender_accounts(settings) or {}
