@@ -70,7 +70,7 @@ def test_a_broken_one_is_in_quarantine_and_spoils_no_other(write: Any) -> None:
 def context() -> Any:
     ti = SimpleNamespace(id="1", try_number=1, dag_id="share_web_shop")
     ti.get_dag = lambda _: SimpleNamespace(is_paused=False)
-    return {"ti": ti, "dag_run": SimpleNamespace()}
+    return {"ti": ti, "dag_run": SimpleNamespace(triggering_user_name=None)}
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,22 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from kundresa import settings as installation
+from kundresa import warehouse
 from kundresa.demo.airflow_api import AirflowApi, TaskState
 from kundresa.demo.standalone import AirflowPorts, AirflowStandalone
 from kundresa.orchestration.pools import POOLS
@@ -27,12 +31,21 @@ from kundresa.sandbox import Sandbox, counts
 from kundresa.sandbox.reader import message_ids
 from kundresa.settings import Settings
 from kundresa.spec.keys import run_key
+from kundresa.store import NewEvent, open_store
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SEED = int(os.environ.get("KUNDRESA_CHAOS_SEED", "20261123"))
 TICK = datetime.now(tz=UTC).replace(minute=0, second=0, microsecond=0)
 """The last full hour: a date of the hourly schedule below, within every validity."""
 WINDOW = 2
+SLOW = 5
+"""Messages a second through the account of the campaign that is paused and stopped on its way."""
+ASKS_EVERY = 2
+"""Seconds until a task that runs has noticed that its DAG was paused."""
+ONE_PERSON = """
+    select min(identifier) as email, min(profile_id) as profile_id from profile_identifiers
+    where namespace = 'email' group by identifier having count(distinct profile_id) = 1 order by email limit 1
+"""
 
 
 @dataclass
@@ -53,6 +66,29 @@ class Plant:
 
     def account(self, key: str) -> Any:
         return json.loads((self.settings.published / "runs" / key / "account.json").read_text())
+
+    def kundresa(self, *words: str) -> str:
+        """Run the command beside Airflow; what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "kundresa.cli.main", *words],
+            env=self.airflow.environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"kundresa {' '.join(words)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def states(self, campaign: str, run_id: str) -> dict[str, str | None]:
+        return {instance(each): each.state for each in self.api.tasks(f"campaign_{campaign}", run_id)}
+
+
+def until(holds: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def change(project: Path, campaign: str, **keys: Any) -> None:
@@ -82,6 +118,12 @@ def plant(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pla
     project, home = folder / "shop" / "project", folder / "shop" / "home"
     change(project, "winback", schedule={"cron": "0 * * * *", "time_zone": "UTC"})
     change(project, "spring_sale", delivery={"batch_size": 40, "window": WINDOW})
+    shutil.copytree(project / "dags" / "campaigns" / "winback", project / "dags" / "campaigns" / "slow")
+    rows, batch = {"rows": {"min": 10, "max": 5000}}, {"batch_size": 40, "window": WINDOW}
+    change(project, "slow", schedule="manual", audience={"include": ["lapsed_customers"]}, quality=rows)
+    change(project, "slow", delivery=batch)
+    shutil.copytree(CHECKOUT / "dags" / "journeys", project / "dags" / "journeys")
+    shutil.copy(CHECKOUT / "dags" / "events.yaml", project / "dags")
     with Sandbox(home) as sandbox:
         environ = {
             "KUNDRESA_PROJECT": str(project),
@@ -104,10 +146,11 @@ def plant(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pla
         with airflow:
             for pool in POOLS:
                 airflow.api.put_pool(pool.name, pool.slots, pool.description)
-            airflow.api.wait_for_dags(["campaign_winback", "campaign_spring_sale"])
+            dag_ids = ["campaign_winback", "campaign_spring_sale", "campaign_slow", "journey_abandoned_cart"]
+            airflow.api.wait_for_dags(dag_ids)
             assert airflow.api.import_errors() == {}
-            airflow.api.unpause("campaign_winback")
-            airflow.api.unpause("campaign_spring_sale")
+            for dag_id in dag_ids:
+                airflow.api.unpause(dag_id)
             yield Plant(airflow, installation.load(environ), sandbox)
 
 
@@ -186,6 +229,87 @@ def test_a_backfill_over_delivered_dates_sends_nothing(
         assert plant.received(key, "email") == arrived
         late = plant.received(earlier, "email")
         assert len(late) == len(set(late)) == plant.account(earlier)["channels"]["email"]["sent"] > 10
+
+
+def test_a_run_that_is_paused_then_stopped_goes_on_each_time_and_nobody_gets_it_twice(plant: Plant) -> None:
+    """First the DAG is paused, as people at the UI do, then the run stopped: each time nothing leaves after
+    one window, though most still waits, no task ends or fails, and all of it leaves afterwards."""
+    dag_id = "campaign_slow"
+    plant.kundresa("pace", "newsletter", "--per-second", str(SLOW))
+    run_id = plant.api.trigger(dag_id, logical_date=TICK, run_id="halted")
+    key = run_key("slow", TICK)
+
+    def arrived() -> int:
+        return len(plant.received(key, "email"))
+
+    def at_work() -> list[str]:
+        states = plant.states("slow", run_id)
+        return [name for name, state in states.items() if "deliver" in name and state == "running"]
+
+    until(lambda: arrived() >= SLOW)
+    plant.api.pause(dag_id)
+    workers, before = len(at_work()), arrived()
+    assert workers > 0
+    until(lambda: not at_work(), 20)
+    paused = arrived()
+    assert paused - before <= SLOW * ASKS_EVERY + WINDOW * workers
+    time.sleep(2.5)  # what was put off for a moment is woken by now, and is started when the DAG is unpaused
+    assert arrived() == paused
+    assert plant.api.run(dag_id, run_id)["state"] == "running"
+
+    plant.api.unpause(dag_id)
+    until(lambda: arrived() >= paused + WINDOW)
+    plant.kundresa("stop", key, "--reason", "the landing page is down")
+    stopped_at, workers = arrived(), len(at_work())
+    until(lambda: not at_work(), 20)
+    stopped = arrived()
+    assert stopped - stopped_at <= WINDOW * workers
+    time.sleep(2)
+    assert arrived() == stopped
+    states = plant.states("slow", run_id)
+    waiting = [name for name, state in states.items() if state == "deferred"]
+    assert waiting, states
+    assert {"failed", "upstream_failed", "up_for_retry"}.isdisjoint(states.values())
+
+    plant.kundresa("resume", key)
+    plant.kundresa("pace", "newsletter", "--clear")
+    assert plant.api.wait_for_run(dag_id, run_id, 120) == "success", plant.airflow.log_tail()
+    everybody = plant.received(key, "email")
+    email = plant.account(key)["channels"]["email"]
+    assert len(set(everybody)) == len(everybody) == email["sent"] == email["decided_send"] > stopped
+    assert email["considered"] == email["sent"] + sum(email["not_sent"].values())
+    assert "outcome_unknown" not in email["not_sent"]
+
+
+def test_an_event_moves_a_person_and_the_pages_inside_airflow_show_it(plant: Plant) -> None:
+    """The journey's DAG is started by the event, not by us; the pages are served by Airflow's own server."""
+    plant.kundresa("journey", "start", "abandoned_cart")
+    [person] = warehouse.query(plant.settings, ONE_PERSON)
+    now = datetime.now(tz=UTC)
+    cart = json.dumps({"cart_id": "c-1", "cart_value": 60})
+    with open_store(plant.settings.store_url) as store:
+        store.inbox.append(
+            [NewEvent("shop", "cart-1", "cart_updated", "email", person["email"], cart, now, now)]
+        )
+        until(lambda: any(each.step == "pause" for each in store.journey_positions.counts("abandoned_cart")))
+
+    with httpx.Client(base_url=plant.airflow.url, trust_env=False, follow_redirects=True) as browser:
+        plugins = browser.get("/api/v2/plugins").raise_for_status().json()["plugins"]
+        [own] = [each for each in plugins if each["name"] == "kundresa"]
+        links = {each["name"]: (each["url_route"], each["href"]) for each in own["external_views"]}
+        assert links["Journeys"] == ("kundresa_journeys", "kundresa/journeys")
+        assert links["Campaigns"] == ("kundresa", "kundresa/runs")
+        assert browser.get("/plugin/kundresa_journeys").status_code == 200, "Airflow's own page around ours"
+        for route, href in links.values():
+            assert browser.get(f"/plugin/{route}").status_code == browser.get(f"/{href}").status_code == 200
+        listed = browser.get("/kundresa/journeys").text
+        assert 'href="journeys/abandoned_cart"' in listed
+        assert "kundresa journey start welcome_series" in listed, "the others were never started"
+        assert "1 entered = 1 inside now + 0 left" in browser.get("/kundresa/journeys/abandoned_cart").text
+        way = browser.post("/kundresa/journeys/abandoned_cart", data={"person": person["email"]})
+        assert way.url.path.endswith(f"/people/{person['profile_id']}")
+        assert "<td>pause</td>" in way.text
+        assert browser.get("/kundresa/journeys/none").status_code == 404
 
 
 def test_killing_tasks_at_random_loses_nobody_and_sends_nobody_twice(plant: Plant) -> None:

@@ -82,7 +82,14 @@ class AirflowApi:
             self._sleep(0.5)
 
     def unpause(self, dag_id: str) -> None:
-        self._call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
+        self._set_paused(dag_id, is_paused=False)
+
+    def pause(self, dag_id: str) -> None:
+        """From now on no task of it is started; one that runs is told when it asks."""
+        self._set_paused(dag_id, is_paused=True)
+
+    def _set_paused(self, dag_id: str, *, is_paused: bool) -> None:
+        self._call("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": is_paused})
 
     # -- runs
 

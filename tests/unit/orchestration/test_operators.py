@@ -68,7 +68,8 @@ def test_a_batch_whose_time_has_not_come_gives_its_slot_back_until_then(
     monkeypatch.setattr(operators, "sender_account", lambda _: None)
     task = DeliverBatch(task_id="deliver", campaign="winback", channel="email", batch_number=3, messages=10)
     run = SimpleNamespace(run_key="winback--1")
-    context = {"ti": SimpleNamespace(id="a", try_number=1)}
+    dag_run = SimpleNamespace(triggering_user_name=None)
+    context = {"ti": SimpleNamespace(id="a", try_number=1), "dag_run": dag_run}
 
     with pytest.raises(TaskDeferred) as deferred:
         task.stage(StageCall(None, run, context))  # type: ignore[arg-type]
@@ -83,7 +84,8 @@ def test_a_pause_while_the_task_runs_is_noticed_once_and_asked_for_seldom() -> N
         asked.append((now[0], dag_id))
         return SimpleNamespace(is_paused=paused[0])
 
-    context: Any = {"ti": SimpleNamespace(dag_id="campaign_winback", get_dag=get_dag)}
+    run = SimpleNamespace(triggering_user_name=None)
+    context: Any = {"ti": SimpleNamespace(dag_id="campaign_winback", get_dag=get_dag), "dag_run": run}
     may_go_on = NotPaused(context, monotonic=lambda: now[0])
     for now[0] in (0.0, 1.0, 1.9, 2.0, 3.9):
         assert may_go_on()
@@ -96,6 +98,8 @@ def test_a_pause_while_the_task_runs_is_noticed_once_and_asked_for_seldom() -> N
     assert not may_go_on(), "what was put off once is not taken up again half-way"
 
     paused[0] = True
+    assert not NotPaused(context, monotonic=lambda: now[0])(), "it was queued before the pause"
+    run.triggering_user_name = "dag_test"
     of_a_paused_dag = NotPaused(context, monotonic=lambda: now[0])
     for now[0] in (200.0, 300.0):
         assert of_a_paused_dag(), "`airflow dags test` runs what is paused"
