@@ -133,7 +133,8 @@ def test_a_broken_one_is_in_quarantine_and_spoils_no_other(write: Any) -> None:
 CONTEXT: Any = {
     "ti": SimpleNamespace(
         id="a", try_number=1, dag_id="journey_cart", get_dag=lambda _: SimpleNamespace(is_paused=False)
-    )
+    ),
+    "dag_run": SimpleNamespace(triggering_user_name=None),
 }
 
 
