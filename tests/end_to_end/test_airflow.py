@@ -3,6 +3,7 @@ an operator clears, repeats, backfills or kills, nobody gets anything twice and 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -21,10 +23,13 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from sqlalchemy import text
 
 from kundresa import settings as installation
 from kundresa import warehouse
 from kundresa.demo.airflow_api import AirflowApi, TaskState
+from kundresa.demo.processes import free_ports
+from kundresa.demo.service import PublicService, ServiceError
 from kundresa.demo.standalone import AirflowPorts, AirflowStandalone
 from kundresa.orchestration.pools import POOLS
 from kundresa.sandbox import Sandbox, counts
@@ -42,6 +47,24 @@ SLOW = 5
 """Messages a second through the account of the campaign that is paused and stopped on its way."""
 ASKS_EVERY = 2
 """Seconds until a task that runs has noticed that its DAG was paused."""
+CONFIRMING = ("order_confirmation", "receipts")
+PEOPLE_WHO_ORDER = """
+    select min(contact_points.address) as email
+    from contact_points
+    inner join profile_identifiers
+        on contact_points.profile_id = profile_identifiers.profile_id
+        and contact_points.address = profile_identifiers.identifier
+    where
+        contact_points.channel = 'email'
+        and contact_points.is_valid
+        and contact_points.address not in (select address from suppressions where address is not null)
+        and contact_points.address in (
+            select identifier from profile_identifiers
+            where namespace = 'email' group by identifier having count(distinct profile_id) = 1
+        )
+    group by contact_points.profile_id
+    order by email
+"""
 ONE_PERSON = """
     select min(identifier) as email, min(profile_id) as profile_id from profile_identifiers
     where namespace = 'email' group by identifier having count(distinct profile_id) = 1 order by email limit 1
@@ -122,8 +145,14 @@ def plant(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pla
     rows, batch = {"rows": {"min": 10, "max": 5000}}, {"batch_size": 40, "window": WINDOW}
     change(project, "slow", schedule="manual", audience={"include": ["lapsed_customers"]}, quality=rows)
     change(project, "slow", delivery=batch)
-    shutil.copytree(CHECKOUT / "dags" / "journeys", project / "dags" / "journeys")
-    shutil.copy(CHECKOUT / "dags" / "events.yaml", project / "dags")
+    journeys = project / "dags" / "journeys"
+    shutil.copytree(CHECKOUT / "dags" / "journeys", journeys)
+    # The same message under both policies: the shipped one better twice, this one better not at all.
+    shutil.copytree(journeys / "order_confirmation", journeys / "receipts")
+    spec = (journeys / "receipts" / "journey.yaml").read_text()
+    (journeys / "receipts" / "journey.yaml").write_text(spec.replace("at_least_once", "at_most_once"))
+    for file in ("events.yaml", "policies.yaml"):
+        shutil.copy(CHECKOUT / "dags" / file, project / "dags")
     with Sandbox(home) as sandbox:
         environ = {
             "KUNDRESA_PROJECT": str(project),
@@ -147,6 +176,7 @@ def plant(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pla
             for pool in POOLS:
                 airflow.api.put_pool(pool.name, pool.slots, pool.description)
             dag_ids = ["campaign_winback", "campaign_spring_sale", "campaign_slow", "journey_abandoned_cart"]
+            dag_ids += [f"journey_{name}" for name in CONFIRMING]
             airflow.api.wait_for_dags(dag_ids)
             assert airflow.api.import_errors() == {}
             for dag_id in dag_ids:
@@ -351,3 +381,133 @@ def test_killing_tasks_at_random_loses_nobody_and_sends_nobody_twice(plant: Plan
         "email",
         "sms",
     }
+
+
+class Shop:
+    """Places orders with the public service, each again until it is taken, for as long as it is not told to
+    stop; what it was told is taken stands in ``taken``."""
+
+    def __init__(self, service: PublicService, people: Sequence[str]) -> None:
+        self.taken: list[str] = []
+        self._service = service
+        self._people = people
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._place)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(60)
+
+    def _place(self) -> None:
+        number = 0
+        while not self._stop.wait(0.1):
+            orders = [f"order-{number + each}" for each in range(3)]
+            events = [
+                {
+                    "id": order,
+                    "type": "order_placed",
+                    "subject": f"email:{self._people[(number + each) % len(self._people)]}",
+                    "data": {"order_id": order, "order_value": 20},
+                }
+                for each, order in enumerate(orders)
+            ]
+            try:
+                self._service.post_events(events)
+            except ServiceError:
+                continue  # it is dead or starting: the same orders are told again
+            self.taken += orders
+            number += len(orders)
+
+
+def confirmations(plant: Plant, journey: str) -> dict[str, tuple[str | None, str]]:
+    """Order → what became of its confirmation by email (None: nothing yet), and the message's id."""
+    query = text("select * from journey_messages where journey = :journey and step = 'confirmation'")
+    with open_store(plant.settings.store_url) as store, store.database.read() as connection:
+        rows = [row._mapping for row in connection.execute(query, {"journey": journey})]
+    found = {row["instance_key"]: (row["reason"] or row["outcome"], row["message_id"]) for row in rows}
+    assert len(found) == len(rows), "an order was confirmed by two entries"
+    return found
+
+
+def test_killing_service_tasks_and_all_of_airflow_confirms_every_order(plant: Plant, tmp_path: Path) -> None:
+    """Orders come in all the while. Every one that the service has taken is confirmed, or the account says
+    that nobody knows; better twice, or better not at all, as the journey's policy has it."""
+    print(f"seed {SEED}")
+    chance = random.Random(SEED)
+    for journey in CONFIRMING:
+        plant.kundresa("journey", "start", journey)
+    people = [row["email"] for row in warehouse.query(plant.settings, PEOPLE_WHO_ORDER)]
+    key = "of the test"
+    entry = f"shop:events:{hashlib.sha256(key.encode()).hexdigest()}"
+    environ = plant.airflow.environment() | {"KUNDRESA_API_KEYS": entry}
+    service = PublicService(free_ports(1)[0], key, tmp_path / "serve.log")
+    service.start(environ)
+    shop = Shop(service, people)
+    killed: Counter[str] = Counter()
+    try:
+        for number in range(12):
+            time.sleep(chance.uniform(0.3, 2.5))
+            if number == 6:
+                plant.airflow.kill()
+                killed["airflow"] += 1
+                plant.airflow.start()
+                plant.airflow.wait_healthy()
+            elif number % 3 == 0:
+                service.kill()
+                killed["service"] += 1
+                service.start(environ)
+            else:
+                killed["task"] += kill_a_task(plant, chance)
+    finally:
+        shop.close()
+        service.stop()
+    print(dict(killed), len(shop.taken))
+    assert killed["task"] >= 2, "too few kills hit a task"
+    assert len(shop.taken) > 200
+
+    def is_done() -> bool:
+        found = [confirmations(plant, journey) for journey in CONFIRMING]
+        return all(
+            len(each) >= len(shop.taken) and None not in {done for done, _ in each.values()} for each in found
+        )
+
+    assert len(people) > len(shop.taken) / 5, "a person may be in a journey ten times at once"
+    until(is_done, 180)
+    for journey in CONFIRMING:
+        found = confirmations(plant, journey)
+        assert set(found) == set(shop.taken)
+        arrived = Counter(
+            message
+            for each in counts(plant.settings.sandbox)
+            if each.run_key.startswith(f"{journey}.confirmation.")
+            for message in plant.received(each.run_key, "email")
+        )
+        sent = {message for outcome, message in found.values() if outcome == "sent"}
+        unknown = {message for outcome, message in found.values() if outcome == "outcome_unknown"}
+        assert sent <= set(arrived) <= sent | unknown
+        assert len(sent) + len(unknown) == len(found), Counter(outcome for outcome, _ in found.values())
+        twice = [message for message, times in arrived.items() if times > 1]
+        print(journey, len(sent), "sent", len(unknown), "unknown", len(twice), "twice")
+        if journey == "receipts":
+            assert not twice
+        else:
+            assert not unknown
+
+
+def kill_a_task(plant: Plant, chance: random.Random) -> bool:
+    """SIGKILL to the task of a journey that is under way, if there is one."""
+    running = [
+        task.pid
+        for journey in CONFIRMING
+        for run_id in plant.api.run_ids(f"journey_{journey}")[-2:]
+        for task in plant.api.tasks(f"journey_{journey}", run_id)
+        if task.state == "running" and task.pid
+    ]
+    if not running:
+        return False
+    try:
+        os.kill(chance.choice(running), signal.SIGKILL)
+    except ProcessLookupError:
+        return False  # it ended between the question and the kill
+    return True

@@ -123,6 +123,12 @@ def stop(
     _wait_gone(members, 5.0, sleep, reap)
 
 
+def kill(root: ProcessMark) -> None:
+    """SIGKILL to a process and its descendants, parents first: none can start another, or tell of it."""
+    members = family(root)
+    _send(list(reversed(members)), signal.SIGKILL)
+
+
 def _send(members: Sequence[ProcessMark], number: signal.Signals) -> None:
     for member in members:
         if member.is_running:

@@ -61,6 +61,13 @@ class PublicService:
         if process is not None and (found := self.mark) is not None:
             processes.stop(found, sleep=self.sleep, reap=process.poll)
 
+    def kill(self) -> None:
+        """SIGKILL to it and its workers, as a crash would be."""
+        process = self._process
+        if process is not None and (found := self.mark) is not None:
+            processes.kill(found)
+            process.wait()
+
     def post_events(self, events: Sequence[Mapping[str, Any]]) -> None:
         """As any system of the shop would: ``POST /events``. An event counts once by its id.
 

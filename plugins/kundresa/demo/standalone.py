@@ -109,6 +109,9 @@ class AirflowStandalone:
             "DAG_PROCESSOR__CHILD_PROCESS_LOG_DIRECTORY": str(logs / "dag_processor"),
             "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(self.heartbeat_timeout_seconds),
             "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+            # Tasks of a scheduler that died belong to nobody until looked for: by default for five minutes,
+            # in which a journey stands still.
+            "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
             "USAGE_DATA_COLLECTION__ENABLED": "False",
         }
         return {
@@ -164,6 +167,13 @@ class AirflowStandalone:
         """End the server and all that it started. Nothing happens when it does not run."""
         if self._process is not None and (running := self.mark) is not None:
             processes.stop(running, sleep=self.sleep, reap=self._process.poll)
+        self._process = None
+
+    def kill(self) -> None:
+        """SIGKILL to the server and all that it started, tasks too, as when a machine loses its power."""
+        if self._process is not None and (running := self.mark) is not None:
+            processes.kill(running)
+            self._process.wait()
         self._process = None
 
     def command(self, *arguments: str, timeout_seconds: float = 180) -> subprocess.CompletedProcess[str]:
