@@ -25,12 +25,11 @@ from kundresa.public.messages import Messages
 from kundresa.public.openapi import document
 from kundresa.public.recipients import Recipients
 from kundresa.public.refusals import tell
+from kundresa.public.rules import Rules
 from kundresa.public.service import Clock, Service, utc_now
 from kundresa.public.webhooks import Webhooks
 from kundresa.runs.message_requests import MessageDesk, Pending
 from kundresa.settings import Settings
-from kundresa.spec.events import load_event_types
-from kundresa.spec.policies import load_policies
 from kundresa.store import NewEvent, Store, StoreError, open_store
 from kundresa.warehouse import PeopleIndex
 
@@ -47,21 +46,20 @@ def build_app(settings: Settings, store: Store, *, clock: Clock = utc_now) -> St
         SettingsError: without a signing secret, or when keys or webhooks cannot be read.
         SpecError: when the policies or the event types cannot be read.
     """
-    dags = settings.project / "dags"
+    rules = Rules(settings)
     service = Service(
         settings=settings,
         store=store,
         links=Links.from_settings(settings),
         people=PeopleIndex(settings),
-        policies=load_policies(dags, relative_to=settings.project),
-        event_types=load_event_types(dags, relative_to=settings.project),
+        rules=rules,
         clock=clock,
     )
     hits: GroupCommit[RawHit] = GroupCommit(
         lambda items: record_hits(store, items, address_of=service.people.address)
     )
     inbox: GroupCommit[NewEvent] = GroupCommit(store.inbox.append)
-    desk = MessageDesk(settings, store, service.policies, service.event_types)
+    desk = MessageDesk(settings, store, lambda: rules.policies, lambda: rules.event_types)
     requests: GroupCommit[Pending] = GroupCommit(lambda items: desk.take(items, clock()))
     keys = Keys(parse_keys(settings.api_keys))
 

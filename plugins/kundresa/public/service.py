@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kundresa.content import Links
+from kundresa.public.rules import Rules
 from kundresa.settings import Settings
 from kundresa.spec.events import EventTypes
 from kundresa.spec.policies import Policies
@@ -22,12 +23,21 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One process of the service. Policies and event types are read when it starts."""
+    """One process of the service."""
 
     settings: Settings
     store: Store
     links: Links
     people: PeopleIndex
-    policies: Policies
-    event_types: EventTypes
+    rules: Rules
     clock: Clock = utc_now
+
+    @property
+    def policies(self) -> Policies:
+        """Those that hold now."""
+        return self.rules.policies
+
+    @property
+    def event_types(self) -> EventTypes:
+        """Those that hold now."""
+        return self.rules.event_types

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -97,9 +97,19 @@ class Pending:
 
 
 class MessageDesk:
-    """Takes requests in, on one thread. Policies and event types are those it was made with."""
+    """Takes requests in, on one thread."""
 
-    def __init__(self, settings: Settings, store: Store, policies: Policies, types: EventTypes) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        policies: Callable[[], Policies],
+        types: Callable[[], EventTypes],
+    ) -> None:
+        """
+        Args:
+            policies, types: those that hold at the moment; asked for each group of requests.
+        """
         self._settings = settings
         self._store = store
         self._policies = policies
@@ -251,7 +261,7 @@ class MessageDesk:
 
     def _contract(self, versions: Versions) -> tuple[str, EventType] | None:
         journey = versions.current.journey
-        return contract_of(journey, self._types) if is_transactional(journey, self._policies) else None
+        return contract_of(journey, self._types()) if is_transactional(journey, self._policies()) else None
 
     def _version(self, journey: str, number: int) -> Versions:
         """Only the one that people enter on; it never changes."""

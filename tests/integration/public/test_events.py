@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+from kundresa.public import rules
+from kundresa.settings import Settings
 from kundresa.store import NewEvent, Store
 
 from .conftest import NOW
@@ -270,3 +272,21 @@ def test_a_client_that_goes_away_leaves_nothing(client: httpx.Client, store: Sto
         gone.sendall(head + b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n[")
     assert client.get("/healthy").status_code == 200
     assert store.inbox.count() == 0
+
+
+def test_an_event_type_that_is_deployed_is_taken_without_a_restart(
+    client: httpx.Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that is broken by a deployment goes on as it was."""
+    monkeypatch.setattr(rules, "LOOK_SECONDS", 0.0)
+    wished = event(type="wish_made", data={"wish": "a boat"})
+    assert client.post("/events", json=wished, headers=SHOP).status_code == 422
+    file = settings.project / "dags" / "events.yaml"
+    file.write_text(
+        file.read_text()
+        + "  wish_made:\n    description: A wish\n    properties:\n      wish: {kind: text}\n"
+    )
+    assert client.post("/events", json=wished, headers=SHOP).status_code == 202
+    assert "wish_made" in client.get("/openapi.json").text
+    file.write_text("events: [")
+    assert client.post("/events", json=wished | {"id": "e-2"}, headers=SHOP).status_code == 202

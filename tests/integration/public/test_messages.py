@@ -426,8 +426,8 @@ def test_what_is_wrong_with_one_request_is_not_the_others(
     desk = message_requests.MessageDesk(
         settings,
         store,
-        load_policies(dags, relative_to=settings.project),
-        load_event_types(dags, relative_to=settings.project),
+        lambda: load_policies(dags, relative_to=settings.project),
+        lambda: load_event_types(dags, relative_to=settings.project),
     )
     pending = [
         message_requests.Pending(
