@@ -1,29 +1,22 @@
-"""An audience share of a shop that was really built: what is told is who is in the segments."""
+"""The shipped audience share, of a shop that was really built: what is told is who is in the segments."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from kundresa import warehouse
 
-SHARE = """
-owner: web-team
-description: Lets the shop greet who has been away for long.
-segments: [lapsed_customers, high_value_customers]
-topic: personalisation
-identifier: crm_id
-destination: {kind: file, account: files}
-"""
-POLICIES = "topics:\n  personalisation: {consent: not_no, because: our terms say so}\n"
+DAGS = Path(__file__).resolve().parents[2] / "dags"
 MEMBERS = """
     select identifier, list(distinct segment order by segment) as segments, min(profile_id) as profile_id
     from segment_memberships inner join profile_identifiers using (profile_id)
     where
         exited_at is null
         and namespace = 'crm_id'
-        and segment in ('lapsed_customers', 'high_value_customers')
+        and segment in ('lapsed_customers', 'high_value_customers', 'recent_buyers')
         and profile_id not in (
             select profile_id from consents
             where channel = 'webhook' and topic in ('personalisation', '*') and status = 'no'
@@ -39,13 +32,11 @@ def told(folder: Path) -> dict[str, Any]:
 
 
 def test_what_is_told_is_who_is_in_the_segments(shop: Any, tmp_path: Path) -> None:
-    folder = shop.project / "dags" / "audience_shares" / "web_shop"
-    folder.mkdir(parents=True)
-    (folder / "audience_share.yaml").write_text(SHARE)
-    (shop.project / "dags" / "policies.yaml").write_text(POLICIES)
+    shutil.copytree(DAGS / "audience_shares", shop.project / "dags" / "audience_shares")
+    shutil.copy(DAGS / "policies.yaml", shop.project / "dags")
     out = tmp_path / "out"
     out.mkdir()
-    shop.extra["AIRFLOW_CONN_KUNDRESA_FILES"] = f"file://{out}"
+    shop.extra["AIRFLOW_CONN_KUNDRESA_WEB_SHOP"] = f"file://{out}"
     assert shop.json("check")["audience share web_shop"] == []
     expected = warehouse.query(shop.settings, MEMBERS)
     assert len(expected) > 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import socket
@@ -18,9 +19,15 @@ import httpx
 
 from kundresa import warehouse
 from kundresa.sandbox import received
+from kundresa.sandbox.ports import push_key
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 KEY = "of the test"
+WAITING = """
+    select entity_id as product_id, list(profile_id) as waiting from segment_memberships
+    where segment = 'waiting_for_product' and exited_at is null
+    group by entity_id order by count(*) desc, entity_id limit 1
+"""
 PEOPLE = """
     select profiles.profile_id, contact_points.address, consents.status
     from profiles
@@ -129,3 +136,49 @@ def test_from_the_event_to_the_mailbox(shop: Any) -> None:
     assert "is paused" in shop.kundresa("journey", "pause", "abandoned_cart").stdout
     assert "0 people were inside" in shop.kundresa("journey", "stop", "abandoned_cart", "--yes").stdout
     assert shop.kundresa("journey", "start", "abandoned_cart", code=1).stderr.startswith("JourneyStopped")
+
+
+def test_a_product_that_is_back_lets_in_who_waits_for_it(shop: Any, tmp_path: Path) -> None:
+    """A business event has no subject; only people of the segment with that product enter, once."""
+    dags = shop.project / "dags"
+    back = Path("journeys", "back_in_stock")
+    shutil.copytree(CHECKOUT / "dags" / back, dags / back)
+    shutil.copy(CHECKOUT / "dags" / "events.yaml", dags)
+    shop.extra["AIRFLOW_CONN_KUNDRESA_APP"] = shop.sandbox.ports.fcm_uri(push_key(tmp_path))
+    shop.extra["KUNDRESA_API_KEYS"] = f"shop:events:{hashlib.sha256(KEY.encode()).hexdigest()}"
+    [wanted] = warehouse.query(shop.settings, WAITING)
+    product, waiting = wanted["product_id"], set(wanted["waiting"])
+    assert waiting
+    data = {"product_id": product, "product_name": "A lamp", "stock": 5}
+    assert shop.json("check")["journey back_in_stock"] == []
+    shop.kundresa("journey", "start", "back_in_stock")
+    with serving(shop) as url:
+        few = {"product_id": product, "stock": 4}
+        events = [
+            {"id": name, "type": "product_back_in_stock", "data": each}
+            for name, each in (("few", few), ("back", data))
+        ]
+        for _ in range(2):
+            answer = httpx.post(
+                f"{url}/events", json=events, headers={"Authorization": f"Bearer {KEY}"}, trust_env=False
+            )
+            assert answer.status_code == 202, answer.text
+    done = shop.json("journey", "run", "back_in_stock", "--stay", "4")
+    assert done["entered"] == len(waiting)
+    report = shop.json("journey", "show", "back_in_stock")
+    assert report["skips"] == {"condition": 1}
+    assert report["adds_up"] is True
+    sent = sum(step["messages"].get("sent", 0) for step in report["steps"])
+    arrived = [
+        *received(shop.sandbox.home / "sandbox", channel="email"),
+        *received(shop.sandbox.home / "sandbox", channel="push"),
+    ]
+    assert len(arrived) == len({each.message_id for each in arrived}) == sent
+    assert all("A lamp" in each.subject for each in arrived if each.channel == "email")
+    plan = shop.json("journey", "plan", "back_in_stock", "--days", "1")
+    assert plan["entered"] == len(waiting)
+    words = ("back_in_stock", min(waiting), "--data", json.dumps(data))
+    told = shop.kundresa("journey", "rehearse", *words).stdout
+    assert "A lamp" in told
+    again = shop.json("journey", "run", "back_in_stock")
+    assert (again["entered"], again["accepted"]) == (0, 0)

@@ -55,6 +55,33 @@ def test_without_a_browser_it_says_what_is_missing(shop, tmp_path):
     assert "apt-get install chromium" in done.stderr
 
 
+SCORED = '{"score": %s, "required_score": 6, "symbols": {"R_LOUD": {"score": %s, "description": "Too loud"}}}'
+
+
+def test_a_spam_filter_says_what_it_holds_against_each_email(shop, tmp_path):
+    machine = tmp_path / "bin"
+    machine.mkdir()
+    shop.extra["PATH"] = str(machine)
+    words = ("preview", "winback", "--out", str(tmp_path / "out"))
+    assert "no spam filter is installed: the emails have our own checks alone" in shop.kundresa(*words).stdout
+    missing = shop.kundresa(*words, "--max-spam-score", "4", code=4)
+    assert "apt-get install spamassassin" in missing.stderr
+    (machine / "rspamc").write_text(f"#!/bin/sh\necho '{SCORED % (4.5, 4.5)}'\n")
+    (machine / "rspamc").chmod(0o755)
+    told = shop.kundresa(*words).stdout
+    assert "email-en: it is none to rspamc (4.5 points, spam from 6)" in told
+    assert "+4.5 R_LOUD Too loud" in told
+    shop.kundresa(*words, "--max-spam-score", "4.5")
+    refused = shop.json(*words, "--max-spam-score", "4", code=1)
+    assert refused["problems"] == {"email-en": "gets 4.5 points from rspamc, more than 4"}
+    assert refused["spam_scores"]["email-en"]["rules"][0]["name"] == "R_LOUD"
+    (machine / "rspamc").write_text("#!/bin/sh\necho 'Connection refused'\n")
+    assert "rspamc gave no score (does its server run?): it said Connection refused: the" in (
+        shop.kundresa(*words).stdout
+    )
+    assert "Connection refused" in shop.kundresa(*words, "--max-spam-score", "4", code=4).stderr
+
+
 def test_proofs_are_marked_and_in_no_account(shop):
     shop.change("spring_sale", {"proofs": ["editor@nordlys.example"]})
     proofs = shop.json("proof", "spring_sale")

@@ -72,6 +72,8 @@ ENVIRONMENT = (
     "SettingsError",
     "AccountError",
     "BrowserMissing",
+    "FilterFailed",
+    "FilterMissing",
     "OperationalError",
     "StoreOutOfDate",
     "StoreUnavailable",

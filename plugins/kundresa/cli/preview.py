@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,23 +29,28 @@ def preview(  # noqa: PLR0917  typer passes by name
         Path | None, typer.Option("--out", help="Where to write (default: previews/ in the home).")
     ] = None,
     png: Annotated[bool, typer.Option("--png", help="Pictures of the pages too, through Chromium.")] = False,
+    max_spam_score: Annotated[
+        float | None, typer.Option(help="Refuse emails that the spam filter gives more points than this.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write a campaign's messages to look at: HTML, text, and pictures. Nothing is sent or recorded.
 
     Without a person, every variant and language for a made-up one. The links are signed with a secret that
-    nothing accepts.
+    nothing accepts. Where rspamd or SpamAssassin is installed (rspamc, spamc or spamassassin on the PATH), it
+    says what it holds against each email.
 
     Example: [bold]kundresa preview spring_sale --person anna@example.com --png[/bold]
     """
     from kundresa.runs.previewing import preview_campaign, write_previews
     from kundresa.runs.screenshot import screenshot
+    from kundresa.runs.spam_scoring import score_previews
 
-    settings = configuration.load()
+    settings, now = configuration.load(), datetime.now(tz=UTC)
     previews = preview_campaign(
         settings,
         campaign,
-        now=datetime.now(tz=UTC),
+        now=now,
         person=person,
         variant=variant,
         language=language,
@@ -55,14 +61,18 @@ def preview(  # noqa: PLR0917  typer passes by name
             picture = page.with_suffix(".png")
             screenshot(page, picture)
             files.append(picture)
-    problems = {each.name: each.problem for each in previews if each.problem}
+    problems = {each.name: f"cannot be written: {each.problem}" for each in previews if each.problem}
+    required = max_spam_score is not None
+    scored = score_previews(settings, campaign, previews, at=now, is_required=required)
+    problems |= scored.over(max_spam_score)
     if json:
-        print_json({"files": [str(file) for file in files], "problems": problems})
+        told = {name: asdict(score) for name, score in scored.scores.items()}
+        print_json({"files": [str(file) for file in files], "problems": problems, "spam_scores": told})
     else:
-        for file in files:
-            out.print(str(file), markup=False, highlight=False)
+        for line in (*map(str, files), *scored.lines()):
+            out.print(line, markup=False, highlight=False)
         for name, problem in problems.items():
-            err.print(f"{name} cannot be written: {problem}", markup=False, highlight=False)
+            err.print(f"{name} {problem}", markup=False, highlight=False)
     if problems:
         raise typer.Exit(Exit.PROBLEMS)
 

@@ -1,5 +1,5 @@
-"""The demo from beginning to end: servers up, the warehouse built, two campaigns delivered, a journey of some
-people of whose orders the service is told, the account."""
+"""The demo from beginning to end: servers up, the warehouse built, a shop told who is in some segments, two
+campaigns delivered, a journey of some people of whose orders the service is told, the account."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from kundresa.demo.airflow_api import FINISHED, AirflowApi, AirflowApiError
 from kundresa.demo.orders import JOURNEY, ORDERS, confirmations, is_settled, place_orders
 from kundresa.demo.screen import RunsView, Screen
 from kundresa.demo.service import PublicService
+from kundresa.demo.shares import SHARE, is_told, prepare_shop, shop_folder, told_lines
 from kundresa.demo.standalone import AirflowPorts, AirflowStandalone
 from kundresa.demo.state import DemoState
 from kundresa.orchestration.pools import POOLS
@@ -32,6 +33,8 @@ RUN_TIMEOUT_SECONDS = 1800
 """The warehouse at 200,000 people takes a few minutes on two cores."""
 CONFIRM_SECONDS = 180
 """From an order to its confirmation it takes some seconds, the first time a task start more."""
+SHARE_SECONDS = 180
+"""From a publication to its share; by then the campaigns have been delivered."""
 FRESH_FOR = timedelta(hours=12)
 """A demo that was broken off longer ago starts with a new logical date: its runs would expire."""
 
@@ -69,6 +72,7 @@ class Demo:
             self.airflow.wait_healthy()
         api = self.airflow.api
         dag_ids = ["warehouse", *(f"campaign_{name}" for name in CAMPAIGNS), f"journey_{JOURNEY}"]
+        dag_ids.append(f"share_{SHARE}")
         with self.screen.step("DAGs and pools"):
             for pool in POOLS:
                 api.put_pool(pool.name, pool.slots, pool.description)
@@ -80,6 +84,7 @@ class Demo:
         # Both at once: open runs are decided together.
         self._run(api, [f"campaign_{name}" for name in CAMPAIGNS])
         self._confirm_orders()
+        self._await_share()
         self.state.is_complete = True
         self.state.save()
         return self._tell(before)
@@ -156,6 +161,7 @@ class Demo:
                 "KUNDRESA_RETRY_SECONDS": "5",
                 "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": self.sandbox.ports.smtp_uri,
                 "AIRFLOW_CONN_KUNDRESA_TEXTS": self.sandbox.ports.sms_uri,
+                "AIRFLOW_CONN_KUNDRESA_WEB_SHOP": prepare_shop(self.state.home),
             },
             jwt_secret=self.state.jwt_secret,
             sleep=self._sleep,
@@ -206,6 +212,17 @@ class Demo:
                     raise DemoError(
                         f"{JOURNEY} has not confirmed {orders} orders within {CONFIRM_SECONDS} s.\n"
                         f"{self.airflow.log_tail()}"
+                    )
+                self._sleep(0.5)
+
+    def _await_share(self) -> None:
+        """The share's DAG is started by the publication, not by us."""
+        with self.screen.step(f"The audience share {SHARE} tells the shop who is in its segments"):
+            deadline = time.monotonic() + SHARE_SECONDS
+            while not is_told(self.settings):
+                if time.monotonic() > deadline:
+                    raise DemoError(
+                        f"{SHARE} was not told within {SHARE_SECONDS} s.\n{self.airflow.log_tail()}"
                     )
                 self._sleep(0.5)
 
@@ -260,6 +277,9 @@ class Demo:
         confirmed = ", ".join(f"{count:,} {what}" for what, count in confirmations(self.settings).items())
         self.screen.note(f"Confirmations of orders: {confirmed}")
         self.screen.note(f"Newly sent in this demo: {sum(newly.values()):,}")
+        self.screen.note(
+            f"The web shop was told of {told_lines(self.state.home):,} people and changes so far"
+        )
         self.screen.places(self._places(keys))
         return not problems
 
@@ -271,6 +291,7 @@ class Demo:
             ("Accounts in Airflow", f"{self.airflow.url}/plugin/kundresa"),
             ("Journeys in Airflow", f"{self.airflow.url}/plugin/kundresa_journeys"),
             ("Everything that arrived", self.sandbox.url),
+            ("What the web shop was told", os.path.relpath(shop_folder(self.state.home))),
         ]
         if message := one_message(self.settings, keys["winback"], "email"):
             number, recipient = message

@@ -49,16 +49,29 @@ def topics_of(policies: Policies, person: Person | None, topic: str) -> list[str
     return [*policies.topics, *others]
 
 
+def declared_channels(policies: Policies) -> set[str]:
+    """Those that topics of the policies say for themselves."""
+    return {each.value for topic in policies.topics.values() for each in topic.channels or ()}
+
+
 def choices_of(
     policies: Policies, person: Person | None, answers: Answers, *, channel: str, topic: str
 ) -> list[Choice]:
-    """Every topic on every channel, by topic. ``channel`` and ``topic`` are those of the message that led
-    here."""
+    """Every topic on every channel that people are asked about it on, by topic. ``channel`` and ``topic`` are
+    those of the message that led here, and are always among them."""
+    everywhere = channels_of(person, channel)
     return [
         _choice(policies.topics.get(name, _UNLISTED), name, on, person, answers.get(on, {}))
         for name in topics_of(policies, person, topic)
-        for on in channels_of(person, channel)
+        for on in _asked(policies, name, everywhere, own=channel if name == topic else None)
     ]
+
+
+def _asked(policies: Policies, topic: str, everywhere: list[str], *, own: str | None) -> list[str]:
+    declared = policies.topics.get(topic, _UNLISTED).channels
+    if declared is None:
+        return everywhere
+    return [each.value for each in ChannelKind if each in declared or each.value == own]
 
 
 def label_of(policies: Policies, topic: str, language: str) -> str:

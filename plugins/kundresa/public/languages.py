@@ -40,6 +40,7 @@ _EN = {
     "sms": "text message",
     "push": "app notification",
     "direct_mail": "letter",
+    "webhook": "in our shop and our app",
 }
 
 _SV = {
@@ -76,6 +77,7 @@ _SV = {
     "sms": "sms",
     "push": "appnotis",
     "direct_mail": "brev",
+    "webhook": "i vår butik och vår app",
 }
 
 CATALOGUE: Mapping[str, Mapping[str, str]] = {"en": _EN, "sv": _SV}

@@ -26,6 +26,7 @@ from kundresa.public.choices import (
     changes,
     channels_of,
     choices_of,
+    declared_channels,
     label_of,
     topics_of,
 )
@@ -128,6 +129,7 @@ class Visit:
     def answers(self) -> Mapping[str, Mapping[str, Answer]]:
         """What was said on our own pages, on the channels that are asked about."""
         channels = {*channels_of(self._person, self.token.channel), self.token.channel}
+        channels |= declared_channels(self._service.policies)
         return {
             channel: self._service.store.answers.last(profile_id=self.token.profile_id, channel=channel)
             for channel in channels

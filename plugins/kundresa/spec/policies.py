@@ -19,7 +19,7 @@ from kundresa.spec.pressure import Cap
 from kundresa.spec.problems import SpecError, SpecProblem
 from kundresa.spec.send_time import QuietHours
 from kundresa.spec.spec import Spec
-from kundresa.spec.vocabulary import Consent
+from kundresa.spec.vocabulary import ChannelKind, Consent
 from kundresa.spec.warm_up import AddressDomains, WarmUps, domains_are_apart, require_providers
 from kundresa.spec.yaml_source import MAX_BYTES, SpecSource, parse_yaml
 
@@ -35,6 +35,9 @@ class Topic(Spec):
     """What recipients read on their pages, by language (ISO 639-1). Without: the topic's name."""
     because: Line | None = None
     """Why less than a yes is enough; required then."""
+    channels: tuple[ChannelKind, ...] | None = None
+    """On which channels people are asked about it on their pages; None: on all on which they can be reached.
+    Of what other systems are told about them it is ``[webhook]``."""
 
     @model_validator(mode="after")
     def _justified(self) -> Topic:

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from kundresa.settings import Settings
 from kundresa.warehouse.build import current_build
+from kundresa.warehouse.members_ahead import READ_AHEAD, WORTH_READING_AHEAD, Ahead
 from kundresa.warehouse.sql import fetch, parquet
 
 MARTS = (
@@ -73,11 +74,12 @@ class PublishedPeople:
         self._settings = settings
         self._build_id: str | None = None
         self._connection: Any = None
+        self._ahead = Ahead()
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
-            self._connection, self._build_id = None, None
+            self._connection, self._build_id, self._ahead = None, None, Ahead()
 
     def __enter__(self) -> Self:
         return self
@@ -180,11 +182,18 @@ class PublishedPeople:
         Raises:
             NothingPublished: before the first build.
         """
-        query, given = _MEMBERS.format(of_entity=""), {}
-        if entity is not None:
-            query, given = _MEMBERS.format(of_entity="and entity_id = $entity"), {"entity": entity}
-        rows = self._fetch(query, segment=segment, salt=salt, after=after, limit=limit, **given)
-        return [(row["profile_id"], row["entity_id"], row["place"]) for row in rows]
+        connection = self._opened()  # of another build nothing is kept
+        key = (segment, salt, entity)
+        found = self._ahead.after(key, after, limit)
+        if found is None:
+            most = max(limit, READ_AHEAD) if limit >= WORTH_READING_AHEAD else limit
+            given = {"segment": segment, "salt": salt, "after": after, "limit": most}
+            query = _MEMBERS.format(of_entity="" if entity is None else "and entity_id = $entity")
+            rows = fetch(connection, query, given if entity is None else {**given, "entity": entity})
+            places = [(row["profile_id"], row["entity_id"], row["place"]) for row in rows]
+            self._ahead = Ahead(key, after, places, is_all=len(places) < most)
+            found = places[:limit]
+        return found
 
     def changes(self, segments: Collection[str], after: str, limit: int) -> list[PublishedChange]:
         """At most ``limit`` changes of segments by their rule beyond a cursor, in order. Those by a merge, a

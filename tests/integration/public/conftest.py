@@ -46,6 +46,7 @@ topics:
   newsletter: {consent: "yes"}
   surveys: {consent: not_no, because: a legitimate interest}
   order_updates: {consent: exempt, because: part of the order}
+  pages: {consent: not_no, because: the terms say so, channels: [webhook]}
 """
 EVENTS = """
 namespaces: [email, crm_id, phone]

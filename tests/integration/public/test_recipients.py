@@ -172,14 +172,16 @@ def test_preferences_by_topic_and_channel(
         "surveys:sms",
         "order_updates:email",
         "order_updates:sms",
+        "pages:webhook",
     }
-    assert len(shown) == 8
-    wanted = [*(ticked - {"offers:email", "surveys:sms"}), "newsletter:email"]
+    assert len(shown) == 9
+    wanted = [*(ticked - {"offers:email", "surveys:sms", "pages:webhook"}), "newsletter:email"]
     answer = client.post(url, data={"save": "choices", "shown": shown, "yes": wanted})
     assert "Saved." in answer.text
     assert {(row["topic"], row["channel"]) for row in store.opt_outs.rows()} == {
         ("offers", "email"),
         ("surveys", "sms"),
+        ("pages", "webhook"),
     }
     assert {(row["topic"], row["channel"]) for row in store.answers.opt_in_rows()} == {
         ("newsletter", "email")
@@ -187,7 +189,7 @@ def test_preferences_by_topic_and_channel(
     assert set(re.findall(r'name="yes" value="([^"]+)" checked', client.get(url).text)) == set(wanted)
     again = client.post(url, data={"save": "choices", "shown": shown, "yes": wanted})
     assert "nothing has changed" in again.text
-    assert len(list(store.opt_outs.rows())) == 2
+    assert len(list(store.opt_outs.rows())) == 3
 
 
 def test_what_the_form_did_not_show_is_not_declined(
@@ -202,7 +204,11 @@ def test_stopping_everything_is_on_every_way(
     client: httpx.Client, store: Store, links: Links, path: Path
 ) -> None:
     client.post(path(links.preferences_url(ANNA)), data={"save": "nothing"})
-    assert {(row["topic"], row["channel"]) for row in store.opt_outs.rows()} == {("*", "email"), ("*", "sms")}
+    assert {(row["topic"], row["channel"]) for row in store.opt_outs.rows()} == {
+        ("*", "email"),
+        ("*", "sms"),
+        ("*", "webhook"),
+    }
 
 
 def test_a_link_for_one_purpose_opens_no_other(client: httpx.Client, links: Links, path: Path) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kundresa.public.choices import changes, choices_of, label_of
+from kundresa.public.choices import changes, choices_of, declared_channels, label_of
 from kundresa.spec.policies import Policies
 from kundresa.store import Answer
 from kundresa.warehouse import Person
@@ -68,6 +68,22 @@ def test_only_what_was_shown_changes() -> None:
     to_yes, to_no = changes(choices, shown={"offers:email", "surveys:email"}, ticked={"offers:email"})
     assert [each.key for each in to_yes] == ["offers:email"]
     assert [each.key for each in to_no] == ["surveys:email"]
+
+
+def test_a_topic_of_its_own_channels_is_asked_about_on_these_and_on_the_messages() -> None:
+    declared = {"pages": {"consent": "not_no", "because": "a", "channels": ["webhook"]}, "offers": {}}
+    policies = Policies.model_validate({"topics": declared})
+    person = Person("p", "b", addresses={"sms": "+1", "email": "a@x.example"})
+
+    def keys(topic: str, answers: dict[str, dict[str, Answer]]) -> list[str]:
+        found = choices_of(policies, person, answers, channel="email", topic=topic)
+        return [each.key for each in found if each.is_wanted or each.topic == "offers"]
+
+    assert keys("offers", {}) == ["pages:webhook", "offers:email", "offers:sms"]
+    assert keys("pages", {}) == ["pages:email", "pages:webhook", "offers:email", "offers:sms"]
+    no = {"webhook": {"pages": Answer("webhook", "pages", "no", NOON)}}
+    assert keys("offers", no) == ["offers:email", "offers:sms"]
+    assert declared_channels(policies) == {"webhook"}
 
 
 def test_a_topic_without_a_label_is_named_by_itself() -> None:

@@ -22,6 +22,7 @@ FILES = {
     "newsletter_subscribers": {"sql": True},
     "open_complaints": {"sql": True},
     "orders_to_review": {"sql": True, "entity": "order"},
+    "waiting_for_product": {"sql": True, "entity": "product"},
 }
 """The segments that have a file in the project, which must be in any list."""
 UNDER = """
@@ -36,6 +37,13 @@ create or replace table kundresa_profiles.int_profiles__complaints
     (complaint_id text, profile_id text, is_closed boolean);
 create or replace table kundresa_profiles.int_profiles__orders
     (order_id text, profile_id text, total_amount decimal(18, 2), ordered_at timestamp);
+create or replace table kundresa_profiles.int_profiles__owners
+    (namespace text, identifier text, profile_id text);
+create schema if not exists kundresa_staging;
+create or replace table kundresa_staging.stg_shop__web_events
+    (account_id text, product_id text, event_type text, occurred_at timestamp);
+create or replace table kundresa_staging.stg_shop__order_items
+    (order_item_id text, order_id text, product_id text);
 create or replace table kundresa_identity.profile_redirects
     (profile_id text, current_profile_id text, redirected_at timestamp);
 create or replace table kundresa_identity.identity_changes

@@ -205,7 +205,7 @@ def test_a_new_segment_beyond_its_bounds_stays_empty(segments) -> None:
 
 def test_no_profiles_and_no_segments_of_people(segments) -> None:
     segments.build(D1)
-    assert segments.query("select count(*), sum(members_count) from segment_sizes") == [(3, 0)]
+    assert segments.query("select count(*), sum(members_count) from segment_sizes") == [(4, 0)]
     segments.put("profiles", [person("anna")])
     segments.put(
         "consents", [{"profile_id": "anna", "channel": "email", "topic": "newsletter", "status": "yes"}]
