@@ -122,6 +122,7 @@ def templates(size: int) -> dict[str, str]:
 
 
 def write_people(folder: Path, people: int) -> None:
+    """Batches as the warehouse publishes them: cut by message_id, a hash, and each in its order."""
     import hashlib
 
     import pyarrow as pa
@@ -137,17 +138,18 @@ def write_people(folder: Path, people: int) -> None:
             ("profile", profile),
         ]
     )
+    keys = sorted((hashlib.md5(str(each).encode()).hexdigest(), each) for each in range(people))
     for number, first in enumerate(range(0, people, BATCH), 1):
         rows = [
             {
-                "message_id": hashlib.md5(str(each).encode()).hexdigest(),
+                "message_id": message_id,
                 "profile_id": f"p{each:09}",
                 "address": f"person{each}@d{each % 50}.example",
                 "variant": None,
                 "profile": {"first_name": f"Åsa {each % 100}"}
                 | {f"c{n}": f"{each * n % 997} kr & more" for n in range(COLUMNS)},
             }
-            for each in range(first, min(first + BATCH, people))
+            for message_id, each in keys[first : first + BATCH]
         ]
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / f"batch-{number:05}.parquet")
 

@@ -6,14 +6,16 @@ import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import jwt
 
 from kundresa.channels.accounts import Account, AccountError
 from kundresa.channels.http_peer import NotSentError
 from kundresa.channels.receipts import clean_detail
+
+if TYPE_CHECKING:
+    import httpx
 
 APNS_TOKEN_LIFE = timedelta(minutes=40)
 """Apple refuses a token older than an hour, and one made anew within 20 minutes of the last
@@ -90,6 +92,8 @@ class GoogleToken:
         self._until = None
 
     def _exchange(self) -> None:
+        import httpx  # 50 ms, which tasks of other channels need not wait
+
         now = self._clock()
         claims = {
             "iss": self._client,

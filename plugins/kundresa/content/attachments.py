@@ -122,6 +122,8 @@ class Attached:
         Raises:
             RenderError: when one cannot be written for this person.
         """
+        if not self.files and not self.written:
+            return ()
         found = []
         for position in range(len(self.files) + len(self.written)):
             if position in self.files:

@@ -26,6 +26,9 @@ def body_text(text: str) -> str:
 def subject_line(text: str) -> str:
     """One line of at most ``MAX_SUBJECT`` characters: runs of white space and control characters
     become one space; a longer text ends in ``…``, not in the middle of an accent or joined emoji."""
+    # No white space but the space is printable.
+    if len(text) <= MAX_SUBJECT and text.isprintable() and "  " not in text and text == text.strip():
+        return text
     line = _SURROGATES.sub("\ufffd", _ONE_LINE.sub(" ", text).strip())
     if len(line) <= MAX_SUBJECT:
         return line

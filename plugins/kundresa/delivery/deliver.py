@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from kundresa.delivery.batch import Batch, BatchResult
+from kundresa.delivery.garbage import collected_seldom
 from kundresa.delivery.guard import StoreGuard
 from kundresa.delivery.pacing import Pacing
 from kundresa.delivery.passage import Passage
@@ -79,7 +80,7 @@ def deliver_batch(
     reserved = leased(
         books, batch.run_key, batch.channel, batch.number, owner=owner, seconds=lease, clock=clock
     )
-    with stop_on_signals() as stop, reserved as held:
+    with stop_on_signals() as stop, reserved as held, collected_seldom():
         look = guard or StoreGuard(
             books.opt_outs,
             books.suppressions,

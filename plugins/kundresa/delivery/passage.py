@@ -80,7 +80,9 @@ class Passage:
         offers = windows(rows, self._batch.window, self._lease.size)
         ahead = Ahead(offers, self._renderer, lambda rows: self._sure(rows, standing))
         for offered in ahead:
-            window: Sequence[Row] = [row for row in offered if self._is_due(standing.get(row["message_id"]))]
+            window = offered
+            if standing:
+                window = [row for row in offered if self._is_due(standing.get(row["message_id"]))]
             while window:
                 window = self._some(window, standing, ahead)
                 if self._halt is not None:

@@ -146,9 +146,9 @@ def _sqlite(url: URL, busy_seconds: float) -> Engine:
         # messages left would send them again. (https://sqlite.org/pragma.html#pragma_synchronous)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        # A message's key is random: a window of them touches as many pages as it has messages. With the
-        # default of 2 MB most were read anew each time; and a page that is written twice before the log is
-        # emptied into the database is written there once.
+        # A message's key is a hash: a window of them may touch as many pages of its index as it has messages.
+        # With the default of 2 MB most were read anew each time; and a page that is written twice before the
+        # log is emptied into the database is written there once.
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
 

@@ -116,7 +116,8 @@ audience_shares = Table(
 
 # The ledger. No foreign key to batches: every write of it has checked its batch's lease in the same
 # transaction, and a key would look the batch up once more for each of millions of rows.
-# Without a rowid, SQLite keeps the row in the key's own tree: one tree less to write.
+# With a rowid, unlike the other tables of text keys: a line is written twice, and the key is a hash. In the
+# key's own tree the lines of a window are on as many pages; by rowid they follow each other.
 messages = Table(
     "messages",
     metadata,
@@ -141,15 +142,13 @@ messages = Table(
     # One index serves a batch's resume, a run's counts and its export in pages.
     Index(None, "run_key", "channel", "batch_number", "message_id"),
     # A provider's report names the message by the provider's id. Not for email, whose Message-ID is ours:
-    # most
-    # messages are emails, and each row of an index is written once more.
+    # most messages are emails, and each row of an index is written once more.
     Index(
         "ix_messages_provider_id",
         "provider_id",
         sqlite_where=text("channel <> 'email'"),
         postgresql_where=text("channel <> 'email'"),
     ),
-    sqlite_with_rowid=False,
 )
 
 # One row per attempt that was not the last one: that one is in messages, whether under way or ended, and is

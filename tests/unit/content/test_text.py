@@ -22,6 +22,11 @@ def test_subject_is_one_line_that_can_be_encoded(text: str) -> None:
     line.encode("utf-8")
 
 
+@given(st.text(" ab\t\u00a0\u3000\u2002", max_size=40))
+def test_white_space_in_a_subject_is_one_space_between_words(text: str) -> None:
+    assert subject_line(text) == " ".join(text.split())
+
+
 @given(ANY)
 def test_body_has_lf_alone_and_can_be_encoded(text: str) -> None:
     body = body_text(text)
