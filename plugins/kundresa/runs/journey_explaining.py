@@ -31,6 +31,8 @@ RULES = (
     DecisionReason.TIME_ZONE_UNKNOWN,
     DecisionReason.OUT_OF_HOURS,
     DecisionReason.CAPPED,
+    DecisionReason.OVER_WARM_UP,
+    DecisionReason.OVER_CAPACITY,
     DecisionReason.GLOBAL_HOLDOUT,
 )
 """Those that a journey asks, in the order of ``MessageRules``. The first that fails is the last."""
@@ -162,6 +164,8 @@ def _as_decision(message: JourneyMessage, refusal: str | None, known: _Known) ->
         "profile_id": message.profile_id,
         "cap": message.cap,
         "cap_messages": None,
+        "capacity": message.capacity,
+        "capacity_rank": None,
         "outranked_by": None,
         "global_holdout_bucket": bucket(
             global_holdout_salt(known.policies.global_holdout.rotates, at), message.profile_id

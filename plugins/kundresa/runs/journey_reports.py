@@ -231,7 +231,8 @@ class EntryTold:
     """``step``, ``outcome``, ``reason``, ``reached_at``, ``settled_at``, ``attempts``, ``code``, ``detail``,
     and the fields of the answer that were kept as ``response``."""
     messages: tuple[Mapping[str, Any], ...]
-    """``step``, ``outcome``, ``reason``, ``cap`` (the one that it was over), ``variant``, ``reached_at``,
+    """``step``, ``outcome``, ``reason``, ``cap`` (the one that it was over), ``capacity`` (that, or the
+    warm-up, that had no room for it), ``send_at`` (None before it is decided), ``variant``, ``reached_at``,
     ``settled_at``, ``address`` (masked) and the line of the ledger as ``delivery``."""
 
 
@@ -297,6 +298,8 @@ def _messages(store: Store, name: str, profile_id: str) -> dict[tuple[str, int],
                 "outcome": each.outcome or "under_way",
                 "reason": each.reason,
                 "cap": each.cap,
+                "capacity": each.capacity,
+                "send_at": each.send_at,
                 "variant": each.variant,
                 "reached_at": each.reached_at,
                 "settled_at": each.settled_at,

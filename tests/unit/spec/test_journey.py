@@ -283,32 +283,6 @@ def test_journeys_do_not_jump_in_circles(folder):
     assert any("'two' jumps back to this journey" in each for each in problems_of(one, known))
 
 
-@pytest.mark.parametrize(
-    ("policies", "expected"),
-    [
-        ({"capacities": [{"name": "a", "max": 1, "period": "day"}]}, "journeys do not keep capacities"),
-        (
-            {"capacities": [{"name": "a", "max": 1, "period": "day", "channels": ["email"]}]},
-            "a (capacities in dags/policies.yaml) would have to take this message",
-        ),
-        (
-            {
-                "warm_ups": [
-                    {"domain": "shop.example", "start": "2026-12-01", "steps": [{"days": 1, "max": 1}]}
-                ]
-            },
-            "shop.example is being warmed up",
-        ),
-    ],
-)
-def test_limits_that_journeys_do_not_keep_are_refused(folder, policies, expected):
-    known = KnownToJourneys(
-        KNOWN.events, KNOWN.segments, KNOWN.columns, policies=Policies.model_validate(policies)
-    )
-    found = problems_of(folder(HEAD + STEPS), known)
-    assert any(expected in each for each in found), found
-
-
 def test_a_step_with_attachments_is_about_a_topic_that_is_exempt(folder):
     steps = STEPS.replace("kind: email,", "kind: email, attachments: [{file: terms.pdf}],")
     assert steps != STEPS
@@ -323,10 +297,11 @@ def test_a_step_with_attachments_is_about_a_topic_that_is_exempt(folder):
     "policies",
     [
         {"pressure": {"default": [{"name": "a", "max": 1, "within": "1d"}]}},
-        {"capacities": [{"name": "a", "max": 1, "period": "day", "campaigns": ["winback"]}]},
+        {"capacities": [{"name": "a", "max": 1, "period": "day"}]},
+        {"warm_ups": [{"domain": "shop.example", "start": "2026-12-01", "steps": [{"days": 1, "max": 1}]}]},
     ],
 )
-def test_caps_are_kept_and_what_others_draw_on_is_no_matter(folder, policies):
+def test_caps_capacities_and_warm_ups_are_kept(folder, policies):
     known = KnownToJourneys(
         KNOWN.events, KNOWN.segments, KNOWN.columns, policies=Policies.model_validate(policies)
     )
