@@ -50,6 +50,8 @@ class KnownToJourneys:
     journeys: Mapping[str, Journey] = field(default_factory=dict)
     """All that can be read, by name; their updates set traits that every condition may read."""
     policies: Policies = field(default_factory=Policies)
+    entity_segments: Collection[str] = ()
+    """Of the segments those whose members are orders, products or the like."""
 
 
 def journey_problems(journey: Journey, source: SpecSource, known: KnownToJourneys) -> list[SpecProblem]:
@@ -172,6 +174,13 @@ class _Check:
             yield self._source.problem(("entry", "event"), message)
         if entry.entity is not None:
             yield from self._key(entry.entity, ("entry", "entity"))
+            known = self._known
+            if entry.audience in known.segments and entry.audience not in known.entity_segments:
+                message = (
+                    f"'{entry.audience}' has people and no entities (`entity` in dbt_project.yml): nobody "
+                    f"would enter. For everybody in it, once for each '{entry.entity}', say 'instance_key'"
+                )
+                yield self._source.problem(("entry", "entity"), message)
 
     def _key(self, name: str, at: KeyPath) -> Iterator[SpecProblem]:
         """A property of the entry event that tells one thing from another."""

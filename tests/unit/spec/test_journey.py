@@ -73,8 +73,9 @@ KNOWN = KnownToJourneys(
             }
         }
     ),
-    segments=("vip", "staff"),
+    segments=("vip", "staff", "waiting"),
     columns={"country": "varchar", "next_delivery": "date"},
+    entity_segments=("waiting",),
 )
 
 
@@ -391,7 +392,8 @@ RATE = "rate: {people: 1000, per: minute}"
     [
         (f"{{event: back_in_stock, audience: vip, {RATE}}}", None),
         (
-            f"{{event: back_in_stock, audience: vip, entity: product_id, {RATE}}}\ninstance_key: product_id",
+            f"{{event: back_in_stock, audience: waiting, entity: product_id, {RATE}}}"  # noqa: ISC004
+            "\ninstance_key: product_id",
             None,
         ),
         (
@@ -416,11 +418,15 @@ RATE = "rate: {people: 1000, per: minute}"
             "3: entry.audience: there is no segment 'stff'; did you mean 'staff'?",
         ),
         (
-            f"{{event: back_in_stock, audience: vip, entity: product, {RATE}}}",
+            f"{{event: back_in_stock, audience: vip, entity: product_id, {RATE}}}",
+            "3: entry.entity: 'vip' has people and no entities (`entity` in dbt_project.yml)",
+        ),
+        (
+            f"{{event: back_in_stock, audience: waiting, entity: product, {RATE}}}",
             "3: entry.entity: there is no property 'product'",
         ),
         (
-            f"{{event: back_in_stock, audience: vip, entity: stock, {RATE}}}",
+            f"{{event: back_in_stock, audience: waiting, entity: stock, {RATE}}}",
             "3: entry.entity: 'stock' must be a required text or whole number",
         ),
         (
@@ -454,7 +460,7 @@ def test_an_event_about_nobody_needs_an_audience_that_fits(folder, entry, expect
 
 
 def test_what_an_event_about_nobody_lets_in_is_frozen_told_and_in_the_schema(folder):
-    entry = f"{{event: back_in_stock, audience: vip, entity: product_id, {RATE}}}"
+    entry = f"{{event: back_in_stock, audience: waiting, entity: product_id, {RATE}}}"
     text = (HEAD + STEPS).replace(ENTRY, entry)
     journey = load_journey(folder(text))
     again, _ = thaw_journey(freeze(journey, {}).json)
@@ -462,7 +468,7 @@ def test_what_an_event_about_nobody_lets_in_is_frozen_told_and_in_the_schema(fol
     assert again.entry_event == "back_in_stock"
     assert "back_in_stock" in event_types(again)
     assert entry_words(again) == (
-        "event `back_in_stock`: everybody in `vip` for its `product_id`, 1,000 people per minute"
+        "event `back_in_stock`: everybody in `waiting` for its `product_id`, 1,000 people per minute"
     )
     validator = Draft202012Validator(journey_schema())
     written = parse_yaml(text.encode(), "x").data
