@@ -15,7 +15,17 @@ from kundresa.spec.journey import Journey
 from kundresa.spec.keys import account_key
 from kundresa.spec.messages import Receipt
 from kundresa.spec.vocabulary import DeliveryReason, MessageState, Trigger
-from kundresa.store import Advance, Approved, Candidate, NewMessage, NewRun, Refused, Store, open_store
+from kundresa.store import (
+    Advance,
+    Approved,
+    Candidate,
+    Delayed,
+    NewMessage,
+    NewRun,
+    Refused,
+    Store,
+    open_store,
+)
 from kundresa.warehouse.exports import journey_day_path
 
 WEEK = timedelta(days=7)
@@ -81,7 +91,7 @@ class Cart:
 
     def decide(self, *people: str, **decided: Any) -> None:
         approved = {(STANDING, "email"): [Approved(f"m-{who}", "{}") for who in people]} if people else {}
-        given: dict[str, Any] = {"refused": [], "delayed": {}} | decided
+        given: dict[str, Any] = {"refused": [], "delayed": []} | decided
         with self.store() as store:
             store.journey_messages.decide(**given, approved=approved, now=self.now)
 
@@ -130,7 +140,7 @@ def test_a_campaign_counts_what_journeys_sent_and_what_they_hold(
         "sent",
         "failed",
         refused=[Refused("m-refused", "suppressed")],
-        delayed={"m-quiet": now + timedelta(hours=5)},
+        delayed=[Delayed("m-quiet", now + timedelta(hours=5))],
     )
     cart.deliver(sent=MessageState.ACCEPTED, failed=MessageState.FAILED)
     cart.decide("held")
@@ -183,7 +193,7 @@ def test_the_account_of_journeys_is_recorded_and_published(cart, home, world, pu
         "lost",
         "failed",
         refused=[Refused("m-capped", "capped", "one_a_week"), Refused("m-held", "global_holdout")],
-        delayed={"m-quiet": now + timedelta(hours=5)},
+        delayed=[Delayed("m-quiet", now + timedelta(hours=5))],
     )
     cart.deliver(sent=MessageState.ACCEPTED, lost=MessageState.UNKNOWN, failed=MessageState.FAILED)
     assert record_journeys(home, clock=lambda: now) == 1

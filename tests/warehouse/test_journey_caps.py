@@ -23,7 +23,7 @@ from kundresa.spec.frozen import freeze
 from kundresa.spec.journey import Journey
 from kundresa.spec.policies import Policies, exempt_topics
 from kundresa.spec.vocabulary import Trigger
-from kundresa.store import Advance, Approved, NewMessage, NewRun, Store, open_store
+from kundresa.store import Advance, Approved, Delayed, NewMessage, NewRun, Store, open_store
 from kundresa.store.tables import messages
 from kundresa.warehouse.schemas import EXPORTS, PUBLISHED, arrow_schema
 from kundresa.warehouse.sent_messages import _Run
@@ -160,9 +160,9 @@ def send_by_journey(store: Store, rng: random.Random, now: datetime) -> None:
         generation = store.journeys.require("cart").generation
         store.journeys.commit("cart", generation, Advance(1, "", messages=[made]), at=at)
         if rng.random() < 0.3:
-            given = {"delayed": {made.message_id: at + timedelta(hours=9)}, "approved": {}}
+            given = {"delayed": [Delayed(made.message_id, at + timedelta(hours=9))], "approved": {}}
         else:
-            given = {"delayed": {}, "approved": {("standing", "email"): [Approved(made.message_id, "{}")]}}
+            given = {"delayed": [], "approved": {("standing", "email"): [Approved(made.message_id, "{}")]}}
         if rng.random() < 0.9:
             store.journey_messages.decide(refused=[], **given, now=at)
 

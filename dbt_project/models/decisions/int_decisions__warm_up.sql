@@ -2,7 +2,8 @@
 --
 -- Places are given like those of a capacity, in the same order and before it: to lines that passed every rule so far
 -- and are not held out. Any other line is given the place that it would have had among them. Earlier messages take
--- their places first; they are those of runs that send from the same domain (stg_operations__sending_runs).
+-- their places first; they are those of runs that send from the same domain (stg_operations__sending_runs), and those
+-- of journeys that do.
 --
 -- Where no open run's domain is warmed up, which is known before the query, nobody is looked at.
 {%- set is_warming = open_runs_have('stg_operations__run_warm_ups', 'max_messages is not null') %}
@@ -59,13 +60,23 @@ sending_runs as (
 
 addresses as (
     select
-        message_id,
-        lower(address) as address_key
-    from {{ ref('stg_operations__earlier_decisions') }}
+        decisions.message_id,
+        sending_runs.domain,
+        split_part(lower(decisions.address), '@', -1) as address_domain
+    from {{ ref('stg_operations__earlier_decisions') }} as decisions
+    inner join sending_runs on decisions.run_key = sending_runs.run_key
     where
-        verdict = 'send'
-        and channel = 'email'
-        and run_key in (select sending_runs.run_key from sending_runs)
+        decisions.verdict = 'send'
+        and decisions.channel = 'email'
+    union all
+    select
+        message_id,
+        sender_domain as domain,
+        address_domain
+    from {{ ref('stg_operations__journey_messages') }}
+    where
+        channel = 'email'
+        and sender_domain in (select warming_runs.domain from warming_runs)
 ),
 
 earlier_by_day as (
@@ -75,12 +86,11 @@ earlier_by_day as (
         days.starts_at,
         count(*) as messages_count
     from {{ ref('int_decisions__earlier_messages') }} as earlier_messages
-    inner join sending_runs on earlier_messages.run_key = sending_runs.run_key
     inner join addresses on earlier_messages.message_id = addresses.message_id
-    left join providers on split_part(addresses.address_key, '@', -1) = providers.address_domain
+    left join providers on addresses.address_domain = providers.address_domain
     inner join days
         on
-            sending_runs.domain = days.domain
+            addresses.domain = days.domain
             and coalesce(providers.provider, 'other') = days.provider
             and earlier_messages.send_at >= days.starts_at
             and earlier_messages.send_at < days.ends_at

@@ -60,6 +60,7 @@ final as (
         cast(verdict as string) as verdict,
         cast(reason as string) as reason,
         cast(cap as string) as cap,
+        cast(capacity as string) as capacity,
         cast(version as integer) as version,
         cast(batch_number as integer) as batch_number,
         cast(is_counted as boolean) as is_counted,

@@ -361,7 +361,11 @@ def explain(
             out.print(f"{call['step']}: {call['outcome']}{why}{kept}", markup=False)
         for message in entry.messages:
             why = _why(message["reason"], (message["delivery"] or {}).get("detail"))
-            out.print(f"{message['step']}: {message['outcome']}{why}", markup=False)
+            full = message["cap"] or message["capacity"]
+            limit = f", {full} had no room" if full else ""
+            is_waiting = message["outcome"] == "under_way" and message["send_at"] is not None
+            later = f", leaves {message['send_at']:%Y-%m-%d %H:%M}Z" if is_waiting else ""
+            out.print(f"{message['step']}: {message['outcome']}{why}{limit}{later}", markup=False)
 
 
 def _why(reason: str | None, detail: str | None) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 from kundresa import warehouse
 from kundresa.runs.rules_told import RuleResult
 from kundresa.settings import Settings
+from kundresa.spec.addresses import ADDRESS_NAMESPACES, normalised_address
+from kundresa.spec.keys import STRANGER, stranger_id
 from kundresa.spec.vocabulary import Consent
-from kundresa.store import OptOut
+from kundresa.store import OptOut, open_store
 from kundresa.store.opt_outs import EVERY_TOPIC
 
 
@@ -63,6 +66,35 @@ def one_profile(settings: Settings, person: str) -> str:
         which = f"{len(profiles)} profiles: {', '.join(sorted(profiles)[:5])}" if profiles else "nobody"
         raise PersonNotFound(f"{person!r} is {which}")
     return profiles[0]
+
+
+def one_person(settings: Settings, person: str) -> str:
+    """As :func:`one_profile`. Where no profile alone answers to a text, it is the stranger to whom messages
+    went at that address (``POST /messages``), if there is one, or their id.
+
+    Raises:
+        PersonNotFound: when it is nobody either way.
+        NothingPublished: before the first build.
+    """
+    try:
+        return one_profile(settings, person)
+    except PersonNotFound:
+        with open_store(settings.store_url) as store:
+            for stranger in _strangers(settings, person.strip()):
+                if next(iter(store.journey_messages.of(stranger)), None) is not None:
+                    return stranger
+        raise
+
+
+def _strangers(settings: Settings, text: str) -> Iterator[str]:
+    """Who a text may be where no profile has it."""
+    if text.startswith(STRANGER):
+        yield text
+    for namespace, channel in ADDRESS_NAMESPACES.items():
+        # Without the secret that their ids are made with nobody can be told by an address.
+        with suppress(ValueError):
+            if settings.secret:
+                yield stranger_id(settings.secret, namespace, normalised_address(text, channel))
 
 
 def as_answer(opt_out: OptOut) -> dict[str, Any]:

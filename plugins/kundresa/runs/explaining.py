@@ -8,7 +8,7 @@ from typing import Any
 
 from kundresa import warehouse
 from kundresa.runs.checking import require_campaign
-from kundresa.runs.explained import Explanation, answers_then, as_answer, one_profile
+from kundresa.runs.explained import Explanation, answers_then, as_answer, one_person
 from kundresa.runs.journey_accounts import JOURNEY
 from kundresa.runs.journey_explaining import explain_messages
 from kundresa.runs.planning import masked
@@ -27,14 +27,14 @@ def explain(settings: Settings, person: str, campaign: str | None = None) -> lis
     """Every decision about a person, the newest first: of campaigns, and of the messages of journeys.
 
     ``campaign`` may be a journey's name as well, also as ``journey <name>``. ``person`` is a ``profile_id``,
-    or an identifier: email, phone, CRM id, account id.
+    or an identifier: email, phone, CRM id, account id; or the address of somebody who has no profile.
 
     Raises:
         PersonNotFound: when nobody, or more than one profile, answers to it.
         NothingPublished: before the first build.
         SpecError: when today's policies are not valid.
     """
-    profile_id = one_profile(settings, person)
+    profile_id = one_person(settings, person)
     told = [*_of_campaigns(settings, profile_id, campaign), *explain_messages(settings, profile_id, campaign)]
     return sorted(told, key=lambda each: (each.decided_at, each.run_key), reverse=True)
 
@@ -73,11 +73,11 @@ def why_not_considered(settings: Settings, person: str, campaign: str) -> str:
     """
     journey = campaign.removeprefix(JOURNEY)
     if journey in journey_names(settings.journeys) and not (settings.campaigns / campaign).is_dir():
-        one_profile(settings, person)
+        one_person(settings, person)
         return f"at no message of journey {journey} so far: kundresa journey explain {person} {journey}"
     require_campaign(settings, campaign)
     audience = load_campaign(settings.campaigns / campaign, relative_to=settings.project).audience
-    memberships = warehouse.person_memberships(settings, one_profile(settings, person))
+    memberships = warehouse.person_memberships(settings, one_person(settings, person))
     current = {each["segment"] for each in memberships if each["exited_at"] is None}
     included = [name for name in audience.include if name in current]
     excluded = [name for name in audience.exclude if name in current]

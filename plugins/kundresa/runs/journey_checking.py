@@ -79,7 +79,12 @@ def _known(settings: Settings) -> KnownToJourneys:
         except SpecError:
             continue  # its own check says what is wrong
     return KnownToJourneys(
-        types, tuple(manifest.segments()), manifest.columns("profiles"), journeys, policies
+        types,
+        tuple(manifest.segments()),
+        manifest.columns("profiles"),
+        journeys,
+        policies,
+        manifest.entity_segments(),
     )
 
 

@@ -19,7 +19,7 @@ from kundresa.spec.journey import Journey
 from kundresa.spec.keys import account_key
 from kundresa.spec.policies import Policies, load_policies
 from kundresa.spec.vocabulary import Consent, DecisionReason, Verdict
-from kundresa.store import JourneyMessage, LedgerLine, open_store
+from kundresa.store import JourneyMessage, LedgerLine, MessageRequest, open_store
 
 RULES = (
     DecisionReason.CONTACT_POINT_MISSING,
@@ -31,6 +31,8 @@ RULES = (
     DecisionReason.TIME_ZONE_UNKNOWN,
     DecisionReason.OUT_OF_HOURS,
     DecisionReason.CAPPED,
+    DecisionReason.OVER_WARM_UP,
+    DecisionReason.OVER_CAPACITY,
     DecisionReason.GLOBAL_HOLDOUT,
 )
 """Those that a journey asks, in the order of ``MessageRules``. The first that fails is the last."""
@@ -45,6 +47,8 @@ class _Known:
     answers: Sequence[Mapping[str, Any]]
     contact_points: Sequence[Mapping[str, Any]]
     suppressions: Sequence[Mapping[str, Any]]
+    asked: Mapping[str, MessageRequest]
+    """By instance key: what has said where messages go."""
 
 
 def explain_messages(settings: Settings, profile_id: str, campaign: str | None = None) -> list[Explanation]:
@@ -66,7 +70,10 @@ def explain_messages(settings: Settings, profile_id: str, campaign: str | None =
             return []
         lines = store.ledger.lines([each.message_id for each in messages])
         points = warehouse.person_addresses(settings, profile_id)
-        addresses = sorted({each["address"] for each in points} | set(filter(None, map(_address, messages))))
+        asked = store.message_requests.addressed([each.instance_key for each in messages])
+        used = filter(None, map(_address, messages))
+        to = (str(each.address) for each in asked.values())
+        addresses = sorted({*(each["address"] for each in points), *used, *to})
         opt_outs = store.opt_outs.of(profile_id=profile_id, addresses=addresses)
         journeys = {
             (name, version.version): thaw_journey(version.spec_json)[0]
@@ -79,6 +86,7 @@ def explain_messages(settings: Settings, profile_id: str, campaign: str | None =
         answers=[*warehouse.person_answers(settings, profile_id), *map(as_answer, opt_outs)],
         contact_points=points,
         suppressions=warehouse.address_suppressions(settings, addresses),
+        asked=asked,
     )
     return [_explain(each, lines.get(each.message_id), known) for each in messages]
 
@@ -136,7 +144,10 @@ def _as_decision(message: JourneyMessage, refusal: str | None, known: _Known) ->
     declared = known.policies.topics.get(message.topic)
     consent = declared.consent if declared else Consent.YES
     points = [each for each in known.contact_points if each["channel"] == message.channel]
-    address = row.get("address") or next((each["address"] for each in points), None)
+    request = known.asked.get(message.instance_key)
+    is_asked = request is not None and request.channel == message.channel
+    address = row.get("address") or (request.address if request is not None and is_asked else None)
+    address = address or next((each["address"] for each in points), None)
     if refusal == DecisionReason.CONTACT_POINT_MISSING:
         address = None
     at = message.send_at or message.settled_at or message.reached_at
@@ -162,6 +173,8 @@ def _as_decision(message: JourneyMessage, refusal: str | None, known: _Known) ->
         "profile_id": message.profile_id,
         "cap": message.cap,
         "cap_messages": None,
+        "capacity": message.capacity,
+        "capacity_rank": None,
         "outranked_by": None,
         "global_holdout_bucket": bucket(
             global_holdout_salt(known.policies.global_holdout.rotates, at), message.profile_id

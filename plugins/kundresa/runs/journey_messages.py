@@ -18,9 +18,10 @@ from kundresa.content import Links, Renderer, compile_templates
 from kundresa.journeys import Versions
 from kundresa.runs.journey_calls import entry_data
 from kundresa.runs.journey_caps import alone
+from kundresa.runs.journey_limits import Taken
 from kundresa.runs.journey_people import JourneyPeople
-from kundresa.runs.journey_rows import read_row, row_text
-from kundresa.runs.journey_rules import Known, MessageRules, row_of
+from kundresa.runs.journey_rows import read_row, row_of, row_text
+from kundresa.runs.journey_rules import Known, MessageRules
 from kundresa.runs.opening import Clock
 from kundresa.runs.send_times import SendHours
 from kundresa.settings import Settings
@@ -30,14 +31,14 @@ from kundresa.spec.journey import Journey
 from kundresa.spec.pace import pace_rates
 from kundresa.spec.policies import Policies, exempt_topics, load_policies
 from kundresa.spec.vocabulary import DeliveryPolicy
-from kundresa.store import Approved, BatchBusy, CountedMessage, JourneyMessage, Refused, Store
+from kundresa.store import Approved, BatchBusy, CountedMessage, Delayed, JourneyMessage, Refused, Store
 
 log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 5_000
 """Messages that are decided at once, and so the most of one batch."""
 WHILE_OTHERS_COUNT = timedelta(seconds=5)
-"""Between two looks while somebody else decides what counts against caps."""
+"""Between two looks while somebody else decides what counts against caps, capacities or warm-ups."""
 WINDOW = 100
 """Messages claimed at once: the most that one crash can leave unknown."""
 RESENT_WINDOW = 20
@@ -56,8 +57,8 @@ def decide_messages(
 ) -> int:
     """Decide the messages that may be decided now; returns how many.
 
-    Those under caps wait while a campaign or another journey is deciding, so that nobody counts what another
-    is about to change.
+    Those under caps, capacities or warm-ups wait while a campaign or another journey is deciding, so that
+    nobody counts what another is about to change.
 
     Raises:
         SpecError: when the policies or the event types cannot be read; nothing is decided then.
@@ -69,22 +70,29 @@ def decide_messages(
         return 0
     policies = load_policies(settings.project / "dags", relative_to=settings.project)
     types = load_event_types(settings.project / "dags", relative_to=settings.project)
-    by_step: dict[tuple[int, str], list[JourneyMessage]] = defaultdict(list)
-    for message in waiting:
-        by_step[message.version, message.step].append(message)
     rules = {
-        key: MessageRules.of_step(versions[key[0]].journey, key[1], policies, now=now) for key in by_step
+        key: MessageRules.of_step(versions[key[0]].journey, key[1], policies, now=now)
+        for key in _by_step(waiting)
     }
     decided = _Decided()
-    needs_count = any(each.caps for each in rules.values())
+    needs_count = any(each.counts_others for each in rules.values())
     with alone(settings) if needs_count else nullcontext(True) as is_alone:
-        for key, messages in by_step.items():
-            if rules[key].caps and not is_alone:
+        if needs_count and is_alone:
+            # As they are now: who was alone before may have decided some of them.
+            still = {
+                each.message_id: each for each in store.journey_messages.open(journey, now, MOST_AT_ONCE)
+            }
+            waiting = [still[each.message_id] for each in waiting if each.message_id in still]
+        places = Taken(people, (store,), now=now)
+        for key, messages in _by_step(waiting).items():
+            if rules[key].counts_others and not is_alone:
                 decided.put_off |= {each.message_id: now + WHILE_OTHERS_COUNT for each in messages}
                 continue
             people_ids = [message.profile_id for message in messages]
             asked = store.message_requests.addressed([message.instance_key for message in messages])
-            known = rules[key].look_up(store, people, people_ids, taken=decided.taken, asked=asked)
+            known = rules[key].look_up(
+                store, people, people_ids, taken=decided.taken, places=places, asked=asked
+            )
             for message in messages:
                 decided.add(rules[key], message, known, versions[message.version].journey, types)
         store.journey_messages.decide(
@@ -97,12 +105,19 @@ def decide_messages(
     return len(waiting) - len(decided.put_off)
 
 
+def _by_step(messages: Sequence[JourneyMessage]) -> dict[tuple[int, str], list[JourneyMessage]]:
+    found: dict[tuple[int, str], list[JourneyMessage]] = defaultdict(list)
+    for message in messages:
+        found[message.version, message.step].append(message)
+    return found
+
+
 @dataclass(slots=True)
 class _Decided:
     """What is decided of some messages."""
 
     refused: list[Refused] = field(default_factory=list)
-    delayed: dict[str, datetime] = field(default_factory=dict)
+    delayed: list[Delayed] = field(default_factory=list)
     put_off: dict[str, datetime] = field(default_factory=dict)
     approved: dict[tuple[str, str], list[Approved]] = field(default_factory=lambda: defaultdict(list))
     taken: list[CountedMessage] = field(default_factory=list)
@@ -122,15 +137,19 @@ class _Decided:
             suppressed=known.suppressed,
             answers=known.answers,
             allowance=known.allowance,
+            room=known.room,
         )
+        name = message.message_id
         if decided.reason is not None:
-            self.refused.append(Refused(message.message_id, decided.reason.value, decided.cap))
-        elif decided.again_at is not None:
-            self.delayed[message.message_id] = decided.again_at
+            self.refused.append(Refused(name, decided.reason.value, decided.cap, decided.capacity))
         elif recipient is not None:
-            row = row_of(message, recipient, event_of(journey, message, types))
-            approved = Approved(message.message_id, row_text(row))
-            self.approved[message.run_key, message.channel].append(approved)
+            domains = rules.domains(recipient)
+            if decided.again_at is not None:
+                later = Delayed(name, decided.again_at, capacity=decided.capacity, **domains)
+                self.delayed.append(later)
+            else:
+                row = row_text(row_of(message, recipient, event_of(journey, message, types)))
+                self.approved[message.run_key, message.channel].append(Approved(name, row, **domains))
 
 
 def event_of(journey: Journey, message: JourneyMessage, types: EventTypes) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +19,10 @@ class JourneyPeople:
         self._index = warehouse.PeopleIndex(settings)
         self.published = warehouse.PublishedPeople(settings)
         self.sent = warehouse.SentMessages(settings)
+        self.senders: dict[str, str | None] = {}
+        """Run → the domain that its emails are from; of runs that were asked about."""
+        self.given_back: dict[tuple[str, warehouse.Span], tuple[datetime, warehouse.Places]] = {}
+        """(run, time) → when its ledger was asked, and the places that it had given back there by then."""
 
     def resolve(self, identifiers: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
         """As ``journeys.People``; before the first build it raises NothingPublished."""

@@ -19,13 +19,14 @@ from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze
 from kundresa.spec.journey import MOST_PEOPLE, AudienceEntry, BusinessEventEntry, Journey, Rate
-from kundresa.spec.journey_steps import SENT
+from kundresa.spec.journey_steps import DELAYED, SENT
 from kundresa.store import InboxEvent, JourneyMessage, NewEvent, Store, open_store
 from kundresa.warehouse import cursor_at
 
 SLICE = timedelta(hours=1)
 """Events are played hour by hour. What becomes of a message is known at the end of its hour: an event of the
 same hour finds its person still at the message."""
+UNDER_WAY = "under_way"
 _PAGE = 10_000
 
 
@@ -44,7 +45,8 @@ class JourneyPlan:
     skips: Mapping[str, int]
     """Why events let nobody in."""
     messages: Mapping[str, Mapping[str, int]]
-    """Step → ``sent`` or the reason → how many."""
+    """Step → ``sent``, ``delayed`` (sent when there was room), ``under_way`` (it waits for room), or the
+    reason → how many."""
     supposed: Mapping[str, str]
     """Webhook step → what its calls were supposed to come to."""
 
@@ -60,9 +62,9 @@ def plan_journey(
     """Play a journey, as its files say now, on the events of the last days.
 
     People are taken as they are published now, those of an audience that is read at a rate too, and consent
-    and suppressions as they are now. Caps count what campaigns and journeys sent and hold, and what this plan
-    would have sent. Quiet hours hold nothing back here, and that a provider might refuse a message nobody can
-    know. Webhook steps call nobody.
+    and suppressions as they are now. Caps, warm-ups and capacities count what campaigns and journeys sent and
+    hold, and what this plan would have sent. Quiet hours hold nothing back here, and that a provider might
+    refuse a message nobody can know. Webhook steps call nobody.
 
     Args:
         answers: what they are answered, at once.
@@ -88,7 +90,8 @@ def plan_journey(
         outcomes: dict[str, Counter[str]] = {}
 
         def count(message: JourneyMessage, reason: str | None, _: Known) -> None:
-            outcomes.setdefault(message.step, Counter())[reason or SENT] += 1
+            outcome = reason or (DELAYED if message.is_delayed else SENT)
+            outcomes.setdefault(message.step, Counter())[outcome] += 1
 
         supposing = Supposing(settings, real, store, people, journey, answers or {}, count)
         settled = 0
@@ -100,10 +103,13 @@ def plan_journey(
             while True:
                 done = advance(store, people, name, now=end)
                 events, entered = events + done.events, entered + done.entered
-                said = supposing.settle(now)
+                said = supposing.settle(now, until=end)
                 settled += said
                 if not said and not done.is_behind:
                     break
+        for step, outcome, _, under_way in store.journey_messages.counts(name):
+            if outcome is None:
+                outcomes.setdefault(step, Counter())[UNDER_WAY] += under_way
         counts = store.journey_positions.counts(name)
         return JourneyPlan(
             journey=name,

@@ -17,7 +17,8 @@ from kundresa.runs.explained import one_profile
 from kundresa.runs.journey_checking import load_checked_journey
 from kundresa.runs.journey_messages import event_of
 from kundresa.runs.journey_people import JourneyPeople
-from kundresa.runs.journey_rules import Known, row_of
+from kundresa.runs.journey_rows import row_of
+from kundresa.runs.journey_rules import Known
 from kundresa.runs.journey_supposing import Answers, Supposing
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.planning import shown_text
@@ -53,6 +54,7 @@ class RehearsedMessage:
 
     step: str
     at: datetime
+    """When it would leave: when it is reached, or from which on there is room for it."""
     reason: str | None
     """Why it would not be sent; None when it would."""
     text: str
@@ -195,10 +197,14 @@ class _Stage:
             self.store.inbox.append(due)
             waiting = waiting[len(due) :]
             advance(self.store, self.people, self.journey.name, now=now)
-            if supposing.settle(now):
+            if supposing.settle(now, until=now):
                 continue
-            next_due = self.store.journey_positions.next_due(self.journey.name)
-            moments = [each.occurred_at for each in waiting[:1]] + ([next_due] if next_due else [])
+            waits = (
+                self.store.journey_positions.next_due(self.journey.name),
+                self.store.journey_messages.next_at(self.journey.name),
+            )
+            moments = [each.occurred_at for each in waiting[:1]]
+            moments += [each for each in waits if each is not None]
             if not moments:
                 return
             now = max(now, min(moments))
@@ -210,7 +216,7 @@ class _Stage:
         if reason is None and recipient is not None:
             row = row_of(message, recipient, event_of(self.journey, message, self.types))
             text = self._written(message, row)
-        self.messages.append(RehearsedMessage(message.step, message.reached_at, reason, text))
+        self.messages.append(RehearsedMessage(message.step, message.not_before, reason, text))
 
     def _written(self, message: JourneyMessage, row: Mapping[str, Any]) -> str:
         campaign = self.journey.message_campaign(message.step)

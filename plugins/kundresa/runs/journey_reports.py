@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from kundresa.journeys import Versions, next_turn_at
-from kundresa.runs.explained import one_profile
+from kundresa.runs.explained import one_person
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.planning import masked
 from kundresa.settings import Settings
@@ -231,7 +231,8 @@ class EntryTold:
     """``step``, ``outcome``, ``reason``, ``reached_at``, ``settled_at``, ``attempts``, ``code``, ``detail``,
     and the fields of the answer that were kept as ``response``."""
     messages: tuple[Mapping[str, Any], ...]
-    """``step``, ``outcome``, ``reason``, ``cap`` (the one that it was over), ``variant``, ``reached_at``,
+    """``step``, ``outcome``, ``reason``, ``cap`` (the one that it was over), ``capacity`` (that, or the
+    warm-up, that had no room for it), ``send_at`` (None before it is decided), ``variant``, ``reached_at``,
     ``settled_at``, ``address`` (masked) and the line of the ledger as ``delivery``."""
 
 
@@ -250,14 +251,14 @@ def explain_journey(settings: Settings, person: str, name: str) -> PersonTold:
     """What happened to a person in a journey, and why.
 
     Args:
-        person: a profile id, or an identifier or address of any kind.
+        person: a profile id, or an identifier or address of any kind, also one that no profile has.
 
     Raises:
         PersonNotFound: when nobody, or more than one profile, answers to it.
         JourneyNotFound: when the journey was never started.
         NothingPublished: before the first build.
     """
-    profile_id = one_profile(settings, person)
+    profile_id = one_person(settings, person)
     with open_store(settings.store_url) as store:
         store.journeys.require(name)
         positions = store.journey_positions.of(name, [profile_id])
@@ -297,6 +298,8 @@ def _messages(store: Store, name: str, profile_id: str) -> dict[tuple[str, int],
                 "outcome": each.outcome or "under_way",
                 "reason": each.reason,
                 "cap": each.cap,
+                "capacity": each.capacity,
+                "send_at": each.send_at,
                 "variant": each.variant,
                 "reached_at": each.reached_at,
                 "settled_at": each.settled_at,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+
+from kundresa.store import JourneyMessage
+from kundresa.warehouse import Recipient
 
 _MARK = "~"
 """No column and no property of an event can be called so."""
@@ -40,3 +44,18 @@ def _unmarked(value: dict[str, Any]) -> Any:
             return Decimal(text)
         case _:
             return value
+
+
+def row_of(message: JourneyMessage, recipient: Recipient, event: Mapping[str, Any]) -> dict[str, Any]:
+    """What delivery reads of a message that leaves: a ``send`` decision, and the event."""
+    return {
+        "message_id": message.message_id,
+        "profile_id": message.profile_id,
+        "channel": message.channel,
+        "address": recipient.address,
+        "variant": message.variant,
+        "time_zone": recipient.profile.get("time_zone"),
+        "profile": dict(recipient.profile),
+        "event": dict(event),
+        "logical_at": message.reached_at,
+    }

@@ -1,20 +1,21 @@
 """Whether a message of a journey may leave now: the rules of the decision, for one person at a time.
 
 They are those of the dbt model ``decisions`` as far as they are about one person, in their order: an address
-to use, the allow list, suppressions, consent, quiet hours, caps, the global holdout. Those about many
-(capacities, warm-ups) are refused by the check of a journey.
+to use, the allow list, suppressions, consent, quiet hours, caps, warm-ups and capacities, the global holdout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Self, TypedDict
+from typing import Self, TypedDict
 
 from kundresa.runs.journey_caps import Allowance, CapContext, caps_of, look_up_allowance
+from kundresa.runs.journey_limits import Domains, Drawn, Limit, Room, Taken, limits_of
 from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.send_times import ANYWHERE, SendHours, country_rules, is_zone
+from kundresa.runs.warming import domain_of, sender_domain
 from kundresa.spec.buckets import bucket, global_holdout_salt, holdout_buckets
 from kundresa.spec.journey import Journey
 from kundresa.spec.journey_steps import MAX_WAIT, MessageStep
@@ -42,6 +43,8 @@ class Decided:
     again_at: datetime | None = None
     cap: str | None = None
     """The one that it is over."""
+    capacity: str | None = None
+    """The capacity or the warm-up that has no room for it now."""
 
     @property
     def is_send(self) -> bool:
@@ -62,6 +65,8 @@ class Known:
     answers: LatestAnswers
     allowance: Allowance | None = None
     """What caps leave; None where the step is under none."""
+    room: Room | None = None
+    """What capacities and warm-ups leave; None where the step draws on none."""
     asked: Mapping[str, MessageRequest] = field(default_factory=dict)
     """By instance key: the requests that say where their message goes."""
 
@@ -89,18 +94,28 @@ class MessageRules:
         *,
         now: datetime,
         caps: Sequence[Cap] = (),
+        limits: Sequence[Limit] = (),
+        sender: str | None = None,
     ) -> None:
+        """
+        Args:
+            sender: the domain that emails are from; None where the step sends none.
+        """
         declared = policies.topics.get(topic)
         self.caps = tuple(caps)
+        self.limits = tuple(limits)
         self._policies = policies
         self._now = now
         self._step = step
         self._topic = topic
         self._channel = step.channel.kind
+        self._sender_domain = sender
         self._consent = declared.consent if declared else Consent.YES
         quiet = () if self.is_exempt else policies.quiet_hours
         self._rules = country_rules(SendTime(), quiet)
         self._hours = SendHours(None, quiet, decided_at=now, valid_until=now + MAX_WAIT)
+        # One for now and one for later: each keeps what it was asked last.
+        self._later = SendHours(None, quiet, decided_at=now, valid_until=now + MAX_WAIT)
         self._allowed = None if policies.allow_list is None else frozenset(allow_list(policies))
         held = policies.global_holdout
         self._held_out = 0 if self.is_exempt else holdout_buckets(held.percent)
@@ -111,16 +126,35 @@ class MessageRules:
         """Whether the topic needs no consent."""
         return self._consent is Consent.EXEMPT
 
+    @property
+    def counts_others(self) -> bool:
+        """Whether what others get decides about its messages, so that one decides at a time."""
+        return bool(self.caps or self.limits)
+
     @classmethod
-    def of_step(cls, journey: Journey, name: str, policies: Policies, *, now: datetime) -> Self:
+    def of_step(
+        cls, journey: Journey, name: str, policies: Policies, *, now: datetime, first: datetime | None = None
+    ) -> Self:
         """Those of a journey's message step.
+
+        Args:
+            first: when the first of its messages leaves; None is now.
 
         Raises:
             RuleSetNotFound: when the journey names a set of caps that the policies do not have.
         """
-        campaign = journey.message_campaign(name)
-        caps = caps_of(campaign, policies)
-        return cls(journey.messages[name], campaign.topic, policies, now=now, caps=caps)
+        campaign, step = journey.message_campaign(name), journey.messages[name]
+        # None of its messages was reached later than now.
+        limits = limits_of(campaign, policies, first=first or now, last=now + step.valid_for)
+        return cls(
+            step,
+            campaign.topic,
+            policies,
+            now=now,
+            caps=caps_of(campaign, policies),
+            limits=limits,
+            sender=sender_domain(campaign),
+        )
 
     def look_up(
         self,
@@ -129,6 +163,7 @@ class MessageRules:
         profile_ids: Sequence[str],
         *,
         taken: list[CountedMessage],
+        places: Taken,
         beside: Sequence[Store] = (),
         earliest: datetime | None = None,
         asked: Mapping[str, MessageRequest] | None = None,
@@ -138,7 +173,8 @@ class MessageRules:
         Args:
             asked: the requests among what these messages came of, by instance key.
             taken: what was decided just now and counts against caps already; what is decided next joins it.
-            beside: stores of which the messages count as well.
+            places: the same for capacities and warm-ups.
+            beside: stores of which the messages count against caps as well.
             earliest: when the first of the messages leaves; None is now.
 
         Raises:
@@ -170,6 +206,7 @@ class MessageRules:
             store.suppressions.active(channel=self._channel, addresses=addresses),
             store.answers.latest(**about, profile_ids=profile_ids, addresses=addresses),
             allowance,
+            Room(self.limits, places) if self.limits else None,
             requests,
         )
 
@@ -181,8 +218,10 @@ class MessageRules:
         suppressed: Mapping[str, str],
         answers: LatestAnswers,
         allowance: Allowance | None = None,
+        room: Room | None = None,
     ) -> Decided:
-        """What becomes of a message now. One that leaves, or waits to, has taken its place under the caps.
+        """What becomes of a message now. One that leaves, or waits to, has taken its place under caps,
+        warm-ups and capacities.
 
         Args:
             recipient: None for a person who is not published any more.
@@ -196,34 +235,70 @@ class MessageRules:
         decided = self._when(message, recipient)
         if decided.reason is not None:
             return decided
-        return self._among_others(message, recipient, decided, decided.again_at or self._now, allowance)
+        at = decided.again_at or self._now
+        placed = self._among_others(
+            message, recipient, at, allowance, room, opens=lambda later: self._opens_at(recipient, later)
+        )
+        is_later = placed.reason is None and at != self._now
+        return replace(placed, again_at=placed.again_at or at) if is_later else placed
 
     def suppose(self, message: JourneyMessage, known: Known) -> Decided:
-        """What would have become of a message at the moment at which it was reached, whatever the hour, by
-        what is known now."""
+        """What would have become of a message at the moment at which it was reached, or from which on there
+        was room for it, whatever the hour, by what is known now."""
         recipient = known.recipients.get(message.profile_id)
         reason = self._contactable(message, recipient, known.suppressed, known.answers)
         if reason is not None or recipient is None:
             return Decided(reason)
-        return self._among_others(message, recipient, SEND, message.reached_at, known.allowance)
+        return self._among_others(
+            message, recipient, message.not_before, known.allowance, known.room, opens=lambda later: later
+        )
+
+    def domains(self, recipient: Recipient | None) -> Domains:
+        """By what an email to somebody counts in a warm-up; none of other channels."""
+        address = recipient.address if recipient is not None and self._channel == "email" else None
+        to = None if address is None else domain_of(address)
+        return {"sender_domain": self._sender_domain, "address_domain": to}
 
     def _among_others(
         self,
         message: JourneyMessage,
         recipient: Recipient,
-        decided: Decided,
         at: datetime,
         allowance: Allowance | None,
+        room: Room | None,
+        *,
+        opens: Callable[[datetime], datetime | None],
     ) -> Decided:
-        """Caps, and the global holdout, for a message that would leave then."""
+        """Caps, warm-ups and capacities, and the global holdout, for a message that would leave then.
+
+        Args:
+            opens: the first instant, from one on, at which hours permit it to leave.
+        """
         cap = allowance.full(message.message_id, recipient, at) if allowance else None
         if cap is not None:
             return Decided(DecisionReason.CAPPED, cap=cap)
+        drawn = Drawn(self._channel, **self.domains(recipient))
+        waits = opens if self._step.no_room == "delay" else None
+        placed, full = room.place(message, drawn, at, opens=waits) if room else (at, None)
+        if placed is None and full is not None:
+            return Decided(full.reason, capacity=full.name)
+        leaves_at = placed or at
+        if full is not None and allowance is not None:
+            # A cap counts by the moment at which a message leaves.
+            cap = allowance.full(message.message_id, recipient, leaves_at)
+            if cap is not None:
+                return Decided(DecisionReason.CAPPED, cap=cap, capacity=full.name)
         if self._is_held_out(message):
             return Decided(DecisionReason.GLOBAL_HOLDOUT)
         if allowance is not None:
-            allowance.take(message.message_id, recipient, self._channel, self._topic, at)
-        return decided
+            allowance.take(message.message_id, recipient, self._channel, self._topic, leaves_at)
+        if room is not None:
+            room.take(message, drawn, leaves_at)
+        return SEND if full is None else Decided(again_at=leaves_at, capacity=full.name)
+
+    def _opens_at(self, recipient: Recipient, at: datetime) -> datetime | None:
+        row = {"profile": recipient.profile, "time_zone": recipient.profile.get("time_zone")}
+        return self._later.opens_at(row, at)
 
     def _is_held_out(self, message: JourneyMessage) -> bool:
         return bucket(self._salt, message.profile_id) < self._held_out
@@ -306,18 +381,3 @@ class MessageRules:
 
 def _latest(*instants: datetime | None) -> datetime | None:
     return max((each for each in instants if each is not None), default=None)
-
-
-def row_of(message: JourneyMessage, recipient: Recipient, event: Mapping[str, Any]) -> dict[str, Any]:
-    """What delivery reads of a message that leaves: a ``send`` decision, and the event."""
-    return {
-        "message_id": message.message_id,
-        "profile_id": message.profile_id,
-        "channel": message.channel,
-        "address": recipient.address,
-        "variant": message.variant,
-        "time_zone": recipient.profile.get("time_zone"),
-        "profile": dict(recipient.profile),
-        "event": dict(event),
-        "logical_at": message.reached_at,
-    }

@@ -9,14 +9,15 @@ from datetime import datetime
 from typing import Any
 
 from kundresa.runs.journey_calls import answer_problem, kept_of
+from kundresa.runs.journey_limits import Taken
 from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.journey_rules import Known, MessageRules
 from kundresa.settings import Settings
 from kundresa.spec.journey import Journey
-from kundresa.spec.journey_steps import ANSWERED, FAILED
+from kundresa.spec.journey_steps import ANSWERED, DELAYED, FAILED, NOT_SENT, SENT
 from kundresa.spec.policies import load_policies
 from kundresa.spec.vocabulary import CallReason, DeliveryReason
-from kundresa.store import CountedMessage, JourneyMessage, Store
+from kundresa.store import CountedMessage, Delayed, JourneyMessage, Store, Supposed
 
 Answers = Mapping[str, Mapping[str, Any] | None]
 """Webhook step → what it is answered, a JSON object; None: its calls fail. A step that is not named is
@@ -67,37 +68,60 @@ class Supposing:
             for step, (outcome, reason, response) in self._results.items()
         }
 
-    def settle(self, now: datetime) -> int:
-        """Say it of everything that waits, by the rules of a moment; returns how many there were."""
-        waiting = self._store.journey_messages.open(self._journey.name, now, _PAGE)
-        by_step: dict[str, list[JourneyMessage]] = {}
-        for message in waiting:
-            by_step.setdefault(message.step, []).append(message)
-        taken: list[CountedMessage] = []
-        for step, messages in by_step.items():
-            self._step(step, messages, taken, now)
-        called = self._store.journey_calls.suppose(self._journey.name, self._results)
-        return len(waiting) + called
+    def settle(self, now: datetime, *, until: datetime) -> int:
+        """Say it of everything that has come to its time by then; returns of how many.
+
+        Args:
+            now: the moment whose rules hold.
+            until: which has come that far. Of what waits for room longer nothing is said yet.
+        """
+        said = 0
+        while waiting := self._store.journey_messages.open(self._journey.name, until, _PAGE):
+            by_step: dict[str, list[JourneyMessage]] = {}
+            for message in waiting:
+                by_step.setdefault(message.step, []).append(message)
+            taken: list[CountedMessage] = []
+            places = Taken(self._people, (self._real, self._store), now=now)
+            for step, messages in by_step.items():
+                said += self._step(step, messages, taken, places, now)
+        return said + self._store.journey_calls.suppose(self._journey.name, self._results)
 
     def _step(
-        self, name: str, messages: list[JourneyMessage], taken: list[CountedMessage], now: datetime
-    ) -> None:
-        rules = MessageRules.of_step(self._journey, name, self._policies, now=now)
+        self,
+        name: str,
+        messages: list[JourneyMessage],
+        taken: list[CountedMessage],
+        places: Taken,
+        now: datetime,
+    ) -> int:
+        earliest = min(each.not_before for each in messages)
+        rules = MessageRules.of_step(self._journey, name, self._policies, now=now, first=earliest)
         known = rules.look_up(
             self._real,
             self._people,
             [each.profile_id for each in messages],
             taken=taken,
+            places=places,
             beside=[self._store],
-            earliest=min(each.reached_at for each in messages),
+            earliest=earliest,
         )
-        outcomes: list[tuple[str, str | None]] = []
+        outcomes: list[Supposed] = []
+        delayed: list[Delayed] = []
         for each in messages:
-            refused = rules.suppose(each, known).reason
-            reason = refused.value if refused else None
+            decided = rules.suppose(each, known)
+            recipient = known.recipients.get(each.profile_id)
+            domains = rules.domains(recipient)
+            if decided.again_at is not None:
+                later = Delayed(each.message_id, decided.again_at, capacity=decided.capacity, **domains)
+                delayed.append(later)
+                continue
+            reason = decided.reason.value if decided.reason else None
             self._seen(each, reason, known)
-            outcomes.append((each.message_id, reason))
+            outcome = NOT_SENT if reason else (DELAYED if each.is_delayed else SENT)
+            outcomes.append(Supposed(each.message_id, outcome, reason, **domains))
+        self._store.journey_messages.decide(refused=[], delayed=delayed, approved={}, now=now)
         self._store.journey_messages.suppose(outcomes)
+        return len(outcomes)
 
 
 def _result(journey: Journey, name: str, answers: Answers) -> tuple[str, str | None, str | None]:

@@ -55,10 +55,16 @@ def _run_capacity(capacity: Capacity, level: int, first: datetime, last: datetim
         level=level,
         channels=tuple(capacity.channels or (str(kind) for kind in ChannelKind)),
         campaigns=capacity.campaigns,
-        periods=tuple(
-            each for each in _periods(capacity, first, last) if each[1] > first and each[0] <= last
-        ),
+        periods=capacity_periods(capacity, first, last),
     )
+
+
+def capacity_periods(
+    capacity: Capacity, first: datetime, last: datetime
+) -> tuple[tuple[datetime, datetime, int], ...]:
+    """(start, end, messages) of everything that holds an instant from ``first`` to ``last``, both included,
+    in order and without gaps."""
+    return tuple(each for each in _periods(capacity, first, last) if each[1] > first and each[0] <= last)
 
 
 def _periods(capacity: Capacity, first: datetime, last: datetime) -> Iterator[tuple[datetime, datetime, int]]:

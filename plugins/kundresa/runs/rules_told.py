@@ -312,23 +312,36 @@ def _size(decision: Mapping[str, Any], facts: Facts) -> Asked:
 
 def _warm_up(decision: Mapping[str, Any], facts: Facts) -> Asked:
     is_asked = bool(facts.policies.warm_ups) and decision["channel"] == "email"
-    if not _failed(decision, DecisionReason.OVER_WARM_UP):
-        return is_asked, "that day's messages of its sending domain are not used up", {"warm_up": None}
     # The two stand where those of a capacity do, which is asked after it.
     warm_up, rank = decision["capacity"], decision["capacity_rank"]
     values = {"warm_up": warm_up, "warm_up_rank": rank}
+    if not _failed(decision, DecisionReason.OVER_WARM_UP):
+        if rank is None and warm_up is not None and "/" in warm_up:
+            return True, _waited(warm_up), values
+        return is_asked, "that day's messages of its sending domain are not used up", {"warm_up": None}
     if warm_up is None:
         return True, "that day's messages of its sending domain are used up", values
+    if rank is None:  # a journey keeps which it was, not the place
+        return True, f"{warm_up} has no place on a day on which it might leave", values
     return True, f"place {rank:,} of {warm_up} is more than that day of the warm-up has", values
 
 
 def _capacity(decision: Mapping[str, Any], facts: Facts) -> Asked:
     # None: also a run of before there were capacities.
     capacity, rank = decision["capacity"], decision["capacity_rank"]
-    if capacity is None or _failed(decision, DecisionReason.OVER_WARM_UP):
+    if capacity is None or "/" in capacity:  # a warm-up's: no capacity's name has one
         return bool(facts.policies.capacities), _no_capacity(decision), {"capacity": None}
     values = {"capacity": capacity, "capacity_rank": rank}
-    return True, f"place {rank:,} of {capacity} is one that it has not", values
+    if rank is not None:
+        return True, f"place {rank:,} of {capacity} is one that it has not", values
+    if _failed(decision, DecisionReason.OVER_CAPACITY):
+        return True, f"{capacity} has no place at a time at which it might leave", values
+    return True, _waited(capacity), values
+
+
+def _waited(limit: str) -> str:
+    """Of a journey's message, which is delayed where a campaign's is not sent."""
+    return f"{limit} had no place when it was reached: it leaves in the first period that has one"
 
 
 def _no_capacity(decision: Mapping[str, Any]) -> str:

@@ -22,10 +22,13 @@ LOCAL_DAY = timedelta(days=2)
 
 def sender_domain(spec: Campaign) -> str | None:
     """The domain that the campaign's emails are from, in lower case; None when it sends none."""
-    for channel in spec.channels:
-        if channel.kind == "email":
-            return parseaddr(channel.sender)[1].rpartition("@")[2].lower()
-    return None
+    found = (domain_of(parseaddr(each.sender)[1]) for each in spec.channels if each.kind == "email")
+    return next(found, None)
+
+
+def domain_of(address: str) -> str:
+    """An email address's domain, in lower case."""
+    return address.rpartition("@")[2].lower()
 
 
 def run_warm_ups(

@@ -64,7 +64,8 @@ class Capacity(Spec):
     channels: Annotated[tuple[Literal["email", "sms"], ...], Field(min_length=1)] | None = None
     """Whose messages draw on it; None is all."""
     campaigns: OneOrMoreNames | None = None
-    """Whose messages draw on it; None is all, also those that are exempt from consent."""
+    """Whose messages draw on it; None is those of all campaigns and journeys, also those that are exempt from
+    consent."""
 
     @model_validator(mode="after")
     def _one_time(self) -> Capacity:

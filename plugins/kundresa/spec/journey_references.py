@@ -50,6 +50,8 @@ class KnownToJourneys:
     journeys: Mapping[str, Journey] = field(default_factory=dict)
     """All that can be read, by name; their updates set traits that every condition may read."""
     policies: Policies = field(default_factory=Policies)
+    entity_segments: Collection[str] = ()
+    """Of the segments those whose members are orders, products or the like."""
 
 
 def journey_problems(journey: Journey, source: SpecSource, known: KnownToJourneys) -> list[SpecProblem]:
@@ -172,6 +174,13 @@ class _Check:
             yield self._source.problem(("entry", "event"), message)
         if entry.entity is not None:
             yield from self._key(entry.entity, ("entry", "entity"))
+            known = self._known
+            if entry.audience in known.segments and entry.audience not in known.entity_segments:
+                message = (
+                    f"'{entry.audience}' has people and no entities (`entity` in dbt_project.yml): nobody "
+                    f"would enter. For everybody in it, once for each '{entry.entity}', say 'instance_key'"
+                )
+                yield self._source.problem(("entry", "entity"), message)
 
     def _key(self, name: str, at: KeyPath) -> Iterator[SpecProblem]:
         """A property of the entry event that tells one thing from another."""
@@ -280,29 +289,9 @@ class _Check:
     def _message(self, step: MessageStep, at: KeyPath) -> Iterator[SpecProblem]:
         policies = self._known.policies
         topic = step.topic or self._journey.topic
-        place = (*at, "topic") if step.topic else ("topic",)
         channel = step.channel
         if channel.kind == "email" and channel.attachments and topic not in exempt_topics(policies):
             yield self._source.problem((*at, "channel", "attachments"), no_attachments(topic))
-        if topic not in exempt_topics(policies):
-            drawn_on = [
-                each.name
-                for each in policies.capacities
-                if each.campaigns is None and (each.channels is None or channel.kind in each.channels)
-            ]
-            if drawn_on:
-                message = (
-                    f"{', '.join(drawn_on)} (capacities in dags/policies.yaml) would have to take this "
-                    f"message, and journeys do not keep capacities: one about '{topic}' could be one too "
-                    "many. Only topics with consent: exempt may be written about, or the capacity names its "
-                    "'campaigns'"
-                )
-                yield self._source.problem(place, message)
-        if channel.kind == "email":
-            domain = channel.sender.rpartition("@")[2].rstrip(">").lower()
-            if domain in {each.domain for each in policies.warm_ups}:
-                message = f"{domain} is being warmed up (dags/policies.yaml), which journeys do not keep"
-                yield self._source.problem((*at, "channel", "sender"), message)
 
     def _response(self, step: WebhookStep, at: KeyPath) -> Iterator[SpecProblem]:
         """What is kept of an answer has one meaning in the whole journey."""

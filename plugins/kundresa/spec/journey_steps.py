@@ -47,6 +47,8 @@ REASONS = tuple(
                 DecisionReason.TIME_ZONE_UNKNOWN.value,
                 DecisionReason.OUT_OF_HOURS.value,
                 DecisionReason.CAPPED.value,
+                DecisionReason.OVER_WARM_UP.value,
+                DecisionReason.OVER_CAPACITY.value,
                 DecisionReason.GLOBAL_HOLDOUT.value,
             ),
             *(each.value for each in DeliveryReason),
@@ -249,6 +251,8 @@ Outcome = Literal[
     "time_zone_unknown",
     "out_of_hours",
     "capped",
+    "over_warm_up",
+    "over_capacity",
     "global_holdout",
     "opted_out_since_decision",
     "suppressed_since_decision",
@@ -276,11 +280,15 @@ class MessageStep(_Onward):
     """What it is about; None is the journey's."""
     quiet_hours: Literal["delay", "skip"] = "delay"
     """What becomes of it in quiet hours: it leaves at their end, or not at all (``out_of_hours``)."""
+    no_room: Literal["delay", "skip"] = "delay"
+    """What becomes of it where a warm-up or a capacity has no room left: it leaves in the first period that
+    has, outside of quiet hours, or not at all (``over_warm_up``, ``over_capacity``). Where none has before
+    ``valid_for`` is over, it does not leave either way."""
     valid_for: Wait = timedelta(hours=24)
     """How long after the step is reached it may leave; then it is not sent (``run_expired``)."""
     on: Mapping[Outcome, Name] = {}
-    """Where to go, by what became of it: a reason, or ``sent``, ``delayed`` (sent, after quiet hours) or
-    ``not_sent``. The most exact one counts; without, the journey goes on to ``next``."""
+    """Where to go, by what became of it: a reason, or ``sent``, ``delayed`` (sent, after quiet hours or when
+    there was room) or ``not_sent``. The most exact one counts; without, the journey goes on to ``next``."""
 
     def after(self, outcome: str, reason: str | None) -> str | None:
         """The step for what became of the message; None is ``next``.

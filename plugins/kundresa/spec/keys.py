@@ -76,8 +76,12 @@ def request_id(caller: str, given_id: str) -> str:
     return hashlib.sha256(f"{caller}|{given_id}".encode()).hexdigest()[:32]
 
 
+STRANGER = "stranger-"
+"""What the id of somebody without a profile begins with."""
+
+
 def stranger_id(secret: str, namespace: str, address: str) -> str:
     """What stands for the person behind an address that no profile has: the same for one address, and no
     way back to it without the secret."""
     named = f"{namespace}|{address}".encode()
-    return f"stranger-{hmac.new(secret.encode(), named, hashlib.sha256).hexdigest()[:32]}"
+    return f"{STRANGER}{hmac.new(secret.encode(), named, hashlib.sha256).hexdigest()[:32]}"

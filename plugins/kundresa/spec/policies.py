@@ -102,13 +102,14 @@ class Policies(Spec):
     domain. Nobody else gets anything; empty is nobody. None (null) is no list: everybody may be written
     to."""
     capacities: Capacities = ()
-    """What places that handle messages can take. Whom they have no room for gets nothing."""
+    """What places that handle messages can take. Whom they have no room for gets nothing; a journey's message
+    may wait."""
     providers: Annotated[Mapping[Name, AddressDomains], AfterValidator(domains_are_apart)] = {}
     """Receiving providers by name: the domains of the addresses that each receives for, in lower case. All
     other domains together are ``other``."""
     warm_ups: WarmUps = ()
     """Sending domains that receiving providers are to get to know step by step. What is over a day's limit
-    is not sent, whatever its topic."""
+    is not sent, whatever its topic; a journey's message may wait."""
     pacing: Annotated[Mapping[Name, Pace], Field(max_length=1000)] = {}
     """How fast messages may leave, by sender account. One that is not here is not slowed down."""
     costs: Costs | None = None

@@ -38,9 +38,9 @@ Steps = Annotated[tuple[Step, ...], Field(min_length=1, max_length=366), AfterVa
 
 class WarmUp(Spec):
     """How one sending domain is made known to receiving providers: on each local day each provider gets the
-    messages of that day's step at most, over all campaigns. Before ``start`` nothing leaves, after the last
-    step there is no limit. What counts is what was sent, what is decided and not yet sent, and what this
-    decision sends."""
+    messages of that day's step at most, over all campaigns and journeys. Before ``start`` nothing leaves,
+    after the last step there is no limit. What counts is what was sent, what is decided and not yet sent, and
+    what this decision sends."""
 
     domain: HostName
     """Of the ``sender`` of email channels, exactly; not those below it."""

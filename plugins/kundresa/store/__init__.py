@@ -26,12 +26,13 @@ from kundresa.store.inbox_records import Answer, InboxEvent, NewEvent, NewFeedba
 from kundresa.store.journey_accounts import AccountedMessages, JourneyAccount
 from kundresa.store.journey_calls import CallResult
 from kundresa.store.journey_counts import JourneyCounts, JourneyTotals, StepCount
-from kundresa.store.journey_messages import Approved, Refused
 from kundresa.store.journey_records import (
     ENTERED,
     Advance,
+    Approved,
     CallOutcome,
     CountedMessage,
+    Delayed,
     JourneyCall,
     JourneyMessage,
     JourneyRow,
@@ -43,6 +44,8 @@ from kundresa.store.journey_records import (
     Position,
     Reaction,
     ReadingRow,
+    Refused,
+    Supposed,
 )
 from kundresa.store.message_requests import MessageRequest
 from kundresa.store.paces import Grant, PaceRow, Paces
@@ -83,6 +86,7 @@ __all__ = [
     "CallResult",
     "Candidate",
     "CountedMessage",
+    "Delayed",
     "Grant",
     "Hit",
     "IllegalTransition",
@@ -137,6 +141,7 @@ __all__ = [
     "StoreError",
     "StoreOutOfDate",
     "StoreUnavailable",
+    "Supposed",
     "Suppression",
     "Untried",
     "WaveGate",

@@ -1,4 +1,5 @@
-"""The messages of journeys as others count them: the warehouse, a day of a journey at a time, and caps."""
+"""The messages of journeys as others count them: the warehouse, a day of a journey at a time, and caps,
+capacities and warm-ups."""
 
 from __future__ import annotations
 
@@ -7,22 +8,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, and_, func, literal_column, or_, select, update
+from sqlalchemy import Boolean, ColumnElement, and_, func, literal_column, or_, select, text, update
 
-from kundresa.spec.journey_steps import DELAYED, NOT_SENT, SENT
+from kundresa.spec.journey_steps import NOT_SENT
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
 from kundresa.store.journey_messages import BATCHED, OVER
 from kundresa.store.journey_records import CountedMessage
+from kundresa.store.journey_tables import COUNTED_MESSAGE
 from kundresa.store.journey_tables import journey_messages as table
 from kundresa.store.tables import messages
 
 WRITING, WRITTEN = 1, 2
 CHUNK = 5_000
 """Rows of one transaction: some 50 ms of SQLite's one write lock."""
-# As the index says it, or SQLite does not see that it may use it.
-_UNEXPORTED: ColumnElement[bool] = literal_column("journey_messages.exported <> 2", Boolean)
+# As the indexes say it, or SQLite does not see that it may use them. Texts, not columns of truth values:
+# SQLAlchemy compares those with 1 there.
+_COUNTED = text(f"({COUNTED_MESSAGE})")
+"""Whether somebody got a message, or still may."""
+_UNEXPORTED = text("journey_messages.exported <> 2")
 
 _OWN = (
     "message_id",
@@ -41,6 +46,9 @@ _OWN = (
     "send_at",
     "settled_at",
     "cap",
+    "capacity",
+    "sender_domain",
+    "address_domain",
 )
 _LEDGER = {
     "message_state": messages.c.state,
@@ -92,14 +100,43 @@ class JourneyAccounts:
         quiet hours is among it; what is not decided yet, was refused, withheld or failed, is not."""
         query = select(
             table.c.message_id, table.c.profile_id, table.c.channel, table.c.topic, table.c.send_at
-        ).where(among(self._database, table.c.profile_id, profile_ids), table.c.send_at >= since, _counts())
+        ).where(among(self._database, table.c.profile_id, profile_ids), table.c.send_at >= since, _COUNTED)
         with self._database.read() as connection:
             return [CountedMessage(**row._mapping) for row in connection.execute(query)]
+
+    def counted_between(
+        self,
+        first: datetime,
+        end: datetime,
+        *,
+        channels: Collection[str],
+        sender_domain: str | None = None,
+        address_domains: Collection[str] = (),
+        is_other: bool = False,
+    ) -> int:
+        """How many messages of all journeys leave, or have left, from ``first`` to before ``end``: those of
+        :meth:`counted`. It costs what there are of them.
+
+        Args:
+            sender_domain: only those from there; None is any, and asks for no address either.
+            address_domains: only those to there.
+            is_other: to anywhere but there.
+        """
+        own = table.c.address_domain.in_(sorted(address_domains))
+        query = select(func.count()).where(
+            table.c.send_at >= first, table.c.send_at < end, table.c.channel.in_(sorted(channels)), _COUNTED
+        )
+        if sender_domain is not None:
+            query = query.where(table.c.sender_domain == sender_domain, ~own if is_other else own)
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def changed_from(self, journey: str, since: datetime | None) -> datetime | None:
         """When the first message was reached, from an instant on, of which the warehouse does not know all;
         None when there is none."""
-        query = select(func.min(table.c.reached_at)).where(table.c.journey == journey, _UNEXPORTED)
+        # Not the bare column: by it SQLite takes the index of all messages, of which most are known.
+        own = table.c.journey.concat("") == journey
+        query = select(func.min(table.c.reached_at)).where(own, _UNEXPORTED)
         if since is not None:
             query = query.where(table.c.reached_at >= since)
         with self._database.read() as connection:
@@ -122,7 +159,7 @@ class JourneyAccounts:
         page = select(*place).where(*own).order_by(*place).limit(chunk)
         columns = [table.c[name] for name in _OWN] + [each.label(name) for name, each in _LEDGER.items()]
         line = (
-            select(*columns, _counts().label("is_counted"))
+            select(*columns, literal_column(_COUNTED.text, Boolean).label("is_counted"))
             .join(messages, messages.c.message_id == table.c.message_id, isouter=True)
             .order_by(*place)
         )
@@ -233,15 +270,3 @@ class JourneyAccounts:
                     exported=0,
                 )
             ).rowcount
-
-
-def _counts() -> ColumnElement[bool]:
-    """Whether somebody got a message, or still may."""
-    return and_(
-        table.c.send_at.is_not(None),
-        or_(
-            table.c.outcome.is_(None),
-            table.c.outcome.in_((SENT, DELAYED)),
-            table.c.reason == DeliveryReason.OUTCOME_UNKNOWN.value,
-        ),
-    )

@@ -7,7 +7,7 @@ ledger says what became of a batch; here it is only copied, once.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,15 @@ from kundresa.store.bulk import among
 from kundresa.store.engine import Database
 from kundresa.store.inbox_tables import feedback
 from kundresa.store.journey_counts import Outcomes, outcomes_in
-from kundresa.store.journey_records import JourneyMessage, MessageOutcome, Reaction
+from kundresa.store.journey_records import (
+    Approved,
+    Delayed,
+    JourneyMessage,
+    MessageOutcome,
+    Reaction,
+    Refused,
+    Supposed,
+)
 from kundresa.store.journey_tables import journey_messages as table
 from kundresa.store.tables import UtcDateTime, batches, messages, runs
 
@@ -39,25 +47,11 @@ _REACTIONS = (
 )
 _LONGEST_LEASE = timedelta(hours=1)
 """Longer than a worker takes a batch for."""
+_DOMAINS: dict[str, Any] = {
+    "sender_domain": bindparam("from_domain"),
+    "address_domain": bindparam("to_domain"),
+}
 OPEN, BATCHED, KNOWN, OVER = "open", "batched", "known", "over"
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A message that is not sent, and why."""
-
-    message_id: str
-    reason: str
-    cap: str | None = None
-    """The cap that it is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class Approved:
-    """A message that is to be sent: what its batch holds of it, as JSON."""
-
-    message_id: str
-    row_json: str
 
 
 class JourneyMessages:
@@ -67,11 +61,11 @@ class JourneyMessages:
         self._database = database
 
     def open(self, journey: str, now: datetime, limit: int) -> list[JourneyMessage]:
-        """Messages that may be decided now, the longest waiting first."""
+        """Messages that may be decided now, the longest waiting first; always in the same order."""
         query = (
             select(table)
             .where(table.c.journey == journey, table.c.state == OPEN, table.c.not_before <= now)
-            .order_by(table.c.not_before)
+            .order_by(table.c.not_before, table.c.message_id)
             .limit(limit)
         )
         with self._database.read() as connection:
@@ -88,16 +82,15 @@ class JourneyMessages:
         self,
         *,
         refused: Sequence[Refused],
-        delayed: Mapping[str, datetime],
+        delayed: Sequence[Delayed],
         approved: Mapping[tuple[str, str], Sequence[Approved]],
         now: datetime,
         put_off: Mapping[str, datetime] | None = None,
     ) -> list[tuple[str, str, int]]:
         """Record what is decided of open messages, in one transaction; those that are no longer open are
-        left alone. What is delayed or approved counts against caps from now on.
+        left alone. What is delayed or approved counts against caps, capacities and warm-ups from now on.
 
         Args:
-            delayed: message_id → when to look again, and when it is to leave.
             approved: (run_key, channel) → the messages of a new batch.
             put_off: message_id → when to look again at one of which nothing is decided.
 
@@ -113,18 +106,33 @@ class JourneyMessages:
                     reason=bindparam("why"),
                     settled_at=_at("now"),
                     cap=bindparam("over"),
+                    capacity=bindparam("full"),
                     exported=0,
                 )
                 connection.execute(
                     known,
                     [
-                        {"id": each.message_id, "why": each.reason, "over": each.cap, "now": now}
+                        {"id": each.message_id, "why": each.reason, "now": now}
+                        | {"over": each.cap, "full": each.capacity}
                         for each in refused
                     ],
                 )
             if delayed:
-                later = still.values(not_before=_at("later"), send_at=_at("later"), is_delayed=1, exported=0)
-                connection.execute(later, [{"id": key, "later": at} for key, at in delayed.items()])
+                later = still.values(
+                    not_before=_at("later"),
+                    send_at=_at("later"),
+                    is_delayed=1,
+                    capacity=bindparam("full"),
+                    **_DOMAINS,
+                    exported=0,
+                )
+                connection.execute(
+                    later,
+                    [
+                        {"id": each.message_id, "later": each.at, "full": each.capacity, **_domains(each)}
+                        for each in delayed
+                    ],
+                )
             if put_off:
                 again = still.values(not_before=_at("later"))
                 connection.execute(again, [{"id": key, "later": at} for key, at in put_off.items()])
@@ -140,9 +148,13 @@ class JourneyMessages:
                     batch_number=number,
                     row_json=bindparam("row"),
                     send_at=_at("now"),
+                    **_DOMAINS,
                     exported=0,
                 )
-                rows = [{"id": each.message_id, "row": each.row_json, "now": now} for each in some]
+                rows = [
+                    {"id": each.message_id, "row": each.row_json, "now": now} | _domains(each)
+                    for each in some
+                ]
                 size = connection.execute(into, rows).rowcount
                 if size:
                     batch = {"run_key": run_key, "channel": channel, "batch_number": number, "fence": 0}
@@ -150,12 +162,9 @@ class JourneyMessages:
                     made.append((run_key, channel, number))
         return made
 
-    def suppose(self, outcomes: Sequence[tuple[str, str | None]]) -> None:
-        """In a plan's own store: say at once what becomes of open messages, as of when they were reached.
-
-        Args:
-            outcomes: message_id, and why it is not sent; None for one that is.
-        """
+    def suppose(self, outcomes: Sequence[Supposed]) -> None:
+        """In a plan's own store: say at once what becomes of open messages, as of when they were reached, or
+        as of when those that were delayed were to leave."""
         known = (
             update(table)
             .where(table.c.message_id == bindparam("id"), table.c.state == OPEN)
@@ -163,12 +172,16 @@ class JourneyMessages:
                 state=KNOWN,
                 outcome=bindparam("what"),
                 reason=bindparam("why"),
-                settled_at=table.c.reached_at,
-                send_at=table.c.reached_at,
+                settled_at=table.c.not_before,
+                send_at=table.c.not_before,
+                **_DOMAINS,
             )
         )
         if outcomes:
-            rows = [{"id": key, "what": NOT_SENT if why else SENT, "why": why} for key, why in outcomes]
+            rows = [
+                {"id": each.message_id, "what": each.outcome, "why": each.reason, **_domains(each)}
+                for each in outcomes
+            ]
             with self._database.write() as connection:
                 connection.execute(known, rows)
 
@@ -335,6 +348,10 @@ class JourneyMessages:
         """The account of a journey: step, outcome (None while under way), reason, messages."""
         with self._database.read() as connection:
             return outcomes_in(connection, table, journey)
+
+
+def _domains(each: Approved | Delayed | Supposed) -> dict[str, str | None]:
+    return {"from_domain": each.sender_domain, "to_domain": each.address_domain}
 
 
 def _at(name: str) -> BindParameter[datetime]:

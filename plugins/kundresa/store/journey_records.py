@@ -111,6 +111,60 @@ class JourneyMessage(NewMessage):
     """When it leaves, or has left, as decided; None before that."""
     cap: str | None
     """The cap that it was over."""
+    sender_domain: str | None
+    """Of an email, once it is decided."""
+    address_domain: str | None
+    capacity: str | None
+    """The capacity or the warm-up that had no room for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message that is not sent, and why."""
+
+    message_id: str
+    reason: str
+    cap: str | None = None
+    """The cap that it is over."""
+    capacity: str | None = None
+    """The capacity or the warm-up that has no room for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delayed:
+    """A message that leaves later."""
+
+    message_id: str
+    at: datetime
+    """When, and when to look at it again."""
+    sender_domain: str | None = None
+    """Of an email, as that of its address: by these it counts in a warm-up."""
+    address_domain: str | None = None
+    capacity: str | None = None
+    """The capacity or the warm-up that has no room for it before; None: it waits for the end of quiet hours
+    only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """A message that is to be sent: what its batch holds of it, as JSON."""
+
+    message_id: str
+    row_json: str
+    sender_domain: str | None = None
+    address_domain: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Supposed:
+    """What would become of a message."""
+
+    message_id: str
+    outcome: str
+    reason: str | None
+    """Why it is not sent."""
+    sender_domain: str | None = None
+    address_domain: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

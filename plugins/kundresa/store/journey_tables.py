@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text, text
 
+from kundresa.spec.vocabulary import DeliveryReason
 from kundresa.store.tables import UtcDateTime, metadata
 
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
+_COUNTED = "{0}send_at IS NOT NULL AND ({0}outcome IS NULL OR {0}outcome <> 'not_sent' OR {0}reason = '{1}')"
+COUNTED = _COUNTED.format("", DeliveryReason.OUTCOME_UNKNOWN)
+COUNTED_MESSAGE = _COUNTED.format("journey_messages.", DeliveryReason.OUTCOME_UNKNOWN)
+"""Whether somebody got a message of a journey, or still may: as its index says it, and for a query, which
+SQLite sees to be the same."""
 
 # One row per journey that was ever started. Whatever moves its people reads ``generation`` first and
 # commits only if nobody else has committed since, adding one: two advances cannot both count.
@@ -115,6 +121,11 @@ journey_messages = Table(
     Column("send_at", UtcDateTime),
     # The cap that it was over.
     Column("cap", String),
+    # Of an email, once it is decided: by these it counts in a warm-up.
+    Column("sender_domain", String),
+    Column("address_domain", String),
+    # The capacity or the warm-up that had no room for it: it was delayed, or is not sent.
+    Column("capacity", String),
     # Whether the warehouse has the line as it stands: 0 no, 1 it is being written, 2 yes. Each change of what
     # the account says of it begins at 0 again.
     Column("exported", Integer, nullable=False),
@@ -134,6 +145,19 @@ journey_messages = Table(
         "reached_at",
         sqlite_where=text("exported <> 2"),
         postgresql_where=text("exported <> 2"),
+    ),
+    # What capacities and warm-ups count in a time, and nothing else, with the columns of the condition: the
+    # table is not read.
+    Index(
+        "ix_journey_messages_counted",
+        "send_at",
+        "channel",
+        "sender_domain",
+        "address_domain",
+        "outcome",
+        "reason",
+        sqlite_where=text(COUNTED),
+        postgresql_where=text(COUNTED),
     ),
     # A day of a journey, which is exported whole.
     Index("ix_journey_messages_reached", "journey", "reached_at"),

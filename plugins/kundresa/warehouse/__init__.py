@@ -105,7 +105,7 @@ from kundresa.warehouse.segment_report import (
     segment_lines,
 )
 from kundresa.warehouse.segment_states import SegmentState, segment_states
-from kundresa.warehouse.sent_messages import SentMessage, SentMessages
+from kundresa.warehouse.sent_messages import Places, SentMessage, SentMessages, Span
 from kundresa.warehouse.simulation import Simulation, simulate_decisions
 from kundresa.warehouse.simulation_report import (
     Conflict,
@@ -138,6 +138,7 @@ __all__ = [
     "OrderRate",
     "PeopleIndex",
     "Person",
+    "Places",
     "PlanQuestions",
     "PlannedDecisions",
     "PlannedPeople",
@@ -164,6 +165,7 @@ __all__ = [
     "Simulation",
     "SimulationReport",
     "SourceTable",
+    "Span",
     "UnknownSegment",
     "WarehouseError",
     "WaveCount",

@@ -36,6 +36,8 @@ run key is like it (all have a time), and Spark does not see files with an under
 
 _OWN_FOLDER = {"ledger": "ledger", "journey_messages": "journeys"}
 """The sources that are many files, each with its folder."""
+_LASTING = ("earlier_decisions", "journey_messages")
+"""Those of which an older release's files are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +195,29 @@ def ensure_exports(settings: Settings) -> None:
     for name, columns in EXPORTS.items():
         folder = _OWN_FOLDER.get(name)
         path = _path(settings, _NO_LEDGER if folder else name, folder=folder)
-        # The one file that nobody else writes: an older release's lacks columns.
-        if not path.exists() or (name == "earlier_decisions" and not _has_all(path, columns)):
+        # Those that nobody else writes: an older release's lacks columns.
+        is_old = path.exists() and name in _LASTING and not _has_all(path, columns)
+        if is_old and folder:
+            _complete(settings, path, columns)
+        if is_old or not path.exists():
             _write(path, columns, ())
+
+
+def _complete(settings: Settings, empty: Path, columns: Columns) -> None:
+    """Give the files beside an empty one the columns that they lack, without values: all are read as one
+    table. The empty one has them last, so that what is interrupted is done again."""
+    import pyarrow.parquet as pq
+
+    with FileLock(settings.home / "journeys.lock"):
+        for path in sorted(empty.parent.glob("*.parquet")):
+            if path != empty and not _has_all(path, columns):
+                _write(path, columns, _with_all(columns, pq.read_table(path).to_pylist()))
+
+
+def _with_all(columns: Columns, rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows as read from a file, with every column."""
+    for row in rows:
+        yield dict.fromkeys(columns) | {name: _as_instant(value) for name, value in row.items()}
 
 
 def export_open_runs(settings: Settings, runs: Iterable[OpenRun]) -> None:
@@ -436,9 +458,9 @@ def export_earlier_journeys(settings: Settings, source: Settings, as_of: datetim
         for path in sorted((source.exports / _OWN_FOLDER["journey_messages"]).glob("*.parquet")):
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(batch_size=CHUNK_ROWS):
-                    for row in batch.to_pylist():
-                        if row["reached_at"] <= as_of.astimezone(UTC).replace(tzinfo=None):
-                            yield {name: _as_instant(value) for name, value in row.items()}
+                    for row in _with_all(EXPORTS["journey_messages"], batch.to_pylist()):
+                        if row["reached_at"] <= as_of:
+                            yield row
 
     _write(_path(settings, _NO_LEDGER, folder="journeys"), EXPORTS["journey_messages"], rows())
 

@@ -66,6 +66,12 @@ class Manifest:
             for name, given in sorted(self._segments.items())
         }
 
+    def entity_segments(self) -> frozenset[str]:
+        """The segments whose members are orders, products or the like, each with the person whom it is of."""
+        return frozenset(
+            name for name, given in self._segments.items() if given.get("entity", "person") != "person"
+        )
+
     def scores(self) -> dict[str, str]:
         """Name → SQL of every score, by name: the variable ``scores`` of ``dbt_project.yml``."""
         return dict(sorted(self._scores.items()))

@@ -1,12 +1,15 @@
-"""What campaigns have decided to send to some people: for journeys, which keep the same caps.
+"""What campaigns have decided to send, to some people or at some time: for journeys, which keep the same
+caps, capacities and warm-ups.
 
-One DuckDB over the published decisions. A question reads three columns of the runs that reach into its time:
-a run that is published does not change, so what its files say of themselves is read once.
+One DuckDB over the published decisions. A question reads a few columns of the runs that reach into its time:
+a run that is published does not change, so what its files say of themselves, and how many messages they have
+in a time, is read once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +35,21 @@ class SentMessage:
     send_at: datetime
 
 
+Places = Counter[tuple[str, str]]
+"""(channel, domain of the address) → messages; of every domain but those asked for, and of other channels
+than email, the domain is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What is counted: the messages that leave from ``first`` to before ``end``, of which emails are told
+    apart by these domains, in lower case."""
+
+    first: datetime
+    end: datetime
+    domains: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
     topic: str
@@ -46,6 +64,7 @@ class SentMessages:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._runs: dict[str, _Run] = {}
+        self._places: dict[Span, dict[str, Places]] = {}
         self._connection: Any = None
 
     def close(self) -> None:
@@ -65,6 +84,39 @@ class SentMessages:
             {"ids": [*profile_ids], "since": since.astimezone(UTC).replace(tzinfo=None)},
         )
         return [SentMessage(**row, topic=runs[row["run_key"]].topic) for row in rows]
+
+    def places(self, span: Span) -> Mapping[str, Places]:
+        """How many messages leave in a time, by run: all ``send`` lines, whatever has become of them."""
+        known = self._places.setdefault(span, {})
+        runs = {key: run for key, run in self._since(span.first).items() if key not in known}
+        if runs:
+            known |= {key: Counter() for key in runs} | self._count(runs.values(), span)
+        return known
+
+    def places_among(self, run_key: str, message_ids: Collection[str], span: Span) -> Places:
+        """As :meth:`places`, of some messages of one run."""
+        found = self._count([self._runs[run_key]], span, message_ids)
+        return found.get(run_key, Counter())
+
+    def _count(
+        self, runs: Iterable[_Run], span: Span, message_ids: Collection[str] | None = None
+    ) -> dict[str, Places]:
+        files = ", ".join(literal(file) for run in runs for file in run.files)
+        if not files:
+            return {}
+        # Addresses are only read where they are asked for.
+        domain = _DOMAIN if span.domains else "''"
+        given: dict[str, Any] = {"domains": sorted(span.domains)} if span.domains else {}
+        if message_ids is not None:
+            given["ids"] = [*message_ids]
+        among = "" if message_ids is None else _AMONG
+        first, end = (each.astimezone(UTC).replace(tzinfo=None) for each in (span.first, span.end))
+        query = _PLACES.format(files=files, domain=domain, among=among)
+        found: dict[str, Places] = {}
+        for row in fetch(self._opened(), query, {**given, "first": first, "end": end}):
+            key = row["channel"], row["address_domain"]
+            found.setdefault(row["run_key"], Counter())[key] += row["messages"]
+        return found
 
     def _since(self, since: datetime) -> dict[str, _Run]:
         folder = self._settings.published / "runs"
@@ -124,4 +176,19 @@ _OF = """
         verdict = 'send'
         and send_at >= $since
         and profile_id in (select unnest(cast($ids as varchar[])))
+"""
+_PLACES = """
+    select run_key, channel, {domain} as address_domain, count(*) as messages
+    from read_parquet([{files}], hive_partitioning = false, union_by_name = true)
+    where verdict = 'send' and send_at >= $first and send_at < $end {among}
+    group by all
+"""
+_AMONG = "and message_id in (select unnest(cast($ids as varchar[])))"
+_DOMAIN = """
+    case
+        when channel = 'email' and split_part(lower(address), '@', -1) in (
+            select unnest(cast($domains as varchar[]))
+        ) then split_part(lower(address), '@', -1)
+        else ''
+    end
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from email import policy
 from email.message import EmailMessage
@@ -15,10 +16,14 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
+from kundresa import warehouse
 from kundresa.channels import account_from_uri
 from kundresa.runs import message_requests
+from kundresa.runs.explained import PersonNotFound
+from kundresa.runs.explaining import explain
 from kundresa.runs.journey_accounts import export_journeys
 from kundresa.runs.journey_people import JourneyPeople
+from kundresa.runs.journey_reports import explain_journey
 from kundresa.runs.journeys import LEFT_TO_SENDER, has_work, run_journey
 from kundresa.runs.maintaining import apply_retention
 from kundresa.runs.sending import AFTER_DEFECT, AFTER_FAILURE, JourneySender
@@ -199,6 +204,30 @@ def test_an_address_that_no_profile_has_is_written_to(
         "send",
         "accepted",
     )
+
+
+def test_a_guest_is_explained_by_the_address(
+    client: httpx.Client, post: Post, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing is published of a guest.
+    for asked in ("person_decisions", "person_addresses", "person_answers", "address_suppressions"):
+        monkeypatch.setattr(warehouse, asked, lambda *_: [])
+    ask(client, recipient="email:guest@elsewhere.example")
+    post.send()
+    told = explain_journey(settings, " Guest@Elsewhere.Example", "orders")
+    assert told.profile_id.startswith("stranger-")
+    [entry] = told.entries
+    assert [(each["step"], each["outcome"]) for each in entry.messages] == [("confirmation", "sent")]
+    assert explain_journey(settings, told.profile_id, "orders") == told  # as a page is asked for
+    [line] = explain(settings, "guest@elsewhere.example")
+    assert (line.outcome, line.profile_id) == ("accepted", told.profile_id)
+    assert "@elsewhere.example" in str(line.address)
+    for nobody in ("other@elsewhere.example", "stranger-0", "+46701234567", "nothing"):
+        with pytest.raises(PersonNotFound):
+            explain_journey(settings, nobody, "orders")
+    unable = replace(settings, secret="")
+    with pytest.raises(PersonNotFound):
+        explain_journey(unable, "guest@elsewhere.example", "orders")
 
 
 def test_an_address_is_where_it_goes_and_its_profile_is_what_templates_read(

@@ -318,7 +318,10 @@ def shop(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> S
     manifest = warehouse.Manifest(
         {"nodes": {"model.kundresa.profiles": profiles}},
         tmp_path,
-        segments={"vip": {"description": "Very."}},
+        segments={
+            "vip": {"description": "Very."},
+            "waiting": {"description": "For a product.", "sql": True, "entity": "product"},
+        },
         scores={},
     )
     monkeypatch.setattr(warehouse, "load_manifest", lambda _: manifest)
@@ -765,7 +768,7 @@ def test_an_audience_is_read_at_a_rate_as_it_is_published(shop: Shop) -> None:
 BUSINESS = (
     JOURNEY.replace(
         "{event: cart}",
-        "{event: back, audience: vip, entity: product, rate: {people: 1, per: minute}, "
+        "{event: back, audience: waiting, entity: product, rate: {people: 1, per: minute}, "
         "where: {event: {stock: {at_least: 5}}}}",
     )
     .replace("exit:", "#")
@@ -780,7 +783,7 @@ IN_STOCK = PLAIN | {
 def waiting_for(settings: Settings, *who: tuple[str, str]) -> None:
     schema = pa.schema(list(MARTS["segment_memberships"].items()))
     members = [
-        {"segment": "vip", "profile_id": f"p-{each}", "entity_id": product, "entered_at": EARLIER}
+        {"segment": "waiting", "profile_id": f"p-{each}", "entity_id": product, "entered_at": EARLIER}
         for each, product in who
     ]
     [file] = settings.published.glob("builds/*/segment_memberships/*.parquet")
@@ -790,10 +793,10 @@ def waiting_for(settings: Settings, *who: tuple[str, str]) -> None:
 def test_who_waits_for_a_product_is_told_that_it_is_back(shop: Shop) -> None:
     waiting_for(shop.settings, ("anna", "p1"), ("anna", "p2"), ("eva", "p1"), ("bo", "p3"))
     with JourneyPeople(shop.settings) as people:
-        found = people.members("vip", "s", "", 9, "p1")
+        found = people.members("waiting", "s", "", 9, "p1")
         assert {(each.profile_id, each.entity_id) for each in found} == {("p-anna", "p1"), ("p-eva", "p1")}
-        assert people.members("vip", "s", found[0].place, 9, "p1") == found[1:]
-        assert people.members("vip", "s", "", 9, "p'9") == []
+        assert people.members("waiting", "s", found[0].place, 9, "p1") == found[1:]
+        assert people.members("waiting", "s", "", 9, "p'9") == []
     shop.journey(BUSINESS, **IN_STOCK)
     shop.start()
     assert not has_work(shop.settings, "cart", shop.now)
@@ -806,7 +809,9 @@ def test_who_waits_for_a_product_is_told_that_it_is_back(shop: Shop) -> None:
     report = journey_report(shop.settings, "cart", clock=lambda: shop.now)
     assert (report.next_turn_at, report.readings) == (NOW + timedelta(minutes=1), 1)
     assert report.skips == {"condition": 1}
-    assert report.entry.startswith("event `back`: everybody in `vip` for its `product`, 1 people per minute")
+    assert report.entry.startswith(
+        "event `back`: everybody in `waiting` for its `product`, 1 people per minute"
+    )
     assert shop.run(minutes=1).entered == 1
     assert shop.run(minutes=1).entered == 0
     assert journey_report(shop.settings, "cart", clock=lambda: shop.now).readings == 0

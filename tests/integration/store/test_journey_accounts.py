@@ -9,12 +9,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from kundresa.spec.frozen import FrozenSpec
 from kundresa.spec.messages import Receipt
 from kundresa.spec.vocabulary import DeliveryReason, MessageState, Trigger
-from kundresa.store import Advance, Approved, Candidate, NewMessage, NewRun, Refused, Store, open_store
+from kundresa.store import (
+    Advance,
+    Approved,
+    Candidate,
+    Delayed,
+    NewMessage,
+    NewRun,
+    Refused,
+    Store,
+    open_store,
+)
 from kundresa.store.engine import Database
 from kundresa.store.migrate import HEAD, downgrade, upgrade
 
@@ -45,7 +55,7 @@ def started(store: Store) -> Callable[..., None]:
 
 def approve(store: Store, *names: str, at: datetime = NOW) -> None:
     approved = {(RUN, "email"): [Approved(name, "{}") for name in names]}
-    store.journey_messages.decide(refused=[], delayed={}, approved=approved, now=at)
+    store.journey_messages.decide(refused=[], delayed=[], approved=approved, now=at)
 
 
 def counted(store: Store, *people: str, since: datetime = MIDNIGHT) -> dict[str, datetime]:
@@ -65,7 +75,10 @@ def test_a_message_counts_from_its_decision_on_until_it_fails(
     started(*(message(name) for name in ("undecided", "refused", "quiet", "sent", "failed", "lost")))
     assert counted(store) == {}
     store.journey_messages.decide(
-        refused=[Refused("refused", "capped", "weekly")], delayed={"quiet": NOW + HOUR}, approved={}, now=NOW
+        refused=[Refused("refused", "capped", "weekly")],
+        delayed=[Delayed("quiet", NOW + HOUR)],
+        approved={},
+        now=NOW,
     )
     approve(store, "sent", "failed", "lost")
     reserved = {"quiet": NOW + HOUR, "sent": NOW, "failed": NOW, "lost": NOW}
@@ -94,11 +107,89 @@ def test_a_message_counts_from_its_decision_on_until_it_fails(
     assert (refused.reason, refused.cap, refused.send_at) == ("capped", "weekly", None)
 
 
+def test_what_leaves_in_a_time_is_counted_by_channel_and_domains(
+    store: Store, started: Callable[..., None]
+) -> None:
+    names = ("first", "late", "next_day", "held", "failed", "refused", "open", "elsewhere", "text")
+    started(*(replace(message(name), channel="sms" if name == "text" else "email") for name in names))
+    to = {"sender_domain": "new.example", "address_domain": "gmail.com"}
+    other = to | {"address_domain": "x.example"}
+    store.journey_messages.decide(
+        refused=[Refused("refused", "over_capacity", capacity="desk")],
+        delayed=[
+            Delayed("late", MIDNIGHT + DAY - timedelta(microseconds=1), **to, capacity="desk"),
+            Delayed("next_day", MIDNIGHT + DAY, **to),
+            Delayed("held", NOW, **other),
+        ],
+        approved={
+            (RUN, "email"): [
+                Approved("first", "{}", **to),
+                Approved("failed", "{}", **to),
+                Approved("elsewhere", "{}", sender_domain="old.example", address_domain="gmail.com"),
+            ],
+            (RUN, "sms"): [Approved("text", "{}")],
+        },
+        now=NOW,
+    )
+    lease = store.batches.lease(RUN, "email", 1, owner="anna", seconds=60, now=NOW)
+    store.ledger.claim(lease, [Candidate("failed", "p1")], now=NOW)
+    store.ledger.settle(
+        lease, [Receipt("failed", MessageState.FAILED, DeliveryReason.ADDRESS_REFUSED)], now=NOW
+    )
+    store.journey_messages.collect("cart", is_resent=False, now=NOW, limit=10)
+
+    def counted_today(*channels: str, **which: Any) -> int:
+        accounts = store.journey_accounts
+        return accounts.counted_between(MIDNIGHT, MIDNIGHT + DAY, channels=channels, **which)
+
+    assert counted_today("email") == 4  # first, late, held, elsewhere
+    assert counted_today("sms") == 1
+    assert counted_today("email", "sms", "push") == 5
+    google: dict[str, Any] = {"sender_domain": "new.example", "address_domains": ["gmail.com"]}
+    assert counted_today("email", **google) == 2
+    assert counted_today("email", **google, is_other=True) == 1
+    assert counted_today("email", sender_domain="new.example", is_other=True) == 3
+    assert counted_today("email", **google | {"address_domains": []}) == 0
+    told = {each.message_id: each for each in store.journey_messages.of("p1", "cart")}
+    assert (told["late"].capacity, told["refused"].capacity, told["first"].capacity) == ("desk", "desk", None)
+    assert (told["late"].sender_domain, told["late"].address_domain) == ("new.example", "gmail.com")
+    # What has waited for room still says so when it leaves.
+    approved = {(RUN, "email"): [Approved("late", "{}", **to)]}
+    store.journey_messages.decide(refused=[], delayed=[], approved=approved, now=MIDNIGHT + DAY)
+    assert counted_today("email") == 3
+    [late] = [each for each in store.journey_messages.of("p1", "cart") if each.message_id == "late"]
+    assert (late.capacity, late.is_delayed) == ("desk", True)
+
+
+def test_what_is_asked_often_is_read_from_the_index_that_was_made_for_it(
+    store: Store, started: Callable[..., None]
+) -> None:
+    started(message("m1"))
+    if not store.database.is_sqlite:
+        pytest.skip("PostgreSQL reads a table of one row whatever its indexes are")
+    asked: list[tuple[str, Any]] = []
+    event.listen(
+        store.database.engine, "before_cursor_execute", lambda *given: asked.append((given[2], given[3]))
+    )
+
+    def plan() -> str:
+        [(statement, given)] = [each for each in asked if each[0].startswith("SELECT")]
+        with store.database.read() as connection:
+            return str(connection.exec_driver_sql("explain query plan " + statement, given).all())
+
+    store.journey_accounts.counted_between(MIDNIGHT, NOW, channels=["email"])
+    assert "COVERING INDEX ix_journey_messages_counted" in plan()
+    for since in (None, MIDNIGHT):
+        asked.clear()
+        assert store.journey_accounts.changed_from("cart", since) == NOW
+        assert "ix_journey_messages_unexported" in plan()
+
+
 def test_what_is_put_off_is_looked_at_again_and_holds_nothing(
     store: Store, started: Callable[..., None]
 ) -> None:
     started(message("m1"))
-    store.journey_messages.decide(refused=[], delayed={}, approved={}, put_off={"m1": NOW + HOUR}, now=NOW)
+    store.journey_messages.decide(refused=[], delayed=[], approved={}, put_off={"m1": NOW + HOUR}, now=NOW)
     assert store.journey_messages.open("cart", NOW, 10) == []
     [later] = store.journey_messages.open("cart", NOW + HOUR, 10)
     assert (later.is_delayed, later.send_at) == (False, None)
@@ -155,9 +246,9 @@ def test_each_step_of_a_messages_way_is_news(store: Store, started: Callable[...
 
     started(message("m1"), message("m2"))
     assert is_news()
-    store.journey_messages.decide(refused=[], delayed={"m1": NOW + HOUR}, approved={}, now=NOW)
+    store.journey_messages.decide(refused=[], delayed=[Delayed("m1", NOW + HOUR)], approved={}, now=NOW)
     assert is_news()
-    store.journey_messages.decide(refused=[Refused("m2", "suppressed")], delayed={}, approved={}, now=NOW)
+    store.journey_messages.decide(refused=[Refused("m2", "suppressed")], delayed=[], approved={}, now=NOW)
     assert is_news()
     approve(store, "m1")
     assert is_news()

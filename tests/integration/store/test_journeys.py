@@ -19,6 +19,7 @@ from kundresa.store import (
     Advance,
     Approved,
     Candidate,
+    Delayed,
     JourneyMoved,
     JourneyNotFound,
     JourneyStopped,
@@ -192,7 +193,7 @@ def test_a_message_goes_its_way_to_its_outcome(
     later = NOW + HOUR
     made = store.journey_messages.decide(
         refused=[Refused("m1", "consent_denied")],
-        delayed={"m2": later},
+        delayed=[Delayed("m2", later)],
         approved={(RUN, "email"): [Approved("m3", '{"x": 1}'), Approved("m4", "{}")]},
         now=NOW,
     )
@@ -241,10 +242,10 @@ def test_a_delayed_message_that_is_sent_says_so_and_nothing_is_batched_twice(
     store: Store, started: Callable[[Advance], None], standing: str
 ) -> None:
     started(Advance(1, "", messages=[message(1)]))
-    store.journey_messages.decide(refused=[], delayed={"m1": NOW}, approved={}, now=NOW)
+    store.journey_messages.decide(refused=[], delayed=[Delayed("m1", NOW)], approved={}, now=NOW)
     approved = {(RUN, "email"): [Approved("m1", "{}")]}
-    assert store.journey_messages.decide(refused=[], delayed={}, approved=approved, now=NOW)
-    assert store.journey_messages.decide(refused=[], delayed={}, approved=approved, now=NOW) == []
+    assert store.journey_messages.decide(refused=[], delayed=[], approved=approved, now=NOW)
+    assert store.journey_messages.decide(refused=[], delayed=[], approved=approved, now=NOW) == []
     lease = store.batches.lease(RUN, "email", 1, owner="anna", seconds=60, now=NOW)
     store.ledger.claim(lease, [Candidate("m1", "p1")], now=NOW)
     store.ledger.settle(lease, [Receipt("m1", MessageState.ACCEPTED)], now=NOW)
@@ -269,7 +270,7 @@ def test_an_unknown_outcome_is_final_unless_it_is_sent_again(
 ) -> None:
     started(Advance(1, "", messages=[message(1)]))
     store.journey_messages.decide(
-        refused=[], delayed={}, approved={(RUN, "email"): [Approved("m1", "{}")]}, now=NOW
+        refused=[], delayed=[], approved={(RUN, "email"): [Approved("m1", "{}")]}, now=NOW
     )
     lease = store.batches.lease(RUN, "email", 1, owner="anna", seconds=1, now=NOW)
     store.ledger.claim(lease, [Candidate("m1", "p1")], now=NOW)

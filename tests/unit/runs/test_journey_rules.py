@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from kundresa.runs.journey_rows import read_row, row_text
-from kundresa.runs.journey_rules import MessageRules, row_of
+from kundresa.runs.journey_rows import read_row, row_of, row_text
+from kundresa.runs.journey_rules import MessageRules
 from kundresa.spec.journey_steps import MessageStep
 from kundresa.spec.policies import Policies
 from kundresa.store import JourneyMessage, LatestAnswers
@@ -47,6 +47,9 @@ MESSAGE = JourneyMessage(
     variant="ten",
     send_at=None,
     cap=None,
+    sender_domain=None,
+    address_domain=None,
+    capacity=None,
 )
 NIGHT = {"quiet_hours": [{"start": "21:00", "end": "08:00"}]}
 

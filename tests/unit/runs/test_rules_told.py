@@ -38,6 +38,7 @@ DECISION: dict[str, Any] = {
 }
 EMAIL = {"kind": "email", "template": "t", "account": "a", "sender": "Shop <a@shop.example>"}
 SMS = {"kind": "sms", "template": "t", "account": "a", "sender": "Shop"}
+WAITED = "had no place when it was reached: it leaves in the first period that has one"
 WARM_UP = {"warm_ups": [{"domain": "new.example", "start": "2026-01-01", "steps": [{"days": 1, "max": 5}]}]}
 CAPS = {"pressure": {"default": [{"name": "weekly", "max": 3, "within": "7d"}]}}
 
@@ -326,6 +327,36 @@ def test_what_failed_is_told_as_failed_whatever_policies_and_spec_say_now(rule):
             {"policies": {"capacities": [{"name": "desk", "max": 5, "period": "day"}]}},
             "over_capacity",
             ("passed", "no capacity is used up"),
+        ),
+        (
+            {"capacity": "desk"},
+            {},
+            "over_capacity",
+            ("passed", f"desk {WAITED}"),
+        ),
+        (
+            {"capacity": "new.example/google"},
+            {},
+            "over_warm_up",
+            ("passed", f"new.example/google {WAITED}"),
+        ),
+        (
+            {"capacity": "new.example/google"},
+            {"policies": {"capacities": [{"name": "desk", "max": 5, "period": "day"}]}},
+            "over_capacity",
+            ("passed", "no capacity is used up"),
+        ),
+        (
+            {"capacity": "desk", "failed_rules": "over_capacity"},
+            {},
+            "over_capacity",
+            ("failed", "desk has no place at a time at which it might leave"),
+        ),
+        (
+            {"capacity": "new.example/google", "failed_rules": "over_warm_up"},
+            {},
+            "over_warm_up",
+            ("failed", "new.example/google has no place on a day on which it might leave"),
         ),
         (
             {"budget_spent": 100.04, "failed_rules": "over_budget"},

@@ -73,8 +73,9 @@ KNOWN = KnownToJourneys(
             }
         }
     ),
-    segments=("vip", "staff"),
+    segments=("vip", "staff", "waiting"),
     columns={"country": "varchar", "next_delivery": "date"},
+    entity_segments=("waiting",),
 )
 
 
@@ -283,32 +284,6 @@ def test_journeys_do_not_jump_in_circles(folder):
     assert any("'two' jumps back to this journey" in each for each in problems_of(one, known))
 
 
-@pytest.mark.parametrize(
-    ("policies", "expected"),
-    [
-        ({"capacities": [{"name": "a", "max": 1, "period": "day"}]}, "journeys do not keep capacities"),
-        (
-            {"capacities": [{"name": "a", "max": 1, "period": "day", "channels": ["email"]}]},
-            "a (capacities in dags/policies.yaml) would have to take this message",
-        ),
-        (
-            {
-                "warm_ups": [
-                    {"domain": "shop.example", "start": "2026-12-01", "steps": [{"days": 1, "max": 1}]}
-                ]
-            },
-            "shop.example is being warmed up",
-        ),
-    ],
-)
-def test_limits_that_journeys_do_not_keep_are_refused(folder, policies, expected):
-    known = KnownToJourneys(
-        KNOWN.events, KNOWN.segments, KNOWN.columns, policies=Policies.model_validate(policies)
-    )
-    found = problems_of(folder(HEAD + STEPS), known)
-    assert any(expected in each for each in found), found
-
-
 def test_a_step_with_attachments_is_about_a_topic_that_is_exempt(folder):
     steps = STEPS.replace("kind: email,", "kind: email, attachments: [{file: terms.pdf}],")
     assert steps != STEPS
@@ -323,10 +298,11 @@ def test_a_step_with_attachments_is_about_a_topic_that_is_exempt(folder):
     "policies",
     [
         {"pressure": {"default": [{"name": "a", "max": 1, "within": "1d"}]}},
-        {"capacities": [{"name": "a", "max": 1, "period": "day", "campaigns": ["winback"]}]},
+        {"capacities": [{"name": "a", "max": 1, "period": "day"}]},
+        {"warm_ups": [{"domain": "shop.example", "start": "2026-12-01", "steps": [{"days": 1, "max": 1}]}]},
     ],
 )
-def test_caps_are_kept_and_what_others_draw_on_is_no_matter(folder, policies):
+def test_caps_capacities_and_warm_ups_are_kept(folder, policies):
     known = KnownToJourneys(
         KNOWN.events, KNOWN.segments, KNOWN.columns, policies=Policies.model_validate(policies)
     )
@@ -416,7 +392,8 @@ RATE = "rate: {people: 1000, per: minute}"
     [
         (f"{{event: back_in_stock, audience: vip, {RATE}}}", None),
         (
-            f"{{event: back_in_stock, audience: vip, entity: product_id, {RATE}}}\ninstance_key: product_id",
+            f"{{event: back_in_stock, audience: waiting, entity: product_id, {RATE}}}"  # noqa: ISC004
+            "\ninstance_key: product_id",
             None,
         ),
         (
@@ -441,11 +418,15 @@ RATE = "rate: {people: 1000, per: minute}"
             "3: entry.audience: there is no segment 'stff'; did you mean 'staff'?",
         ),
         (
-            f"{{event: back_in_stock, audience: vip, entity: product, {RATE}}}",
+            f"{{event: back_in_stock, audience: vip, entity: product_id, {RATE}}}",
+            "3: entry.entity: 'vip' has people and no entities (`entity` in dbt_project.yml)",
+        ),
+        (
+            f"{{event: back_in_stock, audience: waiting, entity: product, {RATE}}}",
             "3: entry.entity: there is no property 'product'",
         ),
         (
-            f"{{event: back_in_stock, audience: vip, entity: stock, {RATE}}}",
+            f"{{event: back_in_stock, audience: waiting, entity: stock, {RATE}}}",
             "3: entry.entity: 'stock' must be a required text or whole number",
         ),
         (
@@ -479,7 +460,7 @@ def test_an_event_about_nobody_needs_an_audience_that_fits(folder, entry, expect
 
 
 def test_what_an_event_about_nobody_lets_in_is_frozen_told_and_in_the_schema(folder):
-    entry = f"{{event: back_in_stock, audience: vip, entity: product_id, {RATE}}}"
+    entry = f"{{event: back_in_stock, audience: waiting, entity: product_id, {RATE}}}"
     text = (HEAD + STEPS).replace(ENTRY, entry)
     journey = load_journey(folder(text))
     again, _ = thaw_journey(freeze(journey, {}).json)
@@ -487,7 +468,7 @@ def test_what_an_event_about_nobody_lets_in_is_frozen_told_and_in_the_schema(fol
     assert again.entry_event == "back_in_stock"
     assert "back_in_stock" in event_types(again)
     assert entry_words(again) == (
-        "event `back_in_stock`: everybody in `vip` for its `product_id`, 1,000 people per minute"
+        "event `back_in_stock`: everybody in `waiting` for its `product_id`, 1,000 people per minute"
     )
     validator = Draft202012Validator(journey_schema())
     written = parse_yaml(text.encode(), "x").data

@@ -91,7 +91,7 @@ async def _find_person(name: JourneyName, request: Request, user: GetUserDep) ->
 
 
 def _lead_to(name: str, text: str, root_path: str, user: Any) -> Response:
-    from kundresa.runs.explained import PersonNotFound, one_profile
+    from kundresa.runs.explained import PersonNotFound, one_person
     from kundresa.warehouse import NothingPublished
 
     settings = installation.load()
@@ -99,7 +99,7 @@ def _lead_to(name: str, text: str, root_path: str, user: Any) -> Response:
     if not text:
         return _journey_page(report, status.HTTP_422_UNPROCESSABLE_CONTENT, problem="Whom do you look for?")
     try:
-        profile_id = one_profile(settings, text)
+        profile_id = one_person(settings, text)
     except (PersonNotFound, NothingPublished) as error:
         return _journey_page(report, status.HTTP_404_NOT_FOUND, problem=f"{error}.", asked=text)
     target = f"{root_path}/journeys/{name}/people/{quote(profile_id, safe='')}"
