@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from kundresa import warehouse
+from kundresa.runs.journey_limits import Taken
 from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.journey_rules import MessageRules
 from kundresa.sandbox import counts
@@ -45,7 +46,8 @@ def assert_journeys_decide_alike(shop, name):
             lines = {line["profile_id"]: line for line in told if line["channel"] == channel.kind}
             step = MessageStep.model_validate({"kind": "message", "channel": channel.model_dump()})
             rules = MessageRules(step, campaign.topic, policies, now=now)
-            known = rules.look_up(store, people, [*lines], taken=[])
+            places = Taken(people, (store,), now=now)
+            known = rules.look_up(store, people, [*lines], taken=[], places=places)
             for profile_id, line in lines.items():
                 failed = [each for each in (line["failed_rules"] or "").split(",") if each in REASONS]
                 refused = rules.refusal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -345,8 +346,9 @@ def test_a_capacity_that_names_campaigns_is_theirs(limited: Shop) -> None:
     assert limited.run(hours=1).accepted == 2
 
 
-def test_two_journeys_at_once_share_what_there_is(limited: Shop) -> None:
+def test_two_journeys_at_once_share_what_there_is(limited: Shop, store_url: str) -> None:
     """However often, and beside whom, each is advanced: no day gets more than it can take."""
+    limited.settings = replace(limited.settings, store_url=store_url)
     limited.policies(ONE_A_DAY.replace("max: 1", "max: 5"))
     names = ("cart", "basket")
     for name in names:
