@@ -173,6 +173,11 @@ def measure(report, *, people: int | None) -> None:  # type: ignore[no-untyped-d
                 ratio = "due_few_inside" if what == "all" else None
                 report.add(f"due_{what}_inside", took, "s", ratio_to=ratio, due=DUE, inside=size)
                 if what == "all":
+                    started = time.perf_counter()
+                    counts = store.journey_counts.of("cart")
+                    totals = store.journey_counts.totals()
+                    assert totals["cart"].inside == sum(each.people for each in counts.steps)
+                    report.add("counts_of_a_page", time.perf_counter() - started, "s", inside=inside)
                     _measure_events(report, store, known, inside)
 
 

