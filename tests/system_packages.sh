@@ -9,6 +9,8 @@ command -v redis-server >/dev/null || missing+=(redis-server)
 [ -n "${JAVA_HOME:-}" ] || command -v java >/dev/null || missing+=(default-jre-headless)
 # For smtp-sink and smtp-source alone: Debian puts them where only root's PATH looks.
 command -v smtp-sink >/dev/null || [ -x /usr/sbin/smtp-sink ] || missing+=(postfix)
+# Scores of emails.
+command -v spamassassin >/dev/null || missing+=(spamassassin)
 # Pictures of pages.
 command -v chromium >/dev/null || missing+=(chromium)
 [ ${#missing[@]} -eq 0 ] && exit 0

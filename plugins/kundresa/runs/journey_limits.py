@@ -127,6 +127,8 @@ class Taken:
         Args:
             own: how many places the message that asks has taken in it.
         """
+        if not period[2]:
+            return True  # of times with room for nothing, which may be all before a date, nobody asks more
         key = limit.name, period[0]
         if self._count(limit, period) - own >= period[2] and key not in self._exact:
             # Only where it matters: what campaigns gave back is a question to their ledgers.

@@ -121,8 +121,8 @@ def installed_filters() -> list[SpamFilter]:
         ("rspamc", ("--json", "symbols"), _read_rspamd),
         # -x: where no server answers it ends with an error instead of a score of 0/0.
         ("spamc", ("-x", "-R"), _read_spamc),
-        # -L: only what is in the message.
-        ("spamassassin", ("-L", *(f"--cf={line}" for line in _ASSASSIN)), _read_assassin),
+        # -L: only what is in the message; -x: no file of preferences is made in the home of who asks.
+        ("spamassassin", ("-L", "-x", *(f"--cf={line}" for line in _ASSASSIN)), _read_assassin),
     ):
         if path := shutil.which(program):
             found.append(SpamFilter(program, path, arguments, read))
