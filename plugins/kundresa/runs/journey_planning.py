@@ -4,7 +4,7 @@ store and nothing is sent."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +28,8 @@ SLICE = timedelta(hours=1)
 same hour finds its person still at the message."""
 UNDER_WAY = "under_way"
 _PAGE = 10_000
+_CLOCKS = timedelta(hours=1)
+"""Those of two services differ by less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +97,11 @@ def plan_journey(
 
         supposing = Supposing(settings, real, store, people, journey, answers or {}, count)
         settled = 0
-        waiting = _events_since(real, since, versions.current)
+        waiting = _by_slice(_events_since(real, since, versions.current), since)
         end = since
         while end < now:
-            end = min(end + SLICE, now)
-            store.inbox.append([each for each in waiting if end - SLICE < each.received_at <= end])
+            end += SLICE
+            store.inbox.append(waiting.pop(end, ()))
             while True:
                 done = advance(store, people, name, now=end)
                 events, entered = events + done.events, entered + done.entered
@@ -133,10 +135,19 @@ def _by_the_hour(journey: Journey) -> Journey:
     return journey.model_copy(update={"entry": entry.model_copy(update={"rate": rate})})
 
 
+def _by_slice(found: Sequence[NewEvent], since: datetime) -> dict[datetime, list[NewEvent]]:
+    """The events that a journey would see at the end of each slice, by that end."""
+    slices: dict[datetime, list[NewEvent]] = {}
+    for each in found:
+        number = -(-(each.received_at - since) // SLICE)  # rounded up: what comes at the end is in it
+        slices.setdefault(since + number * SLICE, []).append(each)
+    return slices
+
+
 def _events_since(store: Store, since: datetime, version: Version) -> list[NewEvent]:
     """The events that the journey looks at, since an instant, in order."""
     found: list[InboxEvent] = []
-    position = 0
+    position = store.inbox.before(since - _CLOCKS)
     while page := store.inbox.after(position, _PAGE, version.events):
         found += [each for each in page if each.received_at > since]
         position = page[-1].position

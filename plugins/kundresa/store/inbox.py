@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import fields
+from datetime import datetime
 
 from sqlalchemy import Connection, func, select, text
 
@@ -56,6 +57,21 @@ class Inbox:
             query = query.where(events.c.event_type.in_(sorted(types)))
         with self._database.read() as connection:
             return [InboxEvent(**row._mapping) for row in connection.execute(query)]
+
+    def before(self, moment: datetime) -> int:
+        """A position up to which everything was received before a moment, by halves: events are received
+        in the order of their positions, but for what the clocks of several services differ by."""
+        query = select(events.c.position, events.c.received_at).order_by(events.c.position.desc()).limit(1)
+        found, last = 0, self.end()
+        with self._database.read() as connection:
+            while found < last:
+                middle = (found + last + 1) // 2
+                row = connection.execute(query.where(events.c.position <= middle)).first()
+                if row is None or row.position <= found or row.received_at < moment:
+                    found = middle
+                else:
+                    last = row.position - 1
+        return found
 
     def end(self) -> int:
         """The position of the last event; 0 when there is none."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 
 from kundresa.spec.frozen import FrozenSpec
@@ -31,6 +32,7 @@ from kundresa.store import (
     Refused,
     Store,
 )
+from kundresa.store.inbox_tables import events
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 SPEC, OTHER = FrozenSpec("{}", "a" * 64), FrozenSpec("{1}", "b" * 64)
@@ -176,6 +178,21 @@ def test_events_are_read_by_their_types(store: Store) -> None:
     found = store.inbox.after(0, 10, {"order_placed"})
     assert [each.event_id for each in found] == ["2"]
     assert len(store.inbox.after(0, 10)) == 3
+
+
+def test_a_position_by_when_events_were_received(store: Store) -> None:
+    """Also where positions have gaps, as retention leaves them, and where several came at one moment."""
+    assert store.inbox.before(NOW) == 0
+    store.inbox.append([replace(event(each), received_at=NOW + each // 2 * HOUR) for each in range(20)])
+    with store.database.write() as connection:
+        connection.execute(delete(events).where(events.c.event_id.in_(["0", "1", "6", "7", "8", "13", "19"])))
+    for hours in range(-1, 12):
+        moment = NOW + hours * HOUR
+        found = store.inbox.before(moment)
+        rest = store.inbox.after(found, 100)
+        assert all(each.received_at >= moment for each in rest)
+        missed = [each for each in store.inbox.after(0, 100) if each.position <= found]
+        assert all(each.received_at < moment for each in missed)
 
 
 @pytest.fixture
