@@ -11,6 +11,7 @@ from jinja2.meta import find_undeclared_variables
 
 from kundresa.content.attachments import attachment_templates, missing_attachments
 from kundresa.content.check_channels import check_channels
+from kundresa.content.check_example import LOGICAL_AT, check_example
 from kundresa.content.check_json import check_json
 from kundresa.content.environment import (
     JSON_SUFFIX,
@@ -100,7 +101,7 @@ def check_templates(
     problems.extend(_links(campaign, templates, trees))
     problems.extend(check_channels(campaign, trees))
     if not problems:
-        problems.extend(_as_prepared(campaign, templates, environment))
+        problems.extend(_as_prepared(campaign, templates, environment, columns, records))
     return sorted(set(problems), key=lambda each: (each.file, each.line or 0, each.message))
 
 
@@ -125,7 +126,11 @@ def check_files_present(campaign: Campaign, templates: Collection[str]) -> list[
 
 
 def _as_prepared(
-    campaign: Campaign, templates: Mapping[str, str], environment: Sandbox
+    campaign: Campaign,
+    templates: Mapping[str, str],
+    environment: Sandbox,
+    columns: Collection[str],
+    records: Mapping[str, Collection[str]],
 ) -> Iterator[TemplateProblem]:
     """What shows when layouts, MJML, CSS and links are put together, as every run does."""
     links = Links("https://public.invalid", "nothing is sent with this")
@@ -148,7 +153,9 @@ def _as_prepared(
                 look=lambda page: found.extend(lint_page(page)),
             )
             found.extend(lint_sources(channel, sources))
-        compile_templates(campaign, templates, links=links)
+        renderer = compile_templates(campaign, templates, links=links, logical_at=LOGICAL_AT)
+        if isinstance(columns, Mapping) and not records:
+            found.extend(check_example(campaign, templates, columns, renderer))
     except TemplateError as error:
         found.append(_problem(str(error)))
     yield from found
@@ -191,13 +198,20 @@ def _prints_link(name: str, trees: Mapping[str, nodes.Template], seen: frozenset
     tree = trees.get(name)
     if tree is None or name in seen:
         return False
-    if any(node.name == LINK for node in tree.find_all(nodes.Name)):
+    asked = {id(name) for test in _tests(tree) for name in (test, *test.find_all(nodes.Name))}
+    if any(node.name == LINK and id(node) not in asked for node in tree.find_all(nodes.Name)):
         return True
     return any(
         _prints_link(other.value, trees, seen | {name})
         for other in targets(tree)
         if isinstance(other, nodes.Const)
     )
+
+
+def _tests(tree: nodes.Template) -> Iterator[nodes.Node]:
+    """What conditions ask: it is not printed."""
+    yield from (each.test for each in tree.find_all(nodes.If))
+    yield from (each.test for each in tree.find_all(nodes.CondExpr))
 
 
 def targets(tree: nodes.Template) -> Iterator[nodes.Expr]:

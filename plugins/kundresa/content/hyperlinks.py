@@ -5,6 +5,7 @@ checked and signed when it is rendered (:func:`link_filter`)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape, unescape
@@ -28,6 +29,14 @@ OWN_LINKS = ("unsubscribe_url", "preferences_url", "mirror_url")
 UNTRACKED = "data-untracked"
 PAGES = ("http", "https")
 OTHERS = ("mailto", "tel", "sms")
+_ADDRESSES = {
+    "mailto": re.compile(r"[^@?\s]+@[^@?\s]+\.[^@?\s]+|\?to="),
+    "tel": re.compile(r"\+?[0-9()./-]*[0-9]"),
+    "sms": re.compile(r"(//)?\+?[0-9()./-]*[0-9]"),
+}
+_WORDS = {"mailto": "address", "tel": "number", "sms": "number"}
+_HOST = re.compile(r"(?:[\w-]+\.)+[\w-]+\.?\Z")
+"""Or an address of IPv6, which has colons. Letters of any script: the host is encoded when it is written."""
 _URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
 
 
@@ -42,16 +51,23 @@ def link_problem(url: str) -> str | None:  # noqa: PLR0911  one return a reason
     scheme, colon, rest = url.partition(":")
     if not colon or "/" in scheme or "?" in scheme:
         return "is relative, and a message has no page to be relative to; write https://…"
-    if scheme.lower() in OTHERS:
-        return None if rest.strip("/") else "has no address"
-    if scheme.lower() not in PAGES:
+    kind = scheme.lower()
+    if kind in OTHERS:
+        return None if _ADDRESSES[kind].match(rest) else f"has no {_WORDS[kind]} behind it"
+    if kind not in PAGES:
         return f"is of the kind {scheme[:20]}:, which mail clients refuse; there are https, mailto and tel"
+    return _page_problem(url)
+
+
+def _page_problem(url: str) -> str | None:
     try:
         host = urlsplit(url).hostname
     except ValueError:
         host = None
     if not host:
         return "has no host"
+    if not _HOST.match(host) and ":" not in host:
+        return "has no host that can be: a name has parts with dots between them"
     if len(url) > MAX_TARGET:
         return f"has more than {MAX_TARGET} characters"
     return None

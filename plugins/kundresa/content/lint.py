@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from html import unescape
 
 from kundresa.content.files import Part
-from kundresa.content.hyperlinks import Hyperlink, hyperlinks, is_page, link_problem
-from kundresa.content.markup import MARK, Tag, tags, texts_and_tags
+from kundresa.content.hyperlinks import OTHERS, Hyperlink, hyperlinks, is_page, link_problem
+from kundresa.content.markup import MARK, Attribute, Tag, tags, texts_and_tags
 from kundresa.content.preparing import Page, Source
 from kundresa.content.problems import TemplateProblem
+from kundresa.content.text import MAX_PART
 
 GMAIL_CLIPS_AT = 102 * 1024
 """Octets of HTML; what is behind, the unsubscribe link for one, is hidden behind "view entire message"."""
@@ -26,6 +27,10 @@ REMOVED = frozenset({"script", "iframe", "object", "embed", "applet"})
 UNRELIABLE = frozenset({"form", "input", "button", "select", "textarea", "video", "audio", "canvas", "svg"})
 SHORTENERS = frozenset({"bit.ly", "goo.gl", "is.gd", "ow.ly", "t.co", "tiny.cc", "tinyurl.com"})
 
+PICTURES = frozenset({"img", "v:image", "v:fill", "v:imagedata"})
+_NONE = Attribute("", "", 0, 0)
+_URL = re.compile(r"""url\(\s*(["']?)(.*?)\1\s*\)""", re.IGNORECASE)
+_TEXT_LINK = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:\{\{.*?\}\}|\{%.*?%\}|[^\s<>])*", re.DOTALL)
 _TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _REPLY = re.compile(r"\s*(re|fwd?|aw|sv|vs)\s*:", re.IGNORECASE)
 _HOST = re.compile(r"(?:https?://)?((?:[a-z0-9-]+\.)+[a-z]{2,})(?:[/?#].*)?\Z", re.IGNORECASE)
@@ -50,6 +55,12 @@ def lint_sources(channel: str, sources: Mapping[Part, Source]) -> Iterator[Templ
     if channel != "email":
         return
     html = sources["html"]
+    for source in sources.values():
+        if len(source.text) > MAX_PART:
+            message = f"{len(source.text):,} characters; a part has {MAX_PART:,} at most"
+            yield TemplateProblem(source.name, None, message)
+    if not sources["txt"].is_derived:
+        yield from _links_of_text(sources["txt"])
     size = len(_TAG.sub("", html.text).encode(errors="replace"))
     if size > GMAIL_CLIPS_AT:
         yield TemplateProblem(
@@ -71,7 +82,10 @@ def _link(page: Page, link: Hyperlink) -> Iterator[TemplateProblem]:
     else:
         # What stands before the first tag says what kind of link it is; the rest is known when it is
         # rendered.
-        problem = link_problem(f"{link.prefix}x.example/x") if link.prefix else None
+        is_page_or_path = link.prefix and not link.prefix.lower().startswith(
+            tuple(f"{each}:" for each in OTHERS)
+        )
+        problem = link_problem(f"{link.prefix}x.example/x") if is_page_or_path else None
     if problem:
         shown = MARK.sub("…", shown)
         yield _at(page, where, f"the link {shown} {problem}" if shown else f"a link {problem}")
@@ -89,6 +103,8 @@ def _element(page: Page, tag: Tag) -> Iterator[TemplateProblem]:
     if tag.is_end:
         return
     text = page.html[tag.start : tag.end]
+    for picture in _pictures(page, tag):
+        yield from _picture(page, text, picture)
     if tag.name in REMOVED:
         yield _at(page, text, f"mail clients remove <{tag.name}>")
     elif tag.name in UNRELIABLE:
@@ -98,10 +114,46 @@ def _element(page: Page, tag: Tag) -> Iterator[TemplateProblem]:
     elif tag.name == "img":
         source = tag.get("src")
         url = source.text if source else ""
-        if not MARK.search(url) and (link_problem(url) or not is_page(url)):
-            yield _at(page, text, f"the picture {url[:80]} cannot be loaded: write https://…")
         if tag.get("alt") is None:
             yield _at(page, text, f"the picture {MARK.sub('…', url)[:80]} has no alt text", advisory=True)
+
+
+def _pictures(page: Page, tag: Tag) -> Iterator[str]:
+    """Whatever a mail client would load to show it."""
+    source = tag.get("src")
+    if tag.name in PICTURES:
+        yield source.text if source else ""
+    for name in ("background", "poster"):
+        if found := tag.get(name):
+            yield found.text
+    for candidate in (tag.get("srcset") or _NONE).text.split(","):
+        if candidate.strip():
+            yield candidate.split()[0]
+    styles = (tag.get("style") or _NONE).text
+    if tag.name == "style":
+        styles = page.html[tag.end : tag.content_end]
+    yield from (match[2] for match in _URL.finditer(styles))
+
+
+def _picture(page: Page, where: str, url: str) -> Iterator[TemplateProblem]:
+    if MARK.search(url):
+        return
+    if link_problem(url) or not is_page(url):
+        yield _at(page, where, f"the picture {url[:80]} cannot be loaded: write https://…")
+    elif url.lower().startswith("http:"):
+        yield _at(page, where, f"the picture {url[:80]} is not https: many do not load it", advisory=True)
+
+
+def _links_of_text(source: Source) -> Iterator[TemplateProblem]:
+    """Of the part that has no markup: whatever looks like the beginning of a link."""
+    for match in _TEXT_LINK.finditer(source.text):
+        text = match[0].rstrip(".,;:!?)]'\"")
+        url, shown = _TAG.sub("x.x", text), _TAG.sub("…", text)[:80]
+        file, line = source.places.get(source.text.count("\n", 0, match.start()) + 1, (source.name, None))
+        if problem := link_problem(url):
+            yield TemplateProblem(file, line, f"the link {shown} {problem}")
+        elif url.lower().startswith("http:"):
+            yield TemplateProblem(file, line, f"the link {shown} is not https", is_advisory=True)
 
 
 def _words_of_links(page: Page) -> Iterator[TemplateProblem]:

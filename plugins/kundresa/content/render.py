@@ -24,15 +24,10 @@ from kundresa.content.hyperlinks import CLICK, LINK_FILTER, OPEN_PIXEL, link_fil
 from kundresa.content.pieces import quicken, template_constants
 from kundresa.content.plain_text import closed_up
 from kundresa.content.preparing import PREPARED, Source, as_source, located, prepare
-from kundresa.content.text import subject_line
+from kundresa.content.text import MAX_PART, subject_line
 from kundresa.content.tokens import Links, Token
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.messages import Constant, Content, EmailContent
-
-MAX_PART = 2_000_000
-"""Characters of one rendered part. Ten times the largest newsletter seen; what is above is a loop
-that got away."""
-
 
 _AT_ONCE = 200
 """Pieces that are taken from a template until its length is looked at."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
+MAX_PART = 2_000_000
+"""Characters of one rendered part. Ten times the largest newsletter seen; what is above is a loop that got
+away."""
 MAX_SUBJECT = 255
 """Characters. RFC 5322 allows more; no mail client shows it."""
 ELLIPSIS = "…"

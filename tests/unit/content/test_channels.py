@@ -161,7 +161,11 @@ def test_a_text_of_too_many_segments_is_not_sent(written: Callable[..., Content]
         (LETTER, {}, []),
         (TEXT, {}, []),
         (TEXT, {"text.txt.j2": "x" * 161}, ["text.txt.j2: its fixed text alone takes 2 segments (GSM-7)"]),
-        (TEXT, {"text.txt.j2": "{% if profile.first_name %}" + "x" * 161 + "{% endif %}"}, []),
+        (
+            TEXT,
+            {"text.txt.j2": "{% if profile.first_name %}" + "x" * 161 + "{% endif %}"},
+            ["text.txt.j2: a made-up person (en) would not get it: the text takes 2 segments"],
+        ),
         (PUSH, {"note.body.j2": "x" * 5_000}, ["note.body.j2: its fixed text alone takes 5000 octets"]),
         (PUSH, {"note.link.j2": "{{ profile.frist_name }}"}, ["note.link.j2:1: profile has no column frist"]),
         (

@@ -112,6 +112,126 @@ def test_both_parts_need_the_unsubscribe_link(
     ]
 
 
+@pytest.mark.parametrize(
+    ("file", "source", "problem"),
+    [
+        (
+            "mail.html.j2",
+            "{% if unsubscribe_url %}x{% endif %}",
+            "there is no {{ unsubscribe_url }} in it; every email needs one",
+        ),
+        (
+            "mail.txt.j2",
+            "{{ 'x' if unsubscribe_url else 'y' }}",
+            "there is no {{ unsubscribe_url }} in it; every email needs one",
+        ),
+        (
+            "mail.txt.j2",
+            "{% set x = unsubscribe_url %}x",
+            "a made-up person (en) would not get it: mail: a part came out without its unsubscribe link",
+        ),
+        (
+            "mail.html.j2",
+            "<p>Hello</p><!-- {{ unsubscribe_url }} -->",
+            "the unsubscribe link stands where no reader sees it",
+        ),
+        (
+            "mail.html.j2",
+            '<p data-x="{{ unsubscribe_url }}">Hello</p>',
+            "the unsubscribe link stands where no reader sees it",
+        ),
+        ("mail.html.j2", "x" * 2_000_001 + '<a href="{{ unsubscribe_url }}">no more</a>', "2,000,0"),
+        (
+            "mail.txt.j2",
+            "htp://shop.example {{ unsubscribe_url }}",
+            "the link htp://shop.example is of the ki",
+        ),
+        ("mail.txt.j2", "(https:///sale). {{ unsubscribe_url }}", "the link https:///sale has no host"),
+        (
+            "mail.txt.j2",
+            "https://shop..example/ {{ unsubscribe_url }}",
+            "the link https://shop..example/ has no",
+        ),
+        (
+            "mail.txt.j2",
+            "http://shop.example {{ unsubscribe_url }}",
+            "the link http://shop.example is not https",
+        ),
+    ],
+)
+def test_what_would_reach_nobody_or_mislead_them(
+    campaign: Build,
+    templates: dict[str, str],
+    columns: Mapping[str, str],
+    file: str,
+    source: str,
+    problem: str,
+) -> None:
+    templates[file] = source
+    found = check_templates(campaign(), templates, columns)
+    assert any(each.message.startswith(problem) for each in found), found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "https://{{ profile.country | lower }}.shop.example/?b={{ profile.country }}. {{ unsubscribe_url }}",
+        "See https://shop.example/sale, or (https://shop.example/x). {{ unsubscribe_url }}",
+        "{% if profile.country == 'SE' %}{{ unsubscribe_url }}{% else %}{{ unsubscribe_url }}{% endif %}",
+        "{% with url = unsubscribe_url %}{{ url }}{% endwith %}",
+    ],
+)
+def test_a_text_part_that_is_right(
+    campaign: Build, templates: dict[str, str], columns: Mapping[str, str], source: str
+) -> None:
+    columns = {**columns, "country": "varchar"}
+    templates["mail.txt.j2"] = source
+    assert check_templates(campaign(), templates, columns) == []
+
+
+@pytest.mark.parametrize(
+    ("element", "problem"),
+    [
+        (
+            '<img src="http://shop.example/a.png" alt="">',
+            "the picture http://shop.example/a.png is not https",
+        ),
+        (
+            '<img src="https://shop.example/a.png" srcset="b.png 2x" alt="">',
+            "the picture b.png cannot be loaded",
+        ),
+        ('<td background="/a.png">x</td>', "the picture /a.png cannot be loaded"),
+        ("<td style=\"background:url('a.png')\">x</td>", "the picture a.png cannot be loaded"),
+        ("<style>.a { background: url(a.png) }</style>", "the picture a.png cannot be loaded"),
+        ('<!--[if mso]><v:fill src="a.png" /><![endif]-->', "the picture a.png cannot be loaded"),
+        ('<a href="mailto:foo">x</a>', "the link mailto:foo has no address behind it"),
+        ('<a href="tel:abc">x</a>', "the link tel:abc has no number behind it"),
+        ('<a href="https://x..example/">x</a>', "the link https://x..example/ has no host that can be"),
+        ('<a href="https://shop/">x</a>', "the link https://shop/ has no host that can be"),
+    ],
+)
+def test_pictures_and_links_that_do_not_work(
+    campaign: Build, templates: dict[str, str], columns: Mapping[str, str], element: str, problem: str
+) -> None:
+    templates["mail.html.j2"] += element
+    found = check_templates(campaign(), templates, columns)
+    assert any(each.message.startswith(problem) for each in found), found
+
+
+def test_pictures_and_links_that_do(
+    campaign: Build, templates: dict[str, str], columns: Mapping[str, str]
+) -> None:
+    templates["mail.html.j2"] += (
+        '<img src="https://shop.example/a.png" srcset="https://shop.example/b.png 2x" alt="">'
+        '<td background="{{ profile.first_name }}" style="background: url(https://shop.example/c.png)">'
+        '<a href="mailto:hello@shop.example?subject=Hi">a</a><a href="tel:+46-8-123">b</a>'
+        '<a href="sms:+468123">c</a>'
+        '<a href="tel:{{ profile.orders_count }}">d</a><a href="https://åäö.example/">e</a>'
+        '<a href="https://127.0.0.1:8080/">f</a>' + "words " * 20
+    )
+    assert check_templates(campaign(), templates, columns) == []
+
+
 def test_the_link_may_come_from_a_parent(
     campaign: Build, templates: dict[str, str], columns: Mapping[str, str]
 ) -> None:

@@ -1,0 +1,81 @@
+"""The messages of a made-up person: what shows only when somebody's values are in them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
+from html import unescape
+
+from kundresa.content.errors import RenderError
+from kundresa.content.example import example_profile
+from kundresa.content.files import languages, template_files
+from kundresa.content.markup import texts_and_tags
+from kundresa.content.problems import TemplateProblem
+from kundresa.content.render import Renderer
+from kundresa.spec.campaign import Campaign
+from kundresa.spec.messages import EmailContent
+
+LOGICAL_AT = datetime(2026, 1, 15, 9, tzinfo=UTC)
+"""The logical date that their run would have."""
+_COUNTRY = "SE"
+"""Where previews leave it open: a template that prints it is not wrong."""
+
+
+def check_example(
+    campaign: Campaign, templates: Collection[str], columns: Mapping[str, str], renderer: Renderer
+) -> Iterator[TemplateProblem]:
+    """Every channel, variant and language once, of a person who has a value in every column.
+
+    An unsubscribe link that nobody can see is blocking. That this message cannot be written is advice:
+    somebody else's may be.
+
+    Args:
+        columns: SQL type by column of ``profiles``.
+        renderer: that of these templates.
+    """
+    arms: list[str | None] = [None]
+    if campaign.experiment:
+        arms = [each.name for each in campaign.experiment.variants]
+    for channel in campaign.channels:
+        for arm in arms:
+            stem = campaign.template_stem(channel.kind, arm)
+            file = _file(campaign, templates, channel.kind, stem)
+            for language in sorted({campaign.language, *languages(channel.kind, stem, templates)}):
+                row = {
+                    "message_id": "0" * 32,
+                    "profile_id": "example",
+                    "channel": channel.kind,
+                    "variant": arm,
+                    "profile": example_profile(columns, language) | {"country": _COUNTRY},
+                }
+                try:
+                    content = renderer.render(row)
+                except RenderError as error:
+                    told = f"a made-up person ({language}) would not get it: {error}"
+                    yield TemplateProblem(file, None, told, is_advisory=True)
+                    continue
+                if isinstance(content, EmailContent) and not _shows(content.html, content.unsubscribe_url):
+                    yield TemplateProblem(file, None, "the unsubscribe link stands where no reader sees it")
+
+
+def _file(campaign: Campaign, templates: Collection[str], channel: str, stem: str) -> str:
+    """Of a stem's files the one that people see most of."""
+    own = {
+        file.part: file.name
+        for file in reversed(list(template_files(campaign, templates)))
+        if (file.channel, file.stem) == (channel, stem)
+    }
+    return next((own[part] for part in ("html", "mjml") if part in own), min(own.values(), default=stem))  # type: ignore[index]
+
+
+def _shows(html: str, url: str) -> bool:
+    """As a link, or at least as a text."""
+    for each in texts_and_tags(html):
+        if isinstance(each, str):
+            if url in unescape(each):
+                return True
+        elif each.name in ("a", "area") and not each.is_end:
+            href = each.get("href")
+            if href is not None and href.text == url:
+                return True
+    return False
