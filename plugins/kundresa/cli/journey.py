@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from json import loads as parse_json
 from pathlib import Path
@@ -18,7 +18,7 @@ from kundresa.cli.check import print_problems, told
 from kundresa.cli.output import Exit, out, print_json, table
 
 if TYPE_CHECKING:
-    from kundresa.runs.journey_rehearsing import LaterEvent
+    from kundresa.runs.journey_rehearsing import LaterEvent, Rehearsal
 
 journey = typer.Typer(
     no_args_is_help=True,
@@ -253,28 +253,54 @@ def rehearse(  # noqa: PLR0917  typer gives each option by name
         list[str] | None, typer.Option(help="What happens later: EVENT AFTER [JSON], repeatable.")
     ] = None,
     answer: Answer = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(help="Sends its emails to this address, marked \\[Proof]; repeatable."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Play one person through a journey, every wait skipped: where they would come, what they would read.
 
-    Nothing is written and nothing is sent. Events that are waited for do not come, unless --then says so.
+    Nothing is written, and nothing is sent but the copies that --to asks for: the person gets none. Events
+    that are waited for do not come, unless --then says so.
 
     Example: [bold]kundresa journey rehearse abandoned_cart anna@example.com --data '{"cart_id": "1",
     "cart_value": 80}' --then 'order_placed 30m {"order_id": "2", "order_value": 80}'[/bold]
     """
+    from kundresa.channels import resolve_account
     from kundresa.runs.journey_rehearsing import rehearse_journey
+    from kundresa.runs.proofs import send_rehearsal
+    from kundresa.spec.vocabulary import MessageState
 
+    settings = configuration.load()
     rehearsed = rehearse_journey(
-        configuration.load(),
+        settings,
         name,
         person,
         data=_object(data),
         then=[_later(each) for each in then or []],
         answers=_answers(answer),
     )
+    sent = []
+    if to:
+        sent = send_rehearsal(
+            settings, rehearsed, to, account_of=lambda each: resolve_account(each, os.environ)
+        )
+    proofs = [(each.address, each.name, each.receipt.state.value, each.receipt.detail or "") for each in sent]
     if json:
-        print_json(asdict(rehearsed))
-        return
+        document = asdict(replace(rehearsed, emails=()))
+        del document["emails"]  # their text is in the messages
+        columns = ("address", "step", "state", "detail")
+        print_json(document | {"proofs": [dict(zip(columns, row, strict=True)) for row in proofs]})
+    else:
+        _print_rehearsal(name, rehearsed)
+        if proofs:
+            table("Proofs", ("address", "step", "state", ""), proofs)
+    if any(each.receipt.state is not MessageState.ACCEPTED for each in sent):
+        raise typer.Exit(Exit.PROBLEMS)
+
+
+def _print_rehearsal(name: str, rehearsed: Rehearsal) -> None:
     if not rehearsed.moves:
         out.print(f"{rehearsed.profile_id} would not enter: {', '.join(rehearsed.skips)}", markup=False)
     _print_way(f"{rehearsed.profile_id} in {name}", rehearsed.moves)

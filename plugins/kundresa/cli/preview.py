@@ -98,8 +98,7 @@ def proof(
     addresses = to or proof_addresses(settings, campaign)
     sent = send_proofs(settings, campaign, addresses, account=account, person=person)
     rows: list[tuple[Any, ...]] = [
-        (each.address, each.preview.name, each.receipt.state.value, each.receipt.detail or "")
-        for each in sent
+        (each.address, each.name, each.receipt.state.value, each.receipt.detail or "") for each in sent
     ]
     if json:
         print_json([dict(zip(("address", "message", "state", "detail"), row, strict=True)) for row in rows])

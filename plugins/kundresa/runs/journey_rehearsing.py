@@ -23,6 +23,7 @@ from kundresa.runs.journey_supposing import Answers, Supposing
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.planning import shown_text
 from kundresa.settings import Settings
+from kundresa.spec.campaign import EmailChannel
 from kundresa.spec.events import About, EventTypes, load_event_types, problem_with
 from kundresa.spec.frozen import freeze
 from kundresa.spec.journey import MOST_PEOPLE, BusinessEventEntry, Journey, Rate
@@ -62,6 +63,15 @@ class RehearsedMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class RehearsedEmail:
+    """An email that the person would get, as it may be sent to somebody else."""
+
+    step: str
+    channel: EmailChannel
+    content: EmailContent
+
+
+@dataclass(frozen=True, slots=True)
 class Rehearsal:
     """One person's way."""
 
@@ -74,6 +84,8 @@ class Rehearsal:
     """Why they would not enter."""
     supposed: Mapping[str, str]
     """Webhook step → what its calls were supposed to come to."""
+    emails: tuple[RehearsedEmail, ...] = ()
+    """In the order of the way."""
 
 
 def rehearse_journey(
@@ -140,6 +152,7 @@ def rehearse_journey(
             tuple(stage.messages),
             store.journey_positions.skips(name),
             supposing.told,
+            tuple(stage.emails),
         )
 
 
@@ -188,6 +201,7 @@ class _Stage:
     templates: Mapping[str, str]
     types: EventTypes
     messages: list[RehearsedMessage] = field(default_factory=list)
+    emails: list[RehearsedEmail] = field(default_factory=list)
 
     def play(self, supposing: Supposing, events: Sequence[NewEvent], now: datetime) -> None:
         """From moment to moment: what is next, an event or the end of a wait."""
@@ -215,17 +229,19 @@ class _Stage:
         text = ""
         if reason is None and recipient is not None:
             row = row_of(message, recipient, event_of(self.journey, message, self.types))
-            text = self._written(message, row)
+            text = self._written(message.step, row)
         self.messages.append(RehearsedMessage(message.step, message.not_before, reason, text))
 
-    def _written(self, message: JourneyMessage, row: Mapping[str, Any]) -> str:
-        campaign = self.journey.message_campaign(message.step)
+    def _written(self, step: str, row: Mapping[str, Any]) -> str:
+        campaign = self.journey.message_campaign(step)
         links = Links(self.settings.public_url, "a rehearsal, not valid")
         try:
             content = compile_templates(campaign, self.templates, links=links).render(row)
         except RenderError as error:
             return f"cannot be written: {error}"
-        if not isinstance(content, EmailContent):
+        [channel] = campaign.channels
+        if not isinstance(content, EmailContent) or not isinstance(channel, EmailChannel):
             return shown_text(content)
+        self.emails.append(RehearsedEmail(step, channel, content))
         attached = "".join(f"\nAttached: {each.name}" for each in content.attachments)
         return f"{content.subject}\n\n{shown_text(content)}{attached}"

@@ -1,19 +1,20 @@
-"""Proofs: marked copies of a campaign's emails, to named addresses, before or beside its runs.
+"""Proofs: marked copies of the emails of a campaign or a journey, to named addresses, beside its runs.
 
 They are no part of a run: nothing of them is in the ledger, in a figure, or counted against anybody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import md5
 
 from kundresa.channels import Account, open_sender
 from kundresa.runs.checking import load_checked
+from kundresa.runs.journey_rehearsing import Rehearsal
 from kundresa.runs.opening import Clock, utc_now
-from kundresa.runs.previewing import Preview, preview_campaign
+from kundresa.runs.previewing import preview_campaign
 from kundresa.settings import Settings
 from kundresa.spec.campaign import EmailChannel
 from kundresa.spec.messages import EmailContent, Message, Receipt
@@ -31,7 +32,8 @@ class Proof:
     """One copy and what became of it."""
 
     address: str
-    preview: Preview
+    name: str
+    """Of a campaign's message as previews are named; of a journey's, its step."""
     receipt: Receipt
 
 
@@ -87,19 +89,61 @@ def send_proofs(
     for each in previews:
         if not isinstance(each.content, EmailContent):
             raise ProofRefused(f"{each.name} cannot be written: {each.problem}")
-    messages = {
-        message.message_id: (address, each, message)
-        for address in addresses
-        for each in previews
-        if isinstance(each.content, EmailContent)
-        for message in [_message(campaign, address, each, each.content, now)]
-    }
-    sender = open_sender(part, account, clock, run_key=f"{campaign}--proof")
-    try:
-        receipts = list(sender.send([message for _, _, message in messages.values()]))
-    finally:
-        sender.close()
-    return [Proof(*messages[each.message_id][:2], each) for each in receipts]
+    copies = [(each.name, part, each.content) for each in previews if isinstance(each.content, EmailContent)]
+    return _send(campaign, copies, addresses, account_of=lambda _: account, clock=clock)
+
+
+def send_rehearsal(
+    settings: Settings,
+    rehearsed: Rehearsal,
+    addresses: Sequence[str],
+    *,
+    account_of: Callable[[str], Account],
+    clock: Clock = utc_now,
+) -> list[Proof]:
+    """Send the emails of a rehearsal to each address, as proofs, in the order in which they would come.
+
+    Args:
+        account_of: resolves the sender accounts of its steps by name.
+
+    Raises:
+        ProofRefused: without an address, for one outside of the policies' ``allow_list``, or when the person
+            would get no email.
+        AccountError: when an account cannot be used, or refuses us.
+    """
+    if not addresses:
+        raise ProofRefused("there is nobody to send a proof to")
+    _require_allowed(settings, addresses)
+    if not rehearsed.emails:
+        raise ProofRefused(f"{rehearsed.profile_id} would get no email")
+    copies = [(each.step, each.channel, each.content) for each in rehearsed.emails]
+    return _send(rehearsed.journey, copies, addresses, account_of=account_of, clock=clock)
+
+
+def _send(
+    what: str,
+    copies: Sequence[tuple[str, EmailChannel, EmailContent]],
+    addresses: Sequence[str],
+    *,
+    account_of: Callable[[str], Account],
+    clock: Clock,
+) -> list[Proof]:
+    """Each copy to each address, one after the other."""
+    now = clock()
+    accounts = {channel.account: account_of(channel.account) for _, channel, _ in copies}
+    proofs = []
+    for number, (name, channel, content) in enumerate(copies):
+        to = {}
+        for address in addresses:
+            message = _message(f"{what}|{number}", address, name, content, now)
+            to[message.message_id] = (address, message)
+        sender = open_sender(channel, accounts[channel.account], clock, run_key=f"{what}--proof")
+        try:
+            receipts = list(sender.send([message for _, message in to.values()]))
+        finally:
+            sender.close()
+        proofs += [Proof(to[each.message_id][0], name, each) for each in receipts]
+    return proofs
 
 
 def _channel(settings: Settings, campaign: str) -> EmailChannel:
@@ -121,7 +165,7 @@ def _require_allowed(settings: Settings, addresses: Sequence[str]) -> None:
             raise ProofRefused(f"{address} is not in the allow_list of dags/policies.yaml")
 
 
-def _message(campaign: str, address: str, preview: Preview, content: EmailContent, now: datetime) -> Message:
-    key = f"proof|{campaign}|{address}|{preview.name}|{now.isoformat()}"
+def _message(what: str, address: str, name: str, content: EmailContent, now: datetime) -> Message:
+    key = f"proof|{what}|{address}|{name}|{now.isoformat()}"
     message_id = md5(key.encode(), usedforsecurity=False).hexdigest()
     return Message(message_id, address, replace(content, subject=f"{MARK}{content.subject}"))

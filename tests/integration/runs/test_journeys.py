@@ -19,7 +19,7 @@ from sqlalchemy import insert
 
 from kundresa import settings as configuration
 from kundresa import warehouse
-from kundresa.channels import AccountError, account_from_uri
+from kundresa.channels import Account, AccountError, account_from_uri
 from kundresa.feedback.webhooks import Report
 from kundresa.journeys import place_of
 from kundresa.runs.capping import RuleSetNotFound
@@ -41,12 +41,13 @@ from kundresa.runs.journeys import (
 )
 from kundresa.runs.messages import find_message
 from kundresa.runs.mirror import render_mirror
+from kundresa.runs.proofs import ProofRefused, send_rehearsal
 from kundresa.sandbox import Received, Sandbox, received
 from kundresa.settings import Settings
 from kundresa.spec.buckets import bucket
 from kundresa.spec.policies import Policies
 from kundresa.spec.problems import SpecError
-from kundresa.spec.vocabulary import FeedbackKind, JourneyState
+from kundresa.spec.vocabulary import FeedbackKind, JourneyState, MessageState
 from kundresa.store import JourneyNotFound, JourneyStopped, NewEvent, Store, open_store
 from kundresa.store.tables import messages
 from kundresa.warehouse.exports import journey_day_path
@@ -970,3 +971,32 @@ def test_nobody_is_forgotten_whom_a_rule_of_reentrance_remembers(
     now = NOW + timedelta(days=40)
     with shop.store() as store:
         assert forget_ended(store, now - timedelta(days=20), now) == removed
+
+
+def test_the_emails_of_a_rehearsal_reach_who_asks_for_them_and_nobody_else(shop: Shop) -> None:
+    """Nothing of it is in the store; their links opt nobody out."""
+    before = len(shop.arrived())
+    told = rehearse_journey(
+        shop.settings, "cart", "anna@shop.example", data={"value": 60}, clock=lambda: shop.now
+    )
+    assert [each.step for each in told.emails] == ["mail"]
+
+    def account_of(name: str) -> Account:
+        return account_from_uri(shop.accounts[name], name=name)
+
+    testers = ["me@shop.example", "you@shop.example"]
+    proofs = send_rehearsal(shop.settings, told, testers, account_of=account_of, clock=lambda: shop.now)
+    assert [(each.address, each.name, each.receipt.state) for each in proofs] == [
+        (who, "mail", MessageState.ACCEPTED) for who in testers
+    ]
+    new = shop.arrived()[before:]
+    assert [each.recipient for each in new] == testers
+    assert all(each.subject.startswith("[Proof] ") for each in new)
+    assert "anna@shop.example" not in str([each.recipient for each in new])
+    (shop.settings.project / "dags" / "policies.yaml").write_text("allow_list: ['@shop.example']\n")
+    with pytest.raises(ProofRefused, match=r"elsewhere\.example is not in the allow_list"):
+        send_rehearsal(shop.settings, told, ["me@elsewhere.example"], account_of=account_of)
+    nothing = replace(told, emails=())
+    with pytest.raises(ProofRefused, match="would get no email"):
+        send_rehearsal(shop.settings, nothing, testers, account_of=account_of)
+    assert len(shop.arrived()) == before + 2
