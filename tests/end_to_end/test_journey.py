@@ -12,8 +12,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email import policy
+from email.parser import BytesParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -130,6 +133,18 @@ def test_from_the_event_to_the_mailbox(shop: Any) -> None:
     assert shop.json("journey", "plan", "abandoned_cart", "--days", "1")["entered"] == 3
     words = ("abandoned_cart", reminded, "--data", '{"cart_id": "c", "cart_value": 60}')
     assert "your cart is still here" in shop.kundresa("journey", "rehearse", *words).stdout
+    # The link that the mail itself carries, as a mail client uses it (RFC 8058): the next message has it.
+    mail = BytesParser(policy=policy.default).parsebytes(mails[0].body)
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    [link] = re.findall(r"<(https?://[^>]+)>", mail["List-Unsubscribe"])
+    with serving(shop) as url:
+        form = {"List-Unsubscribe": "One-Click"}
+        answer = httpx.post(f"{url}{urlsplit(link).path}", data=form, trust_env=False)
+        assert answer.status_code == 200, answer.text
+    refused = shop.json("journey", "rehearse", *words)
+    assert [(each["step"], each["reason"]) for each in refused["messages"]] == [
+        ("reminder", "consent_denied")
+    ]
     later = ("--then", 'order_placed 0s {"order_id": "o", "order_value": 60}')
     assert "exit" in shop.kundresa("journey", "rehearse", *words, *later).stdout
     shop.kundresa("journey", "rehearse", *words, "--then", "order_placed soon", code=2)
