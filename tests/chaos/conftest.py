@@ -17,6 +17,9 @@ from pathlib import Path
 
 import pytest
 
+# PostgreSQL for the chaos tests is that of the integration tests, and a server of their own.
+from tests.integration.conftest import migrated_database, postgres  # noqa: F401
+
 from kundresa.spec.vocabulary import Trigger
 from kundresa.store import NewRun, open_store
 
@@ -73,10 +76,11 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def open_run(tmp_path: Path) -> Callable[..., str]:
-    """Makes a run with one batch that may be delivered; returns the store's URL."""
+    """Makes a run with one batch that may be delivered, in a store of its own or that of a URL; returns the
+    store's URL."""
 
-    def make(run_key: str, size: int, channel: str = "sms") -> str:
-        url = f"sqlite:///{tmp_path / 'store.sqlite'}"
+    def make(run_key: str, size: int, channel: str = "sms", url: str = "") -> str:
+        url = url or f"sqlite:///{tmp_path / 'store.sqlite'}"
         now = datetime.now(tz=UTC)
         with open_store(url) as store:
             until = now + timedelta(hours=84)

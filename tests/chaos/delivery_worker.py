@@ -22,6 +22,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+# Imported before workers are forked, which would each do it anew.
+import psycopg  # noqa: F401
+import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
+
 from kundresa.channels import account_from_uri, open_sender
 from kundresa.delivery import Batch, Pacing, deliver_batch
 from kundresa.delivery.protocols import Sender

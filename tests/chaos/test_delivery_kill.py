@@ -16,27 +16,31 @@ from kundresa.store import open_store
 
 RUN = "chaos--1"
 SIZE = 1_500
+PER_KILL = 40
+"""Messages for each kill: so many and a few more leave between two of them."""
 WINDOW = 20
 LEASE = 0.3
-KILLS = 15
-DEADLINE = 60.0
-"""Seconds for one policy; ~10 on two busy cores."""
+MANY, FEW = int(os.environ.get("KUNDRESA_CHAOS_KILLS") or 40), 15
+SECONDS_PER_KILL = 8.0
+"""At most; ~0.5 on two idle cores."""
 
 Start = Callable[..., Any]
 
 
-def deliver_with_kills(receiver: Any, start_worker: Start, url: str, policy: str, rng: random.Random) -> int:
+def deliver_with_kills(
+    receiver: Any, start_worker: Start, url: str, policy: str, rng: random.Random, *, most: int, size: int
+) -> int:
     """Kill worker after worker after some messages and a moment more, then let one finish.
 
     Returns the kills that hit. Messages, because time alone would hit only the start on a busy machine.
     """
-    end = time.monotonic() + DEADLINE
+    end = time.monotonic() + most * SECONDS_PER_KILL
     kills = 0
-    for _ in range(10 * KILLS):
-        assert time.monotonic() < end, f"not finished in {DEADLINE:.0f} s"
+    for _ in range(10 * most):
+        assert time.monotonic() < end, f"{kills} of {most} kills in {most * SECONDS_PER_KILL:.0f} s"
         before = receiver.total()
-        worker = start_worker(url, RUN, size=SIZE, window=WINDOW, policy=policy, lease=LEASE)
-        if kills < KILLS:
+        worker = start_worker(url, RUN, size=size, window=WINDOW, policy=policy, lease=LEASE)
+        if kills < most:
             enough = before + rng.randrange(60)
             while receiver.total() < enough and "BatchBusy" not in worker.output:
                 time.sleep(0.001)
@@ -52,12 +56,35 @@ def deliver_with_kills(receiver: Any, start_worker: Start, url: str, policy: str
     raise AssertionError("no worker came to the end")
 
 
-@pytest.mark.parametrize("policy", ["at_most_once", "at_least_once"])
-def test_killed_workers_lose_nobody(policy: str, receiver: Any, open_run: Any, start_worker: Start) -> None:
+@pytest.mark.parametrize(
+    ("policy", "engine", "most"),
+    [
+        ("at_most_once", "sqlite", MANY),
+        ("at_least_once", "sqlite", MANY),
+        ("at_most_once", "postgresql", FEW),
+        ("at_least_once", "postgresql", FEW),
+    ],
+)
+@pytest.mark.timeout(MANY * SECONDS_PER_KILL + 60)
+def test_killed_workers_lose_nobody(
+    policy: str,
+    engine: str,
+    most: int,
+    receiver: Any,
+    open_run: Any,
+    start_worker: Start,
+    request: pytest.FixtureRequest,
+) -> None:
     seed = int(os.environ.get("KUNDRESA_CHAOS_SEED") or random.SystemRandom().randrange(10**6))
     print(f"KUNDRESA_CHAOS_SEED={seed}")
-    url = open_run(RUN, SIZE)
-    kills = deliver_with_kills(receiver, start_worker, url, policy, random.Random(seed))
+    size, given = most * PER_KILL, ""
+    if engine == "postgresql":
+        cluster, name = request.getfixturevalue("postgres"), request.getfixturevalue("migrated_database")
+        cluster.empty_tables(name)
+        given = cluster.url(name)
+    url = open_run(RUN, size, url=given)
+    rng = random.Random(seed)
+    kills = deliver_with_kills(receiver, start_worker, url, policy, rng, most=most, size=size)
     with open_store(url) as store:
         lines = [row for page in store.ledger.rows(RUN) for row in page]
     accepted = {row["message_id"] for row in lines if row["state"] == MessageState.ACCEPTED}
@@ -67,10 +94,10 @@ def test_killed_workers_lose_nobody(policy: str, receiver: Any, open_run: Any, s
     print(
         f"{policy}: {kills} kills, {len(accepted)} accepted, {len(unknown)} unknown, {twice} received twice"
     )
-    assert kills == KILLS
+    assert kills == most
     assert unknown or twice, "no kill hit a window under way: this test has tested nothing"
-    assert len(lines) == SIZE
-    assert len(accepted) + len(unknown) == SIZE
+    assert len(lines) == size
+    assert len(accepted) + len(unknown) == size
     assert accepted <= set(received) <= accepted | unknown
     if policy == "at_most_once":
         assert twice == 0
