@@ -9,7 +9,8 @@
 
 Words come before a status that means nothing by itself (5.0.0, 5.5.0), and before 5.7.1 and 5.4.1, under
 which some servers say that a user is unknown. Only a hard bounce suppresses at once, so that what is not
-understood never costs an address.
+understood never costs an address. "Permanent error" is no such word: qmail and Exim say it whenever they give
+up, about full mailboxes and refused content as well.
 """
 
 from __future__ import annotations
@@ -21,28 +22,40 @@ from kundresa.spec.vocabulary import BounceClass
 MAX_TEXT = 2_000
 """Characters of a server's words that are looked at."""
 
-_STATUS = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
-_REPLY = re.compile(r"(?<![\d.])([245])(\d)(\d)(?=[ \-])")
+_STATUS = re.compile(
+    r"(?<![\d.])(?<!version )(?<!release )([45])\.(\d{1,3})\.(\d{1,3})(?![\d.])", re.IGNORECASE
+)
+"""Of a failure: 2.1.0 in a transcript is about what went well, and 2.1.5 may be a program's version."""
+_REPLY = re.compile(r"(?<![\d\-.])([45])[0-5]\d(?=[ \-](?!\d))")
+_SENDER = re.compile(
+    r"sender (?:address )?(?:rejected|denied|verif)|(?:helo command|client host) rejected", re.IGNORECASE
+)
+"""About us: what follows, as "domain not found", is not about the recipient."""
 _UNKNOWN = re.compile(
-    r"user (?:is )?(?:unknown|not found|doesn'?t exist)|unknown (?:user|recipient|mailbox|local)|no such "
-    r"(?:user|recipient|mailbox|person|address)|(?:mailbox|user|account|address|recipient)[^.\n]{0,60}"
-    r"(?:does not exist|doesn'?t exist|not found|is disabled|unavailable or access denied)|"
-    r"invalid (?:recipient|mailbox|address)|no mailbox here|not a valid (?:mailbox|user)|"
-    r"(?:host|domain) (?:name )?(?:is )?(?:unknown|not found)|"
-    r"account (?:has been )?(?:disabled|closed|deleted)",
+    r"user (?:is )?(?:unknown|not (?:found|known)|doesn'?t exist)|"
+    r"unknown (?:user|recipient|mailbox|local|host|domain)|no such (?:user|recipient|mailbox|person|address)|"
+    r"(?:mailbox|user|account|address|recipient|domain)[^.]{0,60}(?:does not exist|doesn'?t exist|"
+    r"not found(?!,? try)|is disabled|unavailable or access denied|no longer valid|not recogni[sz]ed)|"
+    r"invalid (?:recipient|mailbox|address|final delivery userid)|no mailbox here|"
+    r"not a valid (?:mailbox|user)|(?:host|domain) (?:name )?(?:is )?(?:unknown|not found(?!,? try))|"
+    r"account (?:has been )?(?:disabled|closed|deleted)|user doesn'?t have an? \S+ account|"
+    r"not listed in (?:domino|the) directory|adresse[^.]{0,80}n['’]existe pas",
     re.IGNORECASE,
 )
 _FULL = re.compile(
-    r"(?:mailbox|inbox|account|quota)[^.\n]{0,40}(?:full|exceeded|over)|over ?quota|out of storage|"
-    r"insufficient (?:system )?storage|try again|temporar|timed? ?out|connection refused",
+    r"(?:mail ?box|mail ?folder|inbox|account)[^.]{0,40}(?:full|exceeded|\bover\b)|quota|out of storage|"
+    r"insufficient (?:system )?storage|space not enough|try again later|not found,? try again|"
+    r"temporar|timed? ?out|connection refused|not re(?:sponding|achable)|too many hops|message looping|"
+    r"(?:failed|after) \d+ (?:delivery )?attempts",
     re.IGNORECASE,
 )
 _BLOCKED = re.compile(
     r"spam|block(?:ed|list)|black ?list|reputation|policy|dmarc|\bspf\b|dkim|\brbl\b|spamhaus|barracuda|"
-    r"content rejected|message rejected|not authorized|unsolicited|virus|too large|size limit",
+    r"content rejected|message rejected|not authorized|unsolicited|\bvirus\b|too large|size limit|"
+    r"message size|not accepting mail from|unable to relay|relay(?:ing)? (?:access )?denied",
     re.IGNORECASE,
 )
-_MEANINGLESS = {("0", "0"), ("5", "0"), ("7", "1"), ("4", "1"), ("3", "0")}
+_MEANINGLESS = {("7", "1"), ("4", "1")}
 
 
 def classify(status: str, text: str = "") -> BounceClass:
@@ -52,22 +65,26 @@ def classify(status: str, text: str = "") -> BounceClass:
         status: an enhanced status as ``5.1.1``, may be empty.
         text: the server's own words, may be empty; a status or reply code in them is read as well.
     """
-    words = text[:MAX_TEXT]
+    words = " ".join(text[:MAX_TEXT].split())
     found = _STATUS.search(status) or _STATUS.search(words)
-    if found is not None and (found[2], found[3]) not in _MEANINGLESS:
-        return _by_status(found[1], found[2], found[3])
+    by_status = None if found is None else _by_status(found[1], found[2], found[3])
+    if found is not None and by_status is not None and (found[2], found[3]) not in _MEANINGLESS:
+        return by_status
+    code = found or _REPLY.search(words)
+    is_temporary = code is not None and code[1] == "4"
     by_words = _by_words(words)
     if by_words is not None:
-        return by_words
-    if found is not None:
-        if found[2] == "7":
-            return BounceClass.BLOCK
-        return BounceClass.SOFT if found[1] == "4" else BounceClass.UNDETERMINED
-    reply = _REPLY.search(words)
-    return BounceClass.SOFT if reply is not None and reply[1] == "4" else BounceClass.UNDETERMINED
+        # Greylisting and address verification say "user unknown" for the time being.
+        return BounceClass.SOFT if is_temporary and by_words is BounceClass.HARD else by_words
+    if found is not None and found[2] == "7":
+        return BounceClass.BLOCK
+    return BounceClass.SOFT if is_temporary else BounceClass.UNDETERMINED
 
 
-def _by_status(kind: str, subject: str, detail: str) -> BounceClass:
+def _by_status(kind: str, subject: str, detail: str) -> BounceClass | None:
+    """Nothing for a status that does not say what failed."""
+    if subject in ("0", "5") or (subject, detail) == ("3", "0"):
+        return None
     if subject in ("6", "7") or (subject, detail) in (("2", "3"), ("3", "4")):
         return BounceClass.BLOCK
     if kind == "4" or (subject, detail) == ("2", "2"):
@@ -77,11 +94,12 @@ def _by_status(kind: str, subject: str, detail: str) -> BounceClass:
         return BounceClass.BLOCK if detail in ("7", "8") else BounceClass.HARD
     if (subject, detail) in (("2", "1"), ("4", "4")):
         return BounceClass.HARD
-    return BounceClass.SOFT if subject in ("3", "4") else BounceClass.UNDETERMINED
+    return BounceClass.SOFT if subject in ("3", "4") else None
 
 
 def _by_words(words: str) -> BounceClass | None:
     for pattern, known in (
+        (_SENDER, BounceClass.BLOCK),
         (_UNKNOWN, BounceClass.HARD),
         (_FULL, BounceClass.SOFT),
         (_BLOCKED, BounceClass.BLOCK),

@@ -1,8 +1,9 @@
 """What a mail to the bounce address is: a bounce, a complaint, an automatic reply, or a person's words.
 
-Standard forms first: delivery status (RFC 3464) and abuse reports (ARF, RFC 5965) say what they are. Then
-automatic replies (RFC 3834), which are neither a bounce nor an opt-out. What is left and comes from a mail
-system goes through flufl.bounce, which knows the forms of those that do not keep to the standard.
+Standard forms first: delivery status (RFC 3464) and abuse reports (ARF, RFC 5965) say what they are. Other
+forms are known to flufl.bounce. It is asked about mails from what is a mail system by its address, and, of
+those that are no automatic reply (RFC 3834), about mails with another sign of one. It alone does not decide:
+a person may quote what a bounce says, and an automatic reply is neither a bounce nor an opt-out.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from email.message import Message
 from email.utils import parseaddr
+from html import unescape
 
 from flufl.bounce import all_failures
 
@@ -26,6 +30,25 @@ MAX_TEXT = 4_000
 _MESSAGE_ID = re.compile(r"(?<![0-9a-f])([0-9a-f]{32})(?![0-9a-f])", re.IGNORECASE)
 """Whatever its case: some servers change that of an address."""
 _SYSTEM = re.compile(r"^(?:mailer-daemon|postmaster|mail-?daemon|bounces?|noreply-bounce)[^@]*(?:@|$)", re.I)
+_LIKE_SYSTEM = re.compile(r"^(?:mail[ ._-]?delivery|mdaemon)[^@]*(?:@|$)", re.I)
+_FAILURE_SUBJECT = re.compile(
+    r"^\s*(?:undeliver(?:able|ed)|non-?delivery|returned mail|failure notice|failed mail|"
+    r"mail (?:could not be delivered|not delivered|delivery (?:fail|error|problem|warning))|"
+    r"mail (?:system )?error|"
+    r"(?:permanent |message )?delivery (?:failure|failed|status notification))",
+    re.IGNORECASE,
+)
+"""A person's answer or forward has something before it."""
+_COPY = re.compile(
+    r"^(?:[-|>* \t]{3}[^\n]*\b(?:copy|original message|returned m|unsent|message (?:text|header|body)|"
+    r"forwarded message|source mail)|"
+    r"[ \t-]*(?:the )?(?:original|old) message(?:$|:|[ \t]+(?:follows|attached|as received|details|headers))|"
+    r"(?:here|this|included) is a copy|message headers follow|your message reads|(?:return-path|received):)",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""Where a mail system's own words end and the message that came back begins."""
+_QUOTED_FIELD = re.compile(r"^[ \t]*(?:subject|from|to|cc|sent|date|message-id):[^\n]*$", re.I | re.M)
+_TAG = re.compile(r"<[^<>]{0,200}>")
 _AUTOMATIC_SUBJECT = re.compile(
     r"^\s*(?:auto(?:matic|matisk|matische)?[ :_-]*(?:reply|response|antwort|svar|respons)|"
     r"out of (?:the )?office|autosvar|frånvaro|abwesen|réponse automatique|vacation|away from)",
@@ -34,8 +57,15 @@ _AUTOMATIC_SUBJECT = re.compile(
 _ABUSE = ("abuse", "fraud", "virus", "opt-out", "opt-out-list")
 """Feedback types (RFC 5965 7.3) of a recipient who does not want it; ``not-spam`` is the opposite, others are
 about something else."""
-_ACTIONS = {"failed": FeedbackKind.BOUNCED, "delivered": FeedbackKind.DELIVERED}
-"""RFC 3464 2.3.3. ``delayed`` is still on its way, ``relayed`` and ``expanded`` have left our sight."""
+_ACTIONS = {
+    "failed": FeedbackKind.BOUNCED,
+    "failure": FeedbackKind.BOUNCED,
+    "error": FeedbackKind.BOUNCED,
+    "delivered": FeedbackKind.DELIVERED,
+}
+"""RFC 3464 2.3.3; ``failure`` is NTMail's word and ``error`` OpenSMTPD's."""
+_UNDECIDED = ("delayed", "relayed", "expanded")
+"""Still on its way, or out of our sight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +109,36 @@ def _read(mail: Message) -> tuple[str, list[MailFinding]]:
     kind = mail.get_content_type()
     if kind == "multipart/report" and report == "feedback-report":
         return _complaint(mail)
-    if _part(mail, "message/delivery-status") is not None:
-        return _status_report(mail)
-    if _is_from_system(mail):
-        return _free_report(mail)
-    if _is_automatic(mail):
-        return "automatic_reply", []
+    told = _status_report(mail)
+    if told is None and _is_from_system(mail):
+        told = _free_report(mail) or ("automatic_reply", [])
+    if told is None and _is_automatic(mail):
+        told = "automatic_reply", []
+    # A receipt (RFC 8098) is a report as well, about a message that has arrived.
+    is_receipt = report == "disposition-notification"
+    if told is None and not is_receipt and (kind == "multipart/report" or _is_like_system(mail)):
+        told = _free_report(mail)
+    if told is None and _has_empty_return_path(mail):
+        told = "automatic_reply", []
+    return told or _reply(mail)
+
+
+def _reply(mail: Message) -> tuple[str, list[MailFinding]]:
     candidates = tuple(_ids(mail, "In-Reply-To", "References"))
     if candidates:
         return "reply", [MailFinding(FeedbackKind.REPLIED, candidates)]
     return "other", []
 
 
-def _free_report(mail: Message) -> tuple[str, list[MailFinding]]:
-    """From a mail system, in a form of its own."""
+def _free_report(mail: Message) -> tuple[str, list[MailFinding]] | None:
+    """From a mail system, in a form of its own; nothing when no form is recognised."""
     temporary, permanent = all_failures(mail)
     if permanent:
-        found = classify("", _text(mail))
+        found = classify("", _own_words(mail))
         return "bounce", [
             MailFinding(FeedbackKind.BOUNCED, _candidates(mail), found, None, "no standard report")
         ]
-    return ("delay" if temporary else "automatic_reply"), []
+    return ("delay", []) if temporary else None
 
 
 def _complaint(mail: Message) -> tuple[str, list[MailFinding]]:
@@ -111,34 +150,34 @@ def _complaint(mail: Message) -> tuple[str, list[MailFinding]]:
     return "complaint", [MailFinding(FeedbackKind.COMPLAINED, _candidates(mail), detail=feedback_type)]
 
 
-def _status_report(mail: Message) -> tuple[str, list[MailFinding]]:
+def _status_report(mail: Message) -> tuple[str, list[MailFinding]] | None:
+    """By RFC 3464; nothing when there is no such part, or it says nothing of any recipient."""
     part = _part(mail, "message/delivery-status")
-    assert part is not None  # noqa: S101  the caller has seen it
+    groups = [] if part is None else [group for group in _fields(part)[1:] if "action" in group]
     findings = []
-    actions = set()
-    for fields in _fields(part)[1:]:
-        action = fields.get("action", "").lower().split(" ")[0]
-        actions.add(action)
+    is_undecided = False
+    for fields in groups:
+        action = fields["action"].lower().split(" ")[0]
+        is_undecided |= action in _UNDECIDED
         if action not in _ACTIONS:
             continue
         status, diagnostic = fields.get("status", ""), fields.get("diagnostic-code", "")
         kind = _ACTIONS[action]
-        bounced = classify(status, diagnostic) if kind is FeedbackKind.BOUNCED else None
+        bounced = None
+        if kind is FeedbackKind.BOUNCED:
+            bounced = classify(status, f"{diagnostic} {status}")
+            # The text is about all recipients: it says something of one only when there is one.
+            if bounced is BounceClass.UNDETERMINED and len(groups) == 1:
+                bounced = classify("", _own_words(mail))
         detail = diagnostic.partition(";")[2].strip() or diagnostic
-        findings.append(
-            MailFinding(kind, _candidates(mail), bounced, status[:20] or None, detail[:500] or None)
-        )
+        code = status.partition(" ")[0][:20]
+        findings.append(MailFinding(kind, _candidates(mail), bounced, code or None, detail[:500] or None))
     kinds = {finding.kind for finding in findings}
-    what = (
-        "bounce"
-        if FeedbackKind.BOUNCED in kinds
-        else "delivery"
-        if kinds
-        else "delay"
-        if actions
-        else "other"
-    )
-    return what, findings
+    if FeedbackKind.BOUNCED in kinds:
+        return "bounce", findings
+    if kinds:
+        return "delivery", findings
+    return ("delay", []) if is_undecided else None
 
 
 def _is_automatic(mail: Message) -> bool:
@@ -149,13 +188,38 @@ def _is_automatic(mail: Message) -> bool:
         submitted not in ("no", "")
         or precedence in ("auto_reply", "auto-reply", "junk")
         or any(name in mail for name in ("X-Autoreply", "X-Autorespond", "X-Vacation", "X-Auto-Reply"))
-        or _AUTOMATIC_SUBJECT.match(str(mail.get("Subject", ""))) is not None
+        or _AUTOMATIC_SUBJECT.match(_subject(mail)) is not None
     )
 
 
 def _is_from_system(mail: Message) -> bool:
     sender = parseaddr(str(mail.get("From", "")))[1]
     return bool(_SYSTEM.match(sender)) or (str(mail.get("Return-Path", "x")).strip() == "<>" and not sender)
+
+
+def _is_like_system(mail: Message) -> bool:
+    """By a sender without an address, or a name or a subject that only mail systems have. Not by an empty
+    return path: automatic replies have it as well."""
+    name, sender = parseaddr(str(mail.get("From", "")))
+    return (
+        (bool(name) and not sender)
+        or bool(_LIKE_SYSTEM.match(sender) or _LIKE_SYSTEM.match(name))
+        or _FAILURE_SUBJECT.match(_subject(mail)) is not None
+    )
+
+
+def _has_empty_return_path(mail: Message) -> bool:
+    """A person's mail has none (RFC 5321 4.5.5, RFC 3834 3.3). Some servers write it as MAILER-DAEMON."""
+    path = str(mail.get("Return-Path", "x")).strip()
+    return path == "<>" or path.lower().startswith("<mailer-daemon")
+
+
+def _subject(mail: Message) -> str:
+    raw = str(mail.get("Subject", ""))
+    try:
+        return str(make_header(decode_header(raw)))
+    except (HeaderParseError, LookupError, ValueError):
+        return raw
 
 
 def _candidates(mail: Message) -> tuple[str, ...]:
@@ -199,6 +263,28 @@ def _fields(part: Message) -> list[dict[str, str]]:
 def _text(mail: Message) -> str:
     texts = (_decoded(part) for part in mail.walk() if part.get_content_maintype() == "text")
     return "\n".join(texts)[:MAX_TEXT]
+
+
+def _own_words(mail: Message) -> str:
+    """What a mail system says itself, without the message that came back and its subject: their words must
+    not decide about an address."""
+    texts = []
+    for part in _walk(mail):
+        if part.get_content_type() in ("text/plain", "text/html"):
+            text = _decoded(part)
+            texts.append(unescape(_TAG.sub(" ", text)) if part.get_content_subtype() == "html" else text)
+    own = "\n".join(texts)[:MAX_TEXT].replace("\r\n", "\n")
+    copy = _COPY.search(own)
+    return _QUOTED_FIELD.sub("", own[: copy.start()] if copy else own)
+
+
+def _walk(mail: Message) -> Iterator[Message]:
+    """The parts of a mail, without those of a message that it encloses."""
+    yield mail
+    if mail.get_content_maintype() == "multipart" and mail.is_multipart():
+        for part in mail.get_payload():
+            if isinstance(part, Message):
+                yield from _walk(part)
 
 
 def _decoded(part: Message) -> str:

@@ -39,6 +39,35 @@ UNDETERMINED = BounceClass.UNDETERMINED
         ("5.0.0", "", UNDETERMINED),
         ("", "", UNDETERMINED),
         ("", "It was not delivered. 192.5.1.1 said nothing.", UNDETERMINED),
+        ("5.2.0", "mailbox full", SOFT),
+        ("5.5.1", "unknown user", HARD),
+        ("", "This user doesn't have a x.example account (anna@x.example) [0]", HARD),
+        ("", "The recipient name\nis not recognized", HARD),
+        ("", "User anna not listed in Domino Directory", HARD),
+        ("", "L'adresse de messagerie ci-dessus n'existe pas.", HARD),
+        ("", "anna@x.example: Domain does not exist", HARD),
+        ("", "Error: User's Disk Quota Exceeded. Permanent error.", SOFT),
+        ("", "Name service error for x.example: Host\n    not found, try again", SOFT),
+        ("", "Host x.example is not responding.", SOFT),
+        ("", "Delivery failed 20 attempts: anna@x.example", SOFT),
+        ("", "554 Too many hops 26 (25 max)", SOFT),
+        ("", "they are not accepting mail from news@shop.example", BLOCK),
+        ("", "exceeded the maximum incoming message size", BLOCK),
+        ("5.0.0", "550 Unable to relay for anna@x.example", BLOCK),
+        # About our address, not the recipient's.
+        ("", "550 Sender verify failed: no such user here", BLOCK),
+        ("", "550 <news@shop.example>: Sender address rejected: Domain not found", BLOCK),
+        # Not for good, whatever the words.
+        ("", "450 <anna@x.example>: Recipient address rejected: unknown user", SOFT),
+        ("4.0.0", "user unknown", SOFT),
+        # Said of full mailboxes and refused content as well.
+        ("", "This is a permanent error; I've given up. Sorry it didn't work out.", UNDETERMINED),
+        ("", "550 Requested action not taken: mailbox unavailable", UNDETERMINED),
+        # No status of a failure, and no reply: what went well, versions, a telephone number.
+        ("", "250 2.1.0 Sender ok", UNDETERMINED),
+        ("", "Mailer release 5.1.1 and version 4.1.2", UNDETERMINED),
+        ("", "Call Customer Support at 450-624-2500", UNDETERMINED),
+        ("", "Message from VirusWall: it was not delivered", UNDETERMINED),
     ],
 )
 def test_by_status_then_by_words(status: str, text: str, expected: BounceClass) -> None:

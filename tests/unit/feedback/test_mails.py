@@ -70,6 +70,44 @@ def test_still_on_its_way_is_no_bounce() -> None:
     assert mail.findings == ()
 
 
+@pytest.mark.parametrize("action", ["failed", "Failed (see below)", "failure", "error"])
+def test_failed_in_the_words_of_some(action: str) -> None:
+    (found,) = read_mail(status(action, "5.1.1", "550 5.1.1 user unknown")).findings
+    assert (found.kind, found.bounce_class) == (FeedbackKind.BOUNCED, BounceClass.HARD)
+
+
+@pytest.mark.parametrize("action", ["relayed", "expanded"])
+def test_out_of_our_sight_is_no_bounce(action: str) -> None:
+    assert read_mail(status(action, "2.0.0", "250 ok")).what == "delay"
+
+
+def test_a_comment_is_no_part_of_the_code() -> None:
+    (found,) = read_mail(status("failed", "5.0.0 (recipient reached disk quota)", "")).findings
+    assert (found.bounce_class, found.code) == (BounceClass.SOFT, "5.0.0")
+
+
+def test_a_status_that_says_nothing_is_explained_by_the_text() -> None:
+    said = status("failed", "5.0.0", "550 no").decode()
+    (found,) = read_mail(
+        said.replace("It went wrong.", "The recipient name is not recognized").encode()
+    ).findings
+    assert found.bounce_class is BounceClass.HARD
+
+
+def test_the_text_says_nothing_of_one_of_several_recipients() -> None:
+    first = "Diagnostic-Code: smtp; 550 no\n"
+    second = "\nFinal-Recipient: rfc822; bo@x.example\nAction: failed\nStatus: 5.2.2\n"
+    said = status("failed", "5.0.0", "550 no").decode().replace(first, first + second)
+    found = read_mail(said.replace("It went wrong.", "One user is unknown: user unknown").encode()).findings
+    assert [finding.bounce_class for finding in found] == [BounceClass.UNDETERMINED, BounceClass.SOFT]
+
+
+def test_a_report_that_names_no_recipient_is_read_as_text() -> None:
+    said = report("delivery-status", "Reporting-MTA: dns; mx.example\n").decode()
+    (found,) = read_mail(said.replace("It went wrong.", POSTFIX).encode()).findings
+    assert (found.kind, found.bounce_class) == (FeedbackKind.BOUNCED, BounceClass.HARD)
+
+
 def test_delivered() -> None:
     mail = read_mail(status("delivered", "2.0.0", "250 ok"))
     assert [finding.kind for finding in mail.findings] == [FeedbackKind.DELIVERED]
@@ -157,6 +195,104 @@ def test_a_bounce_in_a_form_of_its_own() -> None:
 def test_an_automatic_reply_is_nothing(headers: str, text: str) -> None:
     mail = read_mail(plain(headers + f"In-Reply-To: <{ID}@shop.example>\n", text))
     assert (mail.what, mail.findings) == ("automatic_reply", ())
+
+
+GOOGLE = """\
+Delivery to the following recipient failed permanently:
+
+     anna@x.example
+
+{said}
+
+   ----- Original message -----
+
+Message-ID: <{id}@shop.example>
+Subject: user unknown
+
+{returned}
+"""
+
+
+def google(said: str = "", returned: str = "") -> str:
+    return GOOGLE.format(said=said, id=ID, returned=returned)
+
+
+SIGNS = [
+    "From: Postmaster <>\n",
+    "From: Mail.Delivery.System@mx.example\n",
+    "From: Mail Delivery Subsystem <admin@mx.example>\n",
+    "From: MDaemon@mx.example\n",
+    "From: admin@mx.example\nSubject: Undeliverable: Offers\n",
+    "From: admin@mx.example\nSubject: =?utf-8?b?RGVsaXZlcnkgZmFpbHVyZSBub3RpZmljYXRpb24=?=\n",
+]
+
+
+@pytest.mark.parametrize("headers", SIGNS)
+def test_a_mail_system_by_other_signs(headers: str) -> None:
+    mail = read_mail(plain(headers, google("550 5.1.1 user unknown")))
+    assert [finding.bounce_class for finding in mail.findings] == [BounceClass.HARD]
+
+
+@pytest.mark.parametrize("headers", SIGNS)
+def test_these_signs_alone_are_no_bounce(headers: str) -> None:
+    assert read_mail(plain(headers, "We are moving to another office.")).findings == ()
+
+
+@pytest.mark.parametrize("headers", SIGNS)
+def test_an_automatic_reply_stays_one_whatever_the_other_signs(headers: str) -> None:
+    mail = read_mail(plain(headers + "Auto-Submitted: auto-replied\n", google("550 5.1.1 user unknown")))
+    assert (mail.what, mail.findings) == ("automatic_reply", ())
+
+
+def test_a_report_from_no_known_system() -> None:
+    said = plain("From: someone@mx.example\n", google("550 5.1.1 user unknown"))
+    as_report = said.replace(b"text/plain; charset=utf-8", b"multipart/report; boundary=b")
+    parts = as_report.replace(b"\n\nDelivery", b"\n\n--b\n\nDelivery", 1) + b"--b--\n"
+    assert read_mail(said).what == "other"
+    assert read_mail(parts).what == "bounce"
+    receipt = parts.replace(b"multipart/report;", b"multipart/report; report-type=disposition-notification;")
+    assert read_mail(receipt).what == "other"
+    assert read_mail(b"Return-Path: <>\n" + receipt).findings == ()
+    assert read_mail(b"Subject: Returned mail\n" + receipt).findings == ()
+
+
+def test_a_person_who_quotes_a_bounce() -> None:
+    headers = f"From: anna@x.example\nSubject: Re: Undeliverable: Offers\nIn-Reply-To: <{ID}@s>\n"
+    mail = read_mail(plain(headers, google("550 5.1.1 user unknown")))
+    assert (mail.what, mail.findings[0].kind) == ("reply", FeedbackKind.REPLIED)
+
+
+@pytest.mark.parametrize("path", ["<>", "<MAILER-DAEMON>", "<MAILER-DAEMON@mx.example>"])
+@pytest.mark.parametrize("text", ["I am on holiday.", google("550 5.1.1 user unknown")])
+def test_an_empty_return_path_alone_is_an_automatic_reply_s(path: str, text: str) -> None:
+    headers = f"From: anna@x.example\nReturn-Path: {path}\nSubject: Hello\nIn-Reply-To: <{ID}@s>\n"
+    assert read_mail(plain(headers, text)).what == "automatic_reply"
+
+
+def test_an_automatic_subject_is_decoded() -> None:
+    headers = f"From: anna@x.example\nSubject: =?utf-8?q?Fr=C3=A5nvaro?=\nIn-Reply-To: <{ID}@s>\n"
+    assert read_mail(plain(headers, "Hej")).what == "automatic_reply"
+    unknown = headers.replace("utf-8", "no-such-charset")
+    assert read_mail(plain(unknown, "Hej")).what == "reply"
+
+
+def test_a_report_in_html() -> None:
+    said = google("This user doesn&#39;t have an <b>x.example</b> account").encode()
+    head = b"From: mailer-daemon@mx.example\nContent-Type: text/html\n\n"
+    (found,) = read_mail(head + said).findings
+    assert found.bounce_class is BounceClass.HARD
+
+
+@pytest.mark.parametrize("returned", ["Your mailbox is full of spam? User unknown to us!", "quota", "5.1.1"])
+def test_what_came_back_does_not_decide(returned: str) -> None:
+    (found,) = read_mail(plain("From: mailer-daemon@mx.example\n", google(returned=returned))).findings
+    assert (found.bounce_class, found.candidates) == (BounceClass.UNDETERMINED, (ID,))
+
+
+def test_its_quoted_subject_does_not_decide() -> None:
+    said = google("  To: anna@x.example\n  Subject: Your mailbox is full\n  Sent: Fri, 20 Jul 2001")
+    (found,) = read_mail(plain("From: postmaster@mx.example\n", said)).findings
+    assert found.bounce_class is BounceClass.UNDETERMINED
 
 
 def test_a_person_s_reply() -> None:
