@@ -1,7 +1,7 @@
-{#- What measurement tells the readers: per run, and per day of a journey, the lines, as one file each, and the two
+{#- What measurement tells the readers: per run, and per day of a journey, the lines, as one file each, and the three
 small marts whole. The files are temporary ones; `kundresa.warehouse` renames each over the one that is read. -#}
 {% macro publish_measurement(run_keys, journey_days, target_dir) %}
-    {% for name in ['account_summary', 'campaign_performance'] %}
+    {% for name in ['account_summary', 'campaign_performance', 'journey_performance'] %}
         {% do run_query(copy_to_parquet(
             'select * from ' ~ relation_of(publishable(name)),
             target_dir ~ '/' ~ name ~ '/' ~ name ~ '.parquet'
@@ -16,7 +16,6 @@ small marts whole. The files are temporary ones; `kundresa.warehouse` renames ea
         {% for name in ['deliveries', 'account_lines', 'journey_messages'] %}
             {% do publish_part(name, run_key, target_dir, 'profile_id, channel') %}
         {% endfor %}
-        {% do publish_part('journey_performance', run_key, target_dir, 'step, version, channel, variant') %}
     {% endfor %}
 {% endmacro %}
 

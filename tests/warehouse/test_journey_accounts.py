@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,12 +15,13 @@ from kundresa.spec.frozen import freeze
 from kundresa.spec.journey import Journey
 from kundresa.spec.keys import account_key
 from kundresa.spec.messages import Receipt
-from kundresa.spec.vocabulary import DeliveryReason, MessageState, Trigger
+from kundresa.spec.vocabulary import DeliveryReason, FeedbackKind, MessageState, Trigger
 from kundresa.store import (
     Advance,
     Approved,
     Candidate,
     Delayed,
+    NewFeedback,
     NewMessage,
     NewRun,
     Refused,
@@ -238,6 +240,37 @@ def test_the_account_of_journeys_is_recorded_and_published(cart, home, world, pu
     assert all(
         node.status in ("pass", "success") for c in warehouse.check_history(home).commands for node in c.nodes
     )
+
+
+def test_what_comes_back_about_a_journey_is_in_its_performance(cart, home, world, publish, now):
+    """As its day's other counts are; also the day that an older release published by itself."""
+    publish(home, world)
+    cart.reach("reads", "silent")
+    cart.decide("reads", "silent")
+    cart.deliver(reads=MessageState.ACCEPTED, silent=MessageState.ACCEPTED)
+    record_journeys(home, clock=lambda: now)
+    folder = home.published / "measurement" / "journey_performance"
+    shutil.copy(folder / "journey_performance.parquet", folder / f"{DAY}.parquet")
+    with cart.store() as store:
+        for number, kind in enumerate((FeedbackKind.OPENED, FeedbackKind.CLICKED, FeedbackKind.CLICKED)):
+            item = NewFeedback(
+                feedback_key=str(number),
+                kind=kind,
+                channel="email",
+                provider="test",
+                occurred_at=now,
+                received_at=now,
+                message_id="m-reads",
+                profile_id="reads",
+                address="reads@x.test",
+            )
+            store.feedback.record([item])
+        warehouse.export_feedback(home, store.feedback.all_rows())
+    assert record_journeys(home, clock=lambda: now) == 0
+    [step] = warehouse.query(home, "select * from journey_performance")
+    told = [step[f"{name}_count"] for name in ("sent", "opened", "clicked", "automated_clicked")]
+    assert told == [2, 1, 1, 0]
+    assert [path.name for path in folder.iterdir()] == ["journey_performance.parquet"]
 
 
 def test_a_day_that_was_exported_and_not_recorded_is_recorded_by_the_next(cart, home, world, publish, now):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from kundresa import warehouse
+from kundresa.runs.journey_accounts import record_journeys
 from kundresa.warehouse.exports import ledger_path
 
 RUN = "winback--20260301T090000Z"
@@ -114,6 +115,83 @@ def test_reconciling_finds_missing_extra_double_and_pending(decided, now):
     ledger_path(decided, RUN).unlink()
     counts = warehouse.reconcile_counts(decided, RUN)
     assert (counts.missing, counts.extra, counts.double) == (3, 0, 0)
+
+
+def feedback(message_id, position, kind, **changes):
+    return {
+        "feedback_key": f"f{position}",
+        "message_id": message_id,
+        "profile_id": "p0",
+        "channel": "email",
+        "kind": kind,
+        "bounce_class": None,
+        "automation": None,
+        "provider": "test",
+        "target": None,
+        "code": None,
+        "position": position,
+        "is_automated": changes.get("automation") is not None,
+        "occurred_at": datetime(2026, 3, 2, tzinfo=UTC),
+        "received_at": datetime(2026, 3, 2, tzinfo=UTC),
+    } | changes
+
+
+def reactions(settings):
+    [row] = warehouse.query(settings, "select * from campaign_performance")
+    names = ("sent", "bounced", "hard_bounced", "opened", "clicked", "automated_clicked")
+    return tuple(row[f"{name}_count"] for name in names)
+
+
+def test_what_comes_back_after_a_run_is_counted_and_stays(decided, now):
+    warehouse.export_ledger(decided, RUN, ledger(decided, now, [("accepted", None)] * 3))
+    warehouse.record(decided, [RUN])
+    assert reactions(decided) == (3, 0, 0, 0, 0, 0)
+    assert warehouse.feedback_due(decided) is None
+
+    first, second, third = (
+        row["message_id"]
+        for row in warehouse.query(decided, "select message_id from account_lines where outcome = 'sent'")
+    )
+    told = [
+        feedback(first, 1, "clicked"),
+        feedback(second, 2, "clicked", automation="scanner"),
+        feedback(third, 3, "bounced", bounce_class="hard"),
+    ]
+    warehouse.export_feedback(decided, told)
+    assert warehouse.feedback_due(decided) == 3
+    # No run has news: that something came back is enough.
+    assert record_journeys(decided, clock=lambda: now) == 0
+    assert warehouse.feedback_due(decided) is None
+    assert reactions(decided) == (3, 1, 1, 0, 1, 1)
+
+    # A later hit shows that the earlier was a scanner's, and somebody clicks twice.
+    told[0] |= {"automation": "scanner", "is_automated": True}
+    told += [feedback(first, 4, "clicked", automation="scanner"), feedback(second, 5, "opened")]
+    warehouse.export_feedback(decided, told)
+    warehouse.record(decided, ())
+    assert reactions(decided) == (3, 1, 1, 1, 0, 2)
+
+    # Retention: what was counted stays, also when the ledger of the run is written again.
+    warehouse.export_feedback(decided, [feedback(second, 6, "clicked")])
+    later = now + timedelta(minutes=1)
+    warehouse.export_ledger(decided, RUN, ledger(decided, later, [("accepted", None)] * 3))
+    warehouse.record(decided, [RUN])
+    assert reactions(decided) == (3, 1, 1, 1, 0, 2)
+    assert warehouse.feedback_due(decided) is None
+
+
+def test_feedback_of_an_older_release_waits_for_the_next_build(decided, now):
+    """It has no positions; the build writes all that is kept anew."""
+    import pyarrow.parquet as pq
+
+    path = decided.exports / "feedback.parquet"
+    warehouse.export_feedback(decided, [feedback("m", 1, "opened")])
+    pq.write_table(pq.read_table(path).drop_columns(["position"]), path)
+    assert warehouse.feedback_due(decided) is None
+    warehouse.export_ledger(decided, RUN, ledger(decided, now, [("accepted", None)] * 3))
+    warehouse.record(decided, [RUN])
+    assert reactions(decided) == (3, 0, 0, 0, 0, 0)
+    assert warehouse.feedback_due(decided) is None
 
 
 def test_an_export_that_is_not_recorded_is_never_removed(decided, now):

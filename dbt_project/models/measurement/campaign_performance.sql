@@ -10,6 +10,11 @@ decided_runs as (
     select * from {{ ref('decided_runs') }}
 ),
 
+reactions as (
+    select * from {{ ref('int_measurement__reactions') }}
+    where journey_step is null
+),
+
 counted as (
     select
         run_key,
@@ -50,11 +55,29 @@ final as (
         cast(counted.withheld_count as bigint) as withheld_count,
         cast(counted.unknown_count as bigint) as unknown_count,
         cast(counted.pending_count as bigint) as pending_count,
+        cast(coalesce(reactions.delivered_count, 0) as bigint) as delivered_count,
+        cast(coalesce(reactions.bounced_count, 0) as bigint) as bounced_count,
+        cast(coalesce(reactions.hard_bounced_count, 0) as bigint) as hard_bounced_count,
+        cast(coalesce(reactions.soft_bounced_count, 0) as bigint) as soft_bounced_count,
+        cast(coalesce(reactions.blocked_count, 0) as bigint) as blocked_count,
+        cast(coalesce(reactions.undetermined_bounced_count, 0) as bigint) as undetermined_bounced_count,
+        cast(coalesce(reactions.complained_count, 0) as bigint) as complained_count,
+        cast(coalesce(reactions.opened_count, 0) as bigint) as opened_count,
+        cast(coalesce(reactions.clicked_count, 0) as bigint) as clicked_count,
+        cast(coalesce(reactions.unsubscribed_count, 0) as bigint) as unsubscribed_count,
+        cast(coalesce(reactions.replied_count, 0) as bigint) as replied_count,
+        cast(coalesce(reactions.automated_opened_count, 0) as bigint) as automated_opened_count,
+        cast(coalesce(reactions.automated_clicked_count, 0) as bigint) as automated_clicked_count,
         cast(100.0 * counted.sent_count / counted.considered_count as double) as sent_percent,
         cast(decided_runs.logical_at as timestamp) as logical_at,
         cast(decided_runs.decided_at as timestamp) as decided_at
     from counted
     inner join decided_runs on counted.run_key = decided_runs.run_key
+    left join reactions
+        on
+            counted.run_key = reactions.run_key
+            and counted.channel = reactions.channel
+            and coalesce(counted.variant, '') = coalesce(reactions.variant, '')
 )
 
 select * from final

@@ -1,112 +1,58 @@
--- What each message step of each journey came to, day by day. Only days with news are counted again.
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy=replace_strategy(),
-        unique_key='run_key',
-        partition_by=replaced_partition('run_key'),
-        on_schema_change='append_new_columns',
-    )
-}}
+-- What each message step of each journey came to, day by day, and what came back about it. Small: a line per day, step,
+-- version and variant.
+{{ config(materialized='table') }}
 
 with
 
-journey_messages as (
-    select * from {{ ref('journey_messages') }}
+counted as (
+    select * from {{ ref('int_measurement__journey_counts') }}
 ),
 
-account_lines as (
-    select
-        message_id,
-        run_key,
-        variant,
-        outcome
-    from {{ ref('account_lines') }}
-),
-
-{% if is_incremental() %}
-    counted as (
-        select
-            run_key,
-            max(exported_at) as exported_at
-        from {{ this }}
-        group by run_key
-    ),
-{% endif %}
-
-news as (
-    select
-        recorded.run_key,
-        recorded.exported_at
-    from (
-        select
-            run_key,
-            max(exported_at) as exported_at
-        from journey_messages
-        group by run_key
-    ) as recorded
-    {% if is_incremental() %}
-        left join counted on recorded.run_key = counted.run_key
-        where
-            counted.run_key is null
-            or recorded.exported_at is distinct from counted.exported_at
-    {% endif %}
-),
-
-summed as (
-    select
-        journey_messages.run_key,
-        journey_messages.journey,
-        journey_messages.step,
-        journey_messages.channel,
-        account_lines.variant,
-        journey_messages.version,
-        count(*) as considered_count,
-        sum(case when account_lines.outcome = 'sent' then 1 else 0 end) as sent_count,
-        sum(case when account_lines.outcome = 'holdout' then 1 else 0 end) as global_holdout_count,
-        sum(case when account_lines.outcome = 'excluded' then 1 else 0 end) as excluded_count,
-        sum(case when account_lines.outcome = 'failed' then 1 else 0 end) as failed_count,
-        sum(case when account_lines.outcome = 'withheld' then 1 else 0 end) as withheld_count,
-        sum(case when account_lines.outcome = 'unknown' then 1 else 0 end) as unknown_count,
-        sum(case when account_lines.outcome = 'pending' then 1 else 0 end) as pending_count,
-        min(cast(journey_messages.reached_at as date)) as reached_date,
-        news.exported_at
-    from journey_messages
-    inner join news on journey_messages.run_key = news.run_key
-    inner join account_lines
-        on
-            journey_messages.message_id = account_lines.message_id
-            and journey_messages.run_key = account_lines.run_key
-    group by
-        journey_messages.run_key,
-        journey_messages.journey,
-        journey_messages.step,
-        journey_messages.channel,
-        account_lines.variant,
-        journey_messages.version,
-        news.exported_at
+reactions as (
+    select * from {{ ref('int_measurement__reactions') }}
+    where journey_step is not null
 ),
 
 final as (
     select
-        cast(run_key as string) as run_key,
-        cast(journey as string) as journey,
-        cast(step as string) as step,
-        cast(channel as string) as channel,
-        cast(variant as string) as variant,
-        cast(version as integer) as version,
-        cast(considered_count as bigint) as considered_count,
-        cast(sent_count as bigint) as sent_count,
-        cast(global_holdout_count as bigint) as global_holdout_count,
-        cast(excluded_count as bigint) as excluded_count,
-        cast(failed_count as bigint) as failed_count,
-        cast(withheld_count as bigint) as withheld_count,
-        cast(unknown_count as bigint) as unknown_count,
-        cast(pending_count as bigint) as pending_count,
-        cast(100.0 * sent_count / considered_count as double) as sent_percent,
-        cast(reached_date as date) as reached_date,
-        cast(exported_at as timestamp) as exported_at
-    from summed
+        cast(counted.run_key as string) as run_key,
+        cast(counted.journey as string) as journey,
+        cast(counted.step as string) as step,
+        cast(counted.channel as string) as channel,
+        cast(counted.variant as string) as variant,
+        cast(counted.version as integer) as version,
+        cast(counted.considered_count as bigint) as considered_count,
+        cast(counted.sent_count as bigint) as sent_count,
+        cast(counted.global_holdout_count as bigint) as global_holdout_count,
+        cast(counted.excluded_count as bigint) as excluded_count,
+        cast(counted.failed_count as bigint) as failed_count,
+        cast(counted.withheld_count as bigint) as withheld_count,
+        cast(counted.unknown_count as bigint) as unknown_count,
+        cast(counted.pending_count as bigint) as pending_count,
+        cast(coalesce(reactions.delivered_count, 0) as bigint) as delivered_count,
+        cast(coalesce(reactions.bounced_count, 0) as bigint) as bounced_count,
+        cast(coalesce(reactions.hard_bounced_count, 0) as bigint) as hard_bounced_count,
+        cast(coalesce(reactions.soft_bounced_count, 0) as bigint) as soft_bounced_count,
+        cast(coalesce(reactions.blocked_count, 0) as bigint) as blocked_count,
+        cast(coalesce(reactions.undetermined_bounced_count, 0) as bigint) as undetermined_bounced_count,
+        cast(coalesce(reactions.complained_count, 0) as bigint) as complained_count,
+        cast(coalesce(reactions.opened_count, 0) as bigint) as opened_count,
+        cast(coalesce(reactions.clicked_count, 0) as bigint) as clicked_count,
+        cast(coalesce(reactions.unsubscribed_count, 0) as bigint) as unsubscribed_count,
+        cast(coalesce(reactions.replied_count, 0) as bigint) as replied_count,
+        cast(coalesce(reactions.automated_opened_count, 0) as bigint) as automated_opened_count,
+        cast(coalesce(reactions.automated_clicked_count, 0) as bigint) as automated_clicked_count,
+        cast(100.0 * counted.sent_count / counted.considered_count as double) as sent_percent,
+        cast(counted.reached_date as date) as reached_date,
+        cast(counted.exported_at as timestamp) as exported_at
+    from counted
+    left join reactions
+        on
+            counted.run_key = reactions.run_key
+            and counted.step = reactions.journey_step
+            and counted.version = reactions.journey_version
+            and counted.channel = reactions.channel
+            and coalesce(counted.variant, '') = coalesce(reactions.variant, '')
 )
 
 select * from final

@@ -81,6 +81,7 @@ Answer = Annotated[
 def record() -> None:
     """Bring the news about all journeys' messages into the account and the measurement marts.
 
+    What came back about any message (bounces, opens, clicks) is counted too, as of the last build.
     The warehouse's DAG does it after each build, and every campaign's run does it with its own. Caps of
     campaigns do not wait for it: a decision reads what journeys have sent and hold at that moment.
 
@@ -89,7 +90,7 @@ def record() -> None:
     from kundresa.runs.journey_accounts import record_journeys
 
     days = record_journeys(configuration.load())
-    out.print(f"{days} days of journeys had news" if days else "nothing is new")
+    out.print(f"{days} days of journeys had news" if days else "no day of a journey had news")
 
 
 @journey.command()

@@ -29,7 +29,8 @@ Builds profiles, consents and segments from the source files, checks them, and p
 * **build**: `dbt build`: models, unit tests and data tests, and a candidate publication.
 * **check_marts**: the candidate against the last publication.
 * **publish**: the candidate becomes current; campaigns that wait for new segments start.
-* **record_journeys**: what became of journeys' messages is brought into the account.
+* **record_journeys**: what became of journeys' messages is brought into the account, and what came back about
+  any message into the performance of campaigns and journeys.
 
 A segment whose size jumps beyond its bounds stays at its last good state, and campaigns that name it stop.
 When the new state is right, trigger this DAG with its name in **accept_segments**.
@@ -159,7 +160,8 @@ class Publish(WarehouseOperator):
 
 
 class RecordJourneys(WarehouseOperator):
-    """Brings the news about journeys' messages into the measurement marts; returns how many days had some."""
+    """Brings the news about journeys' messages, and the feedback about any, into the measurement marts;
+    returns how many days of journeys had some."""
 
     ui_color = "#ede7f6"
 

@@ -31,7 +31,8 @@ def journey_campaign(journey: str) -> str:
 
 
 def record_journeys(settings: Settings, *, clock: Clock = utc_now) -> int:
-    """Bring everything that is new about journeys' messages into the measurement models, and publish it.
+    """Bring everything that is new about journeys' messages, and what came back about any message as far as
+    it is exported, into the measurement models, and publish it.
 
     Returns how many days of journeys had news. It costs what these days have, not what was recorded before.
 
@@ -42,7 +43,7 @@ def record_journeys(settings: Settings, *, clock: Clock = utc_now) -> int:
     with open_store(settings.store_url) as store:
         export_journeys(settings, store, clock())
     due = warehouse.journey_days_due(settings)
-    if due:
+    if due or warehouse.feedback_due(settings) is not None:
         # Measurement reads the decisions, which an installation without campaigns has not made yet.
         with FileLock(settings.home / "decide.lock"):
             warehouse.prepare_decisions(settings)

@@ -54,6 +54,7 @@ from kundresa.warehouse.exports import (
     export_policies,
     export_sending_runs,
     export_suppressions,
+    feedback_due,
     journey_days_due,
 )
 from kundresa.warehouse.manifest import Manifest, SourceTable, load_manifest
@@ -193,6 +194,7 @@ __all__ = [
     "export_policies",
     "export_sending_runs",
     "export_suppressions",
+    "feedback_due",
     "find_profiles",
     "held_at",
     "is_published",

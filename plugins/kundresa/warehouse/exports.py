@@ -36,8 +36,8 @@ run key is like it (all have a time), and Spark does not see files with an under
 
 _OWN_FOLDER = {"ledger": "ledger", "journey_messages": "journeys"}
 """The sources that are many files, each with its folder."""
-_LASTING = ("earlier_decisions", "journey_messages")
-"""Those of which an older release's files are read."""
+_LASTING = ("earlier_decisions", "feedback", "journey_messages")
+"""Those of which an older release's files are read, before they are written again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ def ensure_exports(settings: Settings) -> None:
     for name, columns in EXPORTS.items():
         folder = _OWN_FOLDER.get(name)
         path = _path(settings, _NO_LEDGER if folder else name, folder=folder)
-        # Those that nobody else writes: an older release's lacks columns.
+        # An older release's lacks columns.
         is_old = path.exists() and name in _LASTING and not _has_all(path, columns)
         if is_old and folder:
             _complete(settings, path, columns)
@@ -378,9 +378,35 @@ def export_opt_ins(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> int
 
 
 def export_feedback(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write the feedback that is kept, in place of what was written before: what is known of a hit's
-    machine may have changed. Returns how many."""
+    """Write the feedback that is kept, by position, in place of what was written before: what is known of a
+    hit's machine may have changed. Returns how many. From then on :func:`feedback_due` tells of it."""
     return _write(_path(settings, "feedback"), EXPORTS["feedback"], rows)
+
+
+def feedback_due(settings: Settings) -> int | None:
+    """The last position of the feedback that is exported; None when it is recorded, or there is none."""
+    import pyarrow.parquet as pq
+
+    path = _path(settings, "feedback")
+    if not path.exists() or "position" not in pq.read_schema(path).names:
+        return None
+    with pq.ParquetFile(path) as file:
+        groups = file.metadata.num_row_groups
+        last = (
+            file.read_row_group(groups - 1, columns=["position"])["position"][-1].as_py() if groups else None
+        )
+    recorded = _feedback_recorded(settings)
+    is_known = recorded.exists() and recorded.read_text(encoding="utf-8") == str(last)
+    return None if is_known else last
+
+
+def feedback_recorded(settings: Settings, position: int) -> None:
+    """Measurement knows the feedback up to this position."""
+    write_text(_feedback_recorded(settings), str(position))
+
+
+def _feedback_recorded(settings: Settings) -> Path:
+    return settings.exports / "feedback_recorded"
 
 
 def export_suppressions(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> int:

@@ -12,6 +12,8 @@ from kundresa.warehouse.dbt import Dbt, DbtResult, Progress
 from kundresa.warehouse.exports import (
     earlier_journey_days,
     ensure_exports,
+    feedback_due,
+    feedback_recorded,
     journey_day_recorded,
     journey_days_due,
     ledger_exports,
@@ -24,17 +26,17 @@ _MEASURE = (
     *("--exclude", "tag:whole_history"),
     *("--exclude-resource-type", "unit_test"),
 )
-_WHOLE = ("account_summary", "campaign_performance")
+_WHOLE = ("account_summary", "campaign_performance", "journey_performance")
 _PER_RUN = ("deliveries", "account_lines")
 CAPS_REACH = timedelta(days=2 * 366 + 1)
 """The longest cap, beside the longest time that a message may wait, and the day itself."""
-_PER_JOURNEY_DAY = (*_PER_RUN, "journey_messages", "journey_performance")
+_PER_JOURNEY_DAY = (*_PER_RUN, "journey_messages")
 
 
 def record(settings: Settings, run_keys: Iterable[str], *, progress: Progress | None = None) -> DbtResult:
-    """Take every export with news into the measurement models, and publish these runs' lines, those of the
-    days of journeys that have news, and the summaries. Each published file is replaced in one rename;
-    recording twice changes nothing.
+    """Take every export with news, the feedback's too, into the measurement models, and publish these runs'
+    lines, those of the days of journeys that have news, and the summaries. Each published file is replaced in
+    one rename; recording twice changes nothing.
 
     Raises:
         DbtFailed: when a model or test failed; what is published stays then.
@@ -44,6 +46,7 @@ def record(settings: Settings, run_keys: Iterable[str], *, progress: Progress | 
     dbt = Dbt(decide_workspace(settings))
     with dbt.locked(progress), partial_folder(settings, "measurement") as folder:
         due = journey_days_due(settings)  # before dbt reads them: what is exported meanwhile stays due
+        position = feedback_due(settings)
         for name in (*_WHOLE, *_PER_JOURNEY_DAY):
             (folder / name).mkdir()
         arguments = json.dumps({"run_keys": keys, "journey_days": sorted(due), "target_dir": str(folder)})
@@ -56,9 +59,20 @@ def record(settings: Settings, run_keys: Iterable[str], *, progress: Progress | 
                 target = measurement_folder(settings) / name / file.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 file.replace(target)
+        _remove_days(settings)
         for key, export in due.items():
             journey_day_recorded(settings, key, export)
+        if position is not None:
+            feedback_recorded(settings, position)
     return result
+
+
+def _remove_days(settings: Settings) -> None:
+    """An older release published the performance of journeys a day at a time."""
+    name = "journey_performance"
+    for path in (measurement_folder(settings) / name).glob("*.parquet"):
+        if path.stem != name:
+            path.unlink()
 
 
 def prune_exports(settings: Settings, before: datetime) -> int:

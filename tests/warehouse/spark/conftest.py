@@ -28,7 +28,7 @@ from kundresa.spec.policies import Policies
 from kundresa.spec.vocabulary import Trigger
 from kundresa.store import NewRun
 from kundresa.warehouse.dbt import Dbt
-from kundresa.warehouse.workspace import build_workspace
+from kundresa.warehouse.workspace import build_workspace, decide_workspace
 
 FIRST_DAY = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)
 SECOND_DAY = FIRST_DAY + timedelta(days=1)
@@ -184,6 +184,7 @@ def first_run(engine: Engine, shop: Shop) -> Published:
     _journey(settings, engine.stages["second_build"], settled=0.5, exported_at=SECOND_DAY)
     _decide(settings, [run], engine.stages["second_build"])
     _deliver(settings, run.run_key, settled=0.5, exported_at=SECOND_DAY + timedelta(hours=2))
+    _react(settings, at=SECOND_DAY + timedelta(hours=2))
     warehouse.record(settings, [run.run_key])
     return _published(settings)
 
@@ -198,8 +199,13 @@ def second_run(engine: Engine, shop: Shop) -> Published:
     _decide(settings, [first, second], engine.stages["second_build"])
     for run in (first, second):
         _deliver(settings, run.run_key, settled=1, exported_at=SECOND_DAY + timedelta(hours=3))
+    _react(settings, at=SECOND_DAY + timedelta(hours=3))
     warehouse.record(settings, [first.run_key, second.run_key])
-    return _published(settings)
+    published = _published(settings)
+    if engine.name == "spark":
+        unit = ("test", "--select", "test_type:unit,int_measurement__reactions")
+        Dbt(decide_workspace(settings)).invoke([unit])
+    return published
 
 
 def open_run(campaign: str, **changes: Any) -> warehouse.OpenRun:
@@ -430,6 +436,44 @@ def _deliver(settings: Settings, run_key: str, *, settled: float, exported_at: d
         }
         rows.append({**line, **outcome})
     warehouse.export_ledger(settings, run_key, rows)
+
+
+def _react(settings: Settings, *, at: datetime) -> None:
+    """What came back about each message that was accepted so far, a machine's opens among it."""
+    import pyarrow.parquet as pq
+
+    kinds: list[dict[str, Any]] = [
+        {"kind": "delivered"},
+        {"kind": "bounced", "bounce_class": "hard"},
+        {"kind": "bounced", "bounce_class": None},
+        {"kind": "opened", "automation": "prefetch"},
+        {"kind": "opened"},
+        {"kind": "clicked"},
+    ]
+    accepted = []
+    for folder, state in (("ledger", "state"), ("journeys", "message_state")):
+        for path in sorted((settings.exports / folder).glob("*.parquet")):
+            rows = pq.read_table(path, columns=["message_id", "profile_id", "channel", state]).to_pylist()
+            accepted += [row for row in rows if row[state] == "accepted"]
+    lines: list[dict[str, Any]] = []
+    for number, message in enumerate(sorted(accepted, key=lambda row: str(row["message_id"]))):
+        for kind in kinds[number % 3 :: 2]:
+            told = {"bounce_class": None, "automation": None} | kind
+            lines.append(
+                {name: message[name] for name in ("message_id", "profile_id", "channel")}
+                | told
+                | {
+                    "feedback_key": f"{message['message_id']}/{len(lines)}",
+                    "provider": "test",
+                    "target": None,
+                    "code": None,
+                    "position": len(lines) + 1,
+                    "is_automated": told["automation"] is not None,
+                    "occurred_at": at,
+                    "received_at": at,
+                }
+            )
+    warehouse.export_feedback(settings, lines)
 
 
 def _published(settings: Settings) -> Published:

@@ -16,6 +16,7 @@ final as (
         cast(provider as string) as provider,
         cast(target as string) as target,
         cast(code as string) as code,
+        cast(position as bigint) as position,
         cast(is_automated as boolean) as is_automated,
         cast(occurred_at as timestamp) as occurred_at,
         cast(received_at as timestamp) as received_at
