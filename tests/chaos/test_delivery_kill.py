@@ -16,12 +16,12 @@ from kundresa.store import open_store
 
 RUN = "chaos--1"
 SIZE = 1_500
-PER_KILL = 40
+PER_KILL = 100
 """Messages for each kill: so many and a few more leave between two of them."""
 WINDOW = 20
 LEASE = 0.3
-MANY, FEW = int(os.environ.get("KUNDRESA_CHAOS_KILLS") or 40), 15
-SECONDS_PER_KILL = 8.0
+MANY, FEW = int(os.environ.get("KUNDRESA_CHAOS_KILLS") or 60), 15
+SECONDS_PER_KILL = 4.0
 """At most; ~0.5 on two idle cores."""
 
 Start = Callable[..., Any]
@@ -42,7 +42,7 @@ def deliver_with_kills(
         worker = start_worker(url, RUN, size=size, window=WINDOW, policy=policy, lease=LEASE)
         if kills < most:
             enough = before + rng.randrange(60)
-            while receiver.total() < enough and "BatchBusy" not in worker.output:
+            while receiver.total() < enough and not {"BatchBusy", "finished"} & set(worker.output.split()):
                 time.sleep(0.001)
             time.sleep(rng.uniform(0, 0.01))
             worker.send_signal(signal.SIGKILL)

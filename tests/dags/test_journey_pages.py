@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 from tests.dags.test_pages import as_user, server  # noqa: F401  the server is a fixture
 from tests.integration.runs.test_journeys import publish
+from tests.outline import Outline
 from tests.unit.journeys.conftest import World, journey_of
 
 from kundresa import settings
@@ -65,30 +65,6 @@ def world(project: Any) -> Iterator[World]:
         made.event("p-ida")
         made.after(minutes=1)
         yield made
-
-
-class Outline(HTMLParser):
-    """What a screen reader goes by: headings, tables and their captions, labels."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.loaded: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.seen.append(tag)
-        known = dict(attributes)
-        if known.get("id"):
-            self.ids.append(str(known["id"]))
-        if tag == "a":
-            self.links.append(str(known["href"]))
-        if tag in ("link", "script", "img", "iframe") or "src" in known:
-            self.loaded.append(tag)
-        if tag == "th":
-            assert known.get("scope") in ("col", "row")
 
 
 def test_the_figures_add_up_in_the_report_and_the_list(world: World) -> None:

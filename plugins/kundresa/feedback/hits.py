@@ -19,7 +19,7 @@ OWN_LINKS = "link"
 
 @dataclass(frozen=True, slots=True)
 class RawHit:
-    """One request to an open image or a counted link whose token was ours."""
+    """One request to an open image or a counted link whose token was ours; or one that a provider counted."""
 
     kind: FeedbackKind
     message_id: str
@@ -28,6 +28,13 @@ class RawHit:
     at: datetime
     target: str | None = None
     is_honeypot: bool = False
+    feedback_key: str = ""
+    """The same when it is told again; empty for a request, which is one of its own."""
+    provider: str = OWN_LINKS
+    address: str | None = None
+    """Where the message went; None where it has to be looked up."""
+    received_at: datetime | None = None
+    """None: at once."""
 
 
 def record_hits(
@@ -70,7 +77,7 @@ def record_hits(
                     new[place] = replace(new[place], automation=Automation.SCANNER)
             else:
                 marked.append(position)
-        address = address_of(line.profile_id, line.channel)
+        address = address_of(line.profile_id, line.channel) if hit.address is None else hit.address
         new.append(_feedback(hit, line, address, judged.automation))
         before.append(Hit(-len(new), hit.message_id, hit.kind, hit.target, judged.automation, hit.at))
     store.feedback.record(new, rule=SoftBounceRule())
@@ -81,12 +88,12 @@ def record_hits(
 
 def _feedback(hit: RawHit, line: LedgerLine, address: str, automation: Automation | None) -> NewFeedback:
     return NewFeedback(
-        feedback_key=f"hit/{uuid.uuid4().hex}",  # each request is one of its own
+        feedback_key=hit.feedback_key or f"hit/{uuid.uuid4().hex}",
         kind=hit.kind,
         channel=line.channel,
-        provider=OWN_LINKS,
+        provider=hit.provider,
         occurred_at=hit.at,
-        received_at=hit.at,
+        received_at=hit.received_at or hit.at,
         message_id=hit.message_id,
         profile_id=line.profile_id,
         address=address,

@@ -3,8 +3,8 @@
 ``twilio``, status callbacks of text messages: ``X-Twilio-Signature`` is the base64 HMAC-SHA-1 of the URL
 and the sorted parameters, keyed by the account's auth token.
 
-``hmac``, events of emails as JSON, as a provider's bridge sends them: ``X-Signature`` is the hex
-HMAC-SHA-256 of ``X-Timestamp``, a dot and the body; five minutes old at most.
+``hmac``, events of any channel as JSON, as a provider's bridge sends them: ``X-Signature`` is the hex
+HMAC-SHA-256 of ``X-Timestamp``, a dot and the body; five minutes old at most. See ``SignedEvents``.
 
 ``KUNDRESA_WEBHOOKS`` names them: ``texts=twilio:<auth token>,mail=hmac:<secret>``. Each is answered at
 ``/webhooks/<name>``.
@@ -25,7 +25,9 @@ from urllib.parse import parse_qsl
 
 from kundresa.feedback.bounces import classify
 from kundresa.settings import SettingsError
-from kundresa.spec.vocabulary import BounceClass, FeedbackKind
+from kundresa.spec.events import parse_instant
+from kundresa.spec.problems import alternatives
+from kundresa.spec.vocabulary import BounceClass, ChannelKind, FeedbackKind
 
 MAX_AGE = timedelta(minutes=5)
 _ENTRY = re.compile(r"([a-z][a-z0-9_]{0,40})=([a-z]+):(\S{8,})\Z")
@@ -53,6 +55,18 @@ class Report:
     code: str | None = None
     detail: str | None = None
     occurred_at: datetime | None = None
+    user_agent: str = ""
+    """Of an open or a click: what asked for it."""
+    target: str | None = None
+    """Of a click: where it led to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one call tells. ``skipped`` counts what nothing is done about, whatever it says."""
+
+    reports: Sequence[Report] = ()
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +84,7 @@ class Call:
 class Webhook(Protocol):
     """What one kind of provider's reports are."""
 
-    def read(self, call: Call) -> Sequence[Report]:
+    def read(self, call: Call) -> Told:
         """
         Raises:
             NotBelieved: before anything of the body is looked at, other than to check it.
@@ -86,31 +100,30 @@ class TwilioStatus:
 
     secret: str = field(repr=False)
 
-    def read(self, call: Call) -> Sequence[Report]:
+    def read(self, call: Call) -> Told:
         pairs = parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=200)
         signed = call.url + "".join(name + value for name, value in sorted(set(pairs)))
         digest = hmac.digest(self.secret.encode(), signed.encode(), "sha1")
         _believe(base64.b64encode(digest).decode(), call.headers.get("x-twilio-signature", ""))
         values = dict(pairs)
         sid, status = values.get("MessageSid", ""), values.get("MessageStatus", "").lower()
-        if not sid or not status:
+        if not sid or not status or not f"{sid}{status}".isprintable():
             raise NotUnderstood("MessageSid and MessageStatus are needed")
         code = values.get("ErrorCode") or None
         if status == "delivered":
-            return [Report(f"{sid}/{status}", FeedbackKind.DELIVERED, "sms", provider_id=sid)]
+            return Told([Report(f"{sid}/{status}", FeedbackKind.DELIVERED, "sms", provider_id=sid)])
         if status in ("undelivered", "failed"):
             bounced = _TWILIO.get(code or "", BounceClass.UNDETERMINED)
-            return [
-                Report(
-                    f"{sid}/{status}",
-                    FeedbackKind.BOUNCED,
-                    "sms",
-                    provider_id=sid,
-                    bounce_class=bounced,
-                    code=code,
-                )
-            ]
-        return []  # accepted, queued, sending, sent: nothing that the ledger does not know
+            report = Report(
+                f"{sid}/{status}",
+                FeedbackKind.BOUNCED,
+                "sms",
+                provider_id=sid,
+                bounce_class=bounced,
+                code=code,
+            )
+            return Told([report])
+        return Told(skipped=1)  # accepted, queued, sending, sent: nothing that the ledger does not know
 
 
 _TWILIO: Mapping[str, BounceClass] = {
@@ -129,12 +142,25 @@ _TWILIO: Mapping[str, BounceClass] = {
 
 @dataclass(frozen=True, slots=True)
 class SignedEvents:
-    """Email events as a JSON array: ``event_id``, ``event`` (delivered, bounced, complained, opened,
-    clicked), ``message_id`` (ours) or ``provider_id``, and of a bounce ``status`` and ``diagnostic``."""
+    """Events as a JSON array of objects:
+
+    | member | is |
+    |---|---|
+    | ``event_id`` | the provider's own; the same when it tells it again |
+    | ``event`` | delivered, bounced, complained, opened, clicked or unsubscribed; any other is skipped |
+    | ``channel`` | email (when left out), sms, push, direct_mail or webhook |
+    | ``message_id`` or ``provider_id`` | ours, or the provider's (of emails ours alone is known) |
+    | ``time`` | optional, when it happened: ISO 8601 with a time zone |
+    | ``status``, ``diagnostic`` | optional, of a bounce: its code and its words |
+    | ``bounce_class`` | optional: hard, soft, block or undetermined; else by status and words |
+    | ``user_agent``, ``url`` | of an open or a click; without a user agent it counts as a machine's |
+
+    An event that is known and lacks what it needs refuses the call: its bridge is broken, and must be told.
+    """
 
     secret: str = field(repr=False)
 
-    def read(self, call: Call) -> Sequence[Report]:
+    def read(self, call: Call) -> Told:
         timestamp = call.headers.get("x-timestamp", "")
         digest = hmac.digest(self.secret.encode(), timestamp.encode() + b"." + call.body, "sha256")
         _believe(digest.hex(), call.headers.get("x-signature", ""))
@@ -148,33 +174,52 @@ class SignedEvents:
             raise NotUnderstood("the body is not JSON") from None
         if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
             raise NotUnderstood("expected an array of objects")
-        return [_event(event) for event in events]
+        reports = [_event(event) for event in events if event.get("event") in REPORTED_KINDS]
+        return Told(reports, len(events) - len(reports))
 
 
-_EVENTS = (
-    FeedbackKind.DELIVERED,
-    FeedbackKind.BOUNCED,
-    FeedbackKind.COMPLAINED,
-)
+REPORTED_KINDS = tuple(kind for kind in FeedbackKind if kind is not FeedbackKind.REPLIED)
+"""What ``SignedEvents`` tells. A reply comes as a mail."""
+_DEAD_TOKENS = frozenset({"unregistered", "expiredtoken"})
+"""What FCM and APNs (lower-case) say of a token that no device answers to any more."""
 
 
 def _event(event: Mapping[str, Any]) -> Report:
     texts = {name: value for name, value in event.items() if isinstance(value, str) and value.isprintable()}
-    if texts.get("event") not in _EVENTS:
-        raise NotUnderstood(f"event: expected one of {', '.join(_EVENTS)}")
-    if not texts.get("event_id") or not texts.get("message_id"):
-        raise NotUnderstood("event_id and message_id are needed")
+    if not texts.get("event_id") or not (texts.get("message_id") or texts.get("provider_id")):
+        raise NotUnderstood("event_id and message_id or provider_id are needed")
+    channel = event.get("channel", ChannelKind.EMAIL.value)
+    if channel not in tuple(ChannelKind):
+        raise NotUnderstood(f"channel: expected {alternatives(tuple(ChannelKind))}")
+    occurred_at = parse_instant(texts.get("time", "")) if "time" in event else None
+    if "time" in event and occurred_at is None:
+        raise NotUnderstood("time: expected an instant with a time zone, for example 2026-11-23T09:00:00Z")
     kind = FeedbackKind(texts["event"])
-    status, diagnostic = texts.get("status", ""), texts.get("diagnostic", "")
     return Report(
         texts["event_id"][:200],
         kind,
-        "email",
-        message_id=texts["message_id"][:200],
-        bounce_class=classify(status, diagnostic) if kind is FeedbackKind.BOUNCED else None,
-        code=status[:20] or None,
-        detail=diagnostic[:500] or None,
+        channel,
+        message_id=texts.get("message_id", "")[:200],
+        provider_id=texts.get("provider_id", "")[:200],
+        bounce_class=_bounce_class(texts) if kind is FeedbackKind.BOUNCED else None,
+        code=texts.get("status", "")[:20] or None,
+        detail=texts.get("diagnostic", "")[:500] or None,
+        occurred_at=occurred_at,
+        user_agent=texts.get("user_agent", "")[:500],
+        target=texts.get("url", "")[:2_000] or None,
     )
+
+
+def _bounce_class(texts: Mapping[str, str]) -> BounceClass:
+    given = texts.get("bounce_class")
+    if given is not None:
+        if given not in tuple(BounceClass):
+            raise NotUnderstood(f"bounce_class: expected {alternatives(tuple(BounceClass))}")
+        return BounceClass(given)
+    status, diagnostic = texts.get("status", ""), texts.get("diagnostic", "")
+    if {status.lower(), diagnostic.lower()} & _DEAD_TOKENS:
+        return BounceClass.HARD
+    return classify(status, diagnostic)
 
 
 _KINDS: Mapping[str, type[TwilioStatus] | type[SignedEvents]] = {

@@ -29,7 +29,7 @@ from starlette.routing import Route
 
 from kundresa.public.group_commit import GroupCommit
 from kundresa.public.keys import Keys, Scope
-from kundresa.public.refusals import Refused, content_type, parse_json, read_body, read_json
+from kundresa.public.refusals import Refused, content_type, echoed, parse_json, read_body, read_json
 from kundresa.public.service import Service
 from kundresa.spec.events import About, EventTypes, parse_instant, problem_with
 from kundresa.spec.problems import alternatives, nearest, shown
@@ -39,6 +39,8 @@ MOST_BYTES = 4_000_000
 MOST_EVENTS = 5_000
 MOST_DATA = 50_000
 """Characters of one event's data as JSON."""
+MOST_ID = 200
+"""Characters of an event's id."""
 BODY_SECONDS = 20.0
 MOST_REPORTED = 100
 """Refused lines that are told one by one; the rest is a number."""
@@ -110,7 +112,8 @@ def check_events(
             events.append(_event(document, types, caller, now))
         except ValueError as error:
             given = document.get("id") if isinstance(document, dict) else None
-            refused.append(Refusal(line, given if isinstance(given, str) else None, str(error)))
+            told = echoed(given, MOST_ID) if isinstance(given, str) else None
+            refused.append(Refusal(line, told, str(error)))
     return events, refused
 
 
@@ -144,7 +147,7 @@ def _event(document: object, types: EventTypes, caller: str, now: datetime) -> N
     namespace, identifier = _subject(document, types, event_type)
     return NewEvent(
         source=f"{caller}/{source}" if source else caller,
-        event_id=_text(document, "id", 200),
+        event_id=_text(document, "id", MOST_ID),
         event_type=event_type,
         namespace=namespace,
         identifier=identifier,

@@ -29,7 +29,7 @@ from starlette.routing import Route
 
 from kundresa.public.group_commit import GroupCommit
 from kundresa.public.keys import Keys, Scope
-from kundresa.public.refusals import PROBLEM_TYPE, Refused, content_type, read_body, read_json
+from kundresa.public.refusals import PROBLEM_TYPE, Refused, content_type, echoed, read_body, read_json
 from kundresa.public.service import Service
 from kundresa.runs.message_requests import Conflict, Pending, Taken, Unfit, Wanted, request_standing
 from kundresa.spec.addresses import ADDRESS_NAMESPACES, normalised_address
@@ -181,15 +181,10 @@ def _answer(pending: Pending) -> Response:
 def _unfit(problems: Sequence[tuple[str, str]]) -> Response:
     """Problem details (RFC 9457) with a line for each field."""
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    errors = [{"field": _field(name), "detail": wrong} for name, wrong in problems[:MOST_REPORTED]]
+    errors = [{"field": echoed(name, MOST_NAME), "detail": wrong} for name, wrong in problems[:MOST_REPORTED]]
     detail = "; ".join(wrong for _, wrong in problems[:MOST_TOLD])
     problem = {"title": status.phrase, "status": status.value, "detail": detail, "errors": errors}
     return JSONResponse(problem, status.value, media_type=PROBLEM_TYPE)
-
-
-def _field(name: str) -> str:
-    """As it came in, in a form that every answer can hold."""
-    return name[:MOST_NAME].encode("ascii", "backslashreplace").decode()
 
 
 def _plain(value: Any) -> Any:

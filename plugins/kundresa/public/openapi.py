@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kundresa import __version__
+from kundresa.feedback.webhooks import REPORTED_KINDS
 from kundresa.public.events import CLOUD, CLOUD_BATCH, JSON, NDJSON
 from kundresa.public.refusals import PROBLEM_TYPE
 from kundresa.spec.events import About, EventType, EventTypes, Property, PropertyKind
+from kundresa.spec.vocabulary import BounceClass, ChannelKind
 
 Schema = dict[str, Any]
 
@@ -48,6 +50,7 @@ def document(types: EventTypes, *, url: str, contracts: Mapping[str, EventType])
                             JSON: {"schema": {"oneOf": [event, _array(event)]}},
                             CLOUD: {"schema": event},
                             CLOUD_BATCH: {"schema": _array(event)},
+                            NDJSON[0]: {"schema": _array(event), "x-serialization": "one event per line"},
                         },
                     },
                     "responses": {
@@ -105,6 +108,29 @@ def document(types: EventTypes, *, url: str, contracts: Mapping[str, EventType])
                     },
                 }
             },
+            "/webhooks/{name}": {
+                "post": {
+                    "operationId": "sendReports",
+                    "summary": "Take in what a provider reports of messages; durable before the answer.",
+                    "description": _SIGNATURES,
+                    "security": [],
+                    "parameters": [_path("name")],
+                    "requestBody": {
+                        "required": True,
+                        "content": {
+                            JSON: {"schema": {"type": "array", "items": _REPORTED}},
+                            "application/x-www-form-urlencoded": {"schema": _STATUS},
+                        },
+                    },
+                    "responses": {
+                        "200": {
+                            "description": "What says something of our messages is recorded.",
+                            "content": {JSON: {"schema": _RECORDED}},
+                        },
+                        **_refusals((403, 404, 408, 413, 415, 422, 503)),
+                    },
+                }
+            },
         },
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
@@ -121,7 +147,6 @@ def document(types: EventTypes, *, url: str, contracts: Mapping[str, EventType])
                 "Unfit": _UNFIT,
             },
         },
-        "x-ndjson": list(NDJSON),
     }
 
 
@@ -243,6 +268,48 @@ _REPORT: Schema = {
                     "detail": {"type": "string"},
                 },
             },
+        },
+    },
+}
+_SIGNATURES = (
+    "The name's kind says what is taken. `hmac`: events as JSON; `X-Signature` is the hex HMAC-SHA-256 of "
+    "`X-Timestamp` (seconds since 1970), a dot and the body. `twilio`: a status callback as a form, with "
+    "`X-Twilio-Signature`."
+)
+_REPORTED: Schema = {
+    "type": "object",
+    "description": "Of another `event` than these nothing is needed; it is skipped.",
+    "required": ["event_id", "event"],
+    "anyOf": [{"required": ["message_id"]}, {"required": ["provider_id"]}],
+    "properties": {
+        "event_id": {**_TEXT, "description": "The same when it is told again."},
+        "event": {"enum": [kind.value for kind in REPORTED_KINDS]},
+        "channel": {"enum": [kind.value for kind in ChannelKind], "default": ChannelKind.EMAIL.value},
+        "message_id": {**_TEXT, "description": "Ours."},
+        "provider_id": {**_TEXT, "description": "The provider's; not of emails."},
+        "time": {"type": "string", "format": "date-time"},
+        "status": {"type": "string", "description": "Of a bounce, for example 5.1.1."},
+        "diagnostic": {"type": "string", "description": "Of a bounce, in words."},
+        "bounce_class": {"enum": [each.value for each in BounceClass]},
+        "user_agent": {"type": "string", "description": "Of an open or a click."},
+        "url": {"type": "string", "description": "Where a click led to."},
+    },
+}
+_STATUS: Schema = {
+    "type": "object",
+    "required": ["MessageSid", "MessageStatus"],
+    "properties": {"MessageSid": _TEXT, "MessageStatus": _TEXT, "ErrorCode": {"type": "string"}},
+}
+_RECORDED: Schema = {
+    "type": "object",
+    "required": ["recorded", "skipped"],
+    "additionalProperties": False,
+    "properties": {
+        "recorded": {"type": "integer", "minimum": 0, "description": "Now, or when it was told before."},
+        "skipped": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "Of another kind, or of no message here.",
         },
     },
 }

@@ -88,6 +88,12 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")  # RFC 8259 section 6
 
 
+def echoed(text: str, most: int) -> str:
+    """What a caller has sent, at most ``most`` characters of it, in a form that every answer can hold: JSON
+    may name half of a surrogate pair, and UTF-8 cannot."""
+    return text[:most].encode("utf-8", "backslashreplace").decode()
+
+
 def content_type(request: Request) -> str:
     """The media type in lower case, without its parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()

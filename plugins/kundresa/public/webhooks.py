@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kundresa.feedback.webhooks import Call, NotBelieved, NotUnderstood, Webhook
@@ -19,7 +19,9 @@ BODY_SECONDS = 20.0
 
 
 class Webhooks:
-    """Answers ``POST /webhooks/{name}`` with 204 when what it says is durable."""
+    """Answers ``POST /webhooks/{name}`` with 200 when what it says is durable: how much is ``recorded``, now
+    or when it was told before, and how much ``skipped``: of another kind, or about a message that is not
+    ours."""
 
     def __init__(self, service: Service, webhooks: dict[str, Webhook]) -> None:
         self._service = service
@@ -43,18 +45,19 @@ class Webhooks:
             at=now,
         )
         try:
-            reports = webhook.read(call)
+            told = webhook.read(call)
         except NotBelieved as error:
             raise Refused(HTTPStatus.FORBIDDEN, str(error)) from None
         except NotUnderstood as error:
             raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
-        await run_in_threadpool(
+        recorded = await run_in_threadpool(
             record_reports,
             self._service.settings,
             self._service.store,
             self._service.policies,
             name,
-            reports,
+            told.reports,
             now,
         )
-        return Response(status_code=HTTPStatus.NO_CONTENT.value)
+        skipped = told.skipped + len(told.reports) - recorded
+        return JSONResponse({"recorded": recorded, "skipped": skipped})

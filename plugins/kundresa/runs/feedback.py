@@ -7,16 +7,22 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from kundresa.feedback import RawHit, record_hits
 from kundresa.feedback.mailbox import open_mailbox
 from kundresa.feedback.mails import MailFinding, ReadMail, read_mail
 from kundresa.feedback.webhooks import Report, report_key
 from kundresa.runs.messages import find_message
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
+from kundresa.spec.frozen import thaw
 from kundresa.spec.policies import Policies, load_policies
+from kundresa.spec.vocabulary import FeedbackKind
 from kundresa.store import LedgerLine, NewFeedback, SoftBounceRule, Store, open_store
 
 MAILBOX = "mailbox"
+PROVIDER = "provider"
+"""Where a no comes from that a provider's webhook has told."""
+_HITS = (FeedbackKind.OPENED, FeedbackKind.CLICKED)
 
 
 def read_mailbox(settings: Settings, url: str, *, clock: Clock = utc_now) -> dict[str, int]:
@@ -82,30 +88,80 @@ def _items(settings: Settings, store: Store, mail: ReadMail, now: datetime) -> l
 
 def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
     settings: Settings, store: Store, policies: Policies, name: str, reports: Sequence[Report], now: datetime
-) -> None:
-    """Record what a provider's webhook tells, and suppress what follows. Reports of messages that are not
-    in the ledger are left out: providers also send what other systems of the account have sent."""
+) -> int:
+    """Record what a provider's webhook tells, and what follows: suppressions, and of an unsubscription the no
+    to the message's topic on its channel. Reports of messages that are not in the ledger are left out:
+    providers also send what other systems of the account have sent. Returns the number of the others, whether
+    they are told for the first time or not.
+    """
     by_provider = store.ledger.by_provider_id([each.provider_id for each in reports if each.provider_id])
-    items = []
+    known = store.feedback.known([report_key(name, each) for each in reports])
+    found: dict[str, tuple[Report, NewFeedback]] = {}
+    ours = 0
     for report in reports:
         message_id = report.message_id or by_provider.get(report.provider_id, "")
         line, address = identified(settings, store, [message_id] if message_id else [])
         if line is None or line.channel != report.channel:
             continue
-        items.append(
-            NewFeedback(
-                feedback_key=report_key(name, report),
-                kind=report.kind,
-                channel=line.channel,
-                provider=name,
-                occurred_at=report.occurred_at or now,
-                received_at=now,
-                message_id=line.message_id,
-                profile_id=line.profile_id,
-                address=address,
-                bounce_class=report.bounce_class,
-                code=report.code,
-                detail=report.detail,
-            )
-        )
-    store.feedback.record(items, rule=soft_bounce_rule(policies))
+        ours += 1
+        made = _reported(name, report, line, address, now)
+        if made.feedback_key not in known:
+            found.setdefault(made.feedback_key, (report, made))
+    hits = [each for each in found.values() if each[1].kind in _HITS]
+    record_hits(store, [_hit(*each) for each in hits], address_of=lambda *_: "")
+    others = [made for _, made in found.values() if made.kind not in _HITS]
+    store.feedback.record(
+        [each for each in others if each.kind is not FeedbackKind.UNSUBSCRIBED],
+        rule=soft_bounce_rule(policies),
+    )
+    for each in others:
+        if each.kind is FeedbackKind.UNSUBSCRIBED:
+            _say_no(store, each)
+    return ours
+
+
+def _reported(name: str, report: Report, line: LedgerLine, address: str, now: datetime) -> NewFeedback:
+    return NewFeedback(
+        feedback_key=report_key(name, report),
+        kind=report.kind,
+        channel=line.channel,
+        provider=name,
+        # A provider's clock that is ahead has seen nothing of the future.
+        occurred_at=min(report.occurred_at or now, now),
+        received_at=now,
+        message_id=line.message_id,
+        profile_id=line.profile_id,
+        address=address,
+        bounce_class=report.bounce_class,
+        code=report.code,
+        detail=report.detail,
+    )
+
+
+def _hit(report: Report, made: NewFeedback) -> RawHit:
+    return RawHit(
+        kind=made.kind,
+        message_id=str(made.message_id),
+        method="GET",
+        user_agent=report.user_agent,
+        at=made.occurred_at,
+        target=report.target,
+        feedback_key=made.feedback_key,
+        provider=made.provider,
+        address=made.address,
+        received_at=made.received_at,
+    )
+
+
+def _say_no(store: Store, made: NewFeedback) -> None:
+    line = store.ledger.lines([str(made.message_id)])[str(made.message_id)]
+    spec, _ = thaw(store.runs.require(line.run_key).spec_json)
+    store.answers.say_no(
+        profile_id=line.profile_id,
+        channel=made.channel,
+        address=made.address,
+        topic=spec.topic,
+        source=PROVIDER,
+        at=made.received_at,
+        feedback=made,
+    )

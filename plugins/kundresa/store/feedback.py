@@ -67,6 +67,12 @@ class Feedback:
             take_turns(self._database, connection)
             return record_feedback(self._database, connection, items, rule or SoftBounceRule())
 
+    def known(self, keys: Sequence[str]) -> set[str]:
+        """Of these feedback keys (at most a few thousand), those that are recorded."""
+        query = select(feedback.c.feedback_key).where(feedback.c.feedback_key.in_(keys))
+        with self._database.read() as connection:
+            return set(connection.execute(query).scalars())
+
     def hits(self, message_ids: Sequence[str]) -> list[Hit]:
         """The opens and clicks of these messages (at most a few thousand), by position."""
         query = (

@@ -24,6 +24,7 @@ from starlette.applications import Starlette
 
 from kundresa import settings as configuration
 from kundresa.content import Links, Token, templates_to_freeze
+from kundresa.public import server as server_module
 from kundresa.public.app import build_app
 from kundresa.runs.journeys import open_standing_runs
 from kundresa.settings import Settings
@@ -227,7 +228,7 @@ def links(settings: Settings) -> Links:
 def serving(app: Starlette) -> Iterator[str]:
     """The application under uvicorn, on a thread; gives its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, **server_module.OPTIONS))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

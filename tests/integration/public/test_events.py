@@ -108,6 +108,17 @@ def test_two_callers_ids_do_not_meet(client: httpx.Client, store: Store) -> None
         ({"time": "2026-11-24T09:00:00Z"}, "time: this lies in the future"),
         ({"id": ""}, "id: expected a text"),
         ({"id": "a\u0000b"}, "id: expected a text"),
+        ({"id": "\ud800"}, "id: expected a text"),
+        ({"id": "\udfff" * 300}, "id: expected a text"),
+        ({"type": "\ud800"}, "type: expected a text"),
+        ({"subject": "email:\ud800"}, "subject: expected a text"),
+        ({"source": "\udcff"}, "source: expected a text"),
+        ({"time": "\ud800"}, "time: expected an instant"),
+        ({"specversion": "\ud800"}, "specversion"),
+        ({"data": {"cart_id": "\ud800"}}, "no half of a surrogate pair"),
+        ({"data": {"cart_id": "c", "product_ids": ["\udc00"]}}, "no half of a surrogate pair"),
+        ({"data": {"cart_id": "c", "\ud800": 1}}, r"unknown property '\ud800' of cart_updated"),
+        ({"id": "\ud800", "\ud801": 1}, r"unknown attribute '\ud801'"),
         ({"dat": {}}, "unknown attribute 'dat'; did you mean 'data'?"),
         ({"specversion": "2.0"}, "specversion"),
     ],
@@ -122,6 +133,13 @@ def test_a_refused_event_says_why_and_its_neighbours_are_taken(
     assert report["errors"][0]["status"] == 422
     assert said in report["errors"][0]["detail"]
     assert [each.event_id for each in store.inbox.after(0, 10)] == ["e-1", "e-3"]
+
+
+def test_a_refused_id_is_told_as_it_came_in(client: httpx.Client, store: Store) -> None:
+    sent = [event(id=each, type="x") for each in ("a", "\u00e4\u6f22", "a\ud800b", 7)]
+    report = send(client, sent).json()
+    assert [each["id"] for each in report["errors"]] == ["a", "\u00e4\u6f22", r"a\ud800b", None]
+    assert store.inbox.count() == 0
 
 
 def test_an_event_about_the_business_has_no_subject_and_is_once(client: httpx.Client, store: Store) -> None:

@@ -173,6 +173,20 @@ def test_soft_bounces_suppress_at_five_with_no_success_in_between(
     assert suppressed(store) == ({"then-anna@x.example": "soft_bounces"} if is_suppressed else {})
 
 
+@pytest.mark.parametrize("limit", [None, 1, 2])
+def test_soft_bounces_in_a_mailbox_suppress_as_the_policies_say(
+    settings: Settings, store: Store, sent: Token, tmp_path: Path, limit: int | None
+) -> None:
+    """One of this message, after one of another to the same address."""
+    if limit is not None:
+        file = settings.project / "dags" / "policies.yaml"
+        file.write_text(f"{file.read_text()}bounces: {{soft_limit: {limit}}}\n")
+    store.feedback.record([soft(1, 0.5)])
+    assert suppressed(store) == {}
+    assert read(settings, maildir(tmp_path / "box", bounce(sent.message_id, "4.2.2"))) == {"bounce": 1}
+    assert suppressed(store) == ({} if limit is None else {"then-anna@x.example": "soft_bounces"})
+
+
 def test_what_is_no_mailbox_is_an_error_without_a_password(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(MailboxError, match="no Maildir"):
         read(settings, tmp_path / "nothing")

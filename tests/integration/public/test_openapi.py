@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import requests
 import schemathesis
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, given, strategies
 from hypothesis import settings as profile
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -30,6 +36,13 @@ CHECKS = [
     response_schema_conformance,
     negative_data_rejection,
 ]
+
+
+@schemathesis.serializer("application/x-ndjson")
+def as_lines(_: object, value: Any) -> bytes:
+    """One JSON document per line."""
+    documents = value if isinstance(value, list) else [value]
+    return b"\n".join(json.dumps(each).encode() for each in documents)
 
 
 @pytest.fixture
@@ -70,3 +83,42 @@ def test_the_api_is_what_it_says(api: schemathesis.BaseSchema, name: str, mode: 
         assert 404 in statuses  # it was looked for
     else:
         assert (202 if mode is GenerationMode.POSITIVE else 422) in statuses
+
+
+SIGNED_CHECKS = [check for check in CHECKS if check is not negative_data_rejection]
+"""An event of a kind that is not known is skipped, whatever else it lacks."""
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_reports_are_taken_as_it_says(api: schemathesis.BaseSchema, mode: GenerationMode) -> None:
+    """Signed and not, as JSON and as a form; nobody's name and the two there are."""
+    statuses: set[int] = set()
+
+    @profile(
+        max_examples=60,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(
+        api.find_operation_by_id("sendReports").as_strategy(generation_mode=mode),
+        strategies.sampled_from(["mail", "texts", None]),
+        strategies.booleans(),
+    )
+    def sent(case: schemathesis.Case, name: str | None, is_signed: bool) -> None:
+        if name is not None:
+            case.path_parameters["name"] = name
+        body = requests.Request(**case.as_transport_kwargs()).prepare().body or b""
+        octets = body.encode() if isinstance(body, str) else body
+        timestamp = str(int(time.time()))
+        signature = hmac.new(b"mail-secret", timestamp.encode() + b"." + octets, hashlib.sha256).hexdigest()
+        headers = {"X-Timestamp": timestamp, "X-Signature": signature} if is_signed else {}
+        answer = case.call(headers=headers)
+        statuses.add(answer.status_code)
+        case.validate_response(answer, checks=SIGNED_CHECKS)
+        if name == "mail" and not is_signed:
+            assert answer.status_code == 403
+
+    sent()
+    assert {403, 200 if mode is GenerationMode.POSITIVE else 422} <= statuses

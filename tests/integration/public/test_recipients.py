@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from tests.outline import Outline
 
 from kundresa.content import Links, Token
 from kundresa.delivery.guard import StoreGuard
@@ -272,3 +273,37 @@ def test_a_clock_that_was_set_back_does_not_lose_the_later_answer(
     clock.now -= timedelta(hours=1)
     client.post(url, data={"undo": undo})
     assert held(store, ANNA) is None
+
+
+def test_a_page_reads_aloud_and_loads_nothing(
+    client: httpx.Client, links: Links, path: Path, sent: Token
+) -> None:
+    """Each of the pages there are: as it is first opened, answered, taken back, refused and gone."""
+    unsubscribe, preferences = path(links.unsubscribe_url(ANNA)), path(links.preferences_url(ANNA))
+    pages = [client.get(unsubscribe), client.post(unsubscribe, data={"choice": "topic"})]
+    pages += [
+        client.get(unsubscribe),
+        client.post(unsubscribe, data={"undo": undo_of(pages[-1].text)}),
+        client.get(preferences),
+        client.post(preferences, data={"save": "choices", "shown": ["offers:email"]}),
+        client.post(preferences, data={"save": "nothing"}),
+        client.post(unsubscribe, data={"choice": "everything"}),
+        client.get(path(links.unsubscribe_url(SVEN)), headers={"Accept-Language": "sv"}),
+        client.get("/u/forged"),
+        client.post(preferences, data={"save": "else"}),
+        client.get(path(links.mirror_url("f" * 32))),
+    ]
+    assert [each.status_code for each in pages] == [200] * 9 + [404, 400, 410]
+    for answer in pages:
+        outline = Outline(answer.text)
+        assert outline.seen.count("h1") == outline.seen.count("main") == outline.seen.count("title") == 1
+        assert outline.seen.count("input") == outline.seen.count("label")
+        assert outline.seen.count("fieldset") == outline.seen.count("legend")
+        assert outline.seen.count("table") == outline.seen.count("caption")
+        assert len(outline.ids) == len(set(outline.ids))
+        assert outline.loaded == []
+        assert re.search(r'<html lang="[a-z]{2}', answer.text)
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src" not in policy
+    assert {"input", "fieldset", "button"} <= set(Outline(pages[4].text).seen)
