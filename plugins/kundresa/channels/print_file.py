@@ -9,6 +9,9 @@ crash or a lost connection, take the place of the file that may be there already
 appears whole: it is written under another name (``.<name>.part``) and renamed. Rows that are equal in every
 column but ``message_id`` are written once; the others are withheld as ``duplicate_row``.
 
+What became of the letters comes back in the printer's result file, by ``message_id``:
+``kundresa feedback printer`` reads it (its form: ``feedback/print_results.py``).
+
 | what happened | receipt |
 |---|---|
 | the file stands there under its name | accepted, with the file's name |

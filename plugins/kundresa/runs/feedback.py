@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from kundresa.feedback.mailbox import open_mailbox
 from kundresa.feedback.mails import MailFinding, ReadMail, read_mail
 from kundresa.feedback.webhooks import Report, report_key
-from kundresa.runs.messages import find_message
+from kundresa.runs.messages import addresses_of, find_message
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
 from kundresa.spec.policies import Policies, load_policies
@@ -80,17 +81,33 @@ def _items(settings: Settings, store: Store, mail: ReadMail, now: datetime) -> l
     return items
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of some reports."""
+
+    new: int
+    """Recorded now; the others were told before, or are left out."""
+    left_out: Sequence[Report]
+    """Of messages that are not in the ledger, or not of the report's channel."""
+    run_keys: frozenset[str]
+    """The runs of the messages that the others are about."""
+
+
 def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
     settings: Settings, store: Store, policies: Policies, name: str, reports: Sequence[Report], now: datetime
-) -> None:
-    """Record what a provider's webhook tells, and suppress what follows. Reports of messages that are not
-    in the ledger are left out: providers also send what other systems of the account have sent."""
+) -> Recorded:
+    """Record what a provider tells (at most a few thousand reports), and suppress what follows. Reports of
+    messages that are not in the ledger are left out: providers also send what other systems of the account
+    have sent."""
     by_provider = store.ledger.by_provider_id([each.provider_id for each in reports if each.provider_id])
-    items = []
-    for report in reports:
-        message_id = report.message_id or by_provider.get(report.provider_id, "")
-        line, address = identified(settings, store, [message_id] if message_id else [])
+    ids = [report.message_id or by_provider.get(report.provider_id, "") for report in reports]
+    lines = store.ledger.lines([each for each in ids if each])
+    addresses = addresses_of(settings, store, lines.values())
+    items, left_out = [], []
+    for message_id, report in zip(ids, reports, strict=True):
+        line = lines.get(message_id)
         if line is None or line.channel != report.channel:
+            left_out.append(report)
             continue
         items.append(
             NewFeedback(
@@ -102,10 +119,12 @@ def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
                 received_at=now,
                 message_id=line.message_id,
                 profile_id=line.profile_id,
-                address=address,
+                address=addresses.get(message_id, ""),
                 bounce_class=report.bounce_class,
                 code=report.code,
                 detail=report.detail,
             )
         )
-    store.feedback.record(items, rule=soft_bounce_rule(policies))
+    new = store.feedback.record(items, rule=soft_bounce_rule(policies))
+    told = frozenset(lines[item.message_id].run_key for item in items if item.message_id)
+    return Recorded(len(new), left_out, told)

@@ -204,6 +204,23 @@ class LedgerReads:
         with self._database.read() as connection:
             return {row.provider_id: row.message_id for row in connection.execute(query)}
 
+    def without_result(self, run_key: str, channel: str) -> int:
+        """Messages of a run on a channel that were taken, and of which nothing has come back that says
+        whether they arrived. Seeds are not counted."""
+        told = exists().where(
+            feedback.c.message_id == messages.c.message_id,
+            feedback.c.kind.in_((FeedbackKind.DELIVERED.value, FeedbackKind.BOUNCED.value)),
+        )
+        query = select(func.count()).where(
+            messages.c.run_key == run_key,
+            messages.c.channel == channel,
+            messages.c.batch_number != SEED_BATCH,
+            messages.c.state == MessageState.ACCEPTED.value,
+            ~told,
+        )
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def attempts_of(self, message_id: str) -> list[dict[str, Any]]:
         """The attempts of one message that came to an end, the first one first, as plain dicts."""
         ended = ended_attempts(messages.c.message_id == message_id).subquery()
