@@ -46,6 +46,45 @@ def mailbox(
 
 
 @feedback.command()
+def smpp(
+    account: Annotated[str, typer.Argument(help="An SMPP account, as campaigns name it.")],
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="End after so long (default: when it is asked to end).")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """Take the delivery reports of text messages that come while nothing is being sent.
+
+    It is bound as a receiver beside the senders of the account, which take what comes while they send. A
+    number that the network does not know is suppressed at once. A lost connection is made anew; Ctrl-C ends
+    it.
+
+    Examples: [bold]kundresa feedback smpp texts[/bold] ·
+    [bold]kundresa feedback smpp texts --seconds 60[/bold]
+    """
+    import os
+    import signal
+    import time
+
+    from kundresa.channels import resolve_account
+    from kundresa.runs.text_reports import receive_text_reports
+
+    asked_to_end: list[int] = []
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda number, _: asked_to_end.append(number))
+    ends_at = None if seconds is None else time.monotonic() + seconds
+    counts = receive_text_reports(
+        configuration.load(),
+        resolve_account(account, os.environ),
+        may_go_on=lambda: not asked_to_end and (ends_at is None or time.monotonic() < ends_at),
+    )
+    if json:
+        print_json(counts)
+    else:
+        out.print(f"recorded: {counts['recorded']:,}, of no message of ours: {counts['left_out']:,}")
+
+
+@feedback.command()
 def printer(
     place: Annotated[
         Path,

@@ -99,8 +99,13 @@ def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
     """Record what a provider tells (at most a few thousand reports), and suppress what follows. Reports of
     messages that are not in the ledger are left out: providers also send what other systems of the account
     have sent."""
-    by_provider = store.ledger.by_provider_id([each.provider_id for each in reports if each.provider_id])
-    ids = [report.message_id or by_provider.get(report.provider_id, "") for report in reports]
+    by_provider = {
+        channel: store.ledger.by_provider_id(
+            [each.provider_id for each in reports if each.provider_id and each.channel == channel], channel
+        )
+        for channel in {each.channel for each in reports}
+    }
+    ids = [each.message_id or by_provider[each.channel].get(each.provider_id, "") for each in reports]
     lines = store.ledger.lines([each for each in ids if each])
     addresses = addresses_of(settings, store, lines.values())
     items, left_out = [], []

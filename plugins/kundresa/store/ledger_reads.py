@@ -192,14 +192,20 @@ class LedgerReads:
             line["reason"] = DeliveryReason(line["reason"]) if line["reason"] else None
         return {line["message_id"]: LedgerLine(**line) for line in found}
 
-    def by_provider_id(self, provider_ids: Sequence[str]) -> dict[str, str]:
-        """Of these names that providers have given to messages (at most a few thousand), those that are
-        known: the provider's id → ours. Not of emails, whose id is ours."""
+    def by_provider_id(self, provider_ids: Sequence[str], channel: str) -> dict[str, str]:
+        """Of these names that providers have given to messages of a channel (at most a few thousand), those
+        that are known: the provider's id → ours. Not of emails, whose id is ours. A provider may use a name
+        again, as do two providers: the message that was claimed last has it."""
         if not provider_ids:
             return {}
-        query = select(messages.c.provider_id, messages.c.message_id).where(
-            messages.c.provider_id.in_(provider_ids),
-            text("channel <> 'email'"),  # as the index says it
+        query = (
+            select(messages.c.provider_id, messages.c.message_id)
+            .where(
+                messages.c.provider_id.in_(provider_ids),
+                messages.c.channel == channel,
+                text("channel <> 'email'"),  # as the index says it
+            )
+            .order_by(messages.c.claimed_at)
         )
         with self._database.read() as connection:
             return {row.provider_id: row.message_id for row in connection.execute(query)}
