@@ -2,14 +2,18 @@
 
 from kundresa.channels.accounts import Account, AccountError, account_from_uri, resolve_account
 from kundresa.channels.registry import Sender, open_sender
+from kundresa.channels.smpp_pdu import DeliveryReport
+from kundresa.channels.smpp_receiver import receive_reports
 from kundresa.channels.webhook_call import CallSender
 
 __all__ = [
     "Account",
     "AccountError",
     "CallSender",
+    "DeliveryReport",
     "Sender",
     "account_from_uri",
     "open_sender",
+    "receive_reports",
     "resolve_account",
 ]

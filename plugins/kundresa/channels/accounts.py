@@ -21,7 +21,7 @@ minutes; a batch's lease would not, and an answer later than this is rarer than 
 (``?timeout=120``) for a relay that scans a message before it answers: what it accepts after the
 timeout is ``unknown``."""
 
-Kind = Literal["smtp", "http", "fcm", "apns", "smpp", "file", "sftp", "redis"]
+Kind = Literal["smtp", "http", "fcm", "apns", "smpp", "file", "sftp", "s3", "redis"]
 
 _SMTP_KINDS = {"smtp": None, "smtps": "tls", "email": None}
 _HTTP_KINDS = {"http": "none", "https": "tls"}
@@ -34,10 +34,12 @@ _OTHER_KINDS: Mapping[str, tuple[Kind, str, Security, int, int]] = {
     # A folder has no host.
     "file": ("file", "-", "none", 0, 0),
     "sftp": ("sftp", "", "tls", 22, 22),
+    # The bucket stands in the host's place.
+    "s3": ("s3", "", "tls", 443, 80),
     "redis": ("redis", "", "none", 6379, 6379),
     "rediss": ("redis", "", "tls", 6379, 6379),
 }
-_PASSWORD_STAYS = ("fcm", "apns", "file")
+_PASSWORD_STAYS = ("fcm", "apns", "file", "s3")
 """Kinds whose password is a private key that signs here and never travels, or none."""
 _CLEAR_TEXT_ALLOWED = ("smpp", "redis")
 """Protocols that are clear text more often than not, over a VPN: with ``clear_text=allowed``."""
@@ -143,7 +145,7 @@ def account_from_uri(text: str, *, name: str = "unnamed") -> Account:
         return _http(name, kind, raw)
     if kind in _OTHER_KINDS:
         return _other(name, kind, raw)
-    expected = "smtp, http, https, fcm, apns, smpp, file, sftp or redis"
+    expected = "smtp, http, https, fcm, apns, smpp, file, sftp, s3 or redis"
     raise AccountError(f"account {name} is of kind {kind}; expected {expected}")
 
 

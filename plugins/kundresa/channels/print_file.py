@@ -1,20 +1,24 @@
 """Direct mail: the letters of one batch as one print file, put where the printer takes it from.
 
 The account: ``file:///out/printer``, or ``sftp://user:password@host/in?host_key=…`` with the Base64 of the
-server's key, and ``key_file`` in place of a password. ``pgp_key_file`` names the printer's OpenPGP
-certificate: only the printer can read the file then. SFTP and OpenPGP need the extra ``print``.
+server's key, and ``key_file`` in place of a password, or ``s3://key_id:secret@bucket/in?region=…`` (see
+``s3``). ``pgp_key_file`` names the printer's OpenPGP certificate: only the printer can read the file then.
+SFTP, S3 and OpenPGP need the extra ``print``.
 
 The file's name is the run's and its rows' (a hash of their message ids): the same rows written again, after a
 crash or a lost connection, take the place of the file that may be there already, and never make a second. It
-appears whole: it is written under another name (``.<name>.part``) and renamed. Rows that are equal in every
-column but ``message_id`` are written once; the others are withheld as ``duplicate_row``.
+appears whole: it is written under another name (``.<name>.part``) and renamed, or is one PUT. Rows that are
+equal in every column but ``message_id`` are written once; the others are withheld as ``duplicate_row``.
+
+What became of the letters comes back in the printer's result file, by ``message_id``:
+``kundresa feedback printer`` reads it (its form: ``feedback/print_results.py``).
 
 | what happened | receipt |
 |---|---|
 | the file stands there under its name | accepted, with the file's name |
 | an equal row stands in it | withheld, duplicate_row |
 | no place, no connection, lost in between | deferred |
-| login or host key refused, no such folder, not permitted | AccountError |
+| login, key or host key refused, no such folder or bucket, not permitted | AccountError |
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from pathlib import Path
 from kundresa.channels.accounts import Account, AccountError
 from kundresa.channels.http_peer import NotSentError
 from kundresa.channels.receipts import accepted, deferred
+from kundresa.channels.s3 import S3Folder
 from kundresa.channels.sftp import SftpFolder, require_module
 from kundresa.spec.campaign import DirectMailChannel, PrintLayout
 from kundresa.spec.messages import DirectMailContent, Message, Receipt
@@ -52,13 +57,17 @@ class PrintFileSender:
         self._run_key = run_key
         self._clock = clock
         self._encrypt = _Encryption(account)
-        self._folder: Folder | SftpFolder
+        self._folder: Folder | SftpFolder | S3Folder
         if account.kind == "file":
             self._folder = Folder(account)
         elif account.kind == "sftp":
             self._folder = SftpFolder(account)
+        elif account.kind == "s3":
+            self._folder = S3Folder(account)
         else:
-            raise AccountError(f"{account.place} is of kind {account.kind}; direct_mail takes file or sftp")
+            raise AccountError(
+                f"{account.place} is of kind {account.kind}; direct_mail takes file, sftp or s3"
+            )
 
     def send(self, window: Sequence[Message]) -> Iterator[Receipt]:
         """One receipt per message, when the file stands.

@@ -13,6 +13,7 @@ from kundresa.channels.fcm import FcmAdapter
 from kundresa.channels.http_sender import Adapter, HttpSender
 from kundresa.channels.print_file import PrintFileSender
 from kundresa.channels.smpp import SmppSender
+from kundresa.channels.smpp_session import OnReports
 from kundresa.channels.sms import CONNECTIONS as SMS_CONNECTIONS
 from kundresa.channels.sms import TwilioAdapter
 from kundresa.channels.webhook import CONNECTIONS as WEBHOOK_CONNECTIONS
@@ -49,6 +50,7 @@ def open_sender(
     run_key: str,
     secret: str = "",
     allowed_hosts: Collection[str] = (),
+    on_reports: OnReports | None = None,
 ) -> Sender:
     """A sender for one run on one account, connected and logged in where the protocol has that.
 
@@ -59,6 +61,8 @@ def open_sender(
         run_key: goes with every message, so that it can be found on the other side.
         secret: signs the return paths of emails, where the account has a ``bounce_domain``.
         allowed_hosts: what webhooks may call: ``webhook_hosts`` of the policies.
+        on_reports: gets the delivery reports that arrive while the sender works, where the protocol brings
+            them (SMPP); None asks for none.
 
     Raises:
         AccountError: when the account cannot be used: wrong kind, wrong password, no encryption. A
@@ -70,7 +74,7 @@ def open_sender(
             return _opened(email)
         case SmsChannel():
             if account.kind == "smpp":
-                smpp = SmppSender(channel, account, clock=clock)
+                smpp = SmppSender(channel, account, clock=clock, on_reports=on_reports)
                 return _opened(smpp)
             sms = TwilioAdapter(channel, account, run_key=run_key, clock=clock)
             return _http(sms, account, clock, SMS_CONNECTIONS)

@@ -8,7 +8,7 @@ What an answer means:
 
 | what happened | receipt |
 |---|---|
-| 0 to every segment | accepted, with the centre's ids |
+| 0 to every segment | accepted, with the centre's id of the last |
 | ESME_RTHROTTLED, ESME_RMSGQFUL | the sender pauses and tries again, thrice; then deferred |
 | ESME_RSYSERR, ESME_RX_T_APPN, ESME_RUNKNOWNERR, ESME_RX_R_APPN | deferred |
 | ESME_RINVDSTADR, ESME_RINVDSTTON, ESME_RINVDSTNPI | failed, address_refused |
@@ -16,6 +16,10 @@ What an answer means:
 | any other | failed, message_refused |
 | lost or stalled before a segment was written | tried again over a new connection, then deferred |
 | lost or stalled after it | unknown |
+
+Who takes reports asks for that of the last segment of each text, whose id is the message's: a centre delivers
+the segments of a text in their order to one telephone. Who takes none is bound as a transmitter: a centre
+keeps its reports for those that take them (``smpp_receiver``).
 
 A text is cut with an 8-bit reference in the user data header. When one segment of several was taken and
 another was not, the message is never tried again as a whole: it has failed, or is unknown, with that said.
@@ -27,23 +31,23 @@ import asyncio
 import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from kundresa.channels import smpp_pdu as pdu
 from kundresa.channels.accounts import Account, AccountError
 from kundresa.channels.addresses import AddressError, phone_number
-from kundresa.channels.http_peer import AnswerLostError, NotSentError, connect, tls_context
+from kundresa.channels.http_peer import AnswerLostError, NotSentError, tls_context
 from kundresa.channels.http_sender import Outage, Rate
 from kundresa.channels.receipts import accepted, clean_provider_id, deferred, failed, unknown
-from kundresa.channels.smpp_pdu import DeliveryReport, Envelope
-from kundresa.channels.smpp_session import SmppSession
+from kundresa.channels.smpp_pdu import Envelope
+from kundresa.channels.smpp_session import ENQUIRE, OnReports, SmppSession, bind, extra_number
 from kundresa.spec.campaign import SmsChannel
 from kundresa.spec.messages import Message, Receipt, SmsContent
 from kundresa.spec.sms_text import segments
 from kundresa.spec.vocabulary import DeliveryReason
 
 WINDOW = 100
-ENQUIRE = 30.0
 PAUSES = (0.5, 1.0, 2.0)
 """Seconds that everything waits after the first, second and third refusal for speed in a row."""
 RETRY_AFTER = timedelta(minutes=1)
@@ -51,7 +55,6 @@ _THROTTLED = frozenset({0x58, 0x14})
 _TEMPORARY = frozenset({0x08, 0x64, 0x66, 0xFF})
 _ADDRESS = frozenset({0x0B, 0x50, 0x51})
 _SENDER = frozenset({0x0A, 0x48, 0x49})
-_LOGIN = frozenset({0x0D, 0x0E, 0x0F})
 _TRIES = 3
 
 
@@ -65,11 +68,11 @@ class SmppSender:
         *,
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        on_report: Callable[[DeliveryReport], None] | None = None,
+        on_reports: OnReports | None = None,
     ) -> None:
         """
         Args:
-            on_report: gets every delivery report that arrives while the sender works. None asks for none.
+            on_reports: gets every delivery report that arrives while the sender works. None asks for none.
 
         Raises:
             AccountError: when the account is not for SMPP, or one of its numbers is none.
@@ -78,13 +81,13 @@ class SmppSender:
             raise AccountError(f"{account.place} is of kind {account.kind}; expected smpp")
         self._account = account
         self._context = tls_context(account)
-        self._envelope = Envelope.of(channel.sender, wants_receipts=on_report is not None)
-        self._window = int(_number(account, "window", WINDOW, 1, 1_000))
-        self._enquire = _number(account, "enquire", ENQUIRE, 1, 600)
+        self._envelope = Envelope.of(channel.sender)
+        self._window = int(extra_number(account, "window", WINDOW, 1, 1_000))
+        self._enquire = extra_number(account, "enquire", ENQUIRE, 1, 600)
         self._rate = Rate(account, sleep)
         self._clock = clock
         self._sleep = sleep
-        self._on_report = on_report
+        self._on_reports = on_reports
         self._outage = Outage(clock, sleep)
         self._throttle = _Throttle(sleep)
         self._loop = asyncio.new_event_loop()
@@ -186,7 +189,14 @@ class SmppSender:
         reference = zlib.crc32(message.message_id.encode())
         parts = pdu.with_header(cut, reference)
         bodies = [
-            self._envelope.submit_body(number, coding, part, has_header=len(parts) > 1) for part in parts
+            self._envelope.submit_body(
+                number,
+                coding,
+                part,
+                has_header=len(parts) > 1,
+                wants_receipt=self._on_reports is not None and part is parts[-1],
+            )
+            for part in parts
         ]
         taken: list[str] = []
         for body in bodies:
@@ -200,8 +210,10 @@ class SmppSender:
             if status:
                 return self._refused(message, status, taken, len(bodies))
             taken.append(provider_id)
-        provider_id = clean_provider_id(",".join(taken), message.address)
-        return accepted(message.message_id, provider_id, "SMPP 0")
+        receipt = accepted(message.message_id, clean_provider_id(taken[-1], message.address), "SMPP 0")
+        if len(taken) == 1:
+            return receipt
+        return replace(receipt, detail=f"segments {clean_provider_id(','.join(taken), message.address)}")
 
     async def _submit(self, body: bytes) -> tuple[int, str]:
         """Status and the centre's id, once it is neither throttled nor out of reach."""
@@ -241,26 +253,11 @@ class SmppSender:
                 return self._session
             if self._outage.is_down():
                 raise NotSentError(self._outage.detail)
-            account = self._account
-            session = await connect(
-                account, lambda: SmppSession(self._on_report, self._enquire), self._context
+            command = pdu.BIND_TRANSMITTER if self._on_reports is None else pdu.BIND_TRANSCEIVER
+            self._session = await bind(
+                self._account, command, self._context, self._on_reports, enquire=self._enquire
             )
-            try:
-                body = pdu.bind_body(account.user, account.password, account.extra.get("system_type", ""))
-                status, _ = await session.ask(pdu.BIND_TRANSCEIVER, body, min(account.timeout, 10.0))
-            except (AnswerLostError, NotSentError):
-                session.drop()
-                raise NotSentError(f"{account.place} does not answer the login") from None
-            except UnicodeEncodeError:
-                session.drop()
-                raise AccountError(f"{account.place}: user and password must be ASCII for SMPP") from None
-            if status:
-                session.drop()
-                said = f"{account.place} refused the login: {_named(status)}"
-                raise AccountError(said) if status in _LOGIN else NotSentError(said)
-            session.keep_alive(account.timeout)
-            self._session = session
-            return session
+            return self._session
 
     def _not_sent(self, message: Message, detail: str, taken: list[str], count: int) -> Receipt:
         if taken:
@@ -268,10 +265,10 @@ class SmppSender:
         return deferred(message.message_id, None, detail, self._outage.retry_at())
 
     def _refused(self, message: Message, status: int, taken: list[str], count: int) -> Receipt:
-        code = f"SMPP {_named(status)}"
-        detail = _partly(_named(status), taken, count)
+        code = f"SMPP {pdu.status_name(status)}"
+        detail = _partly(pdu.status_name(status), taken, count)
         if status in _SENDER and not taken:
-            raise AccountError(f"{self._account.place} refuses the sender: {_named(status)}")
+            raise AccountError(f"{self._account.place} refuses the sender: {pdu.status_name(status)}")
         if status in _ADDRESS:
             return failed(message.message_id, DeliveryReason.ADDRESS_REFUSED, code, detail)
         if (status in _THROTTLED or status in _TEMPORARY) and not taken:
@@ -304,20 +301,5 @@ class _Throttle:
             await self._sleep(wait)
 
 
-def _named(status: int) -> str:
-    return pdu.STATUS_NAMES.get(status, f"0x{status:08X}")
-
-
 def _partly(detail: str, taken: list[str], count: int) -> str:
     return f"{len(taken)} of {count} segments were taken; then {detail}" if taken else detail
-
-
-def _number(account: Account, key: str, usual: float, low: float, high: float) -> float:
-    text = account.extra.get(key)
-    try:
-        value = usual if text is None else float(text)
-    except ValueError:
-        value = -1
-    if not low <= value <= high:
-        raise AccountError(f"account {account.name}: {key} takes {low:g} to {high:g}")
-    return value

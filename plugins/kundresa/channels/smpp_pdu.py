@@ -18,6 +18,8 @@ GENERIC_NACK = 0x80000000
 SUBMIT_SM = 0x00000004
 DELIVER_SM = 0x00000005
 UNBIND = 0x00000006
+BIND_RECEIVER = 0x00000001
+BIND_TRANSMITTER = 0x00000002
 BIND_TRANSCEIVER = 0x00000009
 ENQUIRE_LINK = 0x00000015
 
@@ -53,6 +55,8 @@ _INTERFACE_VERSION = 0x34
 _RECEIPTED_ID = 0x001E
 _MESSAGE_STATE = 0x0427
 _PAYLOAD = 0x0424
+_NETWORK_ERROR = 0x0423
+_GSM = 3
 _STATES = {2: "DELIVRD", 3: "EXPIRED", 4: "DELETED", 5: "UNDELIV", 6: "ACCEPTD", 7: "UNKNOWN", 8: "REJECTD"}
 _RECEIPT = re.compile(r"\b(id|stat|err):\s*(\S*)", re.IGNORECASE)
 
@@ -78,11 +82,18 @@ class DeliveryReport:
     state: str
     """DELIVRD, EXPIRED, DELETED, UNDELIV, ACCEPTD, UNKNOWN or REJECTD; a centre may have its own."""
     error: str
-    """The network's own code, or nothing."""
+    """The centre's or the network's own code, or nothing."""
+    gsm_error: int | None = None
+    """The error of the GSM network (3GPP TS 29.002 17.6), where the centre gives it as such."""
 
     @property
     def is_delivered(self) -> bool:
         return self.state == "DELIVRD"
+
+
+def status_name(status: int) -> str:
+    """As the specification calls it, or its number."""
+    return STATUS_NAMES.get(status, f"0x{status:08X}")
 
 
 def pack(command: int, status: int, sequence: int, body: bytes = b"") -> bytes:
@@ -121,16 +132,17 @@ class Envelope:
 
     source: bytes
     """Type of number, numbering plan, address."""
-    wants_receipts: bool
 
     @classmethod
-    def of(cls, sender: str, *, wants_receipts: bool) -> Envelope:
+    def of(cls, sender: str) -> Envelope:
         """Of an E.164 number (international, ISDN) or of an alphanumeric sender (5.2.5)."""
         if sender.startswith("+"):
-            return cls(b"\x01\x01" + _text(sender[1:]), wants_receipts)
-        return cls(b"\x05\x00" + _text(sender), wants_receipts)
+            return cls(b"\x01\x01" + _text(sender[1:]))
+        return cls(b"\x05\x00" + _text(sender))
 
-    def submit_body(self, number: str, coding: str, short_message: bytes, *, has_header: bool) -> bytes:
+    def submit_body(
+        self, number: str, coding: str, short_message: bytes, *, has_header: bool, wants_receipt: bool
+    ) -> bytes:
         """4.4.1. Septets of the default alphabet go unpacked, one to an octet, as 5.2.19 has it and as most
         centres take them."""
         octets = [
@@ -139,7 +151,7 @@ class Envelope:
             b"\x01\x01" + _text(number.removeprefix("+")),
             bytes([_HAS_HEADER if has_header else 0, 0, 0]),
             b"\0\0",
-            bytes([1 if self.wants_receipts else 0, 0, _DATA_CODING[coding], 0, len(short_message)]),
+            bytes([1 if wants_receipt else 0, 0, _DATA_CODING[coding], 0, len(short_message)]),
             short_message,
         ]
         return b"".join(octets)
@@ -180,7 +192,12 @@ def read_report(body: bytes) -> DeliveryReport | None:
     state = words.get("stat", "")
     if not state and options.get(_MESSAGE_STATE):
         state = _STATES.get(options[_MESSAGE_STATE][0], "UNKNOWN")
-    return DeliveryReport(provider_id, state.upper(), words.get("err", "")) if provider_id else None
+    if not provider_id:
+        return None
+    # 5.3.2.31: the kind of network, then its code in two octets.
+    network = options.get(_NETWORK_ERROR, b"")
+    gsm_error = int.from_bytes(network[1:]) if len(network) == 3 and network[0] == _GSM else None
+    return DeliveryReport(provider_id, state.upper(), words.get("err", ""), gsm_error)
 
 
 def _deliver_parts(body: bytes) -> tuple[bool, str, dict[int, bytes]]:

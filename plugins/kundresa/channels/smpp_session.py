@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
+from ssl import SSLContext
 from typing import cast
 
 from kundresa.channels import smpp_pdu as pdu
-from kundresa.channels.http_peer import AnswerLostError, NotSentError
+from kundresa.channels.accounts import Account, AccountError
+from kundresa.channels.http_peer import AnswerLostError, NotSentError, connect
 from kundresa.channels.smpp_pdu import DeliveryReport, Pdu
+
+log = logging.getLogger(__name__)
+
+ENQUIRE = 30.0
+"""Seconds of silence after which the other side is asked whether it is there, as is usual."""
+_LOGIN = frozenset({0x0D, 0x0E, 0x0F})
+
+OnReports = Callable[[Sequence[DeliveryReport]], None]
+"""Gets the delivery reports that arrived together, on the thread that reads. What it raises makes the centre
+send them again."""
 
 
 class SmppSession(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, on_report: Callable[[DeliveryReport], None] | None, enquire: float) -> None:
-        self._on_report = on_report
+    def __init__(self, on_reports: OnReports | None, enquire: float) -> None:
+        self._on_reports = on_reports
         self._enquire_every = enquire
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -104,6 +117,7 @@ class SmppSession(asyncio.Protocol):
             return
         for unit in units:
             self._handle(unit)
+        self._report([unit for unit in units if unit.command == pdu.DELIVER_SM])
 
     def connection_lost(self, error: Exception | None) -> None:
         self._is_over = True
@@ -119,7 +133,7 @@ class SmppSession(asyncio.Protocol):
             if answer is not None and not answer.done():
                 answer.set_result(unit)
         elif unit.command == pdu.DELIVER_SM:
-            self._report(unit)
+            pass  # those that arrived together are reported together
         elif unit.command == pdu.ENQUIRE_LINK:
             self._write(pdu.pack(pdu.ENQUIRE_LINK | pdu.RESPONSE, 0, unit.sequence))
         elif unit.command == pdu.UNBIND:
@@ -129,17 +143,21 @@ class SmppSession(asyncio.Protocol):
         else:
             self._write(pdu.pack(pdu.GENERIC_NACK, 0x03, unit.sequence))
 
-    def _report(self, unit: Pdu) -> None:
-        """The answer goes out once the hook has the report: what it could not keep comes again."""
+    def _report(self, units: Sequence[Pdu]) -> None:
+        """The answers go out once the hook has the reports: what it could not keep comes again."""
+        if not units:
+            return
         status = 0
         try:
-            report = pdu.read_report(unit.body)
-            if report is not None and self._on_report is not None:
-                self._on_report(report)
+            reports = [report for unit in units if (report := pdu.read_report(unit.body)) is not None]
+            if reports and self._on_reports is not None:
+                self._on_reports(reports)
         # The hook writes to a store, which may be away; whatever it is, the centre shall try again.
-        except Exception:
+        except Exception as error:
+            log.warning("delivery reports are asked for again: %s", type(error).__name__)
             status = 0x64
-        self._write(pdu.pack(pdu.DELIVER_SM | pdu.RESPONSE, status, unit.sequence, b"\0"))
+        for unit in units:
+            self._write(pdu.pack(pdu.DELIVER_SM | pdu.RESPONSE, status, unit.sequence, b"\0"))
 
     def _write(self, octets: bytes) -> None:
         """One write for all that is asked for in one turn of the loop."""
@@ -157,3 +175,51 @@ class SmppSession(asyncio.Protocol):
     def _fail(answer: asyncio.Future[Pdu], detail: str) -> None:
         if not answer.done():
             answer.set_exception(AnswerLostError(f"no answer: {detail}"))
+
+
+async def bind(
+    account: Account,
+    command: int,
+    context: SSLContext | None,
+    on_reports: OnReports | None,
+    *,
+    enquire: float,
+) -> SmppSession:
+    """A connection that is logged in, as a transmitter, receiver or transceiver.
+
+    Raises:
+        NotSentError: the centre is not there, or does not want anybody now.
+        AccountError: it refuses the login.
+    """
+    session = await connect(account, lambda: SmppSession(on_reports, enquire), context)
+    try:
+        body = pdu.bind_body(account.user, account.password, account.extra.get("system_type", ""))
+        status, _ = await session.ask(command, body, min(account.timeout, 10.0))
+    except (AnswerLostError, NotSentError):
+        session.drop()
+        raise NotSentError(f"{account.place} does not answer the login") from None
+    except UnicodeEncodeError:
+        session.drop()
+        raise AccountError(f"{account.place}: user and password must be ASCII for SMPP") from None
+    if status:
+        session.drop()
+        said = f"{account.place} refused the login: {pdu.status_name(status)}"
+        raise AccountError(said) if status in _LOGIN else NotSentError(said)
+    session.keep_alive(account.timeout)
+    return session
+
+
+def extra_number(account: Account, key: str, usual: float, low: float, high: float) -> float:
+    """One of the account's extras as a number.
+
+    Raises:
+        AccountError: when it is none, or out of its bounds.
+    """
+    text = account.extra.get(key)
+    try:
+        value = usual if text is None else float(text)
+    except ValueError:
+        value = -1
+    if not low <= value <= high:
+        raise AccountError(f"account {account.name}: {key} takes {low:g} to {high:g}")
+    return value

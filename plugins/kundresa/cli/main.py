@@ -81,6 +81,7 @@ ENVIRONMENT = (
     "PermissionError",
     "ConnectError",
     "MailboxError",
+    "ResultFileError",
 )
 BUSY = (
     "AudienceWaits",

@@ -50,7 +50,7 @@ class Webhooks:
             raise Refused(HTTPStatus.FORBIDDEN, str(error)) from None
         except NotUnderstood as error:
             raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
-        recorded = await run_in_threadpool(
+        done = await run_in_threadpool(
             record_reports,
             self._service.settings,
             self._service.store,
@@ -59,5 +59,6 @@ class Webhooks:
             told.reports,
             now,
         )
-        skipped = told.skipped + len(told.reports) - recorded
+        recorded = len(told.reports) - len(done.left_out)
+        skipped = told.skipped + len(done.left_out)
         return JSONResponse({"recorded": recorded, "skipped": skipped})

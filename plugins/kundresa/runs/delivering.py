@@ -15,6 +15,7 @@ from kundresa.content import Links, compile_templates
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.seeds import SEED_BATCH, may_seed, seed_count, seed_rows, seeds_send_at
 from kundresa.runs.send_times import SendHours
+from kundresa.runs.text_reports import reports_of
 from kundresa.runs.waving import Gates, WaveWaits, gate_line
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign, Channel
@@ -137,37 +138,39 @@ def deliver(
         )
         if held is not None:
             return held
-        return delivery.deliver_batch(
-            store,
-            batch,
-            rows=partial(seed_rows, settings, spec, run_key, channel)
-            if is_seeds
-            else partial(
-                _written_rows,
-                partial(_rows, settings, run_key, channel, batch_number),
-                gates,
-                gates.wave_of(channel, batch_number),
-            ),
-            renderer=renderer,
-            open_sender=lambda: open_sender(
-                part,
-                account,
-                clock,
-                run_key=run_key,
-                secret=settings.signing_secret(),
-                allowed_hosts=policies.webhook_hosts,
-            ),
-            owner=owner,
-            lease=timedelta(seconds=settings.lease_seconds),
-            clock=clock,
-            hours=None if is_seeds else send_hours,
-            may_go_on=may_go_on,
-            # A print file is one hand-over: there is nothing to pace in it.
-            pacing=None
-            if channel == "direct_mail"
-            else delivery.Pacing(part.account, pace_rates(policies.pacing.get(part.account))),
-            progress=progress,
-        )
+        with reports_of(settings, store, policies, account, clock=clock) as on_reports:
+            return delivery.deliver_batch(
+                store,
+                batch,
+                rows=partial(seed_rows, settings, spec, run_key, channel)
+                if is_seeds
+                else partial(
+                    _written_rows,
+                    partial(_rows, settings, run_key, channel, batch_number),
+                    gates,
+                    gates.wave_of(channel, batch_number),
+                ),
+                renderer=renderer,
+                open_sender=lambda: open_sender(
+                    part,
+                    account,
+                    clock,
+                    run_key=run_key,
+                    secret=settings.signing_secret(),
+                    allowed_hosts=policies.webhook_hosts,
+                    on_reports=on_reports,
+                ),
+                owner=owner,
+                lease=timedelta(seconds=settings.lease_seconds),
+                clock=clock,
+                hours=None if is_seeds else send_hours,
+                may_go_on=may_go_on,
+                # A print file is one hand-over: there is nothing to pace in it.
+                pacing=None
+                if channel == "direct_mail"
+                else delivery.Pacing(part.account, pace_rates(policies.pacing.get(part.account))),
+                progress=progress,
+            )
 
 
 def _held_by_wave(

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from kundresa.feedback import RawHit, record_hits
 from kundresa.feedback.mailbox import open_mailbox
 from kundresa.feedback.mails import MailFinding, ReadMail, read_mail
 from kundresa.feedback.webhooks import Report, report_key
-from kundresa.runs.messages import find_message
+from kundresa.runs.messages import addresses_of, find_message
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
 from kundresa.spec.frozen import thaw
@@ -86,25 +87,43 @@ def _items(settings: Settings, store: Store, mail: ReadMail, now: datetime) -> l
     return items
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of some reports."""
+
+    new: int
+    """Recorded now; the others were told before, or are left out."""
+    left_out: Sequence[Report]
+    """Of messages that are not in the ledger, or not of the report's channel."""
+    run_keys: frozenset[str]
+    """The runs of the messages that the others are about."""
+
+
 def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
     settings: Settings, store: Store, policies: Policies, name: str, reports: Sequence[Report], now: datetime
-) -> int:
-    """Record what a provider's webhook tells, and what follows: suppressions, and of an unsubscription the no
-    to the message's topic on its channel. Reports of messages that are not in the ledger are left out:
-    providers also send what other systems of the account have sent. Returns the number of the others, whether
-    they are told for the first time or not.
-    """
-    by_provider = store.ledger.by_provider_id([each.provider_id for each in reports if each.provider_id])
+) -> Recorded:
+    """Record what a provider tells (at most a few thousand reports), and what follows: suppressions, of an
+    unsubscription the no to the message's topic on its channel. Reports of messages that are not in the
+    ledger are left out: providers also send what other systems of the account have sent."""
+    by_provider = {
+        channel: store.ledger.by_provider_id(
+            [each.provider_id for each in reports if each.provider_id and each.channel == channel], channel
+        )
+        for channel in {each.channel for each in reports}
+    }
+    ids = [each.message_id or by_provider[each.channel].get(each.provider_id, "") for each in reports]
+    lines = store.ledger.lines([each for each in ids if each])
+    addresses = addresses_of(settings, store, lines.values())
     known = store.feedback.known([report_key(name, each) for each in reports])
     found: dict[str, tuple[Report, NewFeedback]] = {}
-    ours = 0
-    for report in reports:
-        message_id = report.message_id or by_provider.get(report.provider_id, "")
-        line, address = identified(settings, store, [message_id] if message_id else [])
+    run_keys, left_out = set(), []
+    for message_id, report in zip(ids, reports, strict=True):
+        line = lines.get(message_id)
         if line is None or line.channel != report.channel:
+            left_out.append(report)
             continue
-        ours += 1
-        made = _reported(name, report, line, address, now)
+        run_keys.add(line.run_key)
+        made = _reported(name, report, line, addresses.get(message_id, ""), now)
         if made.feedback_key not in known:
             found.setdefault(made.feedback_key, (report, made))
     hits = [each for each in found.values() if each[1].kind in _HITS]
@@ -117,7 +136,7 @@ def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
     for each in others:
         if each.kind is FeedbackKind.UNSUBSCRIBED:
             _say_no(store, each)
-    return ours
+    return Recorded(len(found), left_out, frozenset(run_keys))
 
 
 def _reported(name: str, report: Report, line: LedgerLine, address: str, now: datetime) -> NewFeedback:

@@ -24,6 +24,7 @@ from kundresa.runs.journey_rows import read_row, row_of, row_text
 from kundresa.runs.journey_rules import Known, MessageRules
 from kundresa.runs.opening import Clock
 from kundresa.runs.send_times import SendHours
+from kundresa.runs.text_reports import reports_of
 from kundresa.settings import Settings
 from kundresa.spec.events import EventTypes, load_event_types
 from kundresa.spec.frozen import thaw
@@ -255,26 +256,30 @@ def _deliver(
         valid_until=valid_until,
     )
     account = account_of(step.channel.account)
-    return delivery.deliver_batch(
-        store,
-        batch,
-        rows=lambda: _rows(messages),
-        renderer=_renderer(run.spec_json, Links.from_settings(settings)),
-        open_sender=lambda: open_sender(
-            step.channel,
-            account,
-            clock,
-            run_key=run_key,
-            secret=settings.signing_secret(),
-            allowed_hosts=policies.webhook_hosts,
-        ),
-        owner=owner,
-        lease=timedelta(seconds=settings.lease_seconds),
-        clock=clock,
-        hours=hours,
-        may_go_on=may_go_on,
-        pacing=delivery.Pacing(step.channel.account, pace_rates(policies.pacing.get(step.channel.account))),
-    )
+    with reports_of(settings, store, policies, account, clock=clock) as on_reports:
+        return delivery.deliver_batch(
+            store,
+            batch,
+            rows=lambda: _rows(messages),
+            renderer=_renderer(run.spec_json, Links.from_settings(settings)),
+            open_sender=lambda: open_sender(
+                step.channel,
+                account,
+                clock,
+                run_key=run_key,
+                secret=settings.signing_secret(),
+                allowed_hosts=policies.webhook_hosts,
+                on_reports=on_reports,
+            ),
+            owner=owner,
+            lease=timedelta(seconds=settings.lease_seconds),
+            clock=clock,
+            hours=hours,
+            may_go_on=may_go_on,
+            pacing=delivery.Pacing(
+                step.channel.account, pace_rates(policies.pacing.get(step.channel.account))
+            ),
+        )
 
 
 @lru_cache(maxsize=64)

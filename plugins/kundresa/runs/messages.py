@@ -1,14 +1,15 @@
-"""One message of a run, long after it was sent: what it was decided from, and where it went."""
+"""Messages of a run, long after they were sent: what they were decided from, and where they went."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kundresa import warehouse
 from kundresa.runs.journey_rows import read_row
 from kundresa.settings import Settings
-from kundresa.store import Store
+from kundresa.store import LedgerLine, Store
 
 
 def find_message(settings: Settings, store: Store, message_id: str) -> Mapping[str, Any] | None:
@@ -24,3 +25,22 @@ def find_message(settings: Settings, store: Store, message_id: str) -> Mapping[s
         return warehouse.read_message(settings, line.run_key, line.channel, line.batch_number, message_id)
     except (warehouse.RunNotPublished, KeyError):
         return None
+
+
+def addresses_of(settings: Settings, store: Store, lines: Iterable[LedgerLine]) -> dict[str, str]:
+    """Where these messages of the ledger went, by message id, without those of which it is not kept. The
+    files of each batch are read once."""
+    of_batch: defaultdict[tuple[str, str, int], list[str]] = defaultdict(list)
+    for line in lines:
+        of_batch[line.run_key, line.channel, line.batch_number].append(line.message_id)
+    found: dict[str, str] = {}
+    for batch, message_ids in of_batch.items():
+        try:
+            found |= warehouse.read_addresses(settings, *batch, message_ids)
+        # A journey's, whose rows the store keeps; or a seed, or a run whose publication is gone.
+        except (warehouse.RunNotPublished, KeyError):
+            for message_id in message_ids:
+                row = find_message(settings, store, message_id)
+                if row is not None:
+                    found[message_id] = str(row["address"])
+    return found

@@ -258,15 +258,15 @@ class PrintLayout(Spec):
 
 
 class DirectMailChannel(Spec):
-    """Letters: one print file per batch, to a folder or an SFTP server."""
+    """Letters: one print file per batch, to a folder, an SFTP server or a bucket on S3."""
 
     kind: Literal["direct_mail"]
     template: Name
     """Stem of one template beside the spec: ``<stem>.row.j2``, with a ``{% block <column> %}`` for each
     column of the layout."""
     account: Name
-    """Where the files go: the Airflow connection ``kundresa_<account>``, ``file://`` or
-    ``sftp://``."""
+    """Where the files go: the Airflow connection ``kundresa_<account>``, ``file://``,
+    ``sftp://`` or ``s3://``."""
     layout: PrintLayout
     """The file's columns and form."""
 

@@ -192,17 +192,40 @@ class LedgerReads:
             line["reason"] = DeliveryReason(line["reason"]) if line["reason"] else None
         return {line["message_id"]: LedgerLine(**line) for line in found}
 
-    def by_provider_id(self, provider_ids: Sequence[str]) -> dict[str, str]:
-        """Of these names that providers have given to messages (at most a few thousand), those that are
-        known: the provider's id → ours. Not of emails, whose id is ours."""
+    def by_provider_id(self, provider_ids: Sequence[str], channel: str) -> dict[str, str]:
+        """Of these names that providers have given to messages of a channel (at most a few thousand), those
+        that are known: the provider's id → ours. Not of emails, whose id is ours. A provider may use a name
+        again, as do two providers: the message that was claimed last has it."""
         if not provider_ids:
             return {}
-        query = select(messages.c.provider_id, messages.c.message_id).where(
-            messages.c.provider_id.in_(provider_ids),
-            text("channel <> 'email'"),  # as the index says it
+        query = (
+            select(messages.c.provider_id, messages.c.message_id)
+            .where(
+                messages.c.provider_id.in_(provider_ids),
+                messages.c.channel == channel,
+                text("channel <> 'email'"),  # as the index says it
+            )
+            .order_by(messages.c.claimed_at)
         )
         with self._database.read() as connection:
             return {row.provider_id: row.message_id for row in connection.execute(query)}
+
+    def without_result(self, run_key: str, channel: str) -> int:
+        """Messages of a run on a channel that were taken, and of which nothing has come back that says
+        whether they arrived. Seeds are not counted."""
+        told = exists().where(
+            feedback.c.message_id == messages.c.message_id,
+            feedback.c.kind.in_((FeedbackKind.DELIVERED.value, FeedbackKind.BOUNCED.value)),
+        )
+        query = select(func.count()).where(
+            messages.c.run_key == run_key,
+            messages.c.channel == channel,
+            messages.c.batch_number != SEED_BATCH,
+            messages.c.state == MessageState.ACCEPTED.value,
+            ~told,
+        )
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def attempts_of(self, message_id: str) -> list[dict[str, Any]]:
         """The attempts of one message that came to an end, the first one first, as plain dicts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,6 +122,29 @@ def read_message(
         for row in found.cast(_aware(found.schema)).to_pylist():
             return {"channel": channel, "batch_number": number, **row}
     return None
+
+
+def read_addresses(
+    settings: Settings, run_key: str, channel: str, number: int, message_ids: Collection[str]
+) -> dict[str, str]:
+    """Where some messages of a batch go: message_id → address, of those that are in it.
+
+    Raises:
+        RunNotPublished: when the run was never decided.
+        KeyError: when it has no such batch.
+    """
+    import pyarrow.parquet as pq
+
+    found: dict[str, str] = {}
+    for file in _files(_batch(settings, run_key, channel, number)):
+        rows = pq.read_table(
+            file,
+            columns=["message_id", "address"],
+            filters=[("message_id", "in", list(message_ids))],
+            partitioning=None,
+        ).to_pylist()
+        found |= {row["message_id"]: row["address"] for row in rows}
+    return found
 
 
 def profile_types(settings: Settings, run_key: str, channel: str) -> dict[str, str]:

@@ -26,6 +26,9 @@ class Centre:
     keep: bool = True
     submitted: list[Any] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
+    binds: list[int] = field(default_factory=list)
+    waiting: list[tuple[str, str]] = field(default_factory=list)
+    """Reports for who binds as a receiver: the message's id and its state."""
     report_answers: list[int] = field(default_factory=list)
     port: int = 0
     count: int = 0
@@ -88,10 +91,16 @@ class Centre:
         if command == 0x80000005:
             self.report_answers.append(status)
             return True
-        name = {0x9: "bind", 0x4: "submit", 0x15: "enquire", 0x6: "unbind"}.get(command, hex(command))
+        if command == 0x1:
+            # A receiver gets what waits for one, when it is bound.
+            self._loop.call_soon(lambda: [self._tell(writer, *each) for each in self.waiting])
+        name = {0x1: "bind", 0x2: "bind", 0x9: "bind", 0x4: "submit", 0x15: "enquire", 0x6: "unbind"}.get(
+            command, hex(command)
+        )
         if name != "submit" or self.keep:
             self.commands.append(name)
         if name == "bind":
+            self.binds.append(command)
             unit = smpp.parse_pdu(octets, client=client, allow_unknown_opt_params=True)
             good = unit.password == self.password.encode() if isinstance(unit.password, bytes) else True
             reply(0 if good else consts.SMPP_ESME_RINVPASWD, b"centre\0")
@@ -114,9 +123,14 @@ class Centre:
         if self.keep and verdict == 0:
             self.submitted.append(unit)
         reply(verdict, f"id{number}".encode() + b"\0" if verdict == 0 else b"")
-        if self.reports and verdict == 0:
-            dates = "submit date:2611230900 done date:2611230901"
-            text = f"id:id{number} sub:001 dlvrd:001 {dates} stat:DELIVRD err:000 text:x"
-            body = b"\0\1\0014670\0\5\0Shop\0" + b"\x04\0\0\0\0\0\0\0\0" + bytes([len(text)]) + text.encode()
-            writer.write(struct.pack(">IIII", 16 + len(body), 0x5, 0, 1000 + number) + body)
+        if self.reports and verdict == 0 and unit.registered_delivery:
+            self._tell(writer, f"id{number}", "DELIVRD")
         return True
+
+    @staticmethod
+    def _tell(writer: Any, provider_id: str, state: str) -> None:
+        """A delivery report as in appendix B of the specification."""
+        dates = "submit date:2611230900 done date:2611230901"
+        text = f"id:{provider_id} sub:001 dlvrd:001 {dates} stat:{state} err:000 text:x"
+        body = b"\0\1\0014670\0\5\0Shop\0" + b"\x04\0\0\0\0\0\0\0\0" + bytes([len(text)]) + text.encode()
+        writer.write(struct.pack(">IIII", 16 + len(body), 0x5, 0, 1000 + len(text)) + body)

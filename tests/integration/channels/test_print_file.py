@@ -95,7 +95,7 @@ def test_a_file_of_fixed_width(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(AccountError, match="No such file or directory"):
         list(opened(f"file://{tmp_path}/nowhere").send(letters(["Bo"])))
-    with pytest.raises(AccountError, match="direct_mail takes file or sftp"):
+    with pytest.raises(AccountError, match="direct_mail takes file, sftp or s3"):
         opened("https://printer.example")
 
 

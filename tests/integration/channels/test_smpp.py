@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -55,13 +55,13 @@ def smpp_sender(time: Time) -> Iterator[Open]:
             query: str = "",
             sender: str = "Shop",
             password: str = "secret",
-            on_report: Callable[[DeliveryReport], None] | None = None,
+            on_reports: Callable[[Sequence[DeliveryReport]], None] | None = None,
         ) -> SmppSender:
             account = account_from_uri(
                 f"smpp://shop:{password}@127.0.0.1:{port}/?timeout=2{query}", name="texts"
             )
             channel = SmsChannel(kind="sms", template="m", account="texts", sender=sender)
-            built = SmppSender(channel, account, clock=time.clock, sleep=sleep, on_report=on_report)
+            built = SmppSender(channel, account, clock=time.clock, sleep=sleep, on_reports=on_reports)
             stack.callback(built.close)
             built.open()
             return built
@@ -88,7 +88,9 @@ def test_a_long_text_is_joined_by_its_header(centre: Callable[..., Centre], smpp
     peer = centre()
     [receipt] = smpp_sender(peer.port, sender="+447700900123").send(texts(1, "日" * 66 + "👋" + "本" * 80))
     assert receipt.state is ACCEPTED
-    assert receipt.provider_id == "id1,id2,id3"
+    assert (receipt.provider_id, receipt.detail) == ("id3", "segments id1,id2,id3")
+    assert [unit.registered_delivery for unit in peer.submitted] == [0, 0, 0]
+    assert peer.binds == [0x2]
     assert [unit.source_addr for unit in peer.submitted] == [b"447700900123"] * 3
     headers = [unit.short_message[:6] for unit in peer.submitted]
     assert {each[:3] for each in headers} == {b"\5\0\3"}
@@ -162,12 +164,13 @@ def test_reports_reach_the_hook_and_are_answered(centre: Callable[..., Centre], 
     peer = centre(reports=True)
     reports: list[DeliveryReport] = []
 
-    def keep(report: DeliveryReport) -> None:
-        reports.append(report)
-        if len(reports) == 3:
+    def keep(arrived: Sequence[DeliveryReport]) -> None:
+        first = not reports
+        reports.extend(arrived)
+        if first:
             raise OSError("the store is away")
 
-    sender = smpp_sender(peer.port, on_report=keep)
+    sender = smpp_sender(peer.port, on_reports=keep)
     receipts = [*sender.send(texts(50)), *sender.send(texts(1))]
     sender.close()
     assert {unit.registered_delivery for unit in peer.submitted} == {1}
@@ -175,7 +178,21 @@ def test_reports_reach_the_hook_and_are_answered(centre: Callable[..., Centre], 
     assert {each.provider_id for each in receipts[:50]} <= set(by_id)
     assert by_id["id1"] == DeliveryReport("id1", "DELIVRD", "000")
     assert by_id["id1"].is_delivered
-    assert Counter(peer.report_answers)[0x64] == 1
+    assert peer.binds == [0x9]
+    assert len(peer.report_answers) == len(reports)
+    assert 1 <= Counter(peer.report_answers)[0x64] < len(reports)
+
+
+def test_of_a_long_text_the_last_segment_is_reported(
+    centre: Callable[..., Centre], smpp_sender: Open
+) -> None:
+    peer = centre(reports=True)
+    reports: list[DeliveryReport] = []
+    sender = smpp_sender(peer.port, on_reports=reports.extend)
+    [receipt] = sender.send(texts(1, "x" * 400))
+    sender.close()
+    assert [unit.registered_delivery for unit in peer.submitted] == [0, 0, 1]
+    assert [each.provider_id for each in reports] == [receipt.provider_id]
 
 
 @pytest.mark.parametrize(("password", "status"), [("wrong", "ESME_RINVPASWD")])
@@ -224,6 +241,11 @@ def test_a_report_by_its_options_only() -> None:
     body = b"\0\1\0014670\0\5\0Shop\0" + b"\x04\0\0\0\0\0\0\0\0\0"
     body += b"\x00\x1e\x00\x04abc\0" + b"\x04\x27\x00\x01\x05"
     assert read_report(body) == DeliveryReport("abc", "UNDELIV", "")
+    network = b"\x04\x23\x00\x03\x03\x00\x1b"
+    assert read_report(body + network) == DeliveryReport("abc", "UNDELIV", "", gsm_error=27)
+    assert read_report(body + network.replace(b"\3\0\x1b", b"\1\0\x1b")) == DeliveryReport(
+        "abc", "UNDELIV", ""
+    )
     assert read_report(b"\0\1\0014670\0\5\0Shop\0" + b"\0\0\0\0\0\0\0\0\0\2hi") is None
 
 

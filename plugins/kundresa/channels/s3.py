@@ -1,0 +1,108 @@
+"""A folder of a bucket on S3, or on what speaks its protocol.
+
+The account: ``s3://key_id:secret@bucket/folder?region=eu-north-1``, with ``endpoint=https://…`` for a store
+that is not Amazon's. Without a key, what botocore finds on the machine: the environment, a profile, the
+machine's role. The secret signs here and never travels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from kundresa.channels.accounts import Account, AccountError
+from kundresa.channels.http_peer import CONNECT_TIMEOUT, NotSentError
+from kundresa.channels.receipts import clean_detail
+from kundresa.channels.sftp import require_module
+
+if TYPE_CHECKING:
+    from s3fs import S3FileSystem
+
+LARGEST_PUT = 5 * 2**30
+"""Octets of one PUT, by the protocol."""
+_LATER = frozenset({408, 409, 429})
+"""Of the refusals below 500, those of this moment: too slow, a conflicting write, too often."""
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class S3Folder:
+    """Each file is one PUT under its own name, which by the protocol stands there whole or not at all."""
+
+    def __init__(self, account: Account) -> None:
+        """
+        Raises:
+            AccountError: when s3fs is not installed, or the endpoint would not be encrypted.
+        """
+        require_module(account, "s3fs")
+        endpoint = account.extra.get("endpoint")
+        parts = urlsplit(endpoint or "https://-")
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+            raise AccountError(f"account {account.name}: endpoint takes https://host")
+        self._account = account
+        self._endpoint = endpoint
+        self._place = f"account {account.name} (s3)"
+        self._files: S3FileSystem | None = None
+
+    def put(self, name: str, octets: bytes) -> None:
+        """The file stands there, whole.
+
+        Raises:
+            NotSentError: not now; what stands under the name is nothing, or this very file.
+            AccountError: no such bucket, not permitted, no or a wrong key.
+        """
+        from botocore.exceptions import BotoCoreError, NoCredentialsError
+
+        folder = "/".join(part for part in (self._account.host, self._account.path.strip("/")) if part)
+        try:
+            self._opened().pipe_file(f"{folder}/{name}", octets, chunksize=LARGEST_PUT)
+        except NoCredentialsError:
+            raise AccountError(f"{self._place}: no key is given, and none is found on this machine") from None
+        except OSError as error:
+            status, code = _answer(error)
+            if isinstance(error, FileNotFoundError | PermissionError) or (
+                status and status < 500 and status not in _LATER
+            ):
+                raise AccountError(f"{self._place}: {folder}: {code or type(error).__name__}") from None
+            raise NotSentError(f"{self._place} is not available: {code or type(error).__name__}") from None
+        except BotoCoreError as error:
+            raise NotSentError(f"{self._place} is not available: {type(error).__name__}") from None
+
+    def close(self) -> None:
+        if self._files is not None:
+            from s3fs import S3FileSystem
+
+            S3FileSystem.close_session(self._files.loop, self._files.s3)
+            self._files = None
+
+    def _opened(self) -> S3FileSystem:
+        if self._files is None:
+            from s3fs import S3FileSystem
+
+            account = self._account
+            config: dict[str, object] = {
+                "connect_timeout": min(account.timeout, CONNECT_TIMEOUT),
+                "read_timeout": account.timeout,
+                # Delivery tries again, later.
+                "retries": {"max_attempts": 0},
+            }
+            if self._endpoint:
+                # Stores that are not Amazon's often refuse its newer checksum headers.
+                config["request_checksum_calculation"] = "when_required"
+            self._files = S3FileSystem(
+                key=account.user or None,
+                secret=account.password or None,
+                endpoint_url=self._endpoint,
+                client_kwargs={"region_name": account.extra["region"]} if "region" in account.extra else {},
+                config_kwargs=config,
+                skip_instance_cache=True,
+            )
+            self._files.retries = 1
+        return self._files
+
+
+def _answer(error: OSError) -> tuple[int, str]:
+    """Status and code of the answer that s3fs has made an error of; 0 and nothing when there was none."""
+    response = getattr(error.__cause__, "response", None) or {}
+    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    code = str(response.get("Error", {}).get("Code", ""))
+    return status, clean_detail(code or f"HTTP {status}") if status else ""

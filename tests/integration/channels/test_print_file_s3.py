@@ -1,0 +1,182 @@
+"""Print files to a bucket: one PUT under the final name, against a peer that answers as S3 does."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from kundresa.channels import AccountError, Sender, account_from_uri, open_sender
+from kundresa.spec.campaign import DirectMailChannel
+from kundresa.spec.messages import DirectMailContent, Message
+from kundresa.spec.vocabulary import MessageState
+
+NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+SECRET = "top+secret"
+CHANNEL = DirectMailChannel.model_validate(
+    {
+        "kind": "direct_mail",
+        "template": "letter",
+        "account": "printer",
+        "layout": {"columns": [{"name": "message_id"}, {"name": "full_name"}]},
+    }
+)
+LETTERS = [
+    Message(f"{number:032x}", "Storgatan 1, 903 26 Umeå, SE", DirectMailContent((f"{number:032x}", name)))
+    for number, name in enumerate(("Åsa", "Bo"))
+]
+
+
+@dataclass
+class Bucket:
+    """Keeps what is put; answers each request with the next of ``answers``, then with 200."""
+
+    port: int = 0
+    answers: list[tuple[int, str] | str] = field(default_factory=list)
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    objects: dict[str, bytes] = field(default_factory=dict)
+
+    def uri(self, bucket: str = "letters") -> str:
+        endpoint = f"endpoint=http://127.0.0.1:{self.port}"
+        return f"s3://KEYID:{SECRET}@{bucket}/to/printer?region=eu-north-1&timeout=2&{endpoint}"
+
+
+@pytest.fixture
+def bucket() -> Iterator[Bucket]:
+    kept = Bucket()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_PUT(self) -> None:
+            octets = self.rfile.read(int(self.headers["Content-Length"]))
+            kept.requests.append((self.command, self.path, dict(self.headers)))
+            answer = kept.answers.pop(0) if kept.answers else (200, "")
+            if answer == "drop":
+                kept.objects[self.path] = octets
+                self.close_connection = True
+                return
+            assert isinstance(answer, tuple)
+            status, code = answer
+            if status == 200:
+                kept.objects[self.path] = octets
+            said = f"<Error><Code>{code}</Code><Message>of KEYID</Message></Error>".encode() if code else b""
+            self.send_response(status)
+            self.send_header("ETag", '"x"')
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_: Any) -> None:
+            """Not on the terminal."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        kept.port = server.server_port
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield kept
+        server.shutdown()
+        thread.join(5)
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[str], Sender]]:
+    with contextlib.ExitStack() as stack:
+
+        def build(uri: str) -> Sender:
+            account = account_from_uri(uri, name="printer")
+            sender = open_sender(CHANNEL, account, lambda: NOW, run_key="winback--1")
+            stack.callback(sender.close)
+            return sender
+
+        yield build
+
+
+def test_a_file_is_one_put_under_its_name_and_the_same_again(
+    bucket: Bucket, opened: Callable[[str], Sender]
+) -> None:
+    sender = opened(bucket.uri())
+    for _ in range(2):
+        receipts = list(sender.send(LETTERS))
+        assert {each.state for each in receipts} == {MessageState.ACCEPTED}
+    [(path, octets)] = bucket.objects.items()
+    assert path == f"/letters/to/printer/{receipts[0].provider_id}"
+    assert octets.decode().splitlines()[1] == f"{LETTERS[0].message_id},Åsa"
+    assert [(method, asked) for method, asked, _ in bucket.requests] == [("PUT", path)] * 2
+    for _, _, headers in bucket.requests:
+        assert "Credential=KEYID/" in headers["Authorization"]
+        assert SECRET not in str(headers)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (403, "AccessDenied"),
+        (403, "SignatureDoesNotMatch"),
+        (404, "NoSuchBucket"),
+        (400, "AuthorizationHeaderMalformed"),
+    ],
+)
+def test_what_a_person_must_look_at(
+    bucket: Bucket, opened: Callable[[str], Sender], answer: tuple[int, str]
+) -> None:
+    bucket.answers.append(answer)
+    with pytest.raises(AccountError, match=f"letters/to/printer: {answer[1]}") as caught:
+        list(opened(bucket.uri()).send(LETTERS))
+    assert SECRET not in str(caught.value)
+    assert bucket.objects == {}
+
+
+@pytest.mark.parametrize("answer", [(503, "SlowDown"), (500, "InternalError"), (429, "TooManyRequests")])
+def test_what_may_pass_defers_after_one_try(
+    bucket: Bucket, opened: Callable[[str], Sender], answer: tuple[int, str]
+) -> None:
+    bucket.answers.append(answer)
+    sender = opened(bucket.uri())
+    assert {each.state for each in sender.send(LETTERS)} == {MessageState.DEFERRED}
+    assert len(bucket.requests) == 1
+    assert {each.state for each in sender.send(LETTERS)} == {MessageState.ACCEPTED}
+    assert len(bucket.objects) == 1
+
+
+def test_an_answer_that_is_lost_defers_and_the_next_try_makes_no_second_file(
+    bucket: Bucket, opened: Callable[[str], Sender]
+) -> None:
+    bucket.answers += ["drop"] * 5  # the client may ask once more over a new connection
+    sender = opened(bucket.uri())
+    assert {each.state for each in sender.send(LETTERS)} == {MessageState.DEFERRED}
+    bucket.answers.clear()
+    assert {each.state for each in sender.send(LETTERS)} == {MessageState.ACCEPTED}
+    assert len(bucket.objects) == 1
+
+
+def test_a_store_that_is_away_defers(opened: Callable[[str], Sender]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    receipts = list(opened(Bucket(port).uri()).send(LETTERS))
+    assert {each.state for each in receipts} == {MessageState.DEFERRED}
+    assert SECRET not in str(receipts)
+
+
+def test_no_key_anywhere(
+    bucket: Bucket, opened: Callable[[str], Sender], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(AccountError, match="no key is given"):
+        list(opened(bucket.uri().replace(f"KEYID:{SECRET}@", "")).send(LETTERS))
+    assert bucket.requests == []
+
+
+def test_an_endpoint_is_encrypted(opened: Callable[[str], Sender]) -> None:
+    with pytest.raises(AccountError, match="endpoint takes https"):
+        opened("s3://KEYID:secret@letters/in?endpoint=http://store.example")
