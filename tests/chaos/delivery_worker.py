@@ -1,5 +1,5 @@
-"""Workers in processes of their own, for the chaos tests: each delivers one batch, to a receiver of lines or
-over SMTP.
+"""Workers in processes of their own, for the chaos tests: each delivers one batch, to a receiver of lines,
+over SMTP, or as text messages on any account.
 
 This program imports everything once and then forks a worker per command, so that a test can afford to
 kill many. Commands are JSON lines on stdin, answers lines on stdout:
@@ -25,7 +25,7 @@ from typing import Any
 from kundresa.channels import account_from_uri, open_sender
 from kundresa.delivery import Batch, Pacing, deliver_batch
 from kundresa.delivery.protocols import Sender
-from kundresa.spec.campaign import EmailChannel
+from kundresa.spec.campaign import EmailChannel, SmsChannel
 from kundresa.spec.messages import Content, EmailContent, Message, Receipt, SmsContent
 from kundresa.spec.pace import WHOLE_ACCOUNT
 from kundresa.spec.vocabulary import DeliveryPolicy, MessageState
@@ -93,10 +93,16 @@ def smtp_sender(port: int, run_key: str, connections: int, clock: Callable[[], d
     return open_sender(channel, account, clock, run_key=run_key)
 
 
+def text_sender(uri: str, run_key: str, clock: Callable[[], datetime]) -> Sender:
+    channel = SmsChannel(kind="sms", template="m", account="texts", sender="Shop")
+    return open_sender(channel, account_from_uri(uri, name="texts"), clock, run_key=run_key)
+
+
 def rows(run_key: str, size: int, channel: str) -> Iterator[dict[str, Any]]:
     ids = sorted(hashlib.md5(f"{run_key}|{each}".encode()).hexdigest() for each in range(size))
     for each in ids:
-        address = f"{each}@shop.example" if channel == "email" else each
+        number = f"+4670{int(each[:6], 16):08d}"
+        address = f"{each}@shop.example" if channel == "email" else number
         yield {
             "message_id": each,
             "profile_id": each[:8],
@@ -129,6 +135,7 @@ def deliver(
     disk_room: int | None = None,
     ahead: float = 0.0,
     jumps: tuple[int, float] | None = None,
+    account: str = "",
 ) -> None:
     """
     Args:
@@ -136,6 +143,7 @@ def deliver(
         disk_room: octets by which a file may grow, see ``fill_disk``.
         ahead: seconds that the clock is ahead of the right one.
         jumps: seed and the longest jump in seconds of a clock that jumps.
+        account: a URI; text messages leave over it, and not to the receiver of lines.
     """
     channel = "email" if smtp_connections else "sms"
     jumping = None if jumps is None else JumpingClock(*jumps)
@@ -146,6 +154,8 @@ def deliver(
     def connect() -> Sender:
         if smtp_connections:
             return smtp_sender(port, run_key, smtp_connections, clock)
+        if account:
+            return text_sender(account, run_key, clock)
         return LineSender(port)
 
     with open_store(url) as store:
