@@ -42,7 +42,7 @@ class Peer(Protocol):
 class Gateway:
     """Over HTTP."""
 
-    def __init__(self) -> None:
+    def __init__(self, stalled: int = STALLED) -> None:
         taken: list[str] = []
         lock, stopped = threading.Lock(), threading.Event()
 
@@ -53,7 +53,7 @@ class Gateway:
                 self.rfile.read(int(self.headers["content-length"]))
                 with lock:
                     taken.append(self.headers["idempotency-key"][:8])
-                    is_stalled = len(taken) <= STALLED
+                    is_stalled = len(taken) <= stalled
                 stopped.wait(60 if is_stalled else ANSWER)
                 body = b'{"sid": "SM1", "status": "queued"}'
                 self.send_response(201)

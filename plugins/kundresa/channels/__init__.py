@@ -1,7 +1,7 @@
 """How a message leaves, channel by channel, and what the answers mean."""
 
 from kundresa.channels.accounts import Account, AccountError, account_from_uri, resolve_account
-from kundresa.channels.registry import Sender, open_sender
+from kundresa.channels.registry import Sender, is_idempotent, open_sender
 from kundresa.channels.webhook_call import CallSender
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "CallSender",
     "Sender",
     "account_from_uri",
+    "is_idempotent",
     "open_sender",
     "resolve_account",
 ]

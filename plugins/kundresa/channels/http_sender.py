@@ -110,7 +110,7 @@ class HttpSender:
         self._adapter = adapter
         self._account = account
         self._clock = clock
-        self._idempotent = account.extra.get("idempotent", "").lower() == "true"
+        self._idempotent = account.is_idempotent
         self._outage = Outage(clock, sleep)
         self._rate = Rate(account, sleep)
         self._held_until: datetime | None = None
