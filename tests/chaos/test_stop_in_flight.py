@@ -94,15 +94,16 @@ class Gateway:
 class TextCentre:
     """Over SMPP."""
 
-    def __init__(self) -> None:
+    def __init__(self, stalled: int = STALLED) -> None:
+        self._stalled = stalled
         self._taken: list[str] = []
         self._centre = Centre(answer=self._answer, delay=ANSWER).start()
         login = "shop:secret"
         self.uri = f"smpp://{login}@127.0.0.1:{self._centre.port}/?window=100&clear_text=allowed&timeout=60"
 
     def _answer(self, number: int, unit: Any) -> int | str:
-        self._taken.append(unit.short_message.decode()[-8:])
-        return "stall" if number <= STALLED else 0
+        self._taken.append(unit.short_message.decode("ascii", "replace")[-8:])
+        return "stall" if number <= self._stalled else 0
 
     def taken(self) -> list[str]:
         return list(self._taken)
