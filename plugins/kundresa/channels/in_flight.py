@@ -55,7 +55,7 @@ class InFlight:
         self._clock = clock
         self._selector = _Selector()
         self.loop = asyncio.SelectorEventLoop(self._selector)
-        self._tasks: dict[asyncio.Task[Sequence[Receipt]], Departure] = {}
+        self._tasks: dict[asyncio.Task[None], Departure] = {}
         self._known: deque[Receipt] = deque()
         self._refused: AccountError | None = None
         self._unsent: list[Message] = []
@@ -125,9 +125,7 @@ class InFlight:
             self._known.extend(receipts)
             if messages:
                 departure = Departure(messages)
-                task = self.loop.create_task(self._deliver(departure))
-                self._tasks[task] = departure
-                task.add_done_callback(self._ended)
+                self._tasks[self.loop.create_task(self._run(departure))] = departure
 
     def _take(self) -> Iterator[Receipt]:
         while self._known:
@@ -141,18 +139,24 @@ class InFlight:
         self._woken = self.loop.create_future()
         self.loop.run_until_complete(self._woken)
 
-    def _ended(self, task: asyncio.Task[Sequence[Receipt]]) -> None:
-        departure = self._tasks.pop(task)
-        if task.cancelled():
+    async def _run(self, departure: Departure) -> None:
+        receipts: Sequence[Receipt] = ()
+        failure: BaseException | None = None
+        try:
+            receipts = await self._deliver(departure)
+        # Whatever it is, it is raised where the receipts are read.
+        except (Exception, asyncio.CancelledError) as error:
+            failure = error
+        task = asyncio.current_task()
+        if task is None or self._tasks.pop(task, None) is None:
+            return  # nobody wants to know any more
+        if isinstance(failure, AccountError | asyncio.CancelledError):
             self._unsent.extend(departure.messages)
-        elif (error := task.exception()) is None:
-            self._known.extend(task.result())
-        elif isinstance(error, AccountError):
-            self._refused = self._refused or error
-            self._unsent.extend(departure.messages)
-        else:
-            # Whatever it is, it is raised where the receipts are read.
-            self._error = self._error or error
+        if isinstance(failure, AccountError):
+            self._refused = self._refused or failure
+        elif failure is not None and not isinstance(failure, asyncio.CancelledError):
+            self._error = self._error or failure
+        self._known.extend(receipts)
         if self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
 
@@ -168,6 +172,10 @@ class InFlight:
             task.cancel()
         if self._tasks:
             self.loop.run_until_complete(asyncio.wait([*self._tasks]))
+        # Cancelled before their first step.
+        for departure in self._tasks.values():
+            self._unsent.extend(departure.messages)
+        self._tasks.clear()
         now = self._clock()
         self._known.extend(not_sent(message.message_id, now) for message in self._unsent)
         self._unsent.clear()
@@ -177,7 +185,6 @@ class InFlight:
     def _break_off(self) -> None:
         """Nobody wants the receipts any more."""
         for task in self._tasks:
-            task.remove_done_callback(self._ended)
             task.cancel()
         self._tasks.clear()
         self._known.clear()

@@ -116,7 +116,7 @@ class SmppSender:
         Raises:
             AccountError: messages without a receipt were certainly not sent.
         """
-        return self._flight.send((([message], ()) for message in window), self._look)
+        return self._flight.send((((message,), ()) for message in window), self._look)
 
     def wait_within(self, waiting: Callable[[], AbstractContextManager[object]]) -> None:
         """``waiting()`` is opened around each wait for the centre, and nowhere else."""
@@ -137,7 +137,8 @@ class SmppSender:
             await session.enquire(min(self._account.timeout, 10.0))
 
     async def _deliver(self, departure: Departure) -> Sequence[Receipt]:
-        return [await self._sent(message, departure) for message in departure.messages]
+        [message] = departure.messages
+        return (await self._sent(message, departure),)
 
     async def _sent(self, message: Message, departure: Departure) -> Receipt:
         content = message.content
