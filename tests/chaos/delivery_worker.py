@@ -1,5 +1,5 @@
-"""Workers in processes of their own, for the chaos tests: each delivers one batch, to a receiver of lines or
-over SMTP.
+"""Workers in processes of their own, for the chaos tests: each delivers one batch, to a receiver of lines,
+over SMTP, as text messages on any account, or as letters to a folder.
 
 This program imports everything once and then forks a worker per command, so that a test can afford to
 kill many. Commands are JSON lines on stdin, answers lines on stdout:
@@ -15,6 +15,7 @@ import json
 import os
 import random
 import resource
+import signal
 import socket
 import sys
 import traceback
@@ -26,11 +27,11 @@ from typing import Any
 import psycopg  # noqa: F401
 import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 
-from kundresa.channels import account_from_uri, open_sender
+from kundresa.channels import account_from_uri, is_idempotent, open_sender, print_file
 from kundresa.delivery import Batch, Pacing, deliver_batch
-from kundresa.delivery.protocols import Sender
-from kundresa.spec.campaign import EmailChannel
-from kundresa.spec.messages import Content, EmailContent, Message, Receipt, SmsContent
+from kundresa.delivery.protocols import Renderer, Sender
+from kundresa.spec.campaign import DirectMailChannel, EmailChannel, SmsChannel
+from kundresa.spec.messages import Content, DirectMailContent, EmailContent, Message, Receipt, SmsContent
 from kundresa.spec.pace import WHOLE_ACCOUNT
 from kundresa.spec.vocabulary import DeliveryPolicy, MessageState
 from kundresa.store import Store, open_store
@@ -46,6 +47,11 @@ class EmailWriter:
         # Longer than what a socket takes at once, now and then: a kill then hits the middle of a content.
         text = "Hello.\n.\n" * (40_000 if row["message_id"].endswith("00") else 40)
         return EmailContent("Hi", f"<p>{text}</p>", text, unsubscribe_url="https://shop.example/u/x")
+
+
+class LetterWriter:
+    def render(self, row: Mapping[str, Any], /) -> Content:
+        return DirectMailContent((row["message_id"], row["profile_id"]))
 
 
 class JumpingClock:
@@ -97,10 +103,37 @@ def smtp_sender(port: int, run_key: str, connections: int, clock: Callable[[], d
     return open_sender(channel, account, clock, run_key=run_key)
 
 
+TEXTS = SmsChannel(kind="sms", template="m", account="texts", sender="Shop")
+LETTERS = DirectMailChannel.model_validate(
+    {
+        "kind": "direct_mail",
+        "template": "m",
+        "account": "printer",
+        "layout": {"columns": [{"name": "message_id"}, {"name": "name"}], "header": False},
+    }
+)
+WRITERS: Mapping[str, type[Renderer]] = {"email": EmailWriter, "sms": Writer, "direct_mail": LetterWriter}
+
+
+def die_when_writing(moment: str) -> None:
+    """SIGKILL before a print file is written, within, or when it stands under its name."""
+    put = print_file.Folder.put
+
+    def fatal(folder: print_file.Folder, name: str, octets: bytes) -> None:
+        if moment == "within":
+            put(folder, f".{name}.part", octets[: len(octets) // 2])
+        elif moment == "after":
+            put(folder, name, octets)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    print_file.Folder.put = fatal  # type: ignore[method-assign]
+
+
 def rows(run_key: str, size: int, channel: str) -> Iterator[dict[str, Any]]:
     ids = sorted(hashlib.md5(f"{run_key}|{each}".encode()).hexdigest() for each in range(size))
     for each in ids:
-        address = f"{each}@shop.example" if channel == "email" else each
+        number = f"+4670{int(each[:6], 16):08d}"
+        address = f"{each}@shop.example" if channel == "email" else number
         yield {
             "message_id": each,
             "profile_id": each[:8],
@@ -133,6 +166,8 @@ def deliver(
     disk_room: int | None = None,
     ahead: float = 0.0,
     jumps: tuple[int, float] | None = None,
+    account: str = "",
+    dies: str = "",
 ) -> None:
     """
     Args:
@@ -140,8 +175,17 @@ def deliver(
         disk_room: octets by which a file may grow, see ``fill_disk``.
         ahead: seconds that the clock is ahead of the right one.
         jumps: seed and the longest jump in seconds of a clock that jumps.
+        account: a URI; text messages (letters, where it is a folder) leave over it, and not to the receiver
+            of lines.
+        dies: at which moment of writing a print file, see ``die_when_writing``.
     """
     channel = "email" if smtp_connections else "sms"
+    texts = account_from_uri(account, name="texts") if account else None
+    if texts is not None and texts.kind == "file":
+        channel = "direct_mail"
+    way = LETTERS if channel == "direct_mail" else TEXTS
+    if dies:
+        die_when_writing(dies)
     jumping = None if jumps is None else JumpingClock(*jumps)
 
     def clock() -> datetime:
@@ -150,6 +194,8 @@ def deliver(
     def connect() -> Sender:
         if smtp_connections:
             return smtp_sender(port, run_key, smtp_connections, clock)
+        if texts is not None:
+            return open_sender(way, texts, clock, run_key=run_key)
         return LineSender(port)
 
     with open_store(url) as store:
@@ -166,6 +212,8 @@ def deliver(
             # A clock that is behind is not too early.
             not_before=run.decided_at - timedelta(days=1),
             valid_until=run.valid_until,
+            is_idempotent=texts is not None and is_idempotent(way, texts),
+            is_whole=channel == "direct_mail",
         )
         print("ready", flush=True)
         if disk_room is not None:
@@ -174,12 +222,14 @@ def deliver(
             store,
             batch,
             rows=lambda: rows(run_key, size, channel),
-            renderer=EmailWriter() if smtp_connections else Writer(),
+            renderer=WRITERS[channel](),
             open_sender=connect,
             owner=owner,
             lease=timedelta(seconds=lease),
             clock=clock,
-            pacing=Pacing("texts", {} if per_second is None else {WHOLE_ACCOUNT: per_second}),
+            pacing=None
+            if channel == "direct_mail"
+            else Pacing("texts", {} if per_second is None else {WHOLE_ACCOUNT: per_second}),
         )
     print("done", "finished" if result.retry_at is None else "", flush=True)
 

@@ -1,7 +1,7 @@
 """How a message leaves, channel by channel, and what the answers mean."""
 
 from kundresa.channels.accounts import Account, AccountError, account_from_uri, resolve_account
-from kundresa.channels.registry import Sender, open_sender
+from kundresa.channels.registry import Sender, is_idempotent, open_sender
 from kundresa.channels.smpp_pdu import DeliveryReport
 from kundresa.channels.smpp_receiver import receive_reports
 from kundresa.channels.webhook_call import CallSender
@@ -13,6 +13,7 @@ __all__ = [
     "DeliveryReport",
     "Sender",
     "account_from_uri",
+    "is_idempotent",
     "open_sender",
     "receive_reports",
     "resolve_account",

@@ -83,6 +83,11 @@ class Account:
         return float(self.extra.get("timeout", DEFAULT_TIMEOUT))
 
     @property
+    def is_idempotent(self) -> bool:
+        """Whether the gateway honours Idempotency-Key, or the receiver knows a ``message_id`` it has had."""
+        return self.extra.get("idempotent", "").lower() == "true"
+
+    @property
     def connections(self) -> int | None:
         """How many connections at once, where the account says so: 1 to 256.
 

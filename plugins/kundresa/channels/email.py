@@ -41,6 +41,7 @@ from kundresa.channels.smtp_connection import (
 from kundresa.channels.smtp_pool import CONNECTIONS, SmtpPool
 from kundresa.channels.smtp_session import UnreachableError
 from kundresa.channels.smtp_status import Reply, Stage, refusal, slows_domain
+from kundresa.channels.stopping import UNANSWERED, WIND_UP, not_sent
 from kundresa.spec.campaign import EmailChannel
 from kundresa.spec.messages import EmailContent, Message, Receipt
 from kundresa.spec.vocabulary import DeliveryReason
@@ -49,9 +50,6 @@ RETRY_AFTER = timedelta(minutes=5)
 """For a message refused for now: most greylisting lets it through after five minutes."""
 TRIES_PER_MESSAGE = 2
 """Connections that one message may break within a window before it waits for the next attempt."""
-WIND_UP = 3.0
-"""Seconds that a sender which has to stop waits for the answers to what has left: each one that arrives is
-one outcome less unknown. Airflow gives a task that it ends longer than that."""
 
 
 class SmtpSender:
@@ -378,14 +376,12 @@ class SmtpSender:
                     self._receive_last(connection)
         for connection in list(self._pool.connections):
             if connection.is_busy:
-                self._lost(connection, ConnectionLostError("stopped before the answer came"))
+                self._lost(connection, ConnectionLostError(UNANSWERED))
         # What was never taken from the window is known as such; of the others only these did not leave.
         self._next = len(self._window)
         for message in self._untouched():
             if not is_account:
-                self._receipts.append(
-                    deferred(message.message_id, None, "stopped before it was sent", self._clock())
-                )
+                self._receipts.append(not_sent(message.message_id, self._clock()))
         self._domains.idle()
 
     def _receive_last(self, connection: SmtpConnection) -> None:

@@ -126,6 +126,7 @@ class _Connection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Response] = loop.create_future()
         self._answer = answer
+        request.leaving()
         transport.write(octets)
         alarm = loop.call_later(timeout, self._fail, "no answer in time")
         try:

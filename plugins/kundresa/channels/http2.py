@@ -76,7 +76,7 @@ class Http2Peer:
             *self._own,
             *(HeaderTuple(name, value) for name, value in request.headers.items()),
         ]
-        return await connection.exchange(headers, request.body, self._account.timeout)
+        return await connection.exchange(headers, request, self._account.timeout)
 
     async def close(self) -> None:
         for connection in self._leaving + ([self._connection] if self._connection else []):
@@ -182,7 +182,8 @@ class _Connection(asyncio.Protocol):
             self.drop()
             raise NotSentError("the other side does not speak HTTP/2") from None
 
-    async def exchange(self, headers: list[HeaderTuple], body: bytes, timeout: float) -> Response:
+    async def exchange(self, headers: list[HeaderTuple], request: Request, timeout: float) -> Response:
+        body = request.body
         while not self._has_room(len(body)):
             if not self.is_usable:
                 raise self._refusal(self._why)
@@ -199,6 +200,7 @@ class _Connection(asyncio.Protocol):
         if number > _MAX_STREAM_ID - 4:
             self._is_closing = True
         stream = _Stream(self._loop.create_future())
+        request.leaving()
         self._h2.send_headers(number, headers)
         self._h2.send_data(number, body, end_stream=True)
         self._streams[number] = stream

@@ -43,7 +43,7 @@ class Answers:
         self._account = account
         self._clock = clock
         self._path = path
-        self._idempotent = account.extra.get("idempotent", "").lower() == "true"
+        self._idempotent = account.is_idempotent
 
     def receipts(
         self, messages: Sequence[Message], response: Response, *, code: str, said: str

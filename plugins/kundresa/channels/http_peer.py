@@ -42,13 +42,19 @@ class AnswerLostError(Exception):
     """The request may have been handed over; its answer did not arrive."""
 
 
-@dataclass(frozen=True, slots=True)
+def _nobody() -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(slots=True)
 class Request:
     """A POST. ``headers`` are in lower case and beside those that the peer sends with every request."""
 
     path: str
     body: bytes
     headers: Mapping[str, str]
+    leaving: Callable[[], None] = _nobody
+    """Called by the peer just before it writes the request: from then on it may have been handed over."""
 
 
 @dataclass(frozen=True, slots=True)

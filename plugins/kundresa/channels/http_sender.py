@@ -8,10 +8,10 @@ see the page *A new provider* in this room.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from itertools import chain, islice
+from itertools import islice
 from typing import Protocol
 
 from kundresa.channels.accounts import Account, AccountError
@@ -24,8 +24,10 @@ from kundresa.channels.http_peer import (
     TurnedAwayError,
     tls_context,
 )
+from kundresa.channels.in_flight import Departure, Groups, InFlight
 from kundresa.channels.outage import DOWN_FOR, FAILURES, PAUSES
 from kundresa.channels.receipts import clean_detail, deferred, unknown
+from kundresa.channels.stopping import UNANSWERED
 from kundresa.spec.messages import Message, Receipt
 
 RETRY_AFTER = timedelta(minutes=1)
@@ -108,16 +110,12 @@ class HttpSender:
         self._adapter = adapter
         self._account = account
         self._clock = clock
-        self._in_flight = in_flight
-        self._idempotent = account.extra.get("idempotent", "").lower() == "true"
+        self._idempotent = account.is_idempotent
         self._outage = Outage(clock, sleep)
         self._rate = Rate(account, sleep)
         self._held_until: datetime | None = None
-        self._loop = asyncio.new_event_loop()
+        self._flight = InFlight(in_flight, self._deliver, clock)
         self._peer: Peer | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._done: deque[Sequence[Receipt] | BaseException] = deque()
-        self._woken: asyncio.Future[None] | None = None
 
     def open(self) -> None:
         """Nothing to do: HTTP has no login apart from its requests."""
@@ -125,84 +123,47 @@ class HttpSender:
     def send(self, window: Sequence[Message]) -> Iterator[Receipt]:
         """One receipt per message, each as soon as it is known.
 
+        When it has to stop early, by whatever is raised in it, it waits for the answers to what has left, at
+        most ``WIND_UP`` seconds.
+
         Raises:
             AccountError: messages without a receipt were certainly not sent. It is raised when all that
                 was under way has its answer.
         """
-        source = iter(window)
-        refused: AccountError | None = None
-        # What happened while nobody looked, such as a connection closed by the other side.
-        self._loop.run_until_complete(asyncio.sleep(0))
-        while True:
-            if refused is None:
-                yield from self._start(source)
-            if not self._tasks and not self._done:
-                break
-            for result in self._results():
-                if isinstance(result, AccountError):
-                    refused = refused or result
-                elif isinstance(result, BaseException):
-                    raise result
-                else:
-                    yield from result
-        if refused is not None:
-            raise refused
+        return self._flight.send(self._groups(window), self._look)
+
+    def wait_within(self, waiting: Callable[[], AbstractContextManager[object]]) -> None:
+        """``waiting()`` is opened around each wait for the other side, and nowhere else."""
+        self._flight.wait_within(waiting)
 
     def close(self) -> None:
-        if self._loop.is_closed():
-            return
-        for task in self._tasks:
-            task.cancel()
-        self._loop.run_until_complete(self._end())
-        self._loop.close()
+        self._flight.close(self._goodbye)
 
-    async def _end(self) -> None:
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def _goodbye(self) -> None:
         if self._peer is not None:
             await self._peer.close()
 
-    def _start(self, source: Iterator[Message]) -> Iterator[Receipt]:
-        """Tasks for as many messages as may be under way."""
-        while len(self._tasks) < self._in_flight:
-            group = []
-            for message in islice(source, self._adapter.per_request):
-                receipt = self._adapter.refusal(message)
-                if receipt is None:
-                    group.append(message)
-                else:
-                    yield receipt
-            if not group:
-                following = next(source, None)
-                if following is None:
-                    return
-                source = chain([following], source)
-                continue
-            task = self._loop.create_task(self._run(group))
-            self._tasks.add(task)
+    async def _look(self) -> None:
+        """What happened while nobody looked, such as a connection closed by the other side."""
+        await asyncio.sleep(0)
 
-    def _results(self) -> Iterator[Sequence[Receipt] | BaseException]:
-        """What has come to its end by now; waits for the first."""
-        if not self._done:
-            self._woken = self._loop.create_future()
-            self._loop.run_until_complete(self._woken)
-        while self._done:
-            yield self._done.popleft()
+    def _groups(self, window: Sequence[Message]) -> Groups:
+        source = iter(window)
+        while taken := list(islice(source, self._adapter.per_request)):
+            refusals = [self._adapter.refusal(message) for message in taken]
+            group = [message for message, refusal in zip(taken, refusals, strict=True) if refusal is None]
+            yield group, [refusal for refusal in refusals if refusal is not None]
 
-    async def _run(self, group: Sequence[Message]) -> None:
-        result: Sequence[Receipt] | BaseException
+    async def _deliver(self, departure: Departure) -> Sequence[Receipt]:
         try:
-            result = await self._deliver(group)
-        # Whatever it is, it is raised where the receipts are read.
-        except Exception as error:
-            result = error
-        self._done.append(result)
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.discard(task)
-        if self._woken is not None and not self._woken.done():
-            self._woken.set_result(None)
+            return await self._tried(departure)
+        except asyncio.CancelledError:
+            if not departure.has_left:
+                raise
+            return self._ambiguous(departure.messages, UNANSWERED)
 
-    async def _deliver(self, group: Sequence[Message]) -> Sequence[Receipt]:
+    async def _tried(self, departure: Departure) -> Sequence[Receipt]:
+        group = departure.messages
         await self._rate.turn(len(group))
         detail = ""
         tries = 0
@@ -212,11 +173,13 @@ class HttpSender:
                 return self._deferred(group, wait, "the other side asked to be left alone for a while")
             generation = self._outage.generation
             try:
-                response = await self._answered(group)
+                response = await self._answered(departure)
             except TurnedAwayError:
                 # No failure: each such connection has taken another message, so this comes to an end.
+                departure.has_left = False
                 continue
             except NotSentError as error:
+                departure.has_left = False
                 tries += 1
                 detail = str(error)
                 await self._outage.failed(generation, detail)
@@ -229,17 +192,16 @@ class HttpSender:
             return response
         return self._deferred(group, self._outage.retry_at(), self._outage.detail or detail)
 
-    async def _answered(self, group: Sequence[Message]) -> Sequence[Receipt]:
+    async def _answered(self, departure: Departure) -> Sequence[Receipt]:
         if self._outage.is_down():
             raise NotSentError(self._outage.detail)
-        if self._peer is None:
-            self._peer = self._adapter.peer()
+        group = departure.messages
         try:
-            response = await self._peer.request(self._adapter.request(group))
-            return self._adapter.receipts(group, response)
+            return self._adapter.receipts(group, await self._asked(departure))
         except RenewLoginError:
+            departure.has_left = False
             self._adapter.renew()
-            response = await self._peer.request(self._adapter.request(group))
+            response = await self._asked(departure)
         except Hold as hold:
             return self._hold(hold)
         try:
@@ -248,6 +210,13 @@ class HttpSender:
             raise AccountError(f"{self._account.place}: a fresh token is refused too: {error}") from None
         except Hold as hold:
             return self._hold(hold)
+
+    async def _asked(self, departure: Departure) -> Response:
+        if self._peer is None:
+            self._peer = self._adapter.peer()
+        request = self._adapter.request(departure.messages)
+        request.leaving = departure.leave
+        return await self._peer.request(request)
 
     def _hold(self, hold: Hold) -> Sequence[Receipt]:
         self._held_until = max(hold.until, self._held_until or hold.until)

@@ -28,6 +28,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -57,6 +58,7 @@ class PrintFileSender:
         self._run_key = run_key
         self._clock = clock
         self._encrypt = _Encryption(account)
+        self._waiting: Callable[[], AbstractContextManager[object]] = nullcontext
         self._folder: Folder | SftpFolder | S3Folder
         if account.kind == "file":
             self._folder = Folder(account)
@@ -80,7 +82,8 @@ class PrintFileSender:
         name = self._name(unique)
         octets = self._encrypt(file_octets(self._layout, [_values(message) for message in unique]))
         try:
-            self._folder.put(name, octets)
+            with self._waiting():
+                self._folder.put(name, octets)
         except NotSentError as error:
             # The name is the same next time: whatever stands there by then is the same file.
             until = self._clock() + RETRY_AFTER
@@ -90,6 +93,10 @@ class PrintFileSender:
             yield accepted(message.message_id, name, "written")
         for message in repeated:
             yield Receipt(message.message_id, MessageState.WITHHELD, DeliveryReason.DUPLICATE_ROW)
+
+    def wait_within(self, waiting: Callable[[], AbstractContextManager[object]]) -> None:
+        """``waiting()`` is opened around the writing: once the file stands, everybody gets a receipt."""
+        self._waiting = waiting
 
     def close(self) -> None:
         self._folder.close()

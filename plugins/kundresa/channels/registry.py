@@ -92,6 +92,15 @@ def open_sender(
             return PrintFileSender(channel, account, run_key=run_key, clock=clock)
 
 
+def is_idempotent(channel: Channel, account: Account) -> bool:
+    """Whether the receiver knows a message that it has had, so that one of which nobody knows what became can
+    be handed over again: a print file takes the place of the one with the same rows; over HTTP the account
+    says so."""
+    if isinstance(channel, DirectMailChannel):
+        return True
+    return account.is_idempotent and account.kind not in ("smtp", "smpp")
+
+
 def _opened(sender: SmtpSender | SmppSender) -> Sender:
     try:
         sender.open()

@@ -29,8 +29,8 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -39,9 +39,11 @@ from kundresa.channels.accounts import Account, AccountError
 from kundresa.channels.addresses import AddressError, phone_number
 from kundresa.channels.http_peer import AnswerLostError, NotSentError, tls_context
 from kundresa.channels.http_sender import Outage, Rate
+from kundresa.channels.in_flight import Departure, InFlight
 from kundresa.channels.receipts import accepted, clean_provider_id, deferred, failed, unknown
 from kundresa.channels.smpp_pdu import Envelope
 from kundresa.channels.smpp_session import ENQUIRE, OnReports, SmppSession, bind, extra_number
+from kundresa.channels.stopping import UNANSWERED
 from kundresa.spec.campaign import SmsChannel
 from kundresa.spec.messages import Message, Receipt, SmsContent
 from kundresa.spec.sms_text import segments
@@ -82,7 +84,6 @@ class SmppSender:
         self._account = account
         self._context = tls_context(account)
         self._envelope = Envelope.of(channel.sender)
-        self._window = int(extra_number(account, "window", WINDOW, 1, 1_000))
         self._enquire = extra_number(account, "enquire", ENQUIRE, 1, 600)
         self._rate = Rate(account, sleep)
         self._clock = clock
@@ -90,12 +91,9 @@ class SmppSender:
         self._on_reports = on_reports
         self._outage = Outage(clock, sleep)
         self._throttle = _Throttle(sleep)
-        self._loop = asyncio.new_event_loop()
+        self._flight = InFlight(int(extra_number(account, "window", WINDOW, 1, 1_000)), self._deliver, clock)
         self._session: SmppSession | None = None
         self._connecting = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._done: deque[Receipt | BaseException] = deque()
-        self._woken: asyncio.Future[None] | None = None
 
     def open(self) -> None:
         """Connects and logs in now, so that a wrong password shows before any message is claimed. A centre
@@ -105,7 +103,7 @@ class SmppSender:
             AccountError: the login is refused.
         """
         try:
-            self._loop.run_until_complete(self._bound())
+            self._flight.loop.run_until_complete(self._bound())
         except NotSentError:
             return
         except AccountError:
@@ -115,44 +113,22 @@ class SmppSender:
     def send(self, window: Sequence[Message]) -> Iterator[Receipt]:
         """One receipt per message, each as soon as it is known.
 
+        When it has to stop early, by whatever is raised in it, it waits for the answers to what has left, at
+        most ``WIND_UP`` seconds.
+
         Raises:
             AccountError: messages without a receipt were certainly not sent.
         """
-        source = iter(window)
-        refused: AccountError | None = None
-        self._loop.run_until_complete(self._look())
-        while True:
-            while refused is None and len(self._tasks) < self._window:
-                message = next(source, None)
-                if message is None:
-                    break
-                self._tasks.add(self._loop.create_task(self._run(message)))
-            if not self._tasks and not self._done:
-                break
-            if not self._done:
-                self._woken = self._loop.create_future()
-                self._loop.run_until_complete(self._woken)
-            while self._done:
-                result = self._done.popleft()
-                if isinstance(result, AccountError):
-                    refused = refused or result
-                elif isinstance(result, BaseException):
-                    raise result
-                else:
-                    yield result
-        if refused is not None:
-            raise refused
+        return self._flight.send((((message,), ()) for message in window), self._look)
+
+    def wait_within(self, waiting: Callable[[], AbstractContextManager[object]]) -> None:
+        """``waiting()`` is opened around each wait for the centre, and nowhere else."""
+        self._flight.wait_within(waiting)
 
     def close(self) -> None:
-        if self._loop.is_closed():
-            return
-        for task in self._tasks:
-            task.cancel()
-        self._loop.run_until_complete(self._end())
-        self._loop.close()
+        self._flight.close(self._goodbye)
 
-    async def _end(self) -> None:
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def _goodbye(self) -> None:
         if self._session is not None:
             await self._session.unbind()
 
@@ -163,21 +139,11 @@ class SmppSender:
         if session is not None and session.is_usable and session.idle_for() >= self._enquire:
             await session.enquire(min(self._account.timeout, 10.0))
 
-    async def _run(self, message: Message) -> None:
-        result: Receipt | BaseException
-        try:
-            result = await self._deliver(message)
-        # Whatever it is, it is raised where the receipts are read.
-        except Exception as error:
-            result = error
-        self._done.append(result)
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.discard(task)
-        if self._woken is not None and not self._woken.done():
-            self._woken.set_result(None)
+    async def _deliver(self, departure: Departure) -> Sequence[Receipt]:
+        [message] = departure.messages
+        return (await self._sent(message, departure),)
 
-    async def _deliver(self, message: Message) -> Receipt:
+    async def _sent(self, message: Message, departure: Departure) -> Receipt:  # noqa: PLR0911  one each
         content = message.content
         if not isinstance(content, SmsContent):
             raise TypeError(f"a text message sender got {type(content).__name__}")
@@ -201,9 +167,13 @@ class SmppSender:
         taken: list[str] = []
         for body in bodies:
             try:
-                status, provider_id = await self._submit(body)
+                status, provider_id = await self._submit(body, departure)
             except NotSentError as error:
                 return self._not_sent(message, str(error), taken, len(bodies))
+            except asyncio.CancelledError:
+                if not departure.has_left:
+                    raise
+                return unknown(message.message_id, None, _partly(UNANSWERED, taken, len(bodies)))
             except AnswerLostError as error:
                 detail = _partly(str(error), taken, len(bodies))
                 return unknown(message.message_id, None, detail)
@@ -215,15 +185,17 @@ class SmppSender:
             return receipt
         return replace(receipt, detail=f"segments {clean_provider_id(','.join(taken), message.address)}")
 
-    async def _submit(self, body: bytes) -> tuple[int, str]:
+    async def _submit(self, body: bytes, departure: Departure) -> tuple[int, str]:
         """Status and the centre's id, once it is neither throttled nor out of reach."""
         detail = ""
+        has_left = departure.has_left
         for _ in range(_TRIES):
             generation = self._outage.generation
             try:
                 session = await self._bound()
-                status, answer = await self._paced(session, body)
+                status, answer = await self._paced(session, body, departure)
             except NotSentError as error:
+                departure.has_left = has_left
                 detail = str(error)
                 await self._outage.failed(generation, detail)
                 if self._outage.is_down():
@@ -233,15 +205,18 @@ class SmppSender:
             return status, pdu.message_id_of(answer)
         raise NotSentError(self._outage.detail or detail)
 
-    async def _paced(self, session: SmppSession, body: bytes) -> tuple[int, bytes]:
+    async def _paced(self, session: SmppSession, body: bytes, departure: Departure) -> tuple[int, bytes]:
         status, answer = 0x58, b""
+        has_left = departure.has_left
         for _ in PAUSES:
             await self._throttle.passed()
             await self._rate.turn(1)
+            departure.leave()
             status, answer = await session.ask(pdu.SUBMIT_SM, body, self._account.timeout)
             if status not in _THROTTLED:
                 self._throttle.over()
                 return status, answer
+            departure.has_left = has_left
             self._throttle.hit()
         return status, answer
 

@@ -42,7 +42,7 @@ def open_connection(account: Account) -> Opened:
     """An open connection, logged in where the account has a user.
 
     Raises:
-        UnreachableError: when there is no connection now: refused, timed out, 421, 4xx.
+        UnreachableError: when there is no connection now: refused, timed out, 421, 4xx, garbage.
         AccountError: when it will not work until a person changes something: login refused, no
             STARTTLS, certificate not trusted, service refused with 5xx.
     """
@@ -82,7 +82,7 @@ class _Opening:
             raise AccountError(f"{self._account.place}: ca_file {file} cannot be used: {error}") from None
 
     def _greet(self, smtp: smtplib.SMTP, context: ssl.SSLContext | None) -> None:
-        smtp.ehlo_or_helo_if_needed()
+        _hello(smtp)
         if context is None or self._account.security == "tls":
             return
         if not smtp.has_extn("starttls"):
@@ -93,7 +93,7 @@ class _Opening:
         code, text = smtp.starttls(context=context)
         if code != 220:
             raise smtplib.SMTPResponseException(code, text)
-        smtp.ehlo_or_helo_if_needed()
+        _hello(smtp)
 
     def _log_in(self, smtp: smtplib.SMTP) -> None:
         account = self._account
@@ -131,7 +131,9 @@ class _Opening:
             else error.smtp_error
         )
         answer = clean_detail(f"{error.smtp_code} {text}", account.password)
-        if 500 <= error.smtp_code < 600:
+        # smtplib calls a line that does not end 500, in words of its own.
+        is_said = isinstance(error.smtp_error, bytes)
+        if is_said and 500 <= error.smtp_code < 600:
             what = (
                 "refused the login"
                 if isinstance(error, smtplib.SMTPAuthenticationError)
@@ -149,6 +151,20 @@ def _open(account: Account, timeout: float, context: ssl.SSLContext | None) -> s
             account.host, account.port, local_hostname=helo, timeout=timeout, context=context
         )
     return smtplib.SMTP(account.host, account.port, local_hostname=helo, timeout=timeout)
+
+
+def _hello(smtp: smtplib.SMTP) -> None:
+    """EHLO, and HELO for a server that does not know it (RFC 5321 3.2, 4.1.4). smtplib's own way from the one
+    to the other is any refusal: a server that is only busy would then offer no STARTTLS.
+
+    Raises:
+        SMTPHeloError: with the server's answer.
+    """
+    code, text = smtp.ehlo()
+    if 500 <= code < 600:
+        code, text = smtp.helo()
+    if not 200 <= code < 300:
+        raise smtplib.SMTPHeloError(code, text)
 
 
 def _taken_over(smtp: smtplib.SMTP) -> Opened:

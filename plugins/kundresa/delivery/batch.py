@@ -30,6 +30,17 @@ class Batch:
     is_exempt: bool = False
     """Whether the topic needs no consent: an opt-out from every topic does not reach it, one from this
     topic does."""
+    is_idempotent: bool = False
+    """Whether the receiver knows a message that it has had, see ``channels.is_idempotent``: then what is
+    unknown is handed over again under either policy."""
+    is_whole: bool = False
+    """Whether the receiver knows what was claimed together only as a whole, as a printer knows a file: then
+    it is handed over again as it was or, under ``at_most_once``, not at all. Such a batch is not paced."""
+
+    @property
+    def resends_unknown(self) -> bool:
+        """Whether unknown messages are claimed again."""
+        return self.is_idempotent or self.policy is DeliveryPolicy.AT_LEAST_ONCE
 
 
 class Halt(StrEnum):

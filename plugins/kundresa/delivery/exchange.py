@@ -49,7 +49,6 @@ class Exchange:
         self._senders = senders
         self._clock = clock
         self._stop = stop
-        self._resend = batch.policy is DeliveryPolicy.AT_LEAST_ONCE
         self._renewed_at = clock()
         self._renew_after = timedelta(seconds=lease.seconds / 3)
         self._open: Sequence[Receipt] = ()
@@ -65,17 +64,23 @@ class Exchange:
         *,
         pace: PaceVersion | None,
         meanwhile: Callable[[], None],
+        together: int = 0,
     ) -> None:
         """Claim and send one window, and settle the one before.
 
         Args:
             write: gives a row's message.
+            together: not 0 for unknown messages that leave as a whole again, which has so many. When one
+                of them must not leave any more, under ``at_most_once`` all of them stay what they are.
             meanwhile: is called while the claim is made durable; must not raise.
 
         Raises:
             RunClosed, RunStopped, PaceChanged: nothing of this window is claimed; the one before is settled.
         """
         messages, untried = self._look(rows, write)
+        if len(messages) < together and self._batch.policy is DeliveryPolicy.AT_MOST_ONCE:
+            self.already_settled += len(rows)
+            messages = []
         if messages:
             self._senders.get()  # before the claim: an account that cannot be used claims nothing
         asked = {each.message_id for each in messages}
@@ -87,7 +92,7 @@ class Exchange:
                 self._lease,
                 candidates,
                 now=now,
-                resend_unknown=self._resend,
+                resend_unknown=self._batch.resends_unknown,
                 untried=untried,
                 pace=pace,
                 receipts=receipts,
@@ -165,5 +170,11 @@ class Exchange:
         if receipt.message_id in handed.untouched:
             receipt, attempt = replace(receipt, retry_at=now), 1
         return schedule(
-            receipt, attempt, now=now, valid_until=self._batch.valid_until, policy=self._batch.policy
+            receipt,
+            attempt,
+            now=now,
+            valid_until=self._batch.valid_until,
+            # A whole is taken again only by a worker that finds it left behind.
+            resends_unknown=self._batch.policy is DeliveryPolicy.AT_LEAST_ONCE
+            or (self._batch.is_idempotent and not self._batch.is_whole),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -19,6 +20,13 @@ from kundresa.store.records import Lease, Standing
 
 _SOON_AFTER = timedelta(seconds=1)
 """After the last instant of the validity; as little as tells that it is over."""
+
+_Claim = tuple[int | None, datetime | None]
+
+
+def _claim(standing: Standing) -> _Claim:
+    """What messages have in common that were claimed together."""
+    return standing.fence, standing.claimed_at
 
 
 class Passage:
@@ -53,7 +61,6 @@ class Passage:
         self._may_go_on = may_go_on
         self._sleep = sleep
         self._pacer = None if pacing is None else Pacer(books.paces, pacing, clock=clock, pause=self._pause)
-        self._resend = batch.policy is DeliveryPolicy.AT_LEAST_ONCE
         self._closed: RunClosed | None = None
         self._stopped: RunStopped | None = None
         self._halt: Halt | None = None
@@ -80,16 +87,46 @@ class Passage:
         offers = windows(rows, self._batch.window, self._lease.size)
         ahead = Ahead(offers, self._renderer, lambda rows: self._sure(rows, standing))
         for offered in ahead:
-            window = offered
+            due = offered
             if standing:
-                window = [row for row in offered if self._is_due(standing.get(row["message_id"]))]
-            while window:
-                window = self._some(window, standing, ahead)
-                if self._halt is not None:
-                    return
+                due = [row for row in offered if self._is_due(standing.get(row["message_id"]))]
+            for part, together in self._apart(due, standing):
+                window = part
+                while window:
+                    window = self._some(window, standing, ahead, together)
+                    if self._halt is not None:
+                        return
             progress(len(offered))
 
-    def _some(self, rows: Sequence[Row], standing: Mapping[str, Standing], ahead: Ahead) -> Sequence[Row]:
+    def _apart(
+        self, rows: Sequence[Row], standing: Mapping[str, Standing]
+    ) -> list[tuple[Sequence[Row], int]]:
+        """Windows of these rows, and how many each has to have. Where the receiver knows only wholes, unknown
+        messages leave as they were claimed, apart from others: in another whole they would be new to it."""
+        if not self._batch.is_whole:
+            return [(rows, 0)]
+        claims = Counter(_claim(each) for each in standing.values())
+        others: list[Row] = []
+        wholes: dict[_Claim, list[Row]] = {}
+        for row in rows:
+            known = standing.get(row["message_id"])
+            if known is not None and known.state is MessageState.UNKNOWN:
+                wholes.setdefault(_claim(known), []).append(row)
+            else:
+                others.append(row)
+        found: list[tuple[Sequence[Row], int]] = []
+        for claim, whole in wholes.items():
+            if len(whole) == claims[claim]:
+                found.append((whole, len(whole)))
+            elif self._batch.policy is DeliveryPolicy.AT_LEAST_ONCE:
+                others += whole
+            else:
+                self._already_settled += len(whole)
+        return [*found, (others, 0)]
+
+    def _some(
+        self, rows: Sequence[Row], standing: Mapping[str, Standing], ahead: Ahead, together: int
+    ) -> Sequence[Row]:
         """Deal with as many of these rows as may leave together; returns those to be dealt with next."""
         self._stop.check()
         now: Sequence[Row] = rows
@@ -97,6 +134,7 @@ class Passage:
         if not self._over():
             if self._hours is not None:
                 rows = self._within_hours(self._hours, rows, standing)
+                rows = rows if len(rows) >= together else ()  # until all of them may leave
             if not rows or self._halted():
                 return rows
             if self._pacer is not None and self._pacer.is_limited:
@@ -107,7 +145,7 @@ class Passage:
                 self._halt, self._busy = Halt.PACED, busy
                 return rows
         try:
-            left = self._leave(now, ahead)
+            left = self._leave(now, ahead, together)
         except PaceChanged:
             if self._pacer is not None:
                 self._pacer.changed()
@@ -119,13 +157,13 @@ class Passage:
             withhold_rows(self._ledger, self._lease, now, standing, reason, now=self._clock())
         return rest
 
-    def _leave(self, rows: Sequence[Row], ahead: Ahead) -> bool:
+    def _leave(self, rows: Sequence[Row], ahead: Ahead, together: int) -> bool:
         """Claim and send these rows. False when they may not leave: the run is over, closed or stopped."""
         if self._over():
             return False
         pace = None if self._pacer is None else self._pacer.version
         try:
-            self._exchange.leave(rows, ahead.write, pace=pace, meanwhile=ahead.prepare)
+            self._exchange.leave(rows, ahead.write, pace=pace, meanwhile=ahead.prepare, together=together)
         except RunClosed as closed:
             self._closed = closed
             return False
@@ -142,7 +180,7 @@ class Passage:
             again = self._come_again(self._halt)
             return BatchResult(tally.counts, self._exchange.newly_accepted, settled, again, self._halt)
         waits = tally.counts.get(MessageState.DEFERRED, 0) > 0
-        # Unknown messages have a time for a retry only under at_least_once, and no use for it later.
+        # Unknown messages have a time for a retry only if they are taken again, and no use for it later.
         retry_at = tally.retry_at if waits or not self._over() else None
         if self._opens_at is not None:
             # A retry that is due already is one of those that wait for their hour.
@@ -216,7 +254,7 @@ class Passage:
         waits = standing.retry_at is not None and standing.retry_at > self._clock()
         if standing.state is MessageState.DEFERRED:
             return over or not waits
-        if standing.state is MessageState.UNKNOWN and self._resend and not over:
+        if standing.state is MessageState.UNKNOWN and self._batch.resends_unknown and not over:
             return not waits
         self._already_settled += 1
         return False

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from kundresa.spec.messages import Receipt
-from kundresa.spec.vocabulary import DeliveryPolicy, DeliveryReason, MessageState
+from kundresa.spec.vocabulary import DeliveryReason, MessageState
 
 FIRST = timedelta(minutes=5)
 """RFC 5321 4.5.4.1 advises 30 minutes, for a queue of one server; greylists let a sender pass after
@@ -22,13 +22,13 @@ def backoff(attempt: int) -> timedelta:
 
 
 def schedule(
-    receipt: Receipt, attempt: int, *, now: datetime, valid_until: datetime, policy: DeliveryPolicy
+    receipt: Receipt, attempt: int, *, now: datetime, valid_until: datetime, resends_unknown: bool
 ) -> Receipt:
     """The receipt with the time of its next attempt, if it gets one.
 
     A deferred message waits as long as the provider says, from the second attempt on at least for the
     back-off; when that is after the run's validity it has failed now. An unknown one is tried again
-    only under ``at_least_once``.
+    only with ``resends_unknown``.
     """
     if receipt.state is MessageState.DEFERRED:
         retry_at = _next(receipt, attempt, now)
@@ -37,7 +37,7 @@ def schedule(
                 receipt, state=MessageState.FAILED, reason=DeliveryReason.TEMPORARY_FAILURE, retry_at=None
             )
         return replace(receipt, reason=DeliveryReason.TEMPORARY_FAILURE, retry_at=retry_at)
-    if receipt.state is MessageState.UNKNOWN and policy is DeliveryPolicy.AT_LEAST_ONCE:
+    if receipt.state is MessageState.UNKNOWN and resends_unknown:
         retry_at_unknown = now + backoff(attempt)
         return replace(receipt, retry_at=retry_at_unknown if retry_at_unknown <= valid_until else None)
     return receipt if receipt.retry_at is None else replace(receipt, retry_at=None)

@@ -60,9 +60,9 @@ class Stop:
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Within, a request is raised where the program happens to be."""
-        self.check()
         self._interruptible = True
         try:
+            self.check()  # only now: one that comes between the two must not find a program that waits
             yield
         finally:
             self._interruptible = False

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from kundresa import delivery, warehouse
-from kundresa.channels import Account, open_sender
+from kundresa.channels import Account, is_idempotent, open_sender
 from kundresa.content import Links, compile_templates
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.seeds import SEED_BATCH, may_seed, seed_count, seed_rows, seeds_send_at
@@ -18,7 +18,7 @@ from kundresa.runs.send_times import SendHours
 from kundresa.runs.text_reports import reports_of
 from kundresa.runs.waving import Gates, WaveWaits, gate_line
 from kundresa.settings import Settings
-from kundresa.spec.campaign import Campaign, Channel
+from kundresa.spec.campaign import Campaign, Channel, DirectMailChannel
 from kundresa.spec.frozen import thaw
 from kundresa.spec.pace import pace_rates
 from kundresa.spec.policies import load_policies
@@ -116,6 +116,8 @@ def deliver(
             if is_seeds
             else warehouse.batch_send_at(settings, run_key, channel, batch_number),
             valid_until=run.valid_until,
+            is_idempotent=is_idempotent(part, account),
+            is_whole=isinstance(part, DirectMailChannel),
         )
         gates = Gates(settings, store, run, spec)
         held = (

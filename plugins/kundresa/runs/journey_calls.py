@@ -29,7 +29,7 @@ from kundresa.spec.journey_references import entry_properties
 from kundresa.spec.journey_steps import ANSWERED, FAILED, WebhookStep
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.policies import Policies, load_policies
-from kundresa.spec.vocabulary import CallReason, DeliveryPolicy, DeliveryReason, MessageState
+from kundresa.spec.vocabulary import CallReason, DeliveryReason, MessageState
 from kundresa.store import CallResult, JourneyCall, Store
 from kundresa.warehouse import Recipient
 
@@ -118,7 +118,7 @@ class _Results:
             )
             return
         ends = {"now": self.clock(), "valid_until": call.valid_until}
-        again = schedule(receipt, call.attempts, **ends, policy=DeliveryPolicy.AT_LEAST_ONCE)
+        again = schedule(receipt, call.attempts, **ends, resends_unknown=True)
         if again.retry_at is None:
             self.fail(call, str(again.reason), again)
         else:

@@ -367,7 +367,8 @@ class Delivery(Spec):
     """How messages leave."""
 
     policy: DeliveryPolicy = DeliveryPolicy.AT_MOST_ONCE
-    """What happens to a message whose outcome a crash has hidden: it stays unknown, or is sent again."""
+    """What happens to a message whose outcome a crash has hidden: it stays unknown, or is sent again. To a
+    receiver that knows what it has had it is sent again in any case."""
     valid_for: Annotated[
         Validity, Field(json_schema_extra={"default": format_duration(DEFAULT_VALIDITY)})
     ] = DEFAULT_VALIDITY

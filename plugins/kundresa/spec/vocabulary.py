@@ -53,7 +53,8 @@ class DecisionReason(StrEnum):
 
 class MessageState(StrEnum):
     """Where a message stands in the ledger. ``claimed`` and ``deferred`` are on their way; the others
-    are the end of it, but for ``unknown`` under the policy ``at_least_once``."""
+    are the end of it, but for ``unknown`` under the policy ``at_least_once``, or where the receiver knows
+    what it has had."""
 
     CLAIMED = "claimed"
     ACCEPTED = "accepted"
@@ -85,7 +86,8 @@ class DeliveryReason(StrEnum):
 
 
 class DeliveryPolicy(StrEnum):
-    """What happens to a message whose outcome a crash has hidden."""
+    """What happens to a message whose outcome a crash has hidden. A campaign's is sent again under either to
+    a receiver that knows what it has had."""
 
     AT_MOST_ONCE = "at_most_once"
     """It stays ``unknown`` and is reported: nobody gets it twice."""

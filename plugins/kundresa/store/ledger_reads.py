@@ -59,10 +59,13 @@ class LedgerReads:
         One query, so that a resumed batch passes over what is done at the cost of a look-up each. At
         most ``lease.size`` entries of ~0.3 KB.
         """
-        columns = (messages.c.message_id, messages.c.state, messages.c.attempts, messages.c.retry_at)
+        of = messages.c
+        columns = (of.message_id, of.state, of.attempts, of.retry_at, of.fence, of.claimed_at)
         with self._database.read() as connection:
             return {
-                row.message_id: Standing(MessageState(row.state), row.attempts, row.retry_at)
+                row.message_id: Standing(
+                    MessageState(row.state), row.attempts, row.retry_at, row.fence, row.claimed_at
+                )
                 for row in connection.execute(select(*columns).where(in_batch(lease)))
             }
 

@@ -118,6 +118,9 @@ class Standing:
     state: MessageState
     attempts: int
     retry_at: datetime | None
+    fence: int | None = None
+    claimed_at: datetime | None = None
+    """Of the last claim: messages of a batch that have both in common were claimed together."""
 
 
 @dataclass(frozen=True, slots=True)

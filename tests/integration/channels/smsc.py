@@ -24,6 +24,8 @@ class Centre:
     password: str = "secret"
     reports: bool = False
     keep: bool = True
+    delay: float = 0.0
+    """Seconds until a submit_sm is answered."""
     submitted: list[Any] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     binds: list[int] = field(default_factory=list)
@@ -122,7 +124,11 @@ class Centre:
             return True
         if self.keep and verdict == 0:
             self.submitted.append(unit)
-        reply(verdict, f"id{number}".encode() + b"\0" if verdict == 0 else b"")
+        body = f"id{number}".encode() + b"\0" if verdict == 0 else b""
+        if self.delay:
+            self._loop.call_later(self.delay, reply, verdict, body)
+        else:
+            reply(verdict, body)
         if self.reports and verdict == 0 and unit.registered_delivery:
             self._tell(writer, f"id{number}", "DELIVRD")
         return True

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -17,12 +18,14 @@ from typing import Any
 
 import pytest
 
-from kundresa.channels import AccountError, account_from_uri
+from kundresa.channels import AccountError, CallSender, account_from_uri, open_sender
+from kundresa.channels.audience_share import ShareBatch, ShareUnavailableError, WebhookShare
 from kundresa.channels.http_peer import connect, require_public
 from kundresa.channels.http_sender import HttpSender
 from kundresa.channels.webhook import WebhookAdapter
 from kundresa.sandbox import received
 from kundresa.sandbox.ports import Ports
+from kundresa.spec.audience_share import ShareChange
 from kundresa.spec.campaign import WebhookChannel
 from kundresa.spec.messages import Message, WebhookContent
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
@@ -223,3 +226,62 @@ def test_a_name_that_leads_home_is_refused_before_anything_is_connected() -> Non
     account = account_from_uri("https://localhost:1/", name="crm")
     with pytest.raises(AccountError, match="localhost leads to"):
         asyncio.run(connect(account, asyncio.Protocol, None, public_only=True))
+
+
+@pytest.fixture
+def at_home() -> Iterator[tuple[str, Callable[[], bool]]]:
+    """The address of an account whose permitted name leads to this machine, and whether anybody came."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+
+        def came() -> bool:
+            try:
+                listener.accept()[0].close()
+            except BlockingIOError:
+                return False
+            return True
+
+        yield f"https://:{'s' * 24}@localhost:{listener.getsockname()[1]}/?timeout=2", came
+
+
+LEADS_HOME = r"account crm: localhost leads to .*, which is not a public address"
+HOME = ["localhost"]
+
+
+def test_a_webhook_never_connects_to_a_private_address(at_home: tuple[str, Callable[[], bool]]) -> None:
+    uri, came = at_home
+    account = account_from_uri(uri, name="crm")
+    sender = open_sender(hook(), account, lambda: NOW, run_key=RUN_KEY, allowed_hosts=HOME)
+    with contextlib.closing(sender), pytest.raises(AccountError, match=LEADS_HOME):
+        list(sender.send(calls(3)))
+    assert not came()
+
+
+def test_a_call_never_connects_to_a_private_address(at_home: tuple[str, Callable[[], bool]]) -> None:
+    uri, came = at_home
+    account = account_from_uri(uri, name="crm")
+    sender = CallSender(hook(), account, lambda: NOW, run_key=RUN_KEY, allowed_hosts=HOME)
+    with contextlib.closing(sender), pytest.raises(AccountError, match=LEADS_HOME):
+        list(sender.calls(calls(1)))
+    assert not came()
+
+
+def test_a_share_never_connects_to_a_private_address(at_home: tuple[str, Callable[[], bool]]) -> None:
+    uri, came = at_home
+    share = WebhookShare(account_from_uri(uri, name="crm"), lambda: NOW, HOME)
+    batch = ShareBatch("web", "b1", 1, "full", 1, 1, [ShareChange("anna", ("vip",))])
+    with contextlib.closing(share), pytest.raises(AccountError, match=LEADS_HOME):
+        share.put(batch)
+    assert not came()
+
+
+def test_a_private_address_that_the_account_allows_is_connected_to(
+    at_home: tuple[str, Callable[[], bool]],
+) -> None:
+    """Else the tests above would not have looked."""
+    uri, came = at_home
+    account = account_from_uri(f"{uri}&private=allowed".replace("timeout=2", "timeout=0.2"), name="crm")
+    share = WebhookShare(account, lambda: NOW, HOME)
+    with contextlib.closing(share), pytest.raises(ShareUnavailableError):
+        share.put(ShareBatch("web", "b1", 1, "full", 1, 1, []))
+    assert came()

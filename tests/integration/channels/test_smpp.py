@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
 
 import pytest
 
@@ -99,6 +100,26 @@ def test_a_long_text_is_joined_by_its_header(centre: Callable[..., Centre], smpp
     assert {(unit.esm_class, unit.data_coding) for unit in peer.submitted} == {(0x40, 8)}
     whole = b"".join(unit.short_message[6:] for unit in peer.submitted)
     assert whole.decode("utf-16-be") == "日" * 66 + "👋" + "本" * 80
+
+
+def test_the_rate_is_kept_at_the_centre(centre: Callable[..., Centre], time: Time) -> None:
+    """Of segments, the first ones as well: 12 at 10 a second take 1.1 seconds, over two windows."""
+    moments: list[float] = []
+
+    def note(_number: int, _unit: object) -> int:
+        moments.append(monotonic())
+        return 0
+
+    peer = centre(answer=note)
+    channel = SmsChannel(kind="sms", template="m", account="texts", sender="Shop")
+    account = account_from_uri(f"smpp://shop:secret@127.0.0.1:{peer.port}/?timeout=10&rate=10", name="texts")
+    with contextlib.closing(SmppSender(channel, account, clock=time.clock)) as sender:
+        messages = texts(4, "x" * 400)
+        receipts = [*sender.send(messages[:2]), *sender.send(messages[2:])]
+    assert {each.state for each in receipts} == {ACCEPTED}
+    assert len(moments) == 12
+    # What makes the first one late on a busy machine makes the whole shorter, hence not 1.1.
+    assert moments[-1] - moments[0] > 0.8
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -134,3 +135,37 @@ def test_starttls_refused_for_now(peer: Start, sender: Open, certificate: Certif
     )
     receipts = sender(server.port, f"ca_file={certificate.file}").send(mails(1))
     assert [receipt.state for receipt in receipts] == [MessageState.DEFERRED]
+
+
+@pytest.mark.parametrize("helo", ["250 peer", "502 5.5.1 no"])
+@pytest.mark.parametrize("query", ["security=none", ""])
+@pytest.mark.parametrize(
+    "ehlo", ["421 4.3.2 closing", "451 4.3.0 busy", "no smtp at all", "250 " + 9_000 * "x"]
+)
+def test_a_greeting_refused_for_now(peer: Start, sender: Open, ehlo: str, query: str, helo: str) -> None:
+    """Not the moment to find out by HELO that nothing is offered: that would be an error of the account."""
+    server = peer(lambda step: {"EHLO": ehlo, "HELO": helo}.get(step.verb))
+    receipts = sender(server.port, query).send(mails(1))
+    assert [receipt.state for receipt in receipts] == [MessageState.DEFERRED]
+    assert not any(verb.startswith("HELO") for verb in server.verbs)
+
+
+def test_a_greeting_refused_for_now_within_tls(peer: Start, sender: Open, certificate: Certificate) -> None:
+    greetings = itertools.count(1)
+
+    def script(step: Step) -> str | None:
+        return "421 4.3.2 closing" if step.verb == "EHLO" and next(greetings) % 2 == 0 else None
+
+    server = peer(script, tls=certificate.context)
+    receipts = sender(server.port, f"ca_file={certificate.file}").send(mails(1))
+    assert [receipt.state for receipt in receipts] == [MessageState.DEFERRED]
+
+
+def test_a_server_that_knows_only_helo(peer: Start, sender: Open) -> None:
+    old = {"EHLO": "500 5.5.1 what?", "HELO": "250 peer"}
+    receipts = sender(peer(lambda step: old.get(step.verb)).port).send(mails(1))
+    assert [receipt.state for receipt in receipts] == [MessageState.ACCEPTED]
+    with pytest.raises(AccountError, match="does not offer STARTTLS"):
+        sender(peer(lambda step: old.get(step.verb)).port, "").open()
+    with pytest.raises(AccountError, match="refused the service: 550"):
+        sender(peer(lambda step: (old | {"HELO": "550 5.7.1 no"}).get(step.verb)).port).open()

@@ -17,7 +17,7 @@ from kundresa.channels.email import SmtpSender
 from kundresa.spec.messages import Receipt
 from kundresa.spec.vocabulary import MessageState
 
-from .conftest import DROP, HALF_CLOSE, STALL, Peer, Step, Time, mails
+from .conftest import DROP, HALF_CLOSE, STALL, Certificate, Peer, Step, Time, mails
 
 Start = Callable[..., Peer]
 Open = Callable[..., SmtpSender]
@@ -27,6 +27,9 @@ ROUNDS = 60
 """Attempts after which everybody must have come to an end; five or so are the rule."""
 FAULTS: dict[str, tuple[str, ...]] = {
     "CONNECT": (DROP, HALF_CLOSE, "421 4.3.2 later", "no smtp at all"),
+    "EHLO": (DROP, HALF_CLOSE, "421 4.3.2 later", "451 4.3.0 busy", "garbage", STALL),
+    "STARTTLS": (DROP, HALF_CLOSE, "454 4.7.0 later", "421 4.3.2 closing", "garbage", STALL),
+    "AUTH": (DROP, HALF_CLOSE, "454 4.7.0 later", "421 4.3.2 closing", "garbage", STALL),
     "MAIL": (DROP, HALF_CLOSE, "451 4.3.0 busy", "421 4.3.2 closing", "999 what", STALL),
     "RCPT": (
         DROP,
@@ -45,7 +48,8 @@ FAULTS: dict[str, tuple[str, ...]] = {
 
 
 @pytest.fixture(
-    params=[(), ("PIPELINING",), ("PIPELINING", "CHUNKING")], ids=["step by step", "pipelined", "chunks"]
+    params=[(), ("PIPELINING",), ("PIPELINING", "CHUNKING"), ("PIPELINING", "CHUNKING", "AUTH PLAIN")],
+    ids=["step by step", "pipelined", "chunks", "TLS and a login"],
 )
 def extensions(request: pytest.FixtureRequest) -> tuple[str, ...]:
     found: tuple[str, ...] = request.param
@@ -73,13 +77,18 @@ class Chaos:
 
 
 def test_whatever_a_server_does_the_account_adds_up(
-    peer: Start, sender: Open, time: Time, extensions: tuple[str, ...]
+    peer: Start, sender: Open, time: Time, extensions: tuple[str, ...], certificate: Certificate
 ) -> None:
     seed = int(os.environ.get("KUNDRESA_CHAOS_SEED") or random.SystemRandom().randrange(10**6))
     print(f"KUNDRESA_CHAOS_SEED={seed}")
     chaos = Chaos(seed)
-    server = peer(chaos)
-    opened = sender(server.port, "security=none&timeout=0.3&connections=6")
+    is_secured = "AUTH PLAIN" in extensions
+    server = peer(chaos, tls=certificate.context if is_secured else None)
+    opened = sender(
+        server.port,
+        "timeout=0.3&connections=6&" + (f"ca_file={certificate.file}" if is_secured else "security=none"),
+        "anna:secret@" if is_secured else "",
+    )
     waiting, ended = mails(SIZE, "one\n.two\n"), dict[str, Receipt]()
     for _ in range(ROUNDS):
         for start in range(0, len(waiting), 100):

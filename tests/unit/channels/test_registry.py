@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kundresa.channels import AccountError, account_from_uri, open_sender
-from kundresa.spec.campaign import EmailChannel, SmsChannel
+from kundresa.channels import AccountError, account_from_uri, is_idempotent, open_sender
+from kundresa.spec.campaign import DirectMailChannel, EmailChannel, SmsChannel
 
 EMAIL = EmailChannel(kind="email", template="m", account="a", sender="Shop <hello@shop.example>")
 SMS = SmsChannel(kind="sms", template="m", account="a", sender="Shop")
@@ -32,3 +32,15 @@ def test_a_certificate_file_that_is_not_there_is_named() -> None:
     account = account_from_uri("https://gateway.example?ca_file=/nowhere.pem")
     with pytest.raises(AccountError, match="ca_file cannot be used"):
         open_sender(SMS, account, clock, run_key="r")
+
+
+def test_what_is_handed_over_twice_without_harm_is_declared() -> None:
+    layout = {"columns": [{"name": "message_id"}]}
+    letter = DirectMailChannel.model_validate(
+        {"kind": "direct_mail", "template": "m", "account": "a", "layout": layout}
+    )
+    assert is_idempotent(letter, account_from_uri("file:///letters"))
+    assert is_idempotent(SMS, account_from_uri("https://gateway.example?idempotent=true"))
+    assert not is_idempotent(SMS, account_from_uri("https://gateway.example"))
+    assert not is_idempotent(SMS, account_from_uri("smpps://id:secret@smsc.example?idempotent=true"))
+    assert not is_idempotent(EMAIL, account_from_uri("smtp://mail.example?idempotent=true"))

@@ -7,6 +7,7 @@ wrapped so that every call after the crash fails as well, also those of its own 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -96,9 +97,10 @@ class Crashes(RuleBasedStateMachine):
 
     make_bench: Callable[..., Any]
 
-    @initialize(policy=st.sampled_from(DeliveryPolicy))
-    def start(self, policy: DeliveryPolicy) -> None:
+    @initialize(policy=st.sampled_from(DeliveryPolicy), is_idempotent=st.booleans())
+    def start(self, policy: DeliveryPolicy, is_idempotent: bool) -> None:
         self.bench = type(self).make_bench(count=COUNT, window=WINDOW, policy=policy)
+        self.bench.batch = replace(self.bench.batch, is_idempotent=is_idempotent)
         self.crashes = 0
         self.said_no: set[str] = set()
 
@@ -184,7 +186,7 @@ class Crashes(RuleBasedStateMachine):
         assert not withheld & set(reached)
         assert accepted <= set(reached)
         assert set(reached) <= accepted | unknown
-        if self.bench.batch.policy is DeliveryPolicy.AT_MOST_ONCE:
+        if not self.bench.batch.resends_unknown:
             assert set(reached.values()) <= {1}
             assert len(unknown) <= WINDOW * self.crashes
         else:

@@ -8,15 +8,17 @@ import pytest
 
 from kundresa.delivery.retries import LONGEST, backoff, given_up, schedule
 from kundresa.spec.messages import Receipt
-from kundresa.spec.vocabulary import DeliveryPolicy, DeliveryReason, MessageState
+from kundresa.spec.vocabulary import DeliveryReason, MessageState
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 END = NOW + timedelta(hours=84)
 MINUTE = timedelta(minutes=1)
 
 
-def scheduled(receipt: Receipt, attempt: int, until: datetime = END, policy: str = "at_most_once") -> Receipt:
-    return schedule(receipt, attempt, now=NOW, valid_until=until, policy=DeliveryPolicy(policy))
+def scheduled(
+    receipt: Receipt, attempt: int, until: datetime = END, resends_unknown: bool = False
+) -> Receipt:
+    return schedule(receipt, attempt, now=NOW, valid_until=until, resends_unknown=resends_unknown)
 
 
 def deferred(retry_at: datetime | None) -> Receipt:
@@ -53,11 +55,11 @@ def test_a_wait_beyond_the_validity_is_a_failure_now() -> None:
     )
 
 
-def test_an_unknown_message_is_tried_again_only_at_least_once_and_in_time() -> None:
+def test_an_unknown_message_is_tried_again_only_where_it_may_be_and_in_time() -> None:
     unknown = Receipt("m", MessageState.UNKNOWN, DeliveryReason.OUTCOME_UNKNOWN)
     assert scheduled(unknown, 1).retry_at is None
-    assert scheduled(unknown, 1, policy="at_least_once").retry_at == NOW + 5 * MINUTE
-    assert scheduled(unknown, 1, until=NOW + MINUTE, policy="at_least_once").retry_at is None
+    assert scheduled(unknown, 1, resends_unknown=True).retry_at == NOW + 5 * MINUTE
+    assert scheduled(unknown, 1, until=NOW + MINUTE, resends_unknown=True).retry_at is None
 
 
 @pytest.mark.parametrize(
