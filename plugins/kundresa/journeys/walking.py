@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from kundresa.journeys.moments import moment_of
@@ -68,6 +68,8 @@ class Happening:
     """Of a segment: entered; not left."""
     is_turn: bool = False
     """Of a segment: nobody entered or left it, it is the person's turn in a reading."""
+    lag: timedelta = timedelta(0)
+    """How much later than it happened an event came."""
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.journeys.conftest import NOW, journey_of
 
+from kundresa.journeys.versions import Versions
 from kundresa.spec.buckets import bucket, weighted_buckets
 from kundresa.spec.vocabulary import Automation, JourneySkip, JourneyState
 from kundresa.store import CallResult, JourneyMoved, JourneyNotFound
@@ -580,6 +581,39 @@ class TestTheJourneyAsAWhole:
         world.after(hours=1)
         assert (world.at("anna").step, world.at("anna").version) == ("b", 1)
         assert (world.at("bo").step, world.at("bo").version) == ("c", 2)
+
+    def test_how_late_is_too_late_says_the_version_that_somebody_is_on(self, world):
+        steps = "{b: {kind: wait_for, event: order, within: 1h, timeout: end}, a: {kind: wait, duration: 1d}}"
+        more = {"exit": [{"event": "left"}], "instance_key": "key", "reentrance": "always"}
+        world.start(journey_of(steps, lateness="10m", **more))
+        world.event("anna", key="x")
+        world.event("ida", key="x")
+        world.advance()
+        world.start(journey_of(steps, lateness="1m", **more))
+        world.event("anna", key="y")
+        world.event("bo", key="y")
+        world.advance()
+        world.now += timedelta(minutes=30)
+        late = world.now - timedelta(minutes=5)
+        world.event("anna", "order", late)
+        world.event("ida", "left", late)
+        world.event("bo", "order", late)
+        world.event("eva", "cart", late, key="y")
+        world.event("anna", "cart", late, key="z")
+        world.event("ida", "order", late - timedelta(minutes=6))
+        world.advance()
+        assert (world.at("anna", "x").step, world.at("anna", "y").step) == ("a", "b")
+        assert (world.at("ida", "x").end_reason, world.at("bo", "y").step) == ("exit", "b")
+        assert world.store.journey_positions.of("cart", ["eva"]) == []
+        assert len(world.store.journey_positions.of("cart", ["anna"])) == 2
+        # bo's order, two carts, and what was too late for both.
+        assert world.store.journey_positions.skips("cart") == {JourneySkip.TOO_LATE: 4}
+
+    def test_what_is_unknown_is_sent_again_as_the_version_of_its_message_says(self, world):
+        world.start(journey_of(MESSAGE, policy="at_least_once"))
+        world.start(journey_of(MESSAGE))
+        known = Versions(2, world.store.journeys.versions("cart"))
+        assert known.resending == {1}
 
     def test_a_pause_holds_everything_back(self, world):
         journey = journey_of("{a: {kind: wait, duration: 1h}}")
