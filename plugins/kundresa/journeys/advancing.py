@@ -15,9 +15,10 @@ from datetime import datetime
 
 from kundresa.journeys.entering import entered, key_of, knocks, refusal
 from kundresa.journeys.people import Facts, People, SegmentChange
+from kundresa.journeys.trail import Earlier, Happening, Trail
 from kundresa.journeys.turns import Turns, turns_of
 from kundresa.journeys.versions import Versions
-from kundresa.journeys.walking import Happening, Trail, Walker
+from kundresa.journeys.walking import Walker
 from kundresa.spec.journey_references import ENTITY
 from kundresa.spec.vocabulary import JourneySkip, JourneyState
 from kundresa.store import (
@@ -71,7 +72,9 @@ class _Read:
     due: Sequence[Position]
     turns: Turns
     is_behind: bool
-    people: dict[str, list[Happening | MessageOutcome | CallOutcome | Reaction]] = field(default_factory=dict)
+    people: dict[str, list[Happening | MessageOutcome | CallOutcome | Reaction | Earlier]] = field(
+        default_factory=dict
+    )
     """profile_id → what happened to them, in the order of time."""
     skips: Counter[str] = field(default_factory=Counter)
 
@@ -220,10 +223,11 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
         before = reactions.get((each.profile_id, each.instance_key), ())
         trail = walker.trail(each, facts.get(each.profile_id, _NOBODY), before)
         trails[each.profile_id][each.instance_key] = trail
+    _hear_again(read, trails)
     for profile_id, own in trails.items():
         person = facts.get(profile_id, _NOBODY)
         for what in read.people.get(profile_id, ()):
-            if isinstance(what, MessageOutcome | CallOutcome | Reaction):
+            if isinstance(what, MessageOutcome | CallOutcome | Reaction | Earlier):
                 _tell(walker, own.get(what.instance_key), what)
             else:
                 _live(walker, read, own, what, profile_id=profile_id, facts=person)
@@ -245,7 +249,7 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
                 ),
             )
         ),
-        moved=len(into.positions),
+        moved=walker.moved,
         entered=walker.entered,
         ended=walker.ended,
         messages=len(into.messages),
@@ -260,9 +264,24 @@ def _in_order(own: dict[str, Trail]) -> Iterable[Trail]:
     return own.values() if len(own) == 1 else [own[key] for key in sorted(own)]
 
 
-def _tell(walker: Walker, trail: Trail | None, told: MessageOutcome | CallOutcome | Reaction) -> None:
+def _hear_again(read: _Read, trails: Mapping[str, Mapping[str, Trail]]) -> None:
+    """Put what was read before into its place among what happened, for who may come in this advance to a step
+    that waited for it by then."""
+    for profile_id, own in trails.items():
+        again = [each for trail in own.values() for each in trail.earlier(read.row.feedback_position)]
+        if again:
+            told = [*again, *read.people.get(profile_id, ())]
+            read.people[profile_id] = sorted(told, key=lambda each: each.at)
+
+
+def _tell(
+    walker: Walker, trail: Trail | None, told: MessageOutcome | CallOutcome | Reaction | Earlier
+) -> None:
     """What is told of a message or a call, to where its person is."""
     if trail is None:
+        return
+    if isinstance(told, Earlier):
+        walker.hear_again(trail, told)
         return
     walker.elapse(trail, told.at, by_event=True)
     if isinstance(told, Reaction):

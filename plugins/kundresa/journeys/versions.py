@@ -40,6 +40,8 @@ class Version:
     """Whether people have to be looked up at all."""
     reacts: bool
     """Whether it waits for reactions to its messages."""
+    event_waits: Mapping[str, tuple[str, ...]]
+    """Type of event → the steps that wait for one."""
     event_exits: tuple[EventExit, ...]
     segment_exits: frozenset[str]
     segments: frozenset[str]
@@ -86,6 +88,10 @@ def _thawed(stored: JourneyVersion) -> Version:
     columns |= {step.profile for step in moments if step.profile is not None}
     columns |= {_TIME_ZONE for step in moments if step.time_zone == "person"}
     exits = frozenset(each.segment for each in journey.exit if isinstance(each, SegmentExit))
+    waits: dict[str, tuple[str, ...]] = {}
+    for name, step in journey.steps.items():
+        if isinstance(step, WaitForStep) and step.event is not None:
+            waits[step.event] = (*waits.get(step.event, ()), name)
     entry = {journey.entry.segment} if isinstance(journey.entry, SegmentEntry) else set()
     return Version(
         number=stored.version,
@@ -97,6 +103,7 @@ def _thawed(stored: JourneyVersion) -> Version:
         columns=frozenset(columns),
         asks=bool(columns or exits or any(asks_profile(each) for each in conditions)),
         reacts=any(isinstance(step, WaitForStep) and step.reaction for step in journey.steps.values()),
+        event_waits=waits,
         event_exits=tuple(each for each in journey.exit if isinstance(each, EventExit)),
         segment_exits=exits,
         segments=exits | entry,

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.journeys.conftest import NOW, journey_of
 
 from kundresa.journeys.versions import Versions
+from kundresa.journeys.walking import MOST_HEARD
 from kundresa.spec.buckets import bucket, weighted_buckets
 from kundresa.spec.vocabulary import Automation, JourneySkip, JourneyState
 from kundresa.store import CallResult, JourneyMoved, JourneyNotFound
@@ -280,6 +281,33 @@ class TestReactions:
         world.advance()
         assert world.at("anna").step == "thanks"
 
+    @pytest.mark.parametrize(("seconds", "step"), [(10, "thanks"), (3601, "thanks"), (3602, "again")])
+    def test_one_that_was_read_before_the_outcome_is_known_counts_at_its_time(self, world, seconds, step):
+        world.start(journey_of(REACTION))
+        world.event("anna")
+        world.advance()
+        world.after(seconds=seconds)
+        world.react("anna", "clicked")
+        world.advance()
+        assert world.at("anna").step == "say"
+        world.after(seconds=10)
+        world.settle("sent", at=NOW + SECOND)
+        world.advance()
+        assert world.at("anna").step == step
+        assert world.at("anna").step_at == NOW + min(seconds, 3601) * SECOND
+
+    def test_a_pause_that_discards_leaves_out_reactions_too(self, world):
+        self.arrive(world)
+        world.store.journeys.pause("cart", JourneyState.DISCARDING, at=world.now)
+        world.react("anna", "clicked")
+        world.event("anna", kind="other")
+        world.start(journey_of(REACTION))
+        world.advance()
+        assert world.at("anna").step == "clicked"
+        world.react("anna", "clicked")
+        world.advance()
+        assert world.at("anna").step == "thanks"
+
     def test_a_reaction_to_the_message_of_an_earlier_entry_moves_nobody(self, world):
         self.arrive(world, reentrance="always", exit=[{"event": "order"}])
         world.event("anna", kind="order")
@@ -292,6 +320,68 @@ class TestReactions:
         world.react("anna", "clicked")
         world.advance()
         assert world.at("anna").step == "thanks"
+
+
+HEARD = f"""
+say: {{kind: message, channel: {CHANNEL}, on: {{not_sent: end}}}}
+bought: {{kind: wait_for, event: order, where: {{event: {{value: 1}}}}, within: 1h, timeout: end}}
+more: {{kind: message, channel: {CHANNEL}}}
+again: {{kind: wait_for, event: order, within: 1h, timeout: late}}
+thanks: {{kind: wait, duration: 1d, next: end}}
+late: {{kind: wait, duration: 1d}}
+"""
+
+
+class TestAnEventThatIsReadBeforeAnOutcomeIsKnown:
+    def order(self, world, **wait):
+        world.now += timedelta(**wait)
+        world.event("anna", "order", value=1)
+        world.event("anna", "order", value=2)
+        world.advance()
+
+    def test_counts_at_its_time_for_the_step_that_waited_for_it_by_then(self, world):
+        world.start(journey_of(HEARD))
+        world.event("anna")
+        world.advance()
+        self.order(world, seconds=10)
+        assert world.at("anna").step == "say"
+        world.after(seconds=10)
+        assert world.at("anna").step == "say"
+        world.settle("sent", at=NOW + SECOND)
+        assert world.advance().moved == 1
+        assert (world.at("anna").step, world.at("anna").step_at) == ("more", NOW + 10 * SECOND)
+        assert world.way("anna")[-1] == ("more", "event")
+        assert world.at("anna").heard_json is None
+
+    def test_is_kept_while_one_outcome_after_the_other_is_waited_for(self, world):
+        world.start(journey_of(f"first: {{kind: message, channel: {CHANNEL}}}\n" + HEARD))
+        world.event("anna")
+        world.advance()
+        self.order(world, seconds=10)
+        for _ in range(2):
+            world.after(seconds=10)
+            world.settle("sent", at=NOW + SECOND)
+            world.advance()
+        assert (world.at("anna").step, world.at("anna").step_at) == ("more", NOW + 10 * SECOND)
+
+    @pytest.mark.parametrize(("outcome", "settled", "step"), [("sent", 11, "bought"), ("not_sent", 1, None)])
+    def test_of_before_the_outcome_or_on_another_way_moves_nobody(self, world, outcome, settled, step):
+        world.start(journey_of(HEARD))
+        world.event("anna")
+        world.advance()
+        self.order(world, seconds=10)
+        world.after(seconds=10)
+        world.settle(outcome, at=NOW + settled * SECOND)
+        world.advance()
+        assert world.at("anna").step == step
+
+    def test_the_latest_are_kept_when_they_are_too_many(self, world):
+        world.start(journey_of(HEARD))
+        world.event("anna")
+        world.advance()
+        for _ in range(30):
+            self.order(world, seconds=1)
+        assert len(json.loads(world.at("anna").heard_json)) == MOST_HEARD
 
 
 def test_an_outcome_that_comes_after_the_person_has_left_moves_nobody(world):
