@@ -88,6 +88,18 @@ class Life:
                     yield
                     name, why = below, "waited"
                     self.at = self.until
+                case "wait_until" if step.event is not None:
+                    name, why = step.missing or below, "missing"  # no event of these tests names a moment
+                case "wait_until":
+                    hour, minute = map(int, step.at.split(":"))
+                    self.until = self.at.replace(hour=hour, minute=minute, second=0, microsecond=0)
+                    if self.until <= self.at:
+                        self.until += timedelta(days=1)
+                    yield
+                    name, why, self.at = below, "waited", self.until
+                case "jump":
+                    self.world.jumps.append((self.person, step.journey, self.at, self.data))
+                    name, why = below, "jumped"
                 case "wait_for":
                     self.until, self.grace = self.at + step.within, self.journey.lateness
                     while True:
@@ -165,7 +177,7 @@ class Life:
             is_step = self.until is not None and self.until < self.over
             if is_step and by_event:
                 is_step = self.until < now or (
-                    self.until == now and self.journey.steps[self.step].kind == "wait"
+                    self.until == now and self.journey.steps[self.step].kind != "wait_for"
                 )
             elif is_step:
                 is_step = self.until + self.grace <= now
@@ -220,6 +232,8 @@ class Reference:
     lives: dict[tuple[str, str], list[Life]] = field(default_factory=dict)
     messages: set[tuple[Any, ...]] = field(default_factory=set)
     cancelled: set[tuple[Any, ...]] = field(default_factory=set)
+    jumps: list[tuple[str, str, datetime, dict[str, Any]]] = field(default_factory=list)
+    """Who has come to a jump: where to, when, and with what data."""
     traits: dict[tuple[str, str], Any] = field(default_factory=dict)
     set_at: dict[tuple[str, str], datetime] = field(default_factory=dict)
     skips: dict[str, int] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from sqlalchemy import event, update
 from tests.unit.journeys.conftest import World, fast
 from tests.unit.journeys.reference import Heard, Reference
 
+from kundresa.journeys import JUMP
 from kundresa.spec.journey import AudienceEntry, BusinessEventEntry, Journey
 from kundresa.spec.journey_graph import graph_problems, step_ways
 from kundresa.spec.journey_steps import END
@@ -93,6 +94,17 @@ def _steps(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
                 **onward,
             }
         ),
+        made(
+            {
+                "kind": st.just("wait_until"),
+                "at": st.sampled_from(["09:05", "10:00"]),
+                "time_zone": st.just("UTC"),
+                **onward,
+            }
+        ),
+        made({"kind": st.just("wait_until"), "event": st.just("value"), "missing": st.none() | anywhere}),
+        made({"kind": st.just("jump"), "journey": st.just("other"), **onward}),
+        st.just({"kind": "end"}),
         made({"kind": st.just("update"), "trait": st.just("level"), "event": st.just("value"), **onward}),
     )
     return st.lists(one, min_size=len(names), max_size=len(names)).map(
@@ -227,6 +239,10 @@ def state_of(world: World) -> dict[str, Any]:
     return {"people": people, "ways": ways, "messages": messages, "traits": traits, "skips": skips} | {
         "cancelled": cancelled,
         "passages": positions.passages("cart"),
+        "jumps": sorted(
+            (each.identifier, each.event_type.removeprefix(JUMP), each.occurred_at, each.data_json)
+            for each in world.store.inbox.after(0, 9_999, {JUMP + "other"})
+        ),
     }
 
 
@@ -252,6 +268,7 @@ def state_of_reference(reference: Reference) -> dict[str, Any]:
         # A message whose outcome is known already when its person leaves keeps that.
         "cancelled": reference.cancelled,
         "passages": passages,
+        "jumps": sorted((*each, json.dumps(data)) for *each, data in reference.jumps),
     }
 
 
