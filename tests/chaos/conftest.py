@@ -16,9 +16,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.integration.conftest import migrated_database, migrated_file, postgres, store_url
 
 from kundresa.spec.vocabulary import Trigger
 from kundresa.store import NewRun, open_store
+
+__all__ = ["migrated_database", "migrated_file", "postgres", "store_url"]
+"""A store on either engine, as the tests of integration have it."""
 
 WORKER = Path(__file__).with_name("delivery_worker.py")
 

@@ -719,6 +719,34 @@ class TestTheJourneyAsAWhole:
         assert world.at("anna").ended_at == NOW + timedelta(hours=1)
         assert world.at("bo").entered_at == NOW
 
+    def test_a_clock_that_is_set_back_moves_nobody_twice_and_loses_nothing(self, world):
+        steps = "{a: {kind: wait, duration: 1h}, b: {kind: wait_for, event: order, within: 1h, timeout: end}}"
+        world.start(journey_of(steps))
+        world.event("anna")
+        world.advance()
+        world.after(hours=1)
+        assert world.at("anna").step == "b"
+        way = world.way("anna")
+        world.event("bo")
+        world.after(hours=-3)
+        world.event("anna", "order")  # of before she entered, by this clock
+        world.event("eva")
+        world.advance()
+        assert (world.at("anna").step_at, world.way("anna")) == (NOW + timedelta(hours=1), way)
+        assert world.at("bo").due_at == NOW + timedelta(hours=2)
+        assert world.at("eva").due_at == NOW - timedelta(hours=1)
+        world.after(hours=1)
+        assert (world.at("eva").step, world.at("bo").step) == ("b", "a")
+        world.now = NOW + timedelta(hours=1, minutes=30)
+        world.event("anna", "order")
+        world.advance()
+        assert world.way("anna") == [*way, ("end", "finished")]
+        assert world.at("anna").ended_at == world.now
+        world.after(hours=2)
+        assert world.at("bo").ended_at == NOW + timedelta(hours=3)
+        assert world.at("eva").ended_at == NOW
+        assert [world.at(who).moves for who in ("anna", "bo", "eva")] == [2, 2, 2]
+
     def test_one_that_was_never_started_is_not_there(self, world):
         with pytest.raises(JourneyNotFound):
             world.advance()
