@@ -16,12 +16,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.integration.conftest import migrated_database, migrated_file, postgres, store_url
 
 # PostgreSQL for the chaos tests is that of the integration tests, and a server of their own.
 from tests.integration.conftest import migrated_database, postgres  # noqa: F401
 
 from kundresa.spec.vocabulary import Trigger
 from kundresa.store import NewRun, open_store
+
+__all__ = ["migrated_database", "migrated_file", "postgres", "store_url"]
+"""A store on either engine, as the tests of integration have it."""
 
 WORKER = Path(__file__).with_name("delivery_worker.py")
 

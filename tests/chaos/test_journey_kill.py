@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from kundresa.journeys import Facts, Member, SegmentChange, advance
 from kundresa.spec.frozen import freeze
@@ -104,17 +103,16 @@ def nursery(url: str, rng: random.Random) -> None:
         sys.exit(f"only {hits} kills hit a worker at work")
 
 
-def test_killed_advances_lose_no_event_and_apply_none_twice(tmp_path: Path) -> None:
+def test_killed_advances_lose_no_event_and_apply_none_twice(store_url: str) -> None:
     seed = int(os.environ.get("KUNDRESA_CHAOS_SEED") or random.SystemRandom().randrange(10**6))
     print(f"KUNDRESA_CHAOS_SEED={seed}")
     rng = random.Random(seed)
-    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
-    with open_store(url) as store:
+    with open_store(store_url) as store:
         store.journeys.start("cart", freeze(JOURNEY, {}), cursor="", at=NOW)
         store.inbox.append(events())
-    command = [sys.executable, __file__, url, str(seed)]
+    command = [sys.executable, __file__, store_url, str(seed)]
     subprocess.run(command, check=True, timeout=DEADLINE)
-    with open_store(url) as store:
+    with open_store(store_url) as store:
         ids = [f"p{who}" for who in range(PEOPLE)]
         positions = store.journey_positions.of("cart", ids)
         assert Counter((each.step, each.entry, each.moves) for each in positions) == {

@@ -15,11 +15,12 @@ from datetime import datetime
 
 from kundresa.journeys.entering import entered, key_of, knocks, refusal
 from kundresa.journeys.people import Facts, People, SegmentChange
+from kundresa.journeys.trail import Earlier, Happening, Trail
 from kundresa.journeys.turns import Turns, turns_of
 from kundresa.journeys.versions import Versions
-from kundresa.journeys.walking import Happening, Trail, Walker
+from kundresa.journeys.walking import Walker
 from kundresa.spec.journey_references import ENTITY
-from kundresa.spec.vocabulary import DeliveryPolicy, JourneySkip, JourneyState
+from kundresa.spec.vocabulary import JourneySkip, JourneyState
 from kundresa.store import (
     Advance,
     CallOutcome,
@@ -71,7 +72,9 @@ class _Read:
     due: Sequence[Position]
     turns: Turns
     is_behind: bool
-    people: dict[str, list[Happening | MessageOutcome | CallOutcome | Reaction]] = field(default_factory=dict)
+    people: dict[str, list[Happening | MessageOutcome | CallOutcome | Reaction | Earlier]] = field(
+        default_factory=dict
+    )
     """profile_id → what happened to them, in the order of time."""
     skips: Counter[str] = field(default_factory=Counter)
 
@@ -110,9 +113,8 @@ def _read(
     journey = row.journey
     versions = Versions(row.version, store.journeys.versions(journey))
     known = versions.all()
-    policy = versions.current.journey.policy
-    is_resent = policy is DeliveryPolicy.AT_LEAST_ONCE
-    collected = store.journey_messages.collect(journey, is_resent=is_resent, now=now, limit=most_due)
+    resending = versions.resending
+    collected = store.journey_messages.collect(journey, resending=resending, now=now, limit=most_due)
     end = store.inbox.end()  # before the events: what comes between the two is beyond it
     types = frozenset[str]().union(*(each.events for each in known))
     events = store.inbox.after(row.event_position, most_events, types)
@@ -148,9 +150,9 @@ def _read(
 
 
 def _sort_out(read: _Read, people: People, now: datetime) -> None:
-    """Whom each event is about, in the order of time; those that are too late, or about nobody, are
-    counted."""
-    lateness = read.versions.current.journey.lateness
+    """Whom each event is about, in the order of time; those that are too late for every version, or about
+    nobody, are counted."""
+    journeys = [each.journey for each in read.versions.all()]
     read.skips.update(read.turns.skips)
     events = [each for each in read.events if each.namespace]  # of the others `turns` has told
     resolved = people.resolve({(each.namespace, each.identifier) for each in events})
@@ -158,13 +160,18 @@ def _sort_out(read: _Read, people: People, now: datetime) -> None:
         profile_id = resolved.get((event.namespace, event.identifier))
         if profile_id is None:
             read.skips[JourneySkip.PERSON_UNKNOWN] += 1
-        elif event.is_later_than(lateness):
+        elif all(each.leaves_out(event.lag) for each in journeys):
             read.skips[JourneySkip.TOO_LATE] += 1
         else:
             # A producer's clock may be ahead; nothing happens before it is told.
             at = min(event.occurred_at, event.received_at)
             what = Happening(
-                event.event_type, at, json.loads(event.data_json), event.data_json, is_event=True
+                event.event_type,
+                at,
+                json.loads(event.data_json),
+                event.data_json,
+                is_event=True,
+                lag=event.lag,
             )
             read.people.setdefault(profile_id, []).append(what)
     for change in read.changes:
@@ -216,10 +223,11 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
         before = reactions.get((each.profile_id, each.instance_key), ())
         trail = walker.trail(each, facts.get(each.profile_id, _NOBODY), before)
         trails[each.profile_id][each.instance_key] = trail
+    _hear_again(read, trails)
     for profile_id, own in trails.items():
         person = facts.get(profile_id, _NOBODY)
         for what in read.people.get(profile_id, ()):
-            if isinstance(what, MessageOutcome | CallOutcome | Reaction):
+            if isinstance(what, MessageOutcome | CallOutcome | Reaction | Earlier):
                 _tell(walker, own.get(what.instance_key), what)
             else:
                 _live(walker, read, own, what, profile_id=profile_id, facts=person)
@@ -241,7 +249,7 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
                 ),
             )
         ),
-        moved=len(into.positions),
+        moved=walker.moved,
         entered=walker.entered,
         ended=walker.ended,
         messages=len(into.messages),
@@ -256,9 +264,24 @@ def _in_order(own: dict[str, Trail]) -> Iterable[Trail]:
     return own.values() if len(own) == 1 else [own[key] for key in sorted(own)]
 
 
-def _tell(walker: Walker, trail: Trail | None, told: MessageOutcome | CallOutcome | Reaction) -> None:
+def _hear_again(read: _Read, trails: Mapping[str, Mapping[str, Trail]]) -> None:
+    """Put what was read before into its place among what happened, for who may come in this advance to a step
+    that waited for it by then."""
+    for profile_id, own in trails.items():
+        again = [each for trail in own.values() for each in trail.earlier(read.row.feedback_position)]
+        if again:
+            told = [*again, *read.people.get(profile_id, ())]
+            read.people[profile_id] = sorted(told, key=lambda each: each.at)
+
+
+def _tell(
+    walker: Walker, trail: Trail | None, told: MessageOutcome | CallOutcome | Reaction | Earlier
+) -> None:
     """What is told of a message or a call, to where its person is."""
     if trail is None:
+        return
+    if isinstance(told, Earlier):
+        walker.hear_again(trail, told)
         return
     walker.elapse(trail, told.at, by_event=True)
     if isinstance(told, Reaction):
@@ -284,14 +307,23 @@ def _reactions(
 def _live(
     walker: Walker, read: _Read, own: dict[str, Trail], what: Happening, *, profile_id: str, facts: Facts
 ) -> None:
-    """One thing that happened to one person: to where they are, then to whether they enter."""
+    """One thing that happened to one person: to where they are, then to whether they enter. How late is too
+    late says the version that somebody is on, and of who enters the current one."""
+    is_heard = False
     for trail in _in_order(own):
+        if trail.position.step is None or trail.version.journey.leaves_out(what.lag):
+            continue
+        is_heard = True
         # A turn comes with the clock and not with an event: it tells nobody how late it is.
         walker.elapse(trail, what.at, by_event=not what.is_turn)
         if not what.is_turn:
             walker.hear(trail, what)
     version = read.versions.current
-    if not knocks(version, what):
+    is_entry = knocks(version, what)
+    if version.journey.leaves_out(what.lag):
+        read.skips[JourneySkip.TOO_LATE] += is_entry or not is_heard
+        return
+    if not is_entry:
         return
     key = key_of(version, what)
     known = None if key is None else own.get(key)

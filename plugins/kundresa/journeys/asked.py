@@ -10,8 +10,9 @@ from datetime import datetime
 from kundresa.journeys.advancing import known_facts
 from kundresa.journeys.entering import entered
 from kundresa.journeys.people import Facts, People
+from kundresa.journeys.trail import Happening
 from kundresa.journeys.versions import Versions
-from kundresa.journeys.walking import Happening, Walker
+from kundresa.journeys.walking import Walker
 from kundresa.store import Advance, Store
 
 _NOBODY = Facts()

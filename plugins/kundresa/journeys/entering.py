@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from kundresa.journeys.people import Facts
+from kundresa.journeys.trail import Happening
 from kundresa.journeys.versions import JUMP, Version
-from kundresa.journeys.walking import Happening
 from kundresa.spec.journey import AudienceEntry, BusinessEventEntry, EventEntry, SegmentEntry
 from kundresa.spec.journey_references import ENTITY
 from kundresa.spec.vocabulary import JourneySkip

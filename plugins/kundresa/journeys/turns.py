@@ -178,7 +178,7 @@ def _started(
     for event in events:
         if event.namespace or event.event_type != entry.event:
             continue  # about a person, or for an earlier version
-        if event.is_later_than(version.journey.lateness):
+        if version.journey.leaves_out(event.lag):
             skips[JourneySkip.TOO_LATE] += 1
         else:
             at = min(event.occurred_at, event.received_at)

@@ -13,6 +13,7 @@ from kundresa.spec.journey import EventExit, Journey, SegmentEntry, SegmentExit
 from kundresa.spec.journey_references import event_types
 from kundresa.spec.journey_steps import AnyStep, ConditionStep, WaitForStep, WaitUntilStep
 from kundresa.spec.keys import run_key
+from kundresa.spec.vocabulary import DeliveryPolicy
 from kundresa.store import JourneyVersion
 
 JUMP = "jump:"
@@ -39,6 +40,8 @@ class Version:
     """Whether people have to be looked up at all."""
     reacts: bool
     """Whether it waits for reactions to its messages."""
+    event_waits: Mapping[str, tuple[str, ...]]
+    """Type of event → the steps that wait for one."""
     event_exits: tuple[EventExit, ...]
     segment_exits: frozenset[str]
     segments: frozenset[str]
@@ -61,6 +64,12 @@ class Versions:
         """Every one, in order."""
         return [self._known[number] for number in sorted(self._known)]
 
+    @property
+    def resending(self) -> frozenset[int]:
+        """Those by which a message whose outcome is unknown is sent again."""
+        again = DeliveryPolicy.AT_LEAST_ONCE
+        return frozenset(each.number for each in self._known.values() if each.journey.policy is again)
+
 
 def standing_key(journey: str, step: str, stored: JourneyVersion) -> str:
     """The key of the standing run of a message step: the same on any machine, another for each version."""
@@ -79,6 +88,10 @@ def _thawed(stored: JourneyVersion) -> Version:
     columns |= {step.profile for step in moments if step.profile is not None}
     columns |= {_TIME_ZONE for step in moments if step.time_zone == "person"}
     exits = frozenset(each.segment for each in journey.exit if isinstance(each, SegmentExit))
+    waits: dict[str, tuple[str, ...]] = {}
+    for name, step in journey.steps.items():
+        if isinstance(step, WaitForStep) and step.event is not None:
+            waits[step.event] = (*waits.get(step.event, ()), name)
     entry = {journey.entry.segment} if isinstance(journey.entry, SegmentEntry) else set()
     return Version(
         number=stored.version,
@@ -90,6 +103,7 @@ def _thawed(stored: JourneyVersion) -> Version:
         columns=frozenset(columns),
         asks=bool(columns or exits or any(asks_profile(each) for each in conditions)),
         reacts=any(isinstance(step, WaitForStep) and step.reaction for step in journey.steps.values()),
+        event_waits=waits,
         event_exits=tuple(each for each in journey.exit if isinstance(each, EventExit)),
         segment_exits=exits,
         segments=exits | entry,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from kundresa.journeys.moments import moment_of
+from kundresa.journeys.outgoing import call_id_of, call_of, jump_of, message_id_of, message_of
 from kundresa.journeys.people import Facts
-from kundresa.journeys.versions import JUMP, Version, Versions
+from kundresa.journeys.trail import Earlier, Happening, Trail
+from kundresa.journeys.versions import Versions
 from kundresa.spec.buckets import BUCKETS, bucket, journey_experiment_salt, weighted_buckets
 from kundresa.spec.journey_steps import (
     END,
@@ -30,7 +31,6 @@ from kundresa.spec.journey_steps import (
     WaitUntilStep,
     WebhookStep,
 )
-from kundresa.spec.keys import message_id
 from kundresa.spec.vocabulary import JourneyEnd
 from kundresa.store import (
     ENTERED,
@@ -38,9 +38,6 @@ from kundresa.store import (
     CallOutcome,
     MessageOutcome,
     MoveRow,
-    NewCall,
-    NewEvent,
-    NewMessage,
     Position,
     Reaction,
 )
@@ -48,44 +45,12 @@ from kundresa.store import (
 MOST_AT_ONCE = 10_000
 """Steps that one position may take in one advance. A journey that is checked has no loop without a wait; this
 ends one that is not."""
+MOST_HEARD = 50
+"""Events that one position remembers while an outcome is not known, the latest: some 2 KB."""
 
 
 class JourneyDefect(Exception):
     """A position or a version that cannot be: a defect of ours, not of a person's data."""
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """An event of a person, or a change of a segment they are in."""
-
-    name: str
-    """The event's type, or the segment."""
-    at: datetime
-    data: Mapping[str, Any]
-    data_json: str
-    is_event: bool
-    is_entry: bool = True
-    """Of a segment: entered; not left."""
-    is_turn: bool = False
-    """Of a segment: nobody entered or left it, it is the person's turn in a reading."""
-
-
-@dataclass(slots=True)
-class Trail:
-    """One position on its way through one advance."""
-
-    position: Position
-    version: Version
-    facts: Facts
-    reactions: Sequence[Reaction] = ()
-    """What the person did about messages of this entry, as far as it is known."""
-    moves: list[list[str]] = field(default_factory=list)
-    """Step or end, when, and why."""
-
-    @property
-    def event(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = json.loads(self.position.event_json)
-        return found
 
 
 class Walker:
@@ -98,10 +63,14 @@ class Walker:
         self._traits: dict[str, dict[str, Any]] = {}
         self.entered = 0
         self.ended = 0
+        self.moved = 0
 
     def trail(self, position: Position, facts: Facts, reactions: Sequence[Reaction] = ()) -> Trail:
         """A position, ready to be moved."""
-        return Trail(position, self._versions[position.version], facts, reactions)
+        found = Trail(position, self._versions[position.version], facts, reactions)
+        if position.heard_json is not None:
+            found.heard = [(step, datetime.fromisoformat(at)) for step, at in json.loads(position.heard_json)]
+        return found
 
     def begin(self, trail: Trail, at: datetime) -> None:
         """Come to the first step."""
@@ -126,21 +95,23 @@ class Walker:
             if is_time_out:
                 self.end(trail, moment, JourneyEnd.TIME_OUT)
             else:
-                step = self._step(trail)
+                step = trail.step
                 timeout = step.timeout if isinstance(step, WaitForStep) else None
                 self._go(trail, timeout or self._after(trail), moment, "timeout" if timeout else "waited")
         raise JourneyDefect(f"more than {MOST_AT_ONCE} steps in one advance")
 
     def hear(self, trail: Trail, what: Happening) -> None:
         """What an event, or a change of segment, does to who is inside."""
-        position, version = trail.position, trail.version
+        position = trail.position
         if position.step is None or what.at < position.entered_at:
             return
         if self._lets_out(trail, what):
             self.end(trail, max(what.at, position.step_at), JourneyEnd.EXIT)
             return
-        step = version.journey.steps[position.step]
-        if (
+        step = trail.step
+        if isinstance(step, MessageStep | WebhookStep):
+            self._keep(trail, what)
+        elif (
             isinstance(step, WaitForStep)
             and what.is_event
             and what.name == step.event
@@ -149,12 +120,41 @@ class Walker:
         ):
             self._go(trail, self._after(trail), what.at, "event")
 
+    def _keep(self, trail: Trail, what: Happening) -> None:
+        """Remember an event that may turn out to have come after the outcome that is not known yet."""
+        waits = trail.version.event_waits.get(what.name, ()) if what.is_event else ()
+        steps = [(name, trail.version.journey.steps[name]) for name in waits]
+        fitting = [
+            (name, what.at)
+            for name, step in steps
+            if isinstance(step, WaitForStep)
+            and (step.where is None or self._holds(trail, step.where, what.data))
+        ]
+        if fitting:
+            trail.heard = [*trail.heard, *fitting][-MOST_HEARD:]
+            trail.has_heard = True
+
+    def hear_again(self, trail: Trail, earlier: Earlier) -> None:
+        """What an earlier advance has read, to who has come to another step in this one, as of before it.
+        Who has not has heard it; nobody leaves by it, since that was asked wherever they were."""
+        position = trail.position
+        if not trail.moves or position.entry != earlier.entry:
+            return
+        self.elapse(trail, earlier.at, by_event=True)
+        if isinstance(earlier.what, Reaction):
+            self.react(trail, earlier.what)
+        elif position.step == earlier.what:
+            step = trail.step
+            assert isinstance(step, WaitForStep)  # noqa: S101  # for mypy: only for such it was kept
+            if position.step_at <= earlier.at <= position.step_at + step.within:
+                self._go(trail, self._after(trail), earlier.at, "event")
+
     def react(self, trail: Trail, reaction: Reaction) -> None:
         """What a reaction does to who waits for it. One to another entry's message moves nobody."""
         position = trail.position
         if position.step is None or position.entry != reaction.entry:
             return
-        step = self._step(trail)
+        step = trail.step
         if (
             isinstance(step, WaitForStep)
             and (step.reaction, step.to) == (reaction.kind, reaction.step)
@@ -167,7 +167,7 @@ class Walker:
         position = trail.position
         if (position.entry, position.moves) != (outcome.entry, outcome.move) or position.step is None:
             return
-        step = self._step(trail)
+        step = trail.step
         if not isinstance(step, MessageStep):
             raise JourneyDefect(f"an outcome at step {position.step}, which sends nothing")
         target = step.after(outcome.outcome, outcome.reason) or self._after(trail)
@@ -179,7 +179,7 @@ class Walker:
         position = trail.position
         if (position.entry, position.moves) != (outcome.entry, outcome.move) or position.step is None:
             return
-        step = self._step(trail)
+        step = trail.step
         if not isinstance(step, WebhookStep):
             raise JourneyDefect(f"an answer at step {position.step}, which calls nobody")
         if outcome.response_json is not None:
@@ -190,10 +190,11 @@ class Walker:
     def end(self, trail: Trail, at: datetime, reason: JourneyEnd) -> None:
         """Let a person leave; a message that has not left is not sent."""
         position = trail.position
-        if isinstance(self._step(trail), MessageStep) and reason is not JourneyEnd.FINISHED:
-            self._into.cancelled.append(self._message_id(trail))
-        if isinstance(self._step(trail), WebhookStep) and reason is not JourneyEnd.FINISHED:
-            self._into.cancelled_calls.append(self._call_id(trail))
+        step = trail.step
+        if isinstance(step, MessageStep) and reason is not JourneyEnd.FINISHED:
+            self._into.cancelled.append(message_id_of(trail, step))
+        if isinstance(step, WebhookStep) and reason is not JourneyEnd.FINISHED:
+            self._into.cancelled_calls.append(call_id_of(trail))
         position.step, position.due_at = None, None
         position.ended_at, position.end_reason = at, reason.value
         self.ended += 1
@@ -210,17 +211,16 @@ class Walker:
 
     def close(self, trail: Trail) -> None:
         """Collect a position that was moved; one that was not costs nothing."""
-        if trail.moves:
+        if trail.moves or trail.has_heard:
             trail.position.due_at = self._due_at(trail)
+            trail.position.heard_json = _still_heard(trail)
             self._into.positions.append(trail.position)
+            self.moved += bool(trail.moves)
             self.note(trail)
-
-    def _step(self, trail: Trail) -> AnyStep:
-        return trail.version.journey.steps[trail.position.step or ""]
 
     def _after(self, trail: Trail) -> str:
         """The step that follows where nothing else is said."""
-        step, name = self._step(trail), trail.position.step or ""
+        step, name = trail.step, trail.position.step or ""
         return getattr(step, "next", None) or trail.version.follows[name]
 
     def _lets_out(self, trail: Trail, what: Happening) -> bool:
@@ -245,7 +245,7 @@ class Walker:
         nothing does up to ``until``."""
         position, journey = trail.position, trail.version.journey
         over = position.entered_at + journey.time_out
-        step = self._step(trail)
+        step = trail.step
         moment = self._moment(trail, step)
         if moment is not None:
             if isinstance(step, WaitForStep):
@@ -270,7 +270,7 @@ class Walker:
     def _due_at(self, trail: Trail) -> datetime | None:
         if trail.position.step is None:
             return None
-        step, journey = self._step(trail), trail.version.journey
+        step, journey = trail.step, trail.version.journey
         moment = self._moment(trail, step)
         if moment is not None and isinstance(step, WaitForStep):
             moment += journey.lateness
@@ -300,7 +300,7 @@ class Walker:
 
     def _arrive(self, trail: Trail, at: datetime) -> tuple[str, str] | None:
         """What a step does at once; the step after it, and why, or None when something is waited for."""
-        step = self._step(trail)
+        step = trail.step
         target: tuple[str, str] | None = None
         match step:
             case WaitForStep(reaction=str()):
@@ -312,14 +312,14 @@ class Walker:
             case ConditionStep() | SplitStep() | ExperimentStep():
                 target = self._way(trail, step)
             case MessageStep():
-                self._send(trail, step, at)
+                self._into.messages.append(message_of(trail, step, at))
             case WebhookStep():
-                self._call(trail, step, at)
+                self._into.calls.append(call_of(trail, step, at))
             case UpdateStep():
                 self._update(trail, step, at)
                 target = self._after(trail), "updated"
             case JumpStep():
-                self._jump(trail, step, at)
+                self._into.jumps.append(jump_of(trail, step, at))
                 target = self._after(trail), "jumped"
             case _:
                 target = END, JourneyEnd.FINISHED.value
@@ -374,63 +374,6 @@ class Walker:
         position.variant = arm.name
         return arm.go, f"variant {arm.name}"
 
-    def _message_id(self, trail: Trail) -> str:
-        position = trail.position
-        step = self._step(trail)
-        assert isinstance(step, MessageStep)  # noqa: S101  # for mypy; both callers have asked
-        return message_id(
-            trail.version.run_keys[position.step or ""],
-            position.profile_id,
-            _entry_name(position),
-            step.channel.kind,
-            f"{position.step}#{position.moves}",
-        )
-
-    def _send(self, trail: Trail, step: MessageStep, at: datetime) -> None:
-        position = trail.position
-        name = position.step or ""
-        self._into.messages.append(
-            NewMessage(
-                message_id=self._message_id(trail),
-                version=position.version,
-                step=name,
-                profile_id=position.profile_id,
-                instance_key=position.instance_key,
-                entry=position.entry,
-                move=position.moves,
-                reached_at=at,
-                valid_until=at + step.valid_for,
-                channel=step.channel.kind,
-                run_key=trail.version.run_keys[name],
-                event_json=position.event_json,
-                topic=step.topic or trail.version.journey.topic,
-                variant=position.variant,
-            )
-        )
-
-    def _call_id(self, trail: Trail) -> str:
-        position = trail.position
-        key = trail.version.call_keys[position.step or ""]
-        named = (position.profile_id, _entry_name(position), "webhook", f"{position.step}#{position.moves}")
-        return message_id(key, *named)
-
-    def _call(self, trail: Trail, step: WebhookStep, at: datetime) -> None:
-        position = trail.position
-        self._into.calls.append(
-            NewCall(
-                call_id=self._call_id(trail),
-                version=position.version,
-                step=position.step or "",
-                profile_id=position.profile_id,
-                instance_key=position.instance_key,
-                entry=position.entry,
-                move=position.moves,
-                reached_at=at,
-                valid_until=at + step.valid_for,
-                event_json=position.event_json,
-            )
-        )
-
     def _update(self, trail: Trail, step: UpdateStep, at: datetime) -> None:
         profile_id = trail.position.profile_id
         value = step.value if step.event is None else trail.event.get(step.event)
@@ -439,23 +382,11 @@ class Walker:
             self._traits.setdefault(profile_id, {})[step.trait] = value
             self._into.traits[profile_id, step.trait] = (json.dumps(value), at)
 
-    def _jump(self, trail: Trail, step: JumpStep, at: datetime) -> None:
-        position, journey = trail.position, trail.version.journey
-        self._into.jumps.append(
-            NewEvent(
-                source=JUMP + journey.name,
-                # Derived, so that it is once in the inbox whatever is repeated.
-                event_id=f"{position.profile_id}|{_entry_name(position)}|{position.moves}",
-                event_type=JUMP + step.journey,
-                namespace="profile_id",
-                identifier=position.profile_id,
-                data_json=position.event_json,
-                occurred_at=at,
-                received_at=at,
-            )
-        )
 
-
-def _entry_name(position: Position) -> str:
-    """One entry among all of a person: with its time, since who was forgotten begins at entry 1 again."""
-    return f"{position.instance_key}#{position.entry}#{position.entered_at.isoformat()}"
+def _still_heard(trail: Trail) -> str | None:
+    """What is to be remembered: nothing of before the step, and nothing where no outcome is waited for."""
+    position = trail.position
+    if position.step is None or not isinstance(trail.step, MessageStep | WebhookStep):
+        return None
+    left = [(step, at.isoformat()) for step, at in trail.heard if at > position.step_at]
+    return json.dumps(left, separators=(",", ":")) if left else None

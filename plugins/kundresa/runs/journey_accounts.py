@@ -14,7 +14,7 @@ from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
 from kundresa.spec.journey_steps import NOT_SENT
 from kundresa.spec.keys import account_key
-from kundresa.spec.vocabulary import DecisionReason, DeliveryPolicy, Verdict
+from kundresa.spec.vocabulary import DecisionReason, Verdict
 from kundresa.store import JourneyRow, Store, open_store
 
 JOURNEY = "journey "
@@ -77,9 +77,8 @@ def export_journeys(settings: Settings, store: Store, now: datetime) -> list[str
 
 def _collect(store: Store, row: JourneyRow, now: datetime) -> None:
     """What became of messages, also of a journey that is paused or stopped."""
-    current = Versions(row.version, store.journeys.versions(row.journey, {row.version})).current
-    is_resent = current.journey.policy is DeliveryPolicy.AT_LEAST_ONCE
-    while store.journey_messages.collect(row.journey, is_resent=is_resent, now=now, limit=_MOST) == _MOST:
+    resending = Versions(row.version, store.journeys.versions(row.journey)).resending
+    while store.journey_messages.collect(row.journey, resending=resending, now=now, limit=_MOST) == _MOST:
         pass
 
 

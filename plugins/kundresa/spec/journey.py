@@ -241,6 +241,10 @@ class Journey(Spec):
         channel = WebhookChannel(kind="webhook", account=step.account, template=step.template)
         return self._as_campaign(channel, None, step.valid_for)
 
+    def leaves_out(self, lag: timedelta) -> bool:
+        """Whether an event that came so much later than it happened is too late."""
+        return bool(self.lateness) and lag > self.lateness
+
     def _as_campaign(self, channel: Channel, topic: str | None, valid_for: timedelta) -> Campaign:
         values: dict[str, Any] = {
             "name": self.name,

@@ -25,9 +25,10 @@ class NewEvent:
     occurred_at: datetime
     received_at: datetime
 
-    def is_later_than(self, lateness: timedelta) -> bool:
-        """Whether it came later than it happened by more than a lateness; 0 asks nothing."""
-        return bool(lateness) and self.occurred_at < self.received_at - lateness
+    @property
+    def lag(self) -> timedelta:
+        """How much later than it happened it came; negative where its producer's clock is ahead."""
+        return self.received_at - self.occurred_at
 
 
 @dataclass(frozen=True, slots=True)

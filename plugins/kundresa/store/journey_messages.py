@@ -244,15 +244,17 @@ class JourneyMessages:
             rows = connection.execute(query.order_by(table.c.reached_at, table.c.entry, table.c.move)).all()
         return (_message(row) for row in rows)
 
-    def collect(self, journey: str, *, is_resent: bool, now: datetime, limit: int) -> int:
+    def collect(self, journey: str, *, resending: Collection[int], now: datetime, limit: int) -> int:
         """Copy from the ledger what became of messages under way. Returns how many.
 
         Args:
-            is_resent: whether a message whose outcome is unknown is sent again, while it is valid.
+            resending: the versions by which a message whose outcome is unknown is sent again, while it is
+                valid.
         """
         final = [each.value for each in (MessageState.ACCEPTED, MessageState.FAILED, MessageState.WITHHELD)]
         unknown = messages.c.state == MessageState.UNKNOWN.value
-        stays_unknown = and_(unknown, table.c.valid_until < now) if is_resent else unknown
+        is_over = or_(table.c.version.not_in(sorted(resending)), table.c.valid_until < now)
+        stays_unknown = and_(unknown, is_over) if resending else unknown
         query = (
             select(
                 table.c.message_id,

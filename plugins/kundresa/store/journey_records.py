@@ -71,6 +71,9 @@ class Position:
     """The data of the event that let the person in."""
     variant: str | None = None
     """Of the last experiment that this entry came through."""
+    heard_json: str | None = None
+    """Events that were heard while the outcome of a message or a call is not known: steps that wait for them,
+    and when they happened, as a JSON list of pairs."""
 
 
 @dataclass(frozen=True, slots=True)

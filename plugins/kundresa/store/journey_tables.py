@@ -62,6 +62,8 @@ journey_positions = Table(
     Column("event_json", Text, nullable=False),
     # Of the last experiment that the entry came through.
     Column("variant", String),
+    # Of events that came while an outcome was not known: who learns it late has not lost them.
+    Column("heard_json", Text),
     # What is due is found without what waits: an advance costs what moves.
     Index(
         "ix_journey_positions_due",

@@ -124,7 +124,9 @@ class Journeys:
             left = connection.execute(
                 update(journey_positions)
                 .where(*inside)
-                .values(step=None, due_at=None, ended_at=at, end_reason=JourneyEnd.STOPPED.value)
+                .values(
+                    step=None, due_at=None, ended_at=at, end_reason=JourneyEnd.STOPPED.value, heard_json=None
+                )
             ).rowcount
             if left:
                 self._pass(connection, journey, {(END, JourneyEnd.STOPPED.value): left}, at)

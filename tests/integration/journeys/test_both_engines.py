@@ -56,7 +56,7 @@ def stream(rng: random.Random) -> list[Any]:
                 )
                 for _ in range(rng.randrange(6))
             ],
-            rng.random() < 0.7,
+            rng.choice([None, 0, 0, 3]),
         )
         for _ in range(40)
     ]

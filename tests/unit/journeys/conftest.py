@@ -150,15 +150,19 @@ class World:
         )
         self.store.feedback.record([told])
 
-    def settle(self, outcome: str, reason: str | None = None) -> int:
-        """Says what became of every message that somebody has come to."""
+    def settle(self, outcome: str, reason: str | None = None, at: datetime | None = None) -> int:
+        """Says what became of every message that somebody has come to, and when."""
         with self.store.database.write() as connection:
             return connection.execute(
                 text(
                     "update journey_messages set state = 'known', outcome = :outcome, reason = :reason, "
                     "settled_at = :at where state = 'open'"
                 ),
-                {"outcome": outcome, "reason": reason, "at": self.now.strftime("%Y-%m-%d %H:%M:%S.%f")},
+                {
+                    "outcome": outcome,
+                    "reason": reason,
+                    "at": (at or self.now).strftime("%Y-%m-%d %H:%M:%S.%f"),
+                },
             ).rowcount
 
 

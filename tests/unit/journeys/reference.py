@@ -51,6 +51,8 @@ class Life:
     grace: timedelta = timedelta(0)
     run: Generator[None, Heard | None, None] | None = None
     variant: str | None = None
+    kept: list[Heard] = field(default_factory=list)
+    """Events that came while the outcome of a message was not known, of those that a step waits for."""
 
     def __post_init__(self) -> None:
         self.entered = self.at
@@ -86,6 +88,18 @@ class Life:
                     yield
                     name, why = below, "waited"
                     self.at = self.until
+                case "wait_until" if step.event is not None:
+                    name, why = step.missing or below, "missing"  # no event of these tests names a moment
+                case "wait_until":
+                    hour, minute = map(int, step.at.split(":"))
+                    self.until = self.at.replace(hour=hour, minute=minute, second=0, microsecond=0)
+                    if self.until <= self.at:
+                        self.until += timedelta(days=1)
+                    yield
+                    name, why, self.at = below, "waited", self.until
+                case "jump":
+                    self.world.jumps.append((self.person, step.journey, self.at, self.data))
+                    name, why = below, "jumped"
                 case "wait_for":
                     self.until, self.grace = self.at + step.within, self.journey.lateness
                     while True:
@@ -93,7 +107,7 @@ class Life:
                         if heard is None:
                             name, why, self.at = step.timeout, "timeout", self.until
                             break
-                        fits = step.where is None or step.where.holds(heard.data, self.profile, self.segments)
+                        fits = self._fits(step, heard)
                         is_in_time = self.at <= heard.at <= self.until
                         if heard.kind == "event" and heard.name == step.event and is_in_time and fits:
                             name, why, self.at = below, "event", heard.at
@@ -163,7 +177,7 @@ class Life:
             is_step = self.until is not None and self.until < self.over
             if is_step and by_event:
                 is_step = self.until < now or (
-                    self.until == now and self.journey.steps[self.step].kind == "wait"
+                    self.until == now and self.journey.steps[self.step].kind != "wait_for"
                 )
             elif is_step:
                 is_step = self.until + self.grace <= now
@@ -185,8 +199,27 @@ class Life:
             if fits and (each.where is None or each.where.holds(heard.data, self.profile, self.segments)):
                 self.finish(max(heard.at, self.at), "exit")
                 return
+        if self.journey.steps[self.step].kind == "message" and heard.kind == "event":
+            waits = [each for each in self.journey.steps.values() if each.kind == "wait_for"]
+            if any(each.event == heard.name and self._fits(each, heard) for each in waits):
+                self.kept.append(heard)
         if self.journey.steps[self.step].kind in ("wait_for", "message"):
             self._next(heard)
+
+    def _fits(self, step: Any, heard: Heard) -> bool:
+        return step.where is None or step.where.holds(heard.data, self.profile, self.segments)
+
+    def remember(self, heard: Heard, moves: int) -> None:
+        """What came before the outcome was known, now that it may be; ``moves`` was before."""
+        if self.end is None and self.moves > moves:
+            self.pass_time(heard.at, by_event=True)
+            if self.end is None and self.journey.steps[self.step].kind == "wait_for":
+                self._next(heard)
+
+    def forget(self) -> None:
+        """Keep only what may still turn out to be in time."""
+        is_open = self.end is None and self.journey.steps[self.step].kind == "message"
+        self.kept = [each for each in self.kept if is_open and each.at > self.at]
 
 
 @dataclass
@@ -199,6 +232,8 @@ class Reference:
     lives: dict[tuple[str, str], list[Life]] = field(default_factory=dict)
     messages: set[tuple[Any, ...]] = field(default_factory=set)
     cancelled: set[tuple[Any, ...]] = field(default_factory=set)
+    jumps: list[tuple[str, str, datetime, dict[str, Any]]] = field(default_factory=list)
+    """Who has come to a jump: where to, when, and with what data."""
     traits: dict[tuple[str, str], Any] = field(default_factory=dict)
     set_at: dict[tuple[str, str], datetime] = field(default_factory=dict)
     skips: dict[str, int] = field(default_factory=dict)
@@ -291,8 +326,13 @@ class Reference:
         turns = self.turns(now)
         people = {who for each in (happened, self.lives, turns) for who, _ in each}
         for person in sorted(people):
-            own = [heard for who, heard in happened if who == person]
-            for heard in sorted(own, key=lambda each: each.at):
+            mine = [lives[-1] for (who, _), lives in sorted(self.lives.items()) if who == person]
+            again = [(each, life, life.moves) for life in mine for each in life.kept if each.at > life.at]
+            own = [*again, *((heard, None, 0) for who, heard in happened if who == person)]
+            for heard, life, moves in sorted(own, key=lambda each: each[0].at):
+                if life is not None:
+                    life.remember(heard, moves)
+                    continue
                 for (who, _), lives in sorted(self.lives.items(), key=lambda each: each[0]):
                     if who == person:
                         lives[-1].hear(heard)
@@ -302,6 +342,9 @@ class Reference:
             for _, data in (each for each in turns if each[0] == person):
                 self._enter(person, Heard(now, "", data))
                 self._pass_time(person, now)
+
+            for life in (each[-1] for (who, _), each in self.lives.items() if who == person):
+                life.forget()
 
     def _pass_time(self, person: str, now: datetime) -> None:
         for (who, _), lives in sorted(self.lives.items(), key=lambda each: each[0]):

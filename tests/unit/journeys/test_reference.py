@@ -17,6 +17,7 @@ from sqlalchemy import event, update
 from tests.unit.journeys.conftest import World, fast
 from tests.unit.journeys.reference import Heard, Reference
 
+from kundresa.journeys import JUMP
 from kundresa.spec.journey import AudienceEntry, BusinessEventEntry, Journey
 from kundresa.spec.journey_graph import graph_problems, step_ways
 from kundresa.spec.journey_steps import END
@@ -93,6 +94,17 @@ def _steps(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
                 **onward,
             }
         ),
+        made(
+            {
+                "kind": st.just("wait_until"),
+                "at": st.sampled_from(["09:05", "10:00"]),
+                "time_zone": st.just("UTC"),
+                **onward,
+            }
+        ),
+        made({"kind": st.just("wait_until"), "event": st.just("value"), "missing": st.none() | anywhere}),
+        made({"kind": st.just("jump"), "journey": st.just("other"), **onward}),
+        st.just({"kind": "end"}),
         made({"kind": st.just("update"), "trait": st.just("level"), "event": st.just("value"), **onward}),
     )
     return st.lists(one, min_size=len(names), max_size=len(names)).map(
@@ -136,9 +148,22 @@ happening = st.tuples(
     st.fixed_dictionaries({"value": st.integers(0, 2), "key": st.sampled_from(["x", "y"])}),
 )
 streams = st.lists(
-    st.tuples(st.sampled_from([0, 1, 9, 10, 61]), st.lists(happening, max_size=4), st.booleans()),
+    st.tuples(
+        st.sampled_from([0, 1, 9, 10, 61]),
+        st.lists(happening, max_size=4),
+        st.sampled_from([None, 0, 1, 10]),  # how many minutes ago outcomes were; None leaves them open
+    ),
     min_size=1,
     max_size=6,
+)
+late_streams = st.lists(
+    st.tuples(
+        st.sampled_from([1, 2, 9]),
+        st.lists(happening, min_size=1, max_size=4),
+        st.sampled_from([None, None, 2, 10]),
+    ),
+    min_size=6,
+    max_size=12,
 )
 
 
@@ -146,12 +171,12 @@ def outcome_of(step: str, move: int) -> tuple[str, str | None]:
     return OUTCOMES[(int(step[1:]) + move) % len(OUTCOMES)]
 
 
-def settle(world: World) -> list[tuple[str, Heard]]:
-    """Something becomes of every message that is open."""
-    told = []
+def settle(world: World, ago: int) -> list[tuple[str, Heard]]:
+    """Something has become of every message that is open, so many minutes ago."""
+    told, at = [], world.now - ago * MINUTE
     for message in world.store.journey_messages.open("cart", world.now + timedelta(days=999), 999):
         outcome, reason = outcome_of(message.step, message.move)
-        what = {"state": "known", "outcome": outcome, "reason": reason, "settled_at": world.now}
+        what = {"state": "known", "outcome": outcome, "reason": reason, "settled_at": at}
         with world.store.database.write() as connection:
             connection.execute(
                 update(journey_messages)
@@ -160,13 +185,13 @@ def settle(world: World) -> list[tuple[str, Heard]]:
             )
         of = (message.instance_key, message.entry, message.move)
         data = {"outcome": outcome, "reason": reason}
-        told.append((message.profile_id, Heard(world.now, "", data, "outcome", of)))
+        told.append((message.profile_id, Heard(at, "", data, "outcome", of)))
     return told
 
 
 def play(world: World, stream: Any, reference: Reference | None, advance: Any) -> None:
     told: list[tuple[str, Heard]] = []
-    for minutes, happened, is_settled in stream:
+    for minutes, happened, settled in stream:
         world.now += minutes * MINUTE
         heard = []
         for who, name, lag, data in happened:
@@ -177,7 +202,7 @@ def play(world: World, stream: Any, reference: Reference | None, advance: Any) -
         advance(world)
         if reference is not None:
             reference.advance([*heard, *told], world.now)
-        told = settle(world) if is_settled else []
+        told = [] if settled is None else settle(world, settled)
 
 
 def journey_lateness(world: World) -> timedelta:
@@ -214,6 +239,10 @@ def state_of(world: World) -> dict[str, Any]:
     return {"people": people, "ways": ways, "messages": messages, "traits": traits, "skips": skips} | {
         "cancelled": cancelled,
         "passages": positions.passages("cart"),
+        "jumps": sorted(
+            (each.identifier, each.event_type.removeprefix(JUMP), each.occurred_at, each.data_json)
+            for each in world.store.inbox.after(0, 9_999, {JUMP + "other"})
+        ),
     }
 
 
@@ -239,6 +268,7 @@ def state_of_reference(reference: Reference) -> dict[str, Any]:
         # A message whose outcome is known already when its person leaves keeps that.
         "cancelled": reference.cancelled,
         "passages": passages,
+        "jumps": sorted((*each, json.dumps(data)) for *each, data in reference.jumps),
     }
 
 
@@ -250,13 +280,8 @@ def world_at(path: Path, journey: Journey) -> World:
     return world
 
 
-@given(journeys(), streams)
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
-)
-def test_sets_come_to_the_same_as_one_person_at_a_time(
-    empty_store: Path, journey: Journey, stream: Any
-) -> None:
+def compare(empty_store: Path, journey: Journey, stream: Any) -> None:
+    """The engine and one person at a time on a stream, in a store of their own."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "store.sqlite"
         shutil.copy(empty_store, path)
@@ -268,6 +293,41 @@ def test_sets_come_to_the_same_as_one_person_at_a_time(
     known = found.pop("cancelled"), expected.pop("cancelled")
     assert found == expected
     assert known[0] <= known[1]
+
+
+@given(journeys(), streams)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
+)
+def test_sets_come_to_the_same_as_one_person_at_a_time(
+    empty_store: Path, journey: Journey, stream: Any
+) -> None:
+    compare(empty_store, journey, stream)
+
+
+AWAITING = {
+    "s0": {"kind": "message", "channel": CHANNEL},
+    "s1": {"kind": "wait_for", "event": "order", "within": "10m", "timeout": "s3"},
+    "s2": {"kind": "message", "channel": CHANNEL, "on": {"not_sent": "s4"}},
+    "s3": {"kind": "message", "channel": CHANNEL},
+    "s4": {
+        "kind": "wait_for",
+        "event": "order",
+        "where": {"event": {"value": 1}},
+        "within": "1h",
+        "timeout": "end",
+    },
+}
+
+
+@given(st.sampled_from(["0s", "5m"]), st.sampled_from(["91d", "10m"]), late_streams)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_what_was_read_before_an_outcome_is_known_comes_to_the_same(
+    empty_store: Path, lateness: str, time_out: str, stream: Any
+) -> None:
+    values = {"name": "cart", "owner": "team", "description": "x", "topic": "offers", "steps": AWAITING}
+    more = {"entry": {"event": "cart"}, "reentrance": "always", "lateness": lateness, "time_out": time_out}
+    compare(empty_store, Journey.model_validate(values | more), stream)
 
 
 readings = st.fixed_dictionaries(
@@ -307,7 +367,7 @@ def test_an_audience_is_read_as_one_person_after_the_other_would_have_their_turn
         world = world_at(path, journey)
         world.people.segments = segments
         reference = Reference(journey, PROFILES, segments, started=world.now)
-        play(world, [*stream, (60, [], True), (60, [], True)], reference, advance)
+        play(world, [*stream, (60, [], 0), (60, [], 0)], reference, advance)
         found, expected = state_of(world), state_of_reference(reference)
         world.store.close()
     known = found.pop("cancelled"), expected.pop("cancelled")
@@ -370,7 +430,7 @@ def test_events_about_nobody_let_an_audience_in_as_one_after_the_other_would(
         world.people.segments, world.people.entities = segments, ENTITIES
         # Where an advance does not take all events, people's own would come after turns of their time.
         own = stream if most >= 10 else [(minutes, [], settled) for minutes, _, settled in stream]
-        play(world, [*own, (60, [], True), (60, [], True)], reference, advance)
+        play(world, [*own, (60, [], 0), (60, [], 0)], reference, advance)
         found, expected = state_of(world), state_of_reference(reference)
         left = world.store.journey_readings.count("cart")
         world.store.close()
@@ -396,9 +456,9 @@ JOURNEY = {
     },
 }
 STREAM = [
-    (0, [("anna", "cart", 0, {"value": 1}), ("bo", "cart", 0, {"value": 2})], True),
-    (1, [("eva", "cart", 0, {"value": 0}), ("bo", "order", 0, {"value": 2})], True),
-    (10, [("bo", "cart", 0, {"value": 1})], False),
+    (0, [("anna", "cart", 0, {"value": 1}), ("bo", "cart", 0, {"value": 2})], 0),
+    (1, [("eva", "cart", 0, {"value": 0}), ("bo", "order", 0, {"value": 2})], 0),
+    (10, [("bo", "cart", 0, {"value": 1})], None),
 ]
 
 
@@ -470,7 +530,7 @@ def test_the_comparison_sees_a_difference(empty_store: Path, tmp_path: Path, sta
     shutil.copy(empty_store, tmp_path / "a")
     found, _ = run(tmp_path / "a", None)
     shutil.copy(empty_store, tmp_path / "b")
-    STREAM.append((1, [("anna", "order", 0, {"value": 2}), ("eva", "cart", 0, {"value": 0})], True))
+    STREAM.append((1, [("anna", "order", 0, {"value": 2}), ("eva", "cart", 0, {"value": 0})], 0))
     try:
         other, _ = run(tmp_path / "b", None)
     finally:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from tests.unit.journeys.conftest import NOW, journey_of
 
+from kundresa.journeys.versions import Versions
+from kundresa.journeys.walking import MOST_HEARD
 from kundresa.spec.buckets import bucket, weighted_buckets
 from kundresa.spec.vocabulary import Automation, JourneySkip, JourneyState
 from kundresa.store import CallResult, JourneyMoved, JourneyNotFound
@@ -279,6 +281,33 @@ class TestReactions:
         world.advance()
         assert world.at("anna").step == "thanks"
 
+    @pytest.mark.parametrize(("seconds", "step"), [(10, "thanks"), (3601, "thanks"), (3602, "again")])
+    def test_one_that_was_read_before_the_outcome_is_known_counts_at_its_time(self, world, seconds, step):
+        world.start(journey_of(REACTION))
+        world.event("anna")
+        world.advance()
+        world.after(seconds=seconds)
+        world.react("anna", "clicked")
+        world.advance()
+        assert world.at("anna").step == "say"
+        world.after(seconds=10)
+        world.settle("sent", at=NOW + SECOND)
+        world.advance()
+        assert world.at("anna").step == step
+        assert world.at("anna").step_at == NOW + min(seconds, 3601) * SECOND
+
+    def test_a_pause_that_discards_leaves_out_reactions_too(self, world):
+        self.arrive(world)
+        world.store.journeys.pause("cart", JourneyState.DISCARDING, at=world.now)
+        world.react("anna", "clicked")
+        world.event("anna", kind="other")
+        world.start(journey_of(REACTION))
+        world.advance()
+        assert world.at("anna").step == "clicked"
+        world.react("anna", "clicked")
+        world.advance()
+        assert world.at("anna").step == "thanks"
+
     def test_a_reaction_to_the_message_of_an_earlier_entry_moves_nobody(self, world):
         self.arrive(world, reentrance="always", exit=[{"event": "order"}])
         world.event("anna", kind="order")
@@ -291,6 +320,68 @@ class TestReactions:
         world.react("anna", "clicked")
         world.advance()
         assert world.at("anna").step == "thanks"
+
+
+HEARD = f"""
+say: {{kind: message, channel: {CHANNEL}, on: {{not_sent: end}}}}
+bought: {{kind: wait_for, event: order, where: {{event: {{value: 1}}}}, within: 1h, timeout: end}}
+more: {{kind: message, channel: {CHANNEL}}}
+again: {{kind: wait_for, event: order, within: 1h, timeout: late}}
+thanks: {{kind: wait, duration: 1d, next: end}}
+late: {{kind: wait, duration: 1d}}
+"""
+
+
+class TestAnEventThatIsReadBeforeAnOutcomeIsKnown:
+    def order(self, world, **wait):
+        world.now += timedelta(**wait)
+        world.event("anna", "order", value=1)
+        world.event("anna", "order", value=2)
+        world.advance()
+
+    def test_counts_at_its_time_for_the_step_that_waited_for_it_by_then(self, world):
+        world.start(journey_of(HEARD))
+        world.event("anna")
+        world.advance()
+        self.order(world, seconds=10)
+        assert world.at("anna").step == "say"
+        world.after(seconds=10)
+        assert world.at("anna").step == "say"
+        world.settle("sent", at=NOW + SECOND)
+        assert world.advance().moved == 1
+        assert (world.at("anna").step, world.at("anna").step_at) == ("more", NOW + 10 * SECOND)
+        assert world.way("anna")[-1] == ("more", "event")
+        assert world.at("anna").heard_json is None
+
+    def test_is_kept_while_one_outcome_after_the_other_is_waited_for(self, world):
+        world.start(journey_of(f"first: {{kind: message, channel: {CHANNEL}}}\n" + HEARD))
+        world.event("anna")
+        world.advance()
+        self.order(world, seconds=10)
+        for _ in range(2):
+            world.after(seconds=10)
+            world.settle("sent", at=NOW + SECOND)
+            world.advance()
+        assert (world.at("anna").step, world.at("anna").step_at) == ("more", NOW + 10 * SECOND)
+
+    @pytest.mark.parametrize(("outcome", "settled", "step"), [("sent", 11, "bought"), ("not_sent", 1, None)])
+    def test_of_before_the_outcome_or_on_another_way_moves_nobody(self, world, outcome, settled, step):
+        world.start(journey_of(HEARD))
+        world.event("anna")
+        world.advance()
+        self.order(world, seconds=10)
+        world.after(seconds=10)
+        world.settle(outcome, at=NOW + settled * SECOND)
+        world.advance()
+        assert world.at("anna").step == step
+
+    def test_the_latest_are_kept_when_they_are_too_many(self, world):
+        world.start(journey_of(HEARD))
+        world.event("anna")
+        world.advance()
+        for _ in range(30):
+            self.order(world, seconds=1)
+        assert len(json.loads(world.at("anna").heard_json)) == MOST_HEARD
 
 
 def test_an_outcome_that_comes_after_the_person_has_left_moves_nobody(world):
@@ -581,6 +672,39 @@ class TestTheJourneyAsAWhole:
         assert (world.at("anna").step, world.at("anna").version) == ("b", 1)
         assert (world.at("bo").step, world.at("bo").version) == ("c", 2)
 
+    def test_how_late_is_too_late_says_the_version_that_somebody_is_on(self, world):
+        steps = "{b: {kind: wait_for, event: order, within: 1h, timeout: end}, a: {kind: wait, duration: 1d}}"
+        more = {"exit": [{"event": "left"}], "instance_key": "key", "reentrance": "always"}
+        world.start(journey_of(steps, lateness="10m", **more))
+        world.event("anna", key="x")
+        world.event("ida", key="x")
+        world.advance()
+        world.start(journey_of(steps, lateness="1m", **more))
+        world.event("anna", key="y")
+        world.event("bo", key="y")
+        world.advance()
+        world.now += timedelta(minutes=30)
+        late = world.now - timedelta(minutes=5)
+        world.event("anna", "order", late)
+        world.event("ida", "left", late)
+        world.event("bo", "order", late)
+        world.event("eva", "cart", late, key="y")
+        world.event("anna", "cart", late, key="z")
+        world.event("ida", "order", late - timedelta(minutes=6))
+        world.advance()
+        assert (world.at("anna", "x").step, world.at("anna", "y").step) == ("a", "b")
+        assert (world.at("ida", "x").end_reason, world.at("bo", "y").step) == ("exit", "b")
+        assert world.store.journey_positions.of("cart", ["eva"]) == []
+        assert len(world.store.journey_positions.of("cart", ["anna"])) == 2
+        # bo's order, two carts, and what was too late for both.
+        assert world.store.journey_positions.skips("cart") == {JourneySkip.TOO_LATE: 4}
+
+    def test_what_is_unknown_is_sent_again_as_the_version_of_its_message_says(self, world):
+        world.start(journey_of(MESSAGE, policy="at_least_once"))
+        world.start(journey_of(MESSAGE))
+        known = Versions(2, world.store.journeys.versions("cart"))
+        assert known.resending == {1}
+
     def test_a_pause_holds_everything_back(self, world):
         journey = journey_of("{a: {kind: wait, duration: 1h}}")
         world.start(journey)
@@ -594,6 +718,34 @@ class TestTheJourneyAsAWhole:
         world.advance()
         assert world.at("anna").ended_at == NOW + timedelta(hours=1)
         assert world.at("bo").entered_at == NOW
+
+    def test_a_clock_that_is_set_back_moves_nobody_twice_and_loses_nothing(self, world):
+        steps = "{a: {kind: wait, duration: 1h}, b: {kind: wait_for, event: order, within: 1h, timeout: end}}"
+        world.start(journey_of(steps))
+        world.event("anna")
+        world.advance()
+        world.after(hours=1)
+        assert world.at("anna").step == "b"
+        way = world.way("anna")
+        world.event("bo")
+        world.after(hours=-3)
+        world.event("anna", "order")  # of before she entered, by this clock
+        world.event("eva")
+        world.advance()
+        assert (world.at("anna").step_at, world.way("anna")) == (NOW + timedelta(hours=1), way)
+        assert world.at("bo").due_at == NOW + timedelta(hours=2)
+        assert world.at("eva").due_at == NOW - timedelta(hours=1)
+        world.after(hours=1)
+        assert (world.at("eva").step, world.at("bo").step) == ("b", "a")
+        world.now = NOW + timedelta(hours=1, minutes=30)
+        world.event("anna", "order")
+        world.advance()
+        assert world.way("anna") == [*way, ("end", "finished")]
+        assert world.at("anna").ended_at == world.now
+        world.after(hours=2)
+        assert world.at("bo").ended_at == NOW + timedelta(hours=3)
+        assert world.at("eva").ended_at == NOW
+        assert [world.at(who).moves for who in ("anna", "bo", "eva")] == [2, 2, 2]
 
     def test_one_that_was_never_started_is_not_there(self, world):
         with pytest.raises(JourneyNotFound):

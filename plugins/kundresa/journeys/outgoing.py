@@ -1,0 +1,92 @@
+"""What leaves for somebody who comes to a step: messages, calls, and events for other journeys.
+
+Ids are derived, so that each is once in the store whatever is repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from kundresa.journeys.trail import Trail
+from kundresa.journeys.versions import JUMP
+from kundresa.spec.journey_steps import JumpStep, MessageStep, WebhookStep
+from kundresa.spec.keys import message_id
+from kundresa.store import NewCall, NewEvent, NewMessage, Position
+
+
+def message_id_of(trail: Trail, step: MessageStep) -> str:
+    """The id of the message of the step where somebody is."""
+    return _derived(trail, trail.version.run_keys, step.channel.kind)
+
+
+def call_id_of(trail: Trail) -> str:
+    """The id of the call of the step where somebody is."""
+    return _derived(trail, trail.version.call_keys, "webhook")
+
+
+def message_of(trail: Trail, step: MessageStep, at: datetime) -> NewMessage:
+    """The message of a step that is reached at ``at``."""
+    position = trail.position
+    name = position.step or ""
+    return NewMessage(
+        message_id=message_id_of(trail, step),
+        version=position.version,
+        step=name,
+        profile_id=position.profile_id,
+        instance_key=position.instance_key,
+        entry=position.entry,
+        move=position.moves,
+        reached_at=at,
+        valid_until=at + step.valid_for,
+        channel=step.channel.kind,
+        run_key=trail.version.run_keys[name],
+        event_json=position.event_json,
+        topic=step.topic or trail.version.journey.topic,
+        variant=position.variant,
+    )
+
+
+def call_of(trail: Trail, step: WebhookStep, at: datetime) -> NewCall:
+    """The call of a step that is reached at ``at``."""
+    position = trail.position
+    return NewCall(
+        call_id=call_id_of(trail),
+        version=position.version,
+        step=position.step or "",
+        profile_id=position.profile_id,
+        instance_key=position.instance_key,
+        entry=position.entry,
+        move=position.moves,
+        reached_at=at,
+        valid_until=at + step.valid_for,
+        event_json=position.event_json,
+    )
+
+
+def jump_of(trail: Trail, step: JumpStep, at: datetime) -> NewEvent:
+    """The event that lets somebody into another journey."""
+    position = trail.position
+    return NewEvent(
+        source=JUMP + trail.version.journey.name,
+        event_id=f"{position.profile_id}|{_entry_name(position)}|{position.moves}",
+        event_type=JUMP + step.journey,
+        namespace="profile_id",
+        identifier=position.profile_id,
+        data_json=position.event_json,
+        occurred_at=at,
+        received_at=at,
+    )
+
+
+def _derived(trail: Trail, keys: Mapping[str, str], kind: str) -> str:
+    position = trail.position
+    step = position.step or ""
+    return message_id(
+        keys[step], position.profile_id, _entry_name(position), kind, f"{step}#{position.moves}"
+    )
+
+
+def _entry_name(position: Position) -> str:
+    """One entry among all of a person: with its time, since who was forgotten begins at entry 1 again."""
+    return f"{position.instance_key}#{position.entry}#{position.entered_at.isoformat()}"

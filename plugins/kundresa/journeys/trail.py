@@ -1,0 +1,93 @@
+"""One position on its way through one advance, and what happens to it there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from kundresa.journeys.people import Facts
+from kundresa.journeys.versions import Version
+from kundresa.spec.journey_steps import AnyStep
+from kundresa.store import Position, Reaction
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """An event of a person, or a change of a segment they are in."""
+
+    name: str
+    """The event's type, or the segment."""
+    at: datetime
+    data: Mapping[str, Any]
+    data_json: str
+    is_event: bool
+    is_entry: bool = True
+    """Of a segment: entered; not left."""
+    is_turn: bool = False
+    """Of a segment: nobody entered or left it, it is the person's turn in a reading."""
+    lag: timedelta = timedelta(0)
+    """How much later than it happened an event came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What an earlier advance has read already, for who now turns out to have waited for it by then."""
+
+    at: datetime
+    instance_key: str
+    entry: int
+    what: Reaction | str
+    """A reaction; of an event, the step that waits for it."""
+
+
+@dataclass(slots=True)
+class Trail:
+    """One position on its way through one advance."""
+
+    position: Position
+    version: Version
+    facts: Facts
+    reactions: Sequence[Reaction] = ()
+    """What the person did about messages of this entry, as far as it is known."""
+    heard: list[tuple[str, datetime]] = field(default_factory=list)
+    """What a step of this entry may turn out to have waited for, while the outcome of a message or a call is
+    not known: the step, and when it happened."""
+    has_heard: bool = False
+    """Whether this advance has added to it."""
+    moves: list[list[str]] = field(default_factory=list)
+    """Step or end, when, and why."""
+
+    @property
+    def event(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = json.loads(self.position.event_json)
+        return found
+
+    @property
+    def step(self) -> AnyStep:
+        """Where the position is.
+
+        Raises:
+            KeyError: when it is over.
+        """
+        return self.version.journey.steps[self.position.step or ""]
+
+    def earlier(self, feedback_position: int) -> list[Earlier]:
+        """What was read before this advance, and happened since the step was reached.
+
+        Args:
+            feedback_position: reactions had been read up to here.
+        """
+        position = self.position
+        if position.step is None:
+            return []
+        told: list[tuple[datetime, Reaction | str]] = [(at, step) for step, at in self.heard]
+        told += [
+            (each.at, each)
+            for each in self.reactions
+            if each.position <= feedback_position and each.entry == position.entry
+        ]
+        key, entry = position.instance_key, position.entry
+        return [Earlier(at, key, entry, what) for at, what in told if at > position.step_at]
