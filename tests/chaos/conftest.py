@@ -16,10 +16,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.integration.conftest import migrated_database, migrated_file, postgres, store_url
 
-# PostgreSQL for the chaos tests is that of the integration tests, and a server of their own.
-from tests.integration.conftest import migrated_database, postgres  # noqa: F401
+# Fixtures of the integration tests; the PostgreSQL is one of its own.
+from tests.integration.conftest import migrated_database, migrated_file, postgres, store_url
 
 from kundresa.spec.vocabulary import Trigger
 from kundresa.store import NewRun, open_store
