@@ -14,7 +14,7 @@ from kundresa.channels.accounts import Kind
 
 ROOM = Path(kundresa.channels.__file__).parent
 PAGE = (ROOM / "ACCOUNTS.md").read_text(encoding="utf-8")
-CONNECTIONS = re.findall(r"`([a-z]+://[^`]+)`", PAGE.split("## Extras")[0])
+CONNECTIONS = re.findall(r"`([a-z0-9]+://[^`]+)`", PAGE.split("## Extras")[0])
 READ = re.compile(r"""extra(?:\.get\(|\[)f?["'](\w+)|_number\((?:self\._)?account, "(\w+)\"""")
 
 
