@@ -36,19 +36,11 @@ from kundresa.warehouse.errors import (
     WarehouseError,
 )
 from kundresa.warehouse.exports import (
-    OpenRun,
-    RunBudget,
-    RunCap,
-    RunCapacity,
-    RunOpening,
-    RunWarmUp,
-    RunWave,
     ensure_exports,
     export_feedback,
     export_journey_day,
     export_ledger,
     export_ledger_news,
-    export_open_runs,
     export_opt_ins,
     export_opt_outs,
     export_policies,
@@ -59,6 +51,16 @@ from kundresa.warehouse.exports import (
 )
 from kundresa.warehouse.manifest import Manifest, SourceTable, load_manifest
 from kundresa.warehouse.measurement import prune_exports, record
+from kundresa.warehouse.open_runs import (
+    OpenRun,
+    RunBudget,
+    RunCap,
+    RunCapacity,
+    RunOpening,
+    RunWarmUp,
+    RunWave,
+    export_open_runs,
+)
 from kundresa.warehouse.people import find_profiles, person_decisions
 from kundresa.warehouse.people_index import PeopleIndex, Person, write_people_index
 from kundresa.warehouse.person_facts import (

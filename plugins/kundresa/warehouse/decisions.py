@@ -12,8 +12,9 @@ from kundresa.settings import Settings
 from kundresa.spec.vocabulary import Consent
 from kundresa.warehouse.build import current_build
 from kundresa.warehouse.dbt import Command, Dbt, DbtResult, Progress
-from kundresa.warehouse.exports import ensure_exports, export_open_runs, open_run_keys
+from kundresa.warehouse.exports import ensure_exports
 from kundresa.warehouse.files import partial_folder, settle, write_text
+from kundresa.warehouse.open_runs import export_open_runs, open_run_keys
 from kundresa.warehouse.published import run_folder
 from kundresa.warehouse.workspace import decide_workspace
 

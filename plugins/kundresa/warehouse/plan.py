@@ -14,12 +14,10 @@ from kundresa.warehouse.build import current_build
 from kundresa.warehouse.dbt import Dbt, Progress
 from kundresa.warehouse.decisions import publish_run, use_published
 from kundresa.warehouse.exports import (
-    OpenRun,
     ensure_exports,
     export_earlier_journeys,
     export_earlier_runs,
     export_ledger_news,
-    export_open_runs,
     export_opt_ins,
     export_opt_outs,
     export_policies,
@@ -27,6 +25,7 @@ from kundresa.warehouse.exports import (
     export_suppressions,
 )
 from kundresa.warehouse.files import settle
+from kundresa.warehouse.open_runs import OpenRun, export_open_runs
 from kundresa.warehouse.published import (
     DecisionCount,
     SendHour,

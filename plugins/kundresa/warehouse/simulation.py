@@ -13,10 +13,8 @@ from kundresa.warehouse.build import current_build
 from kundresa.warehouse.dbt import Command, Dbt, Progress
 from kundresa.warehouse.decisions import publish_run, use_published
 from kundresa.warehouse.exports import (
-    OpenRun,
     ensure_exports,
     export_ledger_news,
-    export_open_runs,
     export_opt_ins,
     export_opt_outs,
     export_policies,
@@ -24,6 +22,7 @@ from kundresa.warehouse.exports import (
     export_suppressions,
 )
 from kundresa.warehouse.files import settle
+from kundresa.warehouse.open_runs import OpenRun, export_open_runs
 from kundresa.warehouse.published import run_folder
 from kundresa.warehouse.workspace import scratch_workspace
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from kundresa.settings import Settings
 from kundresa.spec.vocabulary import DecisionReason
-from kundresa.warehouse.exports import OpenRun
+from kundresa.warehouse.open_runs import OpenRun
 from kundresa.warehouse.published import decisions_folder
 from kundresa.warehouse.simulation import Simulation
 from kundresa.warehouse.sql import fetch, parquet, published_database

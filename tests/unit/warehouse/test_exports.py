@@ -9,7 +9,8 @@ import pytest
 
 from kundresa import settings as configuration
 from kundresa import warehouse
-from kundresa.warehouse.exports import CHUNK_ROWS, ledger_exports, ledger_path, open_run_keys
+from kundresa.warehouse.exports import CHUNK_ROWS, ledger_exports, ledger_path
+from kundresa.warehouse.open_runs import open_run_keys
 from kundresa.warehouse.schemas import EXPORTS, arrow_schema
 
 AT = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
