@@ -143,6 +143,7 @@ class _Connection(asyncio.Protocol):
         self._is_closing = False
         self._why = "the connection was closed"
         self._refusal: type[NotSentError] = NotSentError
+        self._has_answered = False
         self._is_flush_planned = False
         self._handlers: Mapping[type[h2.events.Event], Callable[[Any], None]] = {
             h2.events.ResponseReceived: self._answered,
@@ -269,6 +270,7 @@ class _Connection(asyncio.Protocol):
 
     def _ended(self, event: h2.events.StreamEnded) -> None:
         stream = self._streams.get(event.stream_id or 0)
+        self._has_answered = True
         if stream is not None and not stream.answer.done():
             stream.answer.set_result(Response(stream.status, stream.headers, bytes(stream.body)))
 
@@ -294,8 +296,11 @@ class _Connection(asyncio.Protocol):
         said = (event.additional_data or b"")[:200].decode("utf-8", "replace")
         self._why = f"the other side closes the connection: {event.error_code!r} {said}".strip()
         last = event.last_stream_id or 0
-        if event.error_code == ErrorCodes.NO_ERROR and last:
-            self._refusal = TurnedAwayError
+        # Of a connection that has taken nothing of ours, whatever number it names, this is a failure:
+        # one after the other of them would come to no end.
+        has_taken = self._has_answered or any(each <= last for each in self._streams)
+        is_in_order = event.error_code == ErrorCodes.NO_ERROR and has_taken
+        self._refusal = TurnedAwayError if is_in_order else NotSentError
         for number in [each for each in self._streams if each > last]:
             self._fail(number, self._refusal(self._why))
         self._wake()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections import Counter
@@ -14,10 +15,13 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from h2.config import H2Configuration
+from h2.connection import H2Connection
 
-from kundresa.channels import AccountError, account_from_uri
+from kundresa.channels import AccountError, account_from_uri, http2
 from kundresa.channels.apns import ApnsAdapter
 from kundresa.channels.fcm import FcmAdapter
+from kundresa.channels.http_peer import NotSentError, Request, TurnedAwayError
 from kundresa.channels.http_sender import HttpSender
 from kundresa.channels.outage import DOWN_FOR
 from kundresa.sandbox import received
@@ -163,6 +167,39 @@ def test_a_connection_closed_in_order_loses_nothing(
     assert Counter(row.message_id for row in received(folder)) == Counter(
         each.message_id for each in messages
     )
+
+
+@pytest.mark.parametrize("last", [2**31 - 1, 0])
+def test_a_connection_that_is_closed_before_it_took_anything_is_a_failure(last: int) -> None:
+    """As by a proxy that is drained: GOAWAY is all that a new connection hears. Nobody asks it for ever."""
+
+    class Transport(asyncio.Transport):
+        def __init__(self) -> None:
+            super().__init__()
+            self.sent = b""
+
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            self.sent += bytes(data)
+
+        def is_closing(self) -> bool:
+            return False
+
+        def abort(self) -> None:
+            return
+
+    async def exchanged() -> None:
+        connection, transport = http2._Connection(), Transport()
+        connection.connection_made(transport)
+        server = H2Connection(H2Configuration(client_side=False))
+        server.initiate_connection()
+        server.receive_data(transport.sent)
+        server.close_connection(last_stream_id=last)
+        connection.data_received(server.data_to_send())
+        await connection.exchange([], Request("/", b"", {}), 1.0)
+
+    with pytest.raises(NotSentError) as raised:
+        asyncio.run(exchanged())
+    assert not isinstance(raised.value, TurnedAwayError)
 
 
 def test_a_refused_stream_is_offered_again(sandbox: Start, push_sender: Open) -> None:
