@@ -76,6 +76,6 @@ def _shows(html: str, url: str) -> bool:
                 return True
         elif each.name in ("a", "area") and not each.is_end:
             href = each.get("href")
-            if href is not None and href.text == url:
+            if href is not None and href.text.startswith(url):
                 return True
     return False

@@ -23,17 +23,22 @@ def check_json(name: str, tree: nodes.Template) -> Iterator[TemplateProblem]:
     yield from problems
     if problems or not all(isinstance(node, nodes.Output) for node in tree.body):
         return
-    try:
-        json_object(name, "".join(_with_values(tree.body)))
-    except RenderError as error:
-        yield TemplateProblem(name, None, str(error).removeprefix(f"{name}: "))
+    errors = []
+    # A text may stand for a key as well, a number be put together of several: 12.5 of {{ a }}.{{ b }}.
+    for value in ('"value {}"', "{}"):
+        try:
+            json_object(name, "".join(_with_values(tree.body, value)))
+        except RenderError as error:
+            errors.append(error)
+    if len(errors) == 2:
+        yield TemplateProblem(name, None, str(errors[0]).removeprefix(f"{name}: "))
 
 
-def _with_values(body: Sequence[nodes.Node]) -> Iterator[str]:
-    """The text, with a text of its own for each value: as such it may stand for a key as well."""
+def _with_values(body: Sequence[nodes.Node], value: str) -> Iterator[str]:
+    """The text, with a value of its own for each expression."""
     parts = [part for node in body if isinstance(node, nodes.Output) for part in node.nodes]
-    for number, part in enumerate(parts):
-        yield part.data if isinstance(part, nodes.TemplateData) else f'"value {number}"'
+    for number, part in enumerate(parts, 1):
+        yield part.data if isinstance(part, nodes.TemplateData) else value.format(number)
 
 
 class _Quotes:

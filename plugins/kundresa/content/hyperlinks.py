@@ -30,13 +30,14 @@ UNTRACKED = "data-untracked"
 PAGES = ("http", "https")
 OTHERS = ("mailto", "tel", "sms")
 _ADDRESSES = {
-    "mailto": re.compile(r"[^@?\s]+@[^@?\s]+\.[^@?\s]+|\?to="),
-    "tel": re.compile(r"\+?[0-9()./-]*[0-9]"),
-    "sms": re.compile(r"(//)?\+?[0-9()./-]*[0-9]"),
+    # The addressee may be left to the reader (RFC 6068 2): "tell a friend".
+    "mailto": re.compile(r"[^@?\s]+(?:@|%40)[^@?\s]+\.[^@?\s]+|\?.", re.IGNORECASE),
+    "tel": re.compile(r"[+*#]?[0-9()./*#-]*[0-9]", re.IGNORECASE),
+    "sms": re.compile(r"(?://)?\+?[0-9()./-]*[0-9]|\?."),
 }
 _WORDS = {"mailto": "address", "tel": "number", "sms": "number"}
-_HOST = re.compile(r"(?:[\w-]+\.)+[\w-]+\.?\Z")
-"""Or an address of IPv6, which has colons. Letters of any script: the host is encoded when it is written."""
+_HOST = re.compile(r"(?:[^\s./?#@:%]+\.)*[^\s./?#@:%]+\.?\Z")
+"""Or an address of IPv6, which has colons. Of any script: the host is encoded when it is written."""
 _URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
 
 
@@ -67,7 +68,7 @@ def _page_problem(url: str) -> str | None:
     if not host:
         return "has no host"
     if not _HOST.match(host) and ":" not in host:
-        return "has no host that can be: a name has parts with dots between them"
+        return "has no host that can be: a name has parts with one dot between them"
     if len(url) > MAX_TARGET:
         return f"has more than {MAX_TARGET} characters"
     return None

@@ -27,10 +27,17 @@ REMOVED = frozenset({"script", "iframe", "object", "embed", "applet"})
 UNRELIABLE = frozenset({"form", "input", "button", "select", "textarea", "video", "audio", "canvas", "svg"})
 SHORTENERS = frozenset({"bit.ly", "goo.gl", "is.gd", "ow.ly", "t.co", "tiny.cc", "tinyurl.com"})
 
-PICTURES = frozenset({"img", "v:image", "v:fill", "v:imagedata"})
+OUTLOOKS = frozenset({"v:image", "v:fill", "v:imagedata"})
 _NONE = Attribute("", "", 0, 0)
-_URL = re.compile(r"""url\(\s*(["']?)(.*?)\1\s*\)""", re.IGNORECASE)
-_TEXT_LINK = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:\{\{.*?\}\}|\{%.*?%\}|[^\s<>])*", re.DOTALL)
+_CANDIDATE = re.compile(r"\s*(\S*[^\s,])(?:\s+[\d.]+[wxh])?\s*(?:,|\Z)")
+"""One of a ``srcset``: a URL, which may have commas in it, and its width or density."""
+_URL = re.compile(r"""(?<!behavior:)url\(\s*(["']?)(.*?)\1\s*\)""", re.IGNORECASE)
+_TEXT_LINK = re.compile(
+    r"""[A-Za-z][A-Za-z0-9+.-]*://(?:\{\{.*?\}\}|\{%.*?%\}|[^\s<>"{}|\\^`*“”„‟‘’‚«»‹›「」『』…])*""",
+    re.DOTALL,
+)
+_BEHIND = ".,;:!?)]'"
+"""What stands behind a link in a sentence."""
 _TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _REPLY = re.compile(r"\s*(re|fwd?|aw|sv|vs)\s*:", re.IGNORECASE)
 _HOST = re.compile(r"(?:https?://)?((?:[a-z0-9-]+\.)+[a-z]{2,})(?:[/?#].*)?\Z", re.IGNORECASE)
@@ -104,7 +111,7 @@ def _element(page: Page, tag: Tag) -> Iterator[TemplateProblem]:
         return
     text = page.html[tag.start : tag.end]
     for picture in _pictures(page, tag):
-        yield from _picture(page, text, picture)
+        yield from _picture(page, tag, picture)
     if tag.name in REMOVED:
         yield _at(page, text, f"mail clients remove <{tag.name}>")
     elif tag.name in UNRELIABLE:
@@ -121,34 +128,43 @@ def _element(page: Page, tag: Tag) -> Iterator[TemplateProblem]:
 def _pictures(page: Page, tag: Tag) -> Iterator[str]:
     """Whatever a mail client would load to show it."""
     source = tag.get("src")
-    if tag.name in PICTURES:
+    if tag.name == "img":
         yield source.text if source else ""
-    for name in ("background", "poster"):
-        if found := tag.get(name):
-            yield found.text
-    for candidate in (tag.get("srcset") or _NONE).text.split(","):
-        if candidate.strip():
-            yield candidate.split()[0]
+    elif tag.name in OUTLOOKS and source:
+        yield source.text
+    if background := tag.get("background"):
+        yield background.text
+    for match in _CANDIDATE.finditer((tag.get("srcset") or _NONE).text):
+        yield match[1]
     styles = (tag.get("style") or _NONE).text
     if tag.name == "style":
         styles = page.html[tag.end : tag.content_end]
     yield from (match[2] for match in _URL.finditer(styles))
 
 
-def _picture(page: Page, where: str, url: str) -> Iterator[TemplateProblem]:
-    if MARK.search(url):
+def _picture(page: Page, tag: Tag, url: str) -> Iterator[TemplateProblem]:
+    where = page.html[tag.start : tag.end]
+    # What is not the source of an <img> may be there for one client alone, or for none.
+    if MARK.search(url) or (tag.name != "img" and (not url or url.startswith("#"))):
         return
-    if link_problem(url) or not is_page(url):
+    if url.lower().startswith("data:"):
+        message = f"the picture {url[:20]}… stands in the message: many do not show it"
+        yield _at(page, where, message, advisory=True)
+    elif url.startswith("//") or (is_page(url) and not link_problem(url)):
+        if not url.lower().startswith("https:"):
+            yield _at(page, where, f"the picture {url[:80]} is not https: many do not load it", advisory=True)
+    else:
         yield _at(page, where, f"the picture {url[:80]} cannot be loaded: write https://…")
-    elif url.lower().startswith("http:"):
-        yield _at(page, where, f"the picture {url[:80]} is not https: many do not load it", advisory=True)
 
 
 def _links_of_text(source: Source) -> Iterator[TemplateProblem]:
     """Of the part that has no markup: whatever looks like the beginning of a link."""
+    inside = [match.span() for match in _TAG.finditer(source.text)]
     for match in _TEXT_LINK.finditer(source.text):
-        text = match[0].rstrip(".,;:!?)]'\"")
-        url, shown = _TAG.sub("x.x", text), _TAG.sub("…", text)[:80]
+        if any(start <= match.start() < end for start, end in inside):
+            continue  # a text in an expression, of which the link is put together
+        url = _TAG.sub("x.x", match[0]).rstrip(_BEHIND)
+        shown = _TAG.sub("…", match[0]).rstrip(_BEHIND)[:80]
         file, line = source.places.get(source.text.count("\n", 0, match.start()) + 1, (source.name, None))
         if problem := link_problem(url):
             yield TemplateProblem(file, line, f"the link {shown} {problem}")

@@ -96,7 +96,11 @@ def texts_and_tags(source: str) -> Iterator[str | Tag]:
     position = 0
     hidden = [
         (match.start(), match.end())
-        for match in re.finditer(r"<!--\[if (?!!mso).*?<!\[endif\]-->|<!--.*?-->|<![^>]*>", source, re.DOTALL)
+        for match in re.finditer(
+            r"<!--\[if[^>]*\]>(?!<!-->|\s*<!-- -->|-->).*?<!\[endif\]-->|<!--.*?-->|<![^>]*>",
+            source,
+            re.DOTALL,
+        )
     ]
     for tag in tags(source):
         if tag.start < position or any(start <= tag.start < end for start, end in hidden):

@@ -16,7 +16,7 @@ from kundresa.spec.problems import SpecError
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-"""Between two looks at a file. Whoever deploys waits no longer than that."""
+"""Between two looks at a file. A change is taken when two in a row see the same: whoever deploys waits for two."""
 
 Read = TypeVar("Read")
 _Mark = tuple[int, int, int] | None
@@ -51,15 +51,15 @@ class Rules:
 
 
 class _Watched(Generic[Read]):
-    """What one file says. When it is changed to something that cannot be read, what it said before goes on to
-    hold, and the log says why."""
+    """What one file says. When it is gone, or changed to something that cannot be read, what it said before
+    goes on to hold, and the log says why."""
 
     def __init__(self, file: Path, read: Callable[[], Read], monotonic: Callable[[], float]) -> None:
         self._file = file
         self._read = read
         self._monotonic = monotonic
         # The mark first: what is written between the two is read at the next look.
-        self._mark = self._look()
+        self._mark = self._seen = self._look()
         self._value = read()
         self._looked_at = monotonic()
 
@@ -68,15 +68,23 @@ class _Watched(Generic[Read]):
         if now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
             mark = self._look()
-            if mark != self._mark:
-                self._mark = mark
-                try:
-                    self._value = self._read()
-                except SpecError as error:
-                    log.error("what it said before goes on to hold: %s", error)
-                else:
-                    log.warning("%s has changed and holds from now on", self._file.name)
+            is_settled, self._seen = mark == self._seen, mark
+            # What is being written has another mark at the next look.
+            if mark != self._mark and is_settled:
+                self._take(mark)
         return self._value
+
+    def _take(self, mark: _Mark) -> None:
+        self._mark = mark
+        if mark is None:
+            log.error("%s is gone; what it said goes on to hold", self._file.name)
+            return
+        try:
+            self._value = self._read()
+        except SpecError as error:
+            log.error("what it said before goes on to hold: %s", error)
+        else:
+            log.warning("%s has changed and holds from now on", self._file.name)
 
     def _look(self) -> _Mark:
         try:
