@@ -85,6 +85,11 @@ class S3Folder:
                 # Delivery tries again, later.
                 "retries": {"max_attempts": 0},
             }
+            client: dict[str, object] = {}
+            if "region" in account.extra:
+                client["region_name"] = account.extra["region"]
+            if "ca_file" in account.extra:
+                client["verify"] = account.extra["ca_file"]
             if self._endpoint:
                 # Stores that are not Amazon's often refuse its newer checksum headers.
                 config["request_checksum_calculation"] = "when_required"
@@ -92,7 +97,7 @@ class S3Folder:
                 key=account.user or None,
                 secret=account.password or None,
                 endpoint_url=self._endpoint,
-                client_kwargs={"region_name": account.extra["region"]} if "region" in account.extra else {},
+                client_kwargs=client,
                 config_kwargs=config,
                 skip_instance_cache=True,
             )

@@ -16,7 +16,7 @@ from kundresa.spec.problems import SpecError
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-"""Between two looks at a file. A change is taken when two in a row see the same: whoever deploys waits for two."""
+"""Between two looks at a file. A change is taken when two in a row see the same."""
 
 Read = TypeVar("Read")
 _Mark = tuple[int, int, int] | None
