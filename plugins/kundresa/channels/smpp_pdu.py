@@ -174,7 +174,8 @@ def message_id_of(body: bytes) -> str:
 
 
 def read_report(body: bytes) -> DeliveryReport | None:
-    """The report in a ``deliver_sm``; None where it is something else, such as a person's reply.
+    """The report in a ``deliver_sm``, without control characters; None where it is something else, such as a
+    person's reply.
 
     Raises:
         PduError: when it is cut short.
@@ -185,10 +186,9 @@ def read_report(body: bytes) -> DeliveryReport | None:
         raise PduError("a deliver_sm that is cut short") from None
     if not is_receipt:
         return None
-    words = {key.lower(): value for key, value in _RECEIPT.findall(text)}
-    provider_id = options.get(_RECEIPTED_ID, b"").rstrip(b"\0").decode("ascii", "replace") or words.get(
-        "id", ""
-    )
+    words = {key.lower(): _printable(value) for key, value in _RECEIPT.findall(text)}
+    provider_id = _printable(options.get(_RECEIPTED_ID, b"").decode("ascii", "replace"))
+    provider_id = provider_id or words.get("id", "")
     state = words.get("stat", "")
     if not state and options.get(_MESSAGE_STATE):
         state = _STATES.get(options[_MESSAGE_STATE][0], "UNKNOWN")
@@ -225,6 +225,10 @@ def _options(body: bytes, at: int) -> dict[int, bytes]:
         found[tag] = body[at + 4 : at + 4 + length]
         at += 4 + length
     return found
+
+
+def _printable(value: str) -> str:
+    return "".join(each for each in value if each.isprintable())
 
 
 def _text(value: str) -> bytes:

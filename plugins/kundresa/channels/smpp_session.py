@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from ssl import SSLContext
 from typing import cast
 
@@ -19,10 +19,14 @@ log = logging.getLogger(__name__)
 ENQUIRE = 30.0
 """Seconds of silence after which the other side is asked whether it is there, as is usual."""
 _LOGIN = frozenset({0x0D, 0x0E, 0x0F})
+_AGAIN = 0x64
+"""ESME_RX_T_APPN."""
+_REFUSED = 0x65
+"""ESME_RX_P_APPN."""
 
-OnReports = Callable[[Sequence[DeliveryReport]], None]
-"""Gets the delivery reports that arrived together, on the thread that reads. What it raises makes the centre
-send them again."""
+OnReports = Callable[[Sequence[DeliveryReport]], Collection[DeliveryReport]]
+"""Gets the delivery reports that arrived together, on the thread that reads; returns those that the centre is
+to send again. What it raises makes the centre send all of them again."""
 
 
 class SmppSession(asyncio.Protocol):
@@ -144,20 +148,37 @@ class SmppSession(asyncio.Protocol):
             self._write(pdu.pack(pdu.GENERIC_NACK, 0x03, unit.sequence))
 
     def _report(self, units: Sequence[Pdu]) -> None:
-        """The answers go out once the hook has the reports: what it could not keep comes again."""
+        """The answers go out once the hook has the reports: what it could not keep comes again. A unit that
+        cannot be read would be none the next time either."""
         if not units:
             return
-        status = 0
+        statuses = [0] * len(units)
+        reports: dict[int, DeliveryReport] = {}
+        for at, unit in enumerate(units):
+            try:
+                report = pdu.read_report(unit.body)
+            except pdu.PduError as error:
+                log.warning("%s was refused", error)
+                statuses[at] = _REFUSED
+            else:
+                if report is not None:
+                    reports[at] = report
+        for at in self._again(reports):
+            statuses[at] = _AGAIN
+        for unit, status in zip(units, statuses, strict=True):
+            self._write(pdu.pack(pdu.DELIVER_SM | pdu.RESPONSE, status, unit.sequence, b"\0"))
+
+    def _again(self, reports: Mapping[int, DeliveryReport]) -> Sequence[int]:
+        """Which of these the centre is to send again."""
+        if not reports or self._on_reports is None:
+            return ()
         try:
-            reports = [report for unit in units if (report := pdu.read_report(unit.body)) is not None]
-            if reports and self._on_reports is not None:
-                self._on_reports(reports)
+            again = self._on_reports(list(reports.values()))
         # The hook writes to a store, which may be away; whatever it is, the centre shall try again.
         except Exception as error:
             log.warning("delivery reports are asked for again: %s", type(error).__name__)
-            status = 0x64
-        for unit in units:
-            self._write(pdu.pack(pdu.DELIVER_SM | pdu.RESPONSE, status, unit.sequence, b"\0"))
+            return list(reports)
+        return [at for at, report in reports.items() if report in again]
 
     def _write(self, octets: bytes) -> None:
         """One write for all that is asked for in one turn of the loop."""

@@ -2,13 +2,14 @@
 
 | says | class |
 |---|---|
-| x.1.x, x.2.1, x.4.4 with 5: no such mailbox, disabled, no such domain | hard |
+| x.1.1, 2, 3, 6, 10, x.2.1, x.4.4 with 5: no such mailbox, disabled, no such domain | hard |
 | x.2.2 and any 4: full, or not now, after the server gave up | soft |
-| x.7.x, x.6.x, x.2.3, x.3.4: policy, reputation, or the message itself | block |
+| x.7.x, x.6.x, x.2.3, x.3.4, x.1.7, x.1.8: policy, reputation, the message itself, or we | block |
 | nothing of these, and no word that is known | undetermined |
 
-Words come before a status that means nothing by itself (5.0.0, 5.5.0), and before 5.7.1 and 5.4.1, under
-which some servers say that a user is unknown. Only a hard bounce suppresses at once, so that what is not
+Words come before a status that means nothing by itself (5.0.0, 5.5.0, 5.1.0), and before 5.7.1 and 5.4.1,
+under which some servers say that a user is unknown. Words about us (our domain, host, account or limit) come
+before all other words. Only a hard bounce suppresses at once, so that what is not
 understood never costs an address. "Permanent error" is no such word: qmail and Exim say it whenever they give
 up, about full mailboxes and refused content as well.
 """
@@ -28,20 +29,44 @@ _STATUS = re.compile(
 """Of a failure: 2.1.0 in a transcript is about what went well, and 2.1.5 may be a program's version."""
 _REPLY = re.compile(r"(?<![\d\-.])([45])[0-5]\d(?=[ \-](?!\d))")
 _SENDER = re.compile(
-    r"sender (?:address )?(?:rejected|denied|verif)|(?:helo command|client host) rejected", re.IGNORECASE
-)
-"""About us: what follows, as "domain not found", is not about the recipient."""
-_UNKNOWN = re.compile(
-    r"user (?:is )?(?:unknown|not (?:found|known)|doesn'?t exist)|"
-    r"unknown (?:user|recipient|mailbox|local|host|domain)|no such (?:user|recipient|mailbox|person|address)|"
-    r"(?:mailbox|user|account|address|recipient|domain)[^.]{0,60}(?:does not exist|doesn'?t exist|"
-    r"not found(?!,? try)|is disabled|unavailable or access denied|no longer valid|not recogni[sz]ed)|"
-    r"invalid (?:recipient|mailbox|address|final delivery userid)|no mailbox here|"
-    r"not a valid (?:mailbox|user)|(?:host|domain) (?:name )?(?:is )?(?:unknown|not found(?!,? try))|"
-    r"account (?:has been )?(?:disabled|closed|deleted)|user doesn'?t have an? \S+ account|"
-    r"not listed in (?:domino|the) directory|adresse[^.]{0,80}n['’]existe pas",
+    r"(?<!to )(?<!to the )sender(?:['’]?s)?:?"
+    r"(?: (?:e-?mail|mail|envelope|smtp|ip|address|id|name|is|was|has been|<?[^\s<>@]+@[^\s<>@]+>?:?)){0,4} "
+    r"(?:domain|account|host|rejected|denied|refused|verif|unknown|invalid|not\b|does|doesn|could|cannot)|"
+    r"(?:unknown|invalid|unverified|no such|unresolvable) sender|domain of (?:the )?(?:envelope )?sender|"
+    r"(?:helo|ehlo)(?: command| name| argument)?\W+(?:is )?(?:rejected|denied|invalid|unknown|not|does|host)|"
+    r"(?:invalid|bad|unknown|unresolvable|in|your) (?:helo|ehlo)\b|client host rejected|"
+    r"(?:in reply to|after) (?:pipelined )?(?:helo|ehlo|mail from)\b|"
+    r"mail from:? (?:domain|unknown|unresolvable|hosts? |your )|"
+    r"mail from: ?<[^<>]*>[^<>]{0,40}(?:rejected|does not exist|not found|unknown)|"
+    r"\bptr\b|reverse (?:dns|lookup|name|record|address)|\brdns\b|"
+    r"(?<!check )\b(?:your|client)(?:['’]s)? (?:(?:ip|e-?mail|mail|smtp|sending|server|host) ){0,2}"
+    r"(?:ip|address|account|host(?:name)?|domain)\b(?! (?:book|admin|manager|provider))|"
+    r"\bip(?: address)?(?: [\[(]?[\da-f.:]+[\])]?)? (?:is |was |has )?(?:not|no|unknown|disabled|does)\b|"
+    r"access denied\W+(?:unknown|invalid) (?:host|domain|client)|unknown host\W+\d+\.|"
+    r"\byour (?:\w+ ){0,2}(?:limit|quota)\b|daily (?:\w+ )?limit|sending (?:limit|quota)",
     re.IGNORECASE,
 )
+"""About us: what follows, as "domain not found", is not about the recipient."""
+_NO_MAILBOX = re.compile(
+    r"user (?:is )?(?:unknown|not (?:found|known)|doesn'?t exist)|unknown (?:user|recipient|mailbox|local)|"
+    r"no such (?:user|recipient|mailbox|person|address)|"
+    r"(?:mailbox|user|account|recipient)[^.]{0,60}(?:does not exist|doesn'?t exist|not found(?!,? try)|"
+    r"no longer valid|not recogni[sz]ed)|"
+    r"invalid (?:recipient|mailbox|final delivery userid)|no mailbox here|not a valid (?:mailbox|user)|"
+    r"user doesn'?t have an? \S+ account|not listed in (?:domino|the) directory|"
+    r"adresse[^.]{0,80}n['’]existe pas",
+    re.IGNORECASE,
+)
+"""It names the mailbox, or whose it is."""
+_NO_ADDRESS = re.compile(
+    r"unknown (?:host|domain)|(?:address|domain)[^.]{0,60}(?:does not exist|doesn'?t exist|"
+    r"not found(?!,? try)|no longer valid|not recogni[sz]ed)|invalid address|"
+    r"(?:mailbox|user|account|address|recipient|domain)[^.]{0,60}(?:is disabled|unavailable or access denied)|"
+    r"(?:host|domain) (?:name )?(?:is )?(?:unknown|not found(?!,? try))|"
+    r"account (?:has been )?(?:disabled|closed|deleted)",
+    re.IGNORECASE,
+)
+"""Of a policy (x.7.x) it may as well be our host, domain or account."""
 _FULL = re.compile(
     r"(?:mail ?box|mail ?folder|inbox|account)[^.]{0,40}(?:full|exceeded|\bover\b)|quota|out of storage|"
     r"insufficient (?:system )?storage|space not enough|try again later|not found,? try again|"
@@ -56,6 +81,8 @@ _BLOCKED = re.compile(
     re.IGNORECASE,
 )
 _MEANINGLESS = {("7", "1"), ("4", "1")}
+_NO_SUCH = ("1", "2", "3", "6", "10")
+"""Details of x.1.x: no such mailbox, no such system, no valid address, moved, no mail (RFC 7505)."""
 
 
 def classify(status: str, text: str = "") -> BounceClass:
@@ -72,11 +99,12 @@ def classify(status: str, text: str = "") -> BounceClass:
         return by_status
     code = found or _REPLY.search(words)
     is_temporary = code is not None and code[1] == "4"
-    by_words = _by_words(words)
+    is_policy = found is not None and found[2] == "7"
+    by_words = _by_words(words, is_policy=is_policy)
     if by_words is not None:
         # Greylisting and address verification say "user unknown" for the time being.
         return BounceClass.SOFT if is_temporary and by_words is BounceClass.HARD else by_words
-    if found is not None and found[2] == "7":
+    if is_policy:
         return BounceClass.BLOCK
     return BounceClass.SOFT if is_temporary else BounceClass.UNDETERMINED
 
@@ -90,20 +118,21 @@ def _by_status(kind: str, subject: str, detail: str) -> BounceClass | None:
     if kind == "4" or (subject, detail) == ("2", "2"):
         return BounceClass.SOFT
     # x.1.7 and x.1.8 are about the sender's address.
-    if subject == "1":
-        return BounceClass.BLOCK if detail in ("7", "8") else BounceClass.HARD
-    if (subject, detail) in (("2", "1"), ("4", "4")):
+    if subject == "1" and detail in ("7", "8"):
+        return BounceClass.BLOCK
+    if (subject == "1" and detail in _NO_SUCH) or (subject, detail) in (("2", "1"), ("4", "4")):
         return BounceClass.HARD
     return BounceClass.SOFT if subject in ("3", "4") else None
 
 
-def _by_words(words: str) -> BounceClass | None:
+def _by_words(words: str, *, is_policy: bool) -> BounceClass | None:
     for pattern, known in (
         (_SENDER, BounceClass.BLOCK),
-        (_UNKNOWN, BounceClass.HARD),
+        (_NO_MAILBOX, BounceClass.HARD),
+        (None if is_policy else _NO_ADDRESS, BounceClass.HARD),
         (_FULL, BounceClass.SOFT),
         (_BLOCKED, BounceClass.BLOCK),
     ):
-        if pattern.search(words):
+        if pattern is not None and pattern.search(words):
             return known
     return None

@@ -183,9 +183,14 @@ REPORTED_KINDS = tuple(kind for kind in FeedbackKind if kind is not FeedbackKind
 _DEAD_TOKENS = frozenset({"unregistered", "expiredtoken"})
 """What FCM and APNs (lower-case) say of a token that no device answers to any more."""
 
+_FREE_TEXTS = ("diagnostic", "user_agent", "url")
+"""What may hold line breaks: they become spaces. Other texts with such characters count as left out."""
+
 
 def _event(event: Mapping[str, Any]) -> Report:
-    texts = {name: value for name, value in event.items() if isinstance(value, str) and value.isprintable()}
+    given = {name: value for name, value in event.items() if isinstance(value, str)}
+    texts = {name: value for name, value in given.items() if value.isprintable()}
+    texts |= {name: _printable(given[name]) for name in _FREE_TEXTS if name in given}
     if not texts.get("event_id") or not (texts.get("message_id") or texts.get("provider_id")):
         raise NotUnderstood("event_id and message_id or provider_id are needed")
     channel = event.get("channel", ChannelKind.EMAIL.value)
@@ -201,7 +206,7 @@ def _event(event: Mapping[str, Any]) -> Report:
         channel,
         message_id=texts.get("message_id", "")[:200],
         provider_id=texts.get("provider_id", "")[:200],
-        bounce_class=_bounce_class(texts) if kind is FeedbackKind.BOUNCED else None,
+        bounce_class=_bounce_class(channel, texts) if kind is FeedbackKind.BOUNCED else None,
         code=texts.get("status", "")[:20] or None,
         detail=texts.get("diagnostic", "")[:500] or None,
         occurred_at=occurred_at,
@@ -210,7 +215,11 @@ def _event(event: Mapping[str, Any]) -> Report:
     )
 
 
-def _bounce_class(texts: Mapping[str, str]) -> BounceClass:
+def _printable(text: str) -> str:
+    return "".join(each if each.isprintable() else " " for each in text).strip()
+
+
+def _bounce_class(channel: str, texts: Mapping[str, str]) -> BounceClass:
     given = texts.get("bounce_class")
     if given is not None:
         if given not in tuple(BounceClass):
@@ -219,7 +228,8 @@ def _bounce_class(texts: Mapping[str, str]) -> BounceClass:
     status, diagnostic = texts.get("status", ""), texts.get("diagnostic", "")
     if {status.lower(), diagnostic.lower()} & _DEAD_TOKENS:
         return BounceClass.HARD
-    return classify(status, diagnostic)
+    # Of an email the status may be a reply code. The dash keeps it apart from another one.
+    return classify(status, f"{status} - {diagnostic}" if channel == ChannelKind.EMAIL else diagnostic)
 
 
 _KINDS: Mapping[str, type[TwilioStatus] | type[SignedEvents]] = {

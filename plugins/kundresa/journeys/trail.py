@@ -39,8 +39,8 @@ class Earlier:
     at: datetime
     instance_key: str
     entry: int
-    what: Reaction | str
-    """A reaction; of an event, the step that waits for it."""
+    what: Reaction | tuple[str, ...]
+    """A reaction; of an event, the steps that wait for it, of which it moves on from one at most."""
 
 
 @dataclass(slots=True)
@@ -52,9 +52,9 @@ class Trail:
     facts: Facts
     reactions: Sequence[Reaction] = ()
     """What the person did about messages of this entry, as far as it is known."""
-    heard: list[tuple[str, datetime]] = field(default_factory=list)
-    """What a step of this entry may turn out to have waited for, while the outcome of a message or a call is
-    not known: the step, and when it happened."""
+    heard: list[tuple[tuple[str, ...], datetime]] = field(default_factory=list)
+    """Events that steps of this entry may turn out to have waited for, while the outcome of a message or a
+    call is not known: of each event the steps, and when it happened."""
     has_heard: bool = False
     """Whether this advance has added to it."""
     moves: list[list[str]] = field(default_factory=list)
@@ -83,7 +83,7 @@ class Trail:
         position = self.position
         if position.step is None:
             return []
-        told: list[tuple[datetime, Reaction | str]] = [(at, step) for step, at in self.heard]
+        told: list[tuple[datetime, Reaction | tuple[str, ...]]] = [(at, steps) for steps, at in self.heard]
         told += [
             (each.at, each)
             for each in self.reactions
@@ -91,3 +91,21 @@ class Trail:
         ]
         key, entry = position.instance_key, position.entry
         return [Earlier(at, key, entry, what) for at, what in told if at > position.step_at]
+
+
+def heard_of(written: str) -> list[tuple[tuple[str, ...], datetime]]:
+    """What a position remembers of events, from its ``heard_json``.
+
+    It was once written as a pair of step and moment for each step that waits for the event. Such pairs that
+    follow each other are of one event while the moment is the same and no step comes again.
+    """
+    found: list[tuple[tuple[str, ...], datetime]] = []
+    for told, moment in json.loads(written):
+        at = datetime.fromisoformat(moment)
+        if not isinstance(told, str):
+            found.append((tuple(told), at))
+        elif found and found[-1][1] == at and told not in found[-1][0]:
+            found[-1] = ((*found[-1][0], told), at)
+        else:
+            found.append(((told,), at))
+    return found

@@ -14,7 +14,7 @@ from typing import Any
 from kundresa.journeys.moments import moment_of
 from kundresa.journeys.outgoing import call_id_of, call_of, jump_of, message_id_of, message_of
 from kundresa.journeys.people import Facts
-from kundresa.journeys.trail import Earlier, Happening, Trail
+from kundresa.journeys.trail import Earlier, Happening, Trail, heard_of
 from kundresa.journeys.versions import Versions
 from kundresa.spec.buckets import BUCKETS, bucket, journey_experiment_salt, weighted_buckets
 from kundresa.spec.journey_steps import (
@@ -46,7 +46,8 @@ MOST_AT_ONCE = 10_000
 """Steps that one position may take in one advance. A journey that is checked has no loop without a wait; this
 ends one that is not."""
 MOST_HEARD = 50
-"""Events that one position remembers while an outcome is not known, the latest: some 2 KB."""
+"""Events that one position remembers while an outcome is not known, the latest: some 3 KB where two steps wait for
+each."""
 
 
 class JourneyDefect(Exception):
@@ -69,7 +70,7 @@ class Walker:
         """A position, ready to be moved."""
         found = Trail(position, self._versions[position.version], facts, reactions)
         if position.heard_json is not None:
-            found.heard = [(step, datetime.fromisoformat(at)) for step, at in json.loads(position.heard_json)]
+            found.heard = heard_of(position.heard_json)
         return found
 
     def begin(self, trail: Trail, at: datetime) -> None:
@@ -124,26 +125,27 @@ class Walker:
         """Remember an event that may turn out to have come after the outcome that is not known yet."""
         waits = trail.version.event_waits.get(what.name, ()) if what.is_event else ()
         steps = [(name, trail.version.journey.steps[name]) for name in waits]
-        fitting = [
-            (name, what.at)
+        fitting = tuple(
+            name
             for name, step in steps
             if isinstance(step, WaitForStep)
             and (step.where is None or self._holds(trail, step.where, what.data))
-        ]
+        )
         if fitting:
-            trail.heard = [*trail.heard, *fitting][-MOST_HEARD:]
+            trail.heard = [*trail.heard, (fitting, what.at)][-MOST_HEARD:]
             trail.has_heard = True
 
     def hear_again(self, trail: Trail, earlier: Earlier) -> None:
         """What an earlier advance has read, to who has come to another step in this one, as of before it.
-        Who has not has heard it; nobody leaves by it, since that was asked wherever they were."""
+        Who has not has heard it; nobody leaves by it, since that was asked wherever they were. An event moves
+        on once, also where one step after the other waits for it."""
         position = trail.position
         if not trail.moves or position.entry != earlier.entry:
             return
         self.elapse(trail, earlier.at, by_event=True)
         if isinstance(earlier.what, Reaction):
             self.react(trail, earlier.what)
-        elif position.step == earlier.what:
+        elif position.step in earlier.what:
             step = trail.step
             assert isinstance(step, WaitForStep)  # noqa: S101  # for mypy: only for such it was kept
             if position.step_at <= earlier.at <= position.step_at + step.within:
@@ -388,5 +390,5 @@ def _still_heard(trail: Trail) -> str | None:
     position = trail.position
     if position.step is None or not isinstance(trail.step, MessageStep | WebhookStep):
         return None
-    left = [(step, at.isoformat()) for step, at in trail.heard if at > position.step_at]
+    left = [(steps, at.isoformat()) for steps, at in trail.heard if at > position.step_at]
     return json.dumps(left, separators=(",", ":")) if left else None

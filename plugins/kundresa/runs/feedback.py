@@ -4,8 +4,8 @@ follows."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kundresa.feedback import RawHit, record_hits
@@ -100,30 +100,51 @@ class Recorded:
 
 
 def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
-    settings: Settings, store: Store, policies: Policies, name: str, reports: Sequence[Report], now: datetime
+    settings: Settings,
+    store: Store,
+    policies: Policies,
+    name: str,
+    reports: Sequence[Report],
+    now: datetime,
+    *,
+    is_of_account: Callable[[str], bool] | None = None,
 ) -> Recorded:
     """Record what a provider tells (at most a few thousand reports), and what follows: suppressions, of an
     unsubscription the no to the message's topic on its channel. Reports of messages that are not in the
-    ledger are left out: providers also send what other systems of the account have sent."""
+    ledger are left out: providers also send what other systems of the account have sent.
+
+    ``is_of_account`` says of a run key whether that run's messages leave over the account that the reports
+    come from, which may use its names for messages again. Without it, a name is whose it was last on the
+    channel, and the name of an event is told once.
+    """
     by_provider = {
         channel: store.ledger.by_provider_id(
-            [each.provider_id for each in reports if each.provider_id and each.channel == channel], channel
+            [each.provider_id for each in reports if each.provider_id and each.channel == channel],
+            channel,
+            is_of_account=is_of_account or (lambda _: True),
         )
         for channel in {each.channel for each in reports}
     }
     ids = [each.message_id or by_provider[each.channel].get(each.provider_id, "") for each in reports]
     lines = store.ledger.lines([each for each in ids if each])
     addresses = addresses_of(settings, store, lines.values())
-    known = store.feedback.known([report_key(name, each) for each in reports])
+    events = [
+        # Where names come again, what is told of each message is an event of its own.
+        report
+        if is_of_account is None or report.message_id
+        else replace(report, event_id=f"{message_id}/{report.event_id}")
+        for message_id, report in zip(ids, reports, strict=True)
+    ]
+    known = store.feedback.known([report_key(name, each) for each in events])
     found: dict[str, tuple[Report, NewFeedback]] = {}
     run_keys, left_out = set(), []
-    for message_id, report in zip(ids, reports, strict=True):
+    for message_id, report, event in zip(ids, reports, events, strict=True):
         line = lines.get(message_id)
         if line is None or line.channel != report.channel:
             left_out.append(report)
             continue
         run_keys.add(line.run_key)
-        made = _reported(name, report, line, addresses.get(message_id, ""), now)
+        made = _reported(name, event, line, addresses.get(message_id, ""), now)
         if made.feedback_key not in known:
             found.setdefault(made.feedback_key, (report, made))
     hits = [each for each in found.values() if each[1].kind in _HITS]
@@ -175,6 +196,12 @@ def _hit(report: Report, made: NewFeedback) -> RawHit:
 def _say_no(store: Store, made: NewFeedback) -> None:
     line = store.ledger.lines([str(made.message_id)])[str(made.message_id)]
     spec, _ = thaw(store.runs.require(line.run_key).spec_json)
+    last = store.answers.last(profile_id=line.profile_id, channel=made.channel).get(spec.topic)
+    if last is not None and last.status == "yes" and made.occurred_at < last.recorded_at:
+        # Told late: the person has said yes since.
+        store.feedback.record([made], rule=SoftBounceRule())
+        return
+    # Dated by its arrival: who asks for the answers since an instant has not seen it before.
     store.answers.say_no(
         profile_id=line.profile_id,
         channel=made.channel,

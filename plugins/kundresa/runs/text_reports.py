@@ -4,9 +4,11 @@ while nothing is."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import lru_cache
+from itertools import islice
 
 from kundresa.channels import Account, DeliveryReport, receive_reports
 from kundresa.feedback.text_reports import report_of
@@ -14,24 +16,29 @@ from kundresa.feedback.webhooks import Report
 from kundresa.runs.feedback import record_reports
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
+from kundresa.spec.campaign import SmsChannel
+from kundresa.spec.frozen import thaw
 from kundresa.spec.policies import Policies, load_policies
 from kundresa.store import Store, open_store
 
 log = logging.getLogger(__name__)
 
 HELD_FOR = timedelta(minutes=10)
-"""How long a report waits for its message: a centre may tell of one whose window is not settled yet."""
+"""How long a report may be of a message whose window is not settled yet, from when it was first seen."""
 MOST_HELD = 50_000
 LOOK_AGAIN = timedelta(seconds=1)
+_AT_ONCE = 2_000
 
 
 class TextReports:
     """Records the delivery reports of one account, each once. For one thread.
 
-    What is recorded is durable when the call returns. A report of a message that is not in the ledger waits
-    in memory: before its window is settled, nobody knows the centre's name for it. Should the process die
-    then, that name is lost with it, and the message is unknown. Reports that still belong to no message after
-    ten minutes are of what other systems of the account have sent, and are left out.
+    What is recorded is durable when the call returns. A report of a message that is not in the ledger is
+    asked for again: before its window is settled, here or by whoever else sends on the account, nobody knows
+    the centre's name for it. The centre keeps it meanwhile, so none is lost with this process. It is held in
+    memory as well, and recorded as soon as its message is known. A report that comes again ten minutes after
+    it was first seen, and still belongs to no message, is of what other systems of the account have sent: it
+    is taken, and left out.
     """
 
     def __init__(
@@ -41,52 +48,87 @@ class TextReports:
         self._account = account
         self._clock = clock
         self._held: dict[str, tuple[Report, datetime]] = {}
+        """By event, with when it was first seen; the first one first."""
         self._looked_at: datetime | None = None
+        self._is_ours = lru_cache(maxsize=4_096)(self._is_of_account)
         self.recorded = 0
         self.left_out = 0
 
-    def __call__(self, told: Sequence[DeliveryReport]) -> None:
-        """
+    def __call__(self, told: Sequence[DeliveryReport]) -> Set[DeliveryReport]:
+        """Those of ``told`` that the centre is to send again.
+
         Raises:
             OperationalError: the store cannot be reached; nothing of these is kept then.
         """
         now = self._clock()
-        reports = {each.event_id: (each, now) for each in map(report_of, told) if each is not None}
-        is_due = self._looked_at is None or now - self._looked_at >= LOOK_AGAIN
-        if self._held and is_due:
-            reports = self._held | {key: each for key, each in reports.items() if key not in self._held}
-        if reports:
-            self._record(reports, now, is_whole=is_due)
+        arrived = {each: report for each in told if (report := report_of(each)) is not None}
+        reports = {report.event_id: report for report in arrived.values()}
+        if self._held and (self._looked_at is None or now - self._looked_at >= LOOK_AGAIN):
+            reports = self._waiting(now) | reports
+            self._looked_at = now
+        unknown = self._record(reports, now)
+        missed = {each: report for each, report in arrived.items() if report.event_id in unknown}
+        strange = {report.event_id for report in missed.values() if not self._hold(report, now)}
+        for event_id in strange:
+            del self._held[event_id]
+        if strange:
+            self.left_out += len(strange)
+            log.warning("%s: %d delivery reports of messages that are not ours", self._account, len(strange))
+        return {each for each, report in missed.items() if report.event_id not in strange}
 
     def flush(self) -> None:
-        """What has waited is recorded now, or left out."""
-        if self._held:
-            self._record(dict(self._held), self._clock(), is_whole=True)
-        self._leave_out(list(self._held))
+        """Records what can be recorded by now; the centre sends the others again."""
+        now = self._clock()
+        self._record(self._waiting(now), now)
 
-    def _record(self, reports: dict[str, tuple[Report, datetime]], now: datetime, *, is_whole: bool) -> None:
-        found = record_reports(
-            self._settings,
-            self._store,
-            self._policies,
-            self._account,
-            [each for each, _ in reports.values()],
-            now,
+    def _waiting(self, now: datetime) -> dict[str, Report]:
+        return {key: report for key, (report, since) in self._held.items() if now - since < HELD_FOR}
+
+    def _record(self, reports: Mapping[str, Report], now: datetime) -> set[str]:
+        """The events of those that belong to no message."""
+        unknown: set[str] = set()
+        rest = iter(reports.values())
+        while some := list(islice(rest, _AT_ONCE)):
+            found = record_reports(
+                self._settings,
+                self._store,
+                self._policies,
+                self._account,
+                some,
+                now,
+                is_of_account=self._is_ours,
+            )
+            self.recorded += found.new
+            left_out = {each.event_id for each in found.left_out}
+            for each in some:
+                if each.event_id not in left_out:
+                    self._held.pop(each.event_id, None)
+            unknown |= left_out
+        return unknown
+
+    def _is_of_account(self, run_key: str) -> bool:
+        """Whether the texts of a run leave over this account, by the spec that it keeps."""
+        run = self._store.runs.get(run_key)
+        if run is None:
+            return False
+        spec, _ = thaw(run.spec_json)
+        return any(
+            isinstance(channel, SmsChannel) and channel.account == self._account for channel in spec.channels
         )
-        self.recorded += found.new
-        waiting = {each.event_id: reports[each.event_id] for each in found.left_out}
-        if is_whole:
-            self._held, self._looked_at = waiting, now
-        else:
-            self._held |= waiting
-        too_old = [key for key, (_, since) in self._held.items() if now - since >= HELD_FOR]
-        self._leave_out([*too_old, *list(self._held)[: max(0, len(self._held) - len(too_old) - MOST_HELD)]])
 
-    def _leave_out(self, keys: Sequence[str]) -> None:
-        gone = [key for key in keys if self._held.pop(key, None)]
-        self.left_out += len(gone)
-        if gone:
-            log.warning("%s: %d delivery reports of messages that are not ours", self._account, len(gone))
+    def _hold(self, report: Report, now: datetime) -> bool:
+        """Whether its message may still become known. Where there is no room, it is asked for again without
+        being held; those that have waited long make room first."""
+        held = self._held.get(report.event_id)
+        if held is not None:
+            return now - held[1] < HELD_FOR
+        if len(self._held) >= MOST_HELD:
+            oldest, (_, since) = next(iter(self._held.items()))
+            if now - since < HELD_FOR:
+                return True
+            del self._held[oldest]
+        self._held[report.event_id] = (report, now)
+        return True
 
 
 @contextmanager
@@ -94,7 +136,7 @@ def reports_of(
     settings: Settings, store: Store, policies: Policies, account: Account, *, clock: Clock
 ) -> Iterator[TextReports | None]:
     """For ``open_sender`` within: what takes the delivery reports that arrive while an SMPP account sends;
-    None for any other. Those that had to wait are recorded at the end, when every message is settled."""
+    None for any other. Those that had to wait are looked at again at the end, when each message is settled."""
     if account.kind != "smpp":
         yield None
         return
@@ -106,7 +148,7 @@ def reports_of(
             reports.flush()
         # What was sent is settled whatever becomes of the reports, and is not to be reported as failed.
         except Exception:
-            log.exception("%s: delivery reports were lost", account.name)
+            log.exception("%s: delivery reports are left for the centre to send again", account.name)
 
 
 def receive_text_reports(
@@ -119,7 +161,8 @@ def receive_text_reports(
     """Take the delivery reports of an SMPP account as they come, until it may not go on. Hard bounces
     suppress at once, soft ones by the rule that ``dags/policies.yaml`` has at the start.
 
-    Returns how many were recorded for the first time, and how many belonged to no message.
+    Returns how many were recorded for the first time, and how many were taken and left out, as they belonged
+    to no message for ten minutes. Those that may still come to belong to one stay with the centre.
 
     Raises:
         AccountError: the account is of another kind, or its login is refused.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -195,14 +195,21 @@ class LedgerReads:
             line["reason"] = DeliveryReason(line["reason"]) if line["reason"] else None
         return {line["message_id"]: LedgerLine(**line) for line in found}
 
-    def by_provider_id(self, provider_ids: Sequence[str], channel: str) -> dict[str, str]:
+    def by_provider_id(
+        self,
+        provider_ids: Sequence[str],
+        channel: str,
+        *,
+        is_of_account: Callable[[str], bool] = lambda _: True,
+    ) -> dict[str, str]:
         """Of these names that providers have given to messages of a channel (at most a few thousand), those
         that are known: the provider's id → ours. Not of emails, whose id is ours. A provider may use a name
-        again, as do two providers: the message that was claimed last has it."""
+        again, as do two providers: the message that was claimed last has it, of those whose run key
+        ``is_of_account`` accepts."""
         if not provider_ids:
             return {}
         query = (
-            select(messages.c.provider_id, messages.c.message_id)
+            select(messages.c.provider_id, messages.c.message_id, messages.c.run_key)
             .where(
                 messages.c.provider_id.in_(provider_ids),
                 messages.c.channel == channel,
@@ -211,7 +218,9 @@ class LedgerReads:
             .order_by(messages.c.claimed_at)
         )
         with self._database.read() as connection:
-            return {row.provider_id: row.message_id for row in connection.execute(query)}
+            lines = connection.execute(query).all()
+        # Outside of the connection: what is asked may need one of its own.
+        return {line.provider_id: line.message_id for line in lines if is_of_account(line.run_key)}
 
     def without_result(self, run_key: str, channel: str) -> int:
         """Messages of a run on a channel that were taken, and of which nothing has come back that says

@@ -120,6 +120,27 @@ def test_a_hard_bounce_of_an_email_suppresses_at_once(
     assert active == {"then-anna@x.example": "hard_bounce"}
 
 
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"status": "450", "diagnostic": "Recipient address rejected: User unknown"}, "soft"),
+        ({"status": "550", "diagnostic": "Recipient address rejected: User unknown"}, "hard"),
+        ({"status": "450", "diagnostic": "550 Recipient address rejected: User unknown"}, "soft"),
+        ({"diagnostic": "550 Recipient address rejected:\r\nUser\tunknown\r\n"}, "hard"),
+        ({"status": "550", "diagnostic": "Sender domain does not exist"}, "block"),
+    ],
+)
+def test_a_bounce_of_an_email_is_judged_by_code_and_words(  # noqa: PLR0913, PLR0917
+    client: httpx.Client, store: Store, sent: Token, clock: Clock, told: dict[str, str], expected: str
+) -> None:
+    report = {"event_id": "1", "event": "bounced", "message_id": sent.message_id}
+    assert events(client, clock, [report | told]).json() == {"recorded": 1, "skipped": 0}
+    [line] = store.feedback.rows(NOW, NOW + timedelta(days=1))
+    assert (line["bounce_class"], line["code"]) == (expected, told.get("status"))
+    assert str(line["detail"]).split() == told["diagnostic"].split()
+    assert str(line["detail"]).isprintable()
+
+
 def test_a_complaint_suppresses_at_once(
     client: httpx.Client, store: Store, sent: Token, clock: Clock
 ) -> None:
@@ -301,6 +322,34 @@ def test_an_unsubscription_is_a_no_to_the_message_s_topic(
     )
     events(client, clock, [report])
     assert store.answers.last(profile_id="p-anna", channel="email")[topic].status == "yes"
+
+
+@pytest.mark.parametrize(("minutes", "expected"), [(59, "yes"), (60, "no"), (61, "no")])
+def test_an_unsubscription_told_late_takes_no_later_yes_back(  # noqa: PLR0913, PLR0917
+    client: httpx.Client, store: Store, sent: Token, clock: Clock, minutes: int, expected: str
+) -> None:
+    """A yes after an hour, and the provider tells after two of a no that was said around it."""
+    topic = load_campaign(CHECKOUT / "dags" / "campaigns" / "winback").topic
+    yes_at = NOW + timedelta(hours=1)
+    store.answers.say_yes(
+        profile_id="p-anna", channel="email", address="", topics=[topic], source="page", at=yes_at
+    )
+    clock.now = NOW + timedelta(hours=2)
+    no_at = NOW + timedelta(minutes=minutes)
+    report = {
+        "event_id": "1",
+        "event": "unsubscribed",
+        "message_id": sent.message_id,
+        "time": no_at.isoformat(),
+    }
+    for _ in range(2):
+        assert events(client, clock, [report]).json() == {"recorded": 1, "skipped": 0}
+    assert store.answers.last(profile_id="p-anna", channel="email")[topic].status == expected
+    assert [each["recorded_at"] for each in store.opt_outs.rows()] == (
+        [] if expected == "yes" else [clock.now]
+    )
+    [line] = store.feedback.rows(NOW, NOW + timedelta(days=1))
+    assert (line["kind"], line["occurred_at"]) == ("unsubscribed", no_at)
 
 
 def test_soft_bounces_suppress_as_the_policies_say(

@@ -319,13 +319,17 @@ AWAITING = {
     },
 }
 
+# What comes after the first wait: another message, or another wait for the same event.
+SECONDS = (AWAITING["s2"], {"kind": "wait_for", "event": "order", "within": "1h", "timeout": "s4"})
 
-@given(st.sampled_from(["0s", "5m"]), st.sampled_from(["91d", "10m"]), late_streams)
+
+@given(st.sampled_from(["0s", "5m"]), st.sampled_from(["91d", "10m"]), st.sampled_from(SECONDS), late_streams)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_was_read_before_an_outcome_is_known_comes_to_the_same(
-    empty_store: Path, lateness: str, time_out: str, stream: Any
+    empty_store: Path, lateness: str, time_out: str, second: dict[str, Any], stream: Any
 ) -> None:
-    values = {"name": "cart", "owner": "team", "description": "x", "topic": "offers", "steps": AWAITING}
+    steps = AWAITING | {"s2": second}
+    values = {"name": "cart", "owner": "team", "description": "x", "topic": "offers", "steps": steps}
     more = {"entry": {"event": "cart"}, "reentrance": "always", "lateness": lateness, "time_out": time_out}
     compare(empty_store, Journey.model_validate(values | more), stream)
 

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from tests.unit.journeys.conftest import NOW, journey_of
 
 from kundresa.journeys.versions import Versions
@@ -332,6 +333,14 @@ late: {{kind: wait, duration: 1d}}
 """
 
 
+TWO_WAITS = f"""
+say: {{kind: message, channel: {CHANNEL}}}
+first: {{kind: wait_for, event: order, within: 1h, timeout: end}}
+second: {{kind: wait_for, event: order, within: 1h, timeout: end}}
+twice: {{kind: wait, duration: 1d}}
+"""
+
+
 class TestAnEventThatIsReadBeforeAnOutcomeIsKnown:
     def order(self, world, **wait):
         world.now += timedelta(**wait)
@@ -375,13 +384,59 @@ class TestAnEventThatIsReadBeforeAnOutcomeIsKnown:
         world.advance()
         assert world.at("anna").step == step
 
+    @pytest.mark.parametrize("is_known_late", [False, True])
+    @pytest.mark.parametrize(("orders", "step"), [(1, "second"), (2, "twice")])
+    def test_moves_on_once_where_one_step_after_the_other_waits_for_it(
+        self, world, is_known_late, orders, step
+    ):
+        self.begin_two_waits(world)
+        if not is_known_late:
+            self.settle(world)
+        world.now = NOW + 10 * SECOND
+        for _ in range(orders):
+            world.event("anna", "order")
+        world.advance()
+        if is_known_late:
+            self.settle(world)
+        assert (world.at("anna").step, world.at("anna").step_at) == (step, NOW + 10 * SECOND)
+
+    @pytest.mark.parametrize(
+        ("pairs", "step"),
+        [
+            ([("first", 10), ("second", 10)], "second"),
+            ([("first", 10), ("second", 10)] * 2, "twice"),
+            ([("first", 10), ("second", 10), ("first", 11), ("second", 11)], "twice"),
+        ],
+    )
+    def test_that_was_kept_as_a_pair_for_each_step_moves_on_once_too(self, world, pairs, step):
+        self.begin_two_waits(world)
+        heard = json.dumps([(name, (NOW + seconds * SECOND).isoformat()) for name, seconds in pairs])
+        with world.store.database.write() as connection:
+            connection.execute(text("update journey_positions set heard_json = :heard"), {"heard": heard})
+        world.now = NOW + 20 * SECOND
+        self.settle(world)
+        assert world.at("anna").step == step
+
+    def begin_two_waits(self, world):
+        world.start(journey_of(TWO_WAITS))
+        world.event("anna")
+        world.advance()
+
+    def settle(self, world):
+        world.settle("sent", at=NOW + SECOND)
+        world.advance()
+
     def test_the_latest_are_kept_when_they_are_too_many(self, world):
         world.start(journey_of(HEARD))
         world.event("anna")
         world.advance()
         for _ in range(30):
             self.order(world, seconds=1)
-        assert len(json.loads(world.at("anna").heard_json)) == MOST_HEARD
+        kept = json.loads(world.at("anna").heard_json)
+        assert len(kept) == MOST_HEARD
+        # Of each second an order that both steps wait for, and one that only the second does.
+        assert [steps for steps, _ in kept[-2:]] == [["bought", "again"], ["again"]]
+        assert kept[-1][1] == (NOW + 30 * SECOND).isoformat()
 
 
 def test_an_outcome_that_comes_after_the_person_has_left_moves_nobody(world):
