@@ -46,8 +46,7 @@ MOST_AT_ONCE = 10_000
 """Steps that one position may take in one advance. A journey that is checked has no loop without a wait; this
 ends one that is not."""
 MOST_HEARD = 50
-"""Events that one position remembers while an outcome is not known, the latest: some 3 KB where two steps wait for
-each."""
+"""Events that one position remembers while an outcome is not known, the latest: 2 to 3 KB."""
 
 
 class JourneyDefect(Exception):
