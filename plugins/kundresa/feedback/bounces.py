@@ -29,21 +29,23 @@ _STATUS = re.compile(
 """Of a failure: 2.1.0 in a transcript is about what went well, and 2.1.5 may be a program's version."""
 _REPLY = re.compile(r"(?<![\d\-.])([45])[0-5]\d(?=[ \-](?!\d))")
 _SENDER = re.compile(
-    r"(?<!to )(?<!to the )sender(?:['’]?s)?:?"
+    r"(?<!to )(?<!to the )(?:sender|originator|return[ -]path)(?:['’]?s)?:?"
     r"(?: (?:e-?mail|mail|envelope|smtp|ip|address|id|name|is|was|has been|<?[^\s<>@]+@[^\s<>@]+>?:?)){0,4} "
     r"(?:domain|account|host|rejected|denied|refused|verif|unknown|invalid|not\b|does|doesn|could|cannot)|"
-    r"(?:unknown|invalid|unverified|no such|unresolvable) sender|domain of (?:the )?(?:envelope )?sender|"
+    r"(?:unknown|invalid|unverified|no such|unresolvable) sender|"
+    r"(?:domain|account|host|address)(?: name)? (?:required )?(?:of|for) (?:the )?(?:sender|return[ -]path)|"
     r"(?:helo|ehlo)(?: command| name| argument)?\W+(?:is )?(?:rejected|denied|invalid|unknown|not|does|host)|"
     r"(?:invalid|bad|unknown|unresolvable|in|your) (?:helo|ehlo)\b|client host rejected|"
     r"(?:in reply to|after) (?:pipelined )?(?:helo|ehlo|mail from)\b|"
-    r"mail from:? (?:domain|unknown|unresolvable|hosts? |your )|"
+    r"(?:mail|envelope|header)[ -]from:? (?:domain|address|unknown|unresolvable|hosts? |your )|"
     r"mail from: ?<[^<>]*>[^<>]{0,40}(?:rejected|does not exist|not found|unknown)|"
     r"\bptr\b|reverse (?:dns|lookup|name|record|address)|\brdns\b|"
-    r"(?<!check )\b(?:your|client)(?:['’]s)? (?:(?:ip|e-?mail|mail|smtp|sending|server|host) ){0,2}"
+    r"(?<!check )\b(?:your|client|connecting|sending)(?:['’]s)? "
+    r"(?:(?:ip|e-?mail|mail|smtp|sending|server|host) ){0,2}"
     r"(?:ip|address|account|host(?:name)?|domain)\b(?! (?:book|admin|manager|provider))|"
     r"\bip(?: address)?(?: [\[(]?[\da-f.:]+[\])]?)? (?:is |was |has )?(?:not|no|unknown|disabled|does)\b|"
     r"access denied\W+(?:unknown|invalid) (?:host|domain|client)|unknown host\W+\d+\.|"
-    r"\byour (?:\w+ ){0,2}(?:limit|quota)\b|daily (?:\w+ )?limit|sending (?:limit|quota)",
+    r"\byour (?:\w+ ){0,2}(?:limit|quota)\b|sending (?:limit|quota)",
     re.IGNORECASE,
 )
 """About us: what follows, as "domain not found", is not about the recipient."""
@@ -61,8 +63,8 @@ _NO_MAILBOX = re.compile(
 _NO_ADDRESS = re.compile(
     r"unknown (?:host|domain)|(?:address|domain)[^.]{0,60}(?:does not exist|doesn'?t exist|"
     r"not found(?!,? try)|no longer valid|not recogni[sz]ed)|invalid address|"
-    r"(?:mailbox|user|account|address|recipient|domain)[^.]{0,60}(?:is disabled|unavailable or access denied)|"
-    r"(?:host|domain) (?:name )?(?:is )?(?:unknown|not found(?!,? try))|"
+    r"(?:mailbox|user|account|address|recipient|domain)[^.]{0,60}(?:is disabled|"
+    r"unavailable or access denied)|(?:host|domain) (?:name )?(?:is )?(?:unknown|not found(?!,? try))|"
     r"account (?:has been )?(?:disabled|closed|deleted)",
     re.IGNORECASE,
 )

@@ -45,7 +45,7 @@ class TextReports:
         self, settings: Settings, store: Store, policies: Policies, account: str, *, clock: Clock
     ) -> None:
         self._settings, self._store, self._policies = settings, store, policies
-        self._account = account
+        self._account = account.lower()  # as campaigns write it; the environment tells no case apart
         self._clock = clock
         self._held: dict[str, tuple[Report, datetime]] = {}
         """By event, with when it was first seen; the first one first."""
@@ -70,7 +70,7 @@ class TextReports:
         missed = {each: report for each, report in arrived.items() if report.event_id in unknown}
         strange = {report.event_id for report in missed.values() if not self._hold(report, now)}
         for event_id in strange:
-            del self._held[event_id]
+            self._held.pop(event_id, None)
         if strange:
             self.left_out += len(strange)
             log.warning("%s: %d delivery reports of messages that are not ours", self._account, len(strange))
@@ -136,7 +136,8 @@ def reports_of(
     settings: Settings, store: Store, policies: Policies, account: Account, *, clock: Clock
 ) -> Iterator[TextReports | None]:
     """For ``open_sender`` within: what takes the delivery reports that arrive while an SMPP account sends;
-    None for any other. Those that had to wait are looked at again at the end, when each message is settled."""
+    None for any other. Those that had to wait are looked at again at the end, when all messages of the sender
+    are settled."""
     if account.kind != "smpp":
         yield None
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,8 @@ import pytest
 
 from kundresa.channels import AccountError, account_from_uri
 from kundresa.channels.smpp import SmppSender
-from kundresa.channels.smpp_pdu import DeliveryReport, read_report, unpack
+from kundresa.channels.smpp_pdu import DELIVER_SM, DeliveryReport, pack, read_report, unpack
+from kundresa.channels.smpp_session import OnReports, SmppSession
 from kundresa.spec.campaign import SmsChannel
 from kundresa.spec.messages import Message, SmsContent
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
@@ -56,7 +58,7 @@ def smpp_sender(time: Time) -> Iterator[Open]:
             query: str = "",
             sender: str = "Shop",
             password: str = "secret",
-            on_reports: Callable[[Sequence[DeliveryReport]], None] | None = None,
+            on_reports: OnReports | None = None,
         ) -> SmppSender:
             account = account_from_uri(
                 f"smpp://shop:{password}@127.0.0.1:{port}/?timeout=2{query}", name="texts"
@@ -185,11 +187,12 @@ def test_reports_reach_the_hook_and_are_answered(centre: Callable[..., Centre], 
     peer = centre(reports=True)
     reports: list[DeliveryReport] = []
 
-    def keep(arrived: Sequence[DeliveryReport]) -> None:
+    def keep(arrived: Sequence[DeliveryReport]) -> Sequence[DeliveryReport]:
         first = not reports
         reports.extend(arrived)
         if first:
             raise OSError("the store is away")
+        return ()
 
     sender = smpp_sender(peer.port, on_reports=keep)
     receipts = [*sender.send(texts(50)), *sender.send(texts(1))]
@@ -204,12 +207,66 @@ def test_reports_reach_the_hook_and_are_answered(centre: Callable[..., Centre], 
     assert 1 <= Counter(peer.report_answers)[0x64] < len(reports)
 
 
+def deliver_sm(text: str) -> bytes:
+    octets = text.encode("latin-1")
+    return b"\0\1\0014670\0\5\0Shop\0" + b"\x04\0\0\0\0\0\0\0\0" + bytes([len(octets)]) + octets
+
+
+def answers(bodies: Sequence[bytes], on_reports: OnReports) -> list[tuple[int, int]]:
+    """Number and status of each answer to some deliver_sm that arrive in one piece."""
+
+    class Wire(asyncio.Transport):
+        written = bytearray()
+
+        def is_closing(self) -> bool:
+            return False
+
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            self.written += data
+
+    async def arrive() -> list[tuple[int, int]]:
+        session, wire = SmppSession(on_reports, 30.0), Wire()
+        session.connection_made(wire)
+        session.data_received(
+            b"".join(pack(DELIVER_SM, 0, number, body) for number, body in enumerate(bodies, start=1))
+        )
+        await asyncio.sleep(0)
+        return [(unit.sequence, unit.status) for unit in unpack(wire.written)]
+
+    return asyncio.run(arrive())
+
+
+def test_each_report_has_its_own_answer() -> None:
+    """One that is cut short is refused for good; one that the hook cannot use yet is asked for again."""
+    arrived: list[DeliveryReport] = []
+
+    def keep(reports: Sequence[DeliveryReport]) -> Sequence[DeliveryReport]:
+        arrived.extend(reports)
+        return [each for each in reports if each.provider_id == "later"]
+
+    good, later = deliver_sm("id:now stat:DELIVRD err:000"), deliver_sm("id:later stat:DELIVRD err:000")
+    reply = b"\0\1\0014670\0\5\0Shop\0" + b"\0\0\0\0\0\0\0\0\0\2hi"
+    assert answers([good, good[:-3], later, reply], keep) == [(1, 0), (2, 0x65), (3, 0x64), (4, 0)]
+    assert [each.provider_id for each in arrived] == ["now", "later"]
+
+
+def test_a_report_has_no_control_characters() -> None:
+    """PostgreSQL takes no NUL in a text, and nobody wants the others."""
+    told = read_report(deliver_sm("id:ab\0c stat:DELI\x01VRD err:0\x8500\x7f"))
+    assert told == DeliveryReport("abc", "DELIVRD", "0")
+    option = b"\x00\x1e\x00\x05a\0bc\0"
+    assert read_report(deliver_sm("stat:UNDELIV err:0\x021") + option) == DeliveryReport(
+        "abc", "UNDELIV", "01"
+    )
+    assert read_report(deliver_sm("id:\0 stat:DELIVRD")) is None
+
+
 def test_of_a_long_text_the_last_segment_is_reported(
     centre: Callable[..., Centre], smpp_sender: Open
 ) -> None:
     peer = centre(reports=True)
     reports: list[DeliveryReport] = []
-    sender = smpp_sender(peer.port, on_reports=reports.extend)
+    sender = smpp_sender(peer.port, on_reports=lambda arrived: reports.extend(arrived) or ())
     [receipt] = sender.send(texts(1, "x" * 400))
     sender.close()
     assert [unit.registered_delivery for unit in peer.submitted] == [0, 0, 1]

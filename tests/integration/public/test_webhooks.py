@@ -130,7 +130,7 @@ def test_a_hard_bounce_of_an_email_suppresses_at_once(
         ({"status": "550", "diagnostic": "Sender domain does not exist"}, "block"),
     ],
 )
-def test_a_bounce_of_an_email_is_judged_by_code_and_words(  # noqa: PLR0913, PLR0917
+def test_a_bounce_of_an_email_is_judged_by_code_and_words(
     client: httpx.Client, store: Store, sent: Token, clock: Clock, told: dict[str, str], expected: str
 ) -> None:
     report = {"event_id": "1", "event": "bounced", "message_id": sent.message_id}
@@ -325,7 +325,7 @@ def test_an_unsubscription_is_a_no_to_the_message_s_topic(
 
 
 @pytest.mark.parametrize(("minutes", "expected"), [(59, "yes"), (60, "no"), (61, "no")])
-def test_an_unsubscription_told_late_takes_no_later_yes_back(  # noqa: PLR0913, PLR0917
+def test_an_unsubscription_told_late_takes_no_later_yes_back(
     client: httpx.Client, store: Store, sent: Token, clock: Clock, minutes: int, expected: str
 ) -> None:
     """A yes after an hour, and the provider tells after two of a no that was said around it."""
@@ -334,7 +334,7 @@ def test_an_unsubscription_told_late_takes_no_later_yes_back(  # noqa: PLR0913, 
     store.answers.say_yes(
         profile_id="p-anna", channel="email", address="", topics=[topic], source="page", at=yes_at
     )
-    clock.now = NOW + timedelta(hours=2)
+    clock.now = told_at = NOW + timedelta(hours=2)
     no_at = NOW + timedelta(minutes=minutes)
     report = {
         "event_id": "1",
@@ -345,9 +345,7 @@ def test_an_unsubscription_told_late_takes_no_later_yes_back(  # noqa: PLR0913, 
     for _ in range(2):
         assert events(client, clock, [report]).json() == {"recorded": 1, "skipped": 0}
     assert store.answers.last(profile_id="p-anna", channel="email")[topic].status == expected
-    assert [each["recorded_at"] for each in store.opt_outs.rows()] == (
-        [] if expected == "yes" else [clock.now]
-    )
+    assert [each["recorded_at"] >= told_at for each in store.opt_outs.rows()] == [True] * (expected == "no")
     [line] = store.feedback.rows(NOW, NOW + timedelta(days=1))
     assert (line["kind"], line["occurred_at"]) == ("unsubscribed", no_at)
 
