@@ -188,7 +188,7 @@ def test_the_manifest_is_parsed_again_only_when_the_project_has_changed(home):
     manifest = warehouse.load_manifest(home, progress=told.append)
     assert told == ["parsing the dbt project"] * 2
     assert "lapsed_customers" in manifest.segments()
-    assert manifest.entity_segments() == {"orders_to_review"}
+    assert manifest.entity_segments() == {"orders_to_review", "waiting_for_product"}
     table = manifest.source_tables("shop")["orders"]
     assert (table.primary_key, table.path) == ("order_id", home.raw / "orders.csv")
     assert table.columns["ordered_at"] == "timestamp"
