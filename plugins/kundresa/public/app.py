@@ -77,7 +77,7 @@ def build_app(settings: Settings, store: Store, *, clock: Clock = utc_now) -> St
             desk.close()
             store.close()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *Recipients(service).routes(),
             *MessageLinks(service, hits).routes(),
@@ -91,6 +91,9 @@ def build_app(settings: Settings, store: Store, *, clock: Clock = utc_now) -> St
         exception_handlers=dict.fromkeys((HTTPException, StoreError, ClientDisconnect, Exception), tell),
         lifespan=running,
     )
+    # A path with a slash behind it is none of ours: nobody is sent on, by whatever name they asked for it.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _described(service: Service, desk: MessageDesk, _: Request) -> Response:

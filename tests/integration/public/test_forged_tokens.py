@@ -59,6 +59,7 @@ def test_a_token_that_is_not_ours_does_nothing(
         strategies.builds(altered, known, strategies.integers(0, 400), strategies.sampled_from("Aa0-_.~%")),
         strategies.builds(lambda token, size: token[:size], known, strategies.integers(0, 400)),
         strategies.builds(lambda token, more: token + more, known, strategies.sampled_from(("A", ".", ".A"))),
+        known.map(lambda token: f"{token}%2F"),
         known,
     )
     bodies = strategies.one_of(strategies.sampled_from(FORMS), strategies.binary(max_size=300))

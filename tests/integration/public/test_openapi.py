@@ -95,7 +95,7 @@ def test_reports_are_taken_as_it_says(api: schemathesis.BaseSchema, mode: Genera
     statuses: set[int] = set()
 
     @profile(
-        max_examples=60,
+        max_examples=200,
         deadline=None,
         derandomize=True,
         database=None,
@@ -103,7 +103,7 @@ def test_reports_are_taken_as_it_says(api: schemathesis.BaseSchema, mode: Genera
     )
     @given(
         api.find_operation_by_id("sendReports").as_strategy(generation_mode=mode),
-        strategies.sampled_from(["mail", "texts", None]),
+        strategies.sampled_from(["mail", "mail", "texts", None]),
         strategies.booleans(),
     )
     def sent(case: schemathesis.Case, name: str | None, is_signed: bool) -> None:
