@@ -199,10 +199,11 @@ def test_reports_reach_the_hook_and_are_answered(centre: Callable[..., Centre], 
     ids = {each.provider_id for each in receipts}
     end = monotonic() + 20
     # Reports come when they come, and are answered when the sender turns again: it does with each text.
+    # Each has an answer: the one that comes with the last text may be under way when the sender is closed.
     while not (
         ids <= {report.provider_id for report in reports}
         and 0 in peer.report_answers
-        and len(peer.report_answers) == len(reports)
+        and len(peer.report_answers) >= len(receipts) - 1
     ):
         assert monotonic() < end, (len(reports), Counter(peer.report_answers))
         receipts += sender.send(texts(1))
@@ -213,7 +214,7 @@ def test_reports_reach_the_hook_and_are_answered(centre: Callable[..., Centre], 
     assert by_id["id1"] == DeliveryReport("id1", "DELIVRD", "000")
     assert by_id["id1"].is_delivered
     assert peer.binds == [0x9]
-    assert len(peer.report_answers) == len(reports)
+    assert len(receipts) - 1 <= len(peer.report_answers) <= len(reports) <= len(receipts)
     assert 1 <= Counter(peer.report_answers)[0x64] < len(reports)
 
 
