@@ -106,9 +106,8 @@ def test_receipts_that_nobody_wants_are_not_given_later(peer: Any, open_texts: C
     assert {each.state for each in later} == {MessageState.ACCEPTED}
 
 
+@pytest.mark.parametrize("peer", [Gateway], indirect=True)
 def test_an_idempotent_gateway_is_asked_later(peer: Any, open_texts: Callable[..., Any]) -> None:
-    if isinstance(peer, TextCentre):
-        pytest.skip("SMPP knows no such thing")
     sending = open_texts("&idempotent=true").send(texts(IN_FLIGHT))
     of = by_state([next(sending), *stopped(sending, Stop())])
     assert of[MessageState.DEFERRED] >= set(peer.taken()[:3])
