@@ -7,6 +7,7 @@ import json
 from collections import Counter
 
 from kundresa.sandbox.ports import push_key
+from kundresa.store import open_store
 
 SECRET = "a secret that is long enough to sign"
 CAMPAIGN = "winback"
@@ -80,3 +81,21 @@ def test_every_channel_has_its_account_and_what_arrived_is_what_it_says(shop, tm
     assert shop.run(CAMPAIGN) == account
     assert {file.name: file.stat().st_mtime_ns for file in letters.iterdir()} == files
     assert len(shop.received(run_key, "push")) == account["channels"]["push"]["sent"]
+
+    results = tmp_path / "results.csv"
+    results.write_text(f"message_id;status;detail\n{rows[0]['message_id']};returned;moved, no new address\n")
+    shop.kundresa("feedback", "printer", str(results))
+    [letter] = (
+        each
+        for each in shop.json("explain", person_of(rows[0]["message_id"], shop), CAMPAIGN)
+        if each["channel"] == "direct_mail"
+    )
+    assert letter["outcome"] == "accepted"
+    [returned] = letter["came_back"]
+    assert (returned["kind"], returned["bounce_class"]) == ("bounced", "hard")
+    assert "moved, no new address" in returned["detail"]
+
+
+def person_of(message_id, shop):
+    with open_store(shop.settings.store_url) as store:
+        return store.ledger.lines([message_id])[message_id].profile_id

@@ -8,6 +8,7 @@ from kundresa.cli.output import table
 
 if TYPE_CHECKING:
     from kundresa.runs.explained import Explanation
+    from kundresa.store import CameBack
 
 _WORDS = {"passed": "pass", "failed": "FAIL", "not_asked": "not asked"}
 
@@ -35,4 +36,13 @@ def print_explanation(line: Explanation) -> None:
     if line.delivery:
         sent = line.delivery
         rows.append(("delivery", sent["state"], sent["provider_id"] or sent["detail"] or sent["code"] or ""))
+    rows += [_came_back(each) for each in line.came_back]
     table(title, ("rule", "result", "what it looked at"), rows)
+
+
+def _came_back(told: CameBack) -> tuple[str, str, str]:
+    """What came back, of which kind, and when, in which words, by whom."""
+    kind = str(told.bounce_class or (f"a machine: {told.automation}" if told.automation else ""))
+    words = [each for each in (told.code, told.detail, told.target) if each]
+    told_by = f"{told.occurred_at:%Y-%m-%d %H:%M}Z by {told.provider}"
+    return str(told.kind), kind, ": ".join([told_by, *filter(None, [" ".join(words)])])

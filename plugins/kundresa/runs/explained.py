@@ -14,7 +14,7 @@ from kundresa.settings import Settings
 from kundresa.spec.addresses import ADDRESS_NAMESPACES, normalised_address
 from kundresa.spec.keys import STRANGER, stranger_id
 from kundresa.spec.vocabulary import Consent
-from kundresa.store import OptOut, open_store
+from kundresa.store import CameBack, OptOut, open_store
 from kundresa.store.opt_outs import EVERY_TOPIC
 
 
@@ -50,6 +50,8 @@ class Explanation:
     considered_by: tuple[dict[str, Any], ...]
     rules: tuple[RuleResult, ...]
     delivery: dict[str, Any] | None
+    came_back: tuple[CameBack, ...] = ()
+    """About the message, in the order in which it happened: bounces, opens, clicks and the like."""
     step: str | None = None
     """The journey's, that the person had come to."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kundresa import warehouse
@@ -36,7 +36,20 @@ def explain(settings: Settings, person: str, campaign: str | None = None) -> lis
     """
     profile_id = one_person(settings, person)
     told = [*_of_campaigns(settings, profile_id, campaign), *explain_messages(settings, profile_id, campaign)]
+    told = _with_what_came_back(settings, told)
     return sorted(told, key=lambda each: (each.decided_at, each.run_key), reverse=True)
+
+
+def _with_what_came_back(settings: Settings, told: list[Explanation]) -> list[Explanation]:
+    written = [each.delivery["message_id"] for each in told if each.delivery]
+    with open_store(settings.store_url) as store:
+        came_back = store.feedback.about(written)
+    return [
+        replace(each, came_back=tuple(came_back.get(each.delivery["message_id"], ())))
+        if each.delivery
+        else each
+        for each in told
+    ]
 
 
 def _of_campaigns(settings: Settings, profile_id: str, campaign: str | None) -> list[Explanation]:

@@ -82,11 +82,11 @@ def tell_rules(
 
 
 def local_time(instant: datetime, zone: str | None) -> str | None:
-    """An instant by the clock of a zone, ISO 8601 with the offset; None when the zone is unknown."""
+    """An instant by the clock of a zone, ISO 8601 to the minute; None when the zone is unknown."""
     if not zone:
         return None
     try:
-        return instant.astimezone(ZoneInfo(zone)).isoformat()
+        return instant.astimezone(ZoneInfo(zone)).isoformat(timespec="minutes")
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return None
 

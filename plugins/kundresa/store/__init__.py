@@ -21,7 +21,7 @@ from kundresa.store.errors import (
     StoreOutOfDate,
     StoreUnavailable,
 )
-from kundresa.store.feedback import Hit, SoftBounceRule
+from kundresa.store.feedback import CameBack, Hit, SoftBounceRule
 from kundresa.store.inbox_records import Answer, InboxEvent, NewEvent, NewFeedback
 from kundresa.store.journey_accounts import AccountedMessages, JourneyAccount
 from kundresa.store.journey_calls import CallResult
@@ -84,6 +84,7 @@ __all__ = [
     "BatchTally",
     "CallOutcome",
     "CallResult",
+    "CameBack",
     "Candidate",
     "CountedMessage",
     "Delayed",

@@ -49,6 +49,23 @@ class Hit:
     occurred_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class CameBack:
+    """One thing that came back about a message, as it is told to people."""
+
+    kind: FeedbackKind
+    occurred_at: datetime
+    provider: str
+    """Who told it, as in ``NewFeedback``."""
+    bounce_class: BounceClass | None
+    automation: Automation | None
+    """What kind of machine did it; None for a person."""
+    target: str | None
+    """Where a click led to."""
+    code: str | None
+    detail: str | None
+
+
 class Feedback:
     """The table ``feedback``. Rows are added; only what is known of a hit's machine changes later."""
 
@@ -96,6 +113,30 @@ class Feedback:
             )
             for row in found
         ]
+
+    def about(self, message_ids: Sequence[str]) -> dict[str, list[CameBack]]:
+        """What has come back about each of these messages (at most a few thousand), in the order in which it
+        happened. A message about which nothing came is not in it."""
+        query = (
+            select(feedback.c.message_id, *(feedback.c[name] for name in CameBack.__slots__))
+            .where(feedback.c.message_id.in_(message_ids))
+            .order_by(feedback.c.occurred_at, feedback.c.position)
+        )
+        found: dict[str, list[CameBack]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query):
+                came = CameBack(
+                    kind=FeedbackKind(row.kind),
+                    occurred_at=row.occurred_at,
+                    provider=row.provider,
+                    bounce_class=BounceClass(row.bounce_class) if row.bounce_class else None,
+                    automation=Automation(row.automation) if row.automation else None,
+                    target=row.target,
+                    code=row.code,
+                    detail=row.detail,
+                )
+                found.setdefault(row.message_id, []).append(came)
+        return found
 
     def mark_automated(self, positions: Sequence[int], automation: Automation) -> int:
         """These hits were a machine's, as later ones have shown; returns how many were not known to be."""
