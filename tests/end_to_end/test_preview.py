@@ -69,7 +69,7 @@ def test_a_spam_filter_says_what_it_holds_against_each_email(shop, tmp_path):
     (machine / "rspamc").write_text(f"#!/bin/sh\necho '{SCORED % (4.5, 4.5)}'\n")
     (machine / "rspamc").chmod(0o755)
     told = shop.kundresa(*words).stdout
-    assert "email-en: it is none to rspamc (4.5 points, spam from 6)" in told
+    assert "email-en: it is no spam to rspamc (4.5 points, spam from 6)" in told
     assert "+4.5 R_LOUD Too loud" in told
     shop.kundresa(*words, "--max-spam-score", "4.5")
     refused = shop.json(*words, "--max-spam-score", "4", code=1)

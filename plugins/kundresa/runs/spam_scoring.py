@@ -151,7 +151,7 @@ class Scored:
         if self.no_score:
             yield f"{self.no_score}: the emails have our own checks alone (kundresa check)"
         for name, score in self.scores.items():
-            verdict = "it is spam" if score.is_spam else "it is none"
+            verdict = "it is spam" if score.is_spam else "it is no spam"
             points = f"{score.score:g} points, spam from {score.threshold:g}"
             yield f"{name}: {verdict} to {score.filter} ({points})"
             for rule in score.rules:
