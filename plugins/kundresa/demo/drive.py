@@ -1,5 +1,5 @@
 """The demo from beginning to end: servers up, the warehouse built, a shop told who is in some segments, two
-campaigns delivered, a journey of some people of whose orders the service is told, the account."""
+campaigns delivered, two journeys of people of whose carts and orders the service is told, the account."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from kundresa import settings as installation
 from kundresa.demo import processes
 from kundresa.demo.accounts import arrivals, one_message, read_lines
 from kundresa.demo.airflow_api import FINISHED, AirflowApi, AirflowApiError
-from kundresa.demo.orders import JOURNEY, ORDERS, confirmations, is_settled, place_orders
 from kundresa.demo.screen import RunsView, Screen
 from kundresa.demo.service import PublicService
 from kundresa.demo.shares import SHARE, is_told, prepare_shop, shop_folder, told_lines
+from kundresa.demo.shoppers import CARTS, JOURNEYS, ORDERS, have_arrived, let_people_shop, movements
 from kundresa.demo.standalone import AirflowPorts, AirflowStandalone
 from kundresa.demo.state import DemoState
 from kundresa.orchestration.pools import POOLS
@@ -31,7 +31,7 @@ from kundresa.spec.keys import run_key
 CAMPAIGNS = ("winback", "spring_sale")
 RUN_TIMEOUT_SECONDS = 1800
 """The warehouse at 200,000 people takes a few minutes on two cores."""
-CONFIRM_SECONDS = 180
+REACT_SECONDS = 180
 """From an order to its confirmation it takes some seconds, the first time a task start more."""
 SHARE_SECONDS = 180
 """From a publication to its share; by then the campaigns have been delivered."""
@@ -71,8 +71,8 @@ class Demo:
         with self.screen.step("Airflow is up"):
             self.airflow.wait_healthy()
         api = self.airflow.api
-        dag_ids = ["warehouse", *(f"campaign_{name}" for name in CAMPAIGNS), f"journey_{JOURNEY}"]
-        dag_ids.append(f"share_{SHARE}")
+        dag_ids = ["warehouse", *(f"campaign_{name}" for name in CAMPAIGNS), f"share_{SHARE}"]
+        dag_ids += [f"journey_{name}" for name in JOURNEYS]
         with self.screen.step("DAGs and pools"):
             for pool in POOLS:
                 api.put_pool(pool.name, pool.slots, pool.description)
@@ -83,7 +83,7 @@ class Demo:
         self._run(api, ["warehouse"])
         # Both at once: open runs are decided together.
         self._run(api, [f"campaign_{name}" for name in CAMPAIGNS])
-        self._confirm_orders()
+        self._let_people_shop()
         self._await_share()
         self.state.is_complete = True
         self.state.save()
@@ -202,15 +202,15 @@ class Demo:
                 raise DemoError(self._why(api, dag_id, run_id))
         self.screen.done(" and ".join(dag_ids), time.monotonic() - started)
 
-    def _confirm_orders(self) -> None:
-        """People order, and their journey confirms it: its DAG is started by the events, not by us."""
-        with self.screen.step(f"{ORDERS} orders are placed; the journey {JOURNEY} confirms them"):
-            orders = place_orders(self.settings, self.service, datetime.now(tz=UTC))
-            deadline = time.monotonic() + CONFIRM_SECONDS
-            while not is_settled(self.settings, orders):
+    def _let_people_shop(self) -> None:
+        """People fill carts and order; the DAGs of journeys are started by these events, not by us."""
+        with self.screen.step(f"{CARTS} carts are filled and {ORDERS} orders placed; journeys react"):
+            let_people_shop(self.settings, self.service, datetime.now(tz=UTC))
+            deadline = time.monotonic() + REACT_SECONDS
+            while not have_arrived(movements(self.settings)):
                 if time.monotonic() > deadline:
                     raise DemoError(
-                        f"{JOURNEY} has not confirmed {orders} orders within {CONFIRM_SECONDS} s.\n"
+                        f"{' and '.join(JOURNEYS)} have not reacted within {REACT_SECONDS} s.\n"
                         f"{self.airflow.log_tail()}"
                     )
                 self._sleep(0.5)
@@ -271,11 +271,12 @@ class Demo:
         now = arrivals(self.settings)
         newly = {key: count - before.get(key, 0) for key, count in now.items()}
         self.screen.account(lines, newly)
+        journeys = movements(self.settings)
+        self.screen.journeys(journeys)
         problems = [problem for line in lines for problem in line.problems]
+        problems += [f"the journey {each.journey} does not add up" for each in journeys if not each.adds_up]
         for problem in problems:
             self.screen.problem(problem)
-        confirmed = ", ".join(f"{count:,} {what}" for what, count in confirmations(self.settings).items())
-        self.screen.note(f"Confirmations of orders: {confirmed}")
         self.screen.note(f"Newly sent in this demo: {sum(newly.values()):,}")
         self.screen.note(
             f"The web shop was told of {told_lines(self.state.home):,} people and changes so far"

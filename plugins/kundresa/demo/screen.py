@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from kundresa.demo.accounts import ChannelLine
 from kundresa.demo.airflow_api import TaskState
+from kundresa.runs.journey_reports import JourneyReport
 
 STAGES = (
     "check_sources", "build", "check_marts", "publish",
@@ -140,6 +142,31 @@ class Screen:
                 table.add_row("", "", f"[dim]{reason}[/dim]", f"{count:,}", "")
             verdict = "[red]does not add up[/red]" if line.problems else "[green]✓ adds up[/green]"
             table.add_row("", "", "[bold]considered[/bold]", f"[bold]{line.considered:,}[/bold]", verdict)
+            table.add_section()
+        self.console.print()
+        self.console.print(table)
+
+    def journeys(self, reports: Sequence[JourneyReport]) -> None:
+        """Where people are: entered = inside, by step, and left, by how; and what became of the messages."""
+        table = Table(
+            title="The journeys", title_style="bold", title_justify="left", show_edge=False, pad_edge=False
+        )
+        for column in ("journey", "entered", "inside now", "left", "messages"):
+            table.add_column(column, justify="right" if column == "entered" else "left")
+        for report in reports:
+            messages: Counter[str] = Counter()
+            for step in report.steps:
+                if step.version == report.version and step.kind == "message":
+                    messages.update(step.messages)
+            inside = {f"at {each.step}": each.people for each in report.steps if each.people}
+            table.add_row(
+                report.journey,
+                f"{report.entered:,}",
+                *(
+                    "\n".join(f"{n:,} {what}" for what, n in each.items())
+                    for each in (inside, report.ended, messages)
+                ),
+            )
             table.add_section()
         self.console.print()
         self.console.print(table)
