@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.sdk.module_loading import import_string
 from airflow.serialization.serialized_objects import DagSerialization
@@ -56,12 +57,12 @@ def dags() -> dict[str, Any]:
     return dict(journey_dags(configuration.load()))
 
 
-def test_a_folder_is_a_dag_of_one_task(write: Any) -> None:
+def test_a_folder_is_a_dag_with_one_task_that_does_anything(write: Any) -> None:
     write("cart", JOURNEY.format(entry="{event: cart_updated}"))
     [dag] = dags().values()
     assert (dag.dag_id, dag.max_active_runs, dag.is_paused_upon_creation) == ("journey_cart", 1, True)
     assert {"kundresa", "journey", "channel:sms", "topic:offers"} <= set(dag.tags)
-    [task] = dag.tasks
+    [task] = (each for each in dag.tasks if not isinstance(each, EmptyOperator))
     assert (task.task_id, task.pool, task.owner) == ("advance", JOURNEYS, "crm | team")
     for words in (
         "| `pause` | waits 1h | `say` |",
@@ -71,6 +72,51 @@ def test_a_folder_is_a_dag_of_one_task(write: Any) -> None:
         "crm \\| team",
     ):
         assert words in dag.doc_md
+
+
+def test_its_graph_shows_the_steps_and_what_leads_where(write: Any) -> None:
+    write("cart", JOURNEY.format(entry="{event: cart_updated}"))
+    [dag] = dags().values()
+    arrows = {
+        (name.removeprefix("steps."), to.removeprefix("steps.")): each.get_edge_info(name, to).get(
+            "label", ""
+        )
+        for each in [dag]
+        for name in dag.task_ids
+        for to in dag.get_task(name).downstream_task_ids
+    }
+    assert arrows == {
+        ("_in", "pause"): "",
+        ("pause", "say"): "",
+        ("say", "last"): "not_sent",
+        ("last", "_out"): "path 1",
+    }, "the way back from last to pause would close a circle"
+    pictured = {each.task_id: each for each in dag.tasks if isinstance(each, EmptyOperator)}
+    assert {each.removeprefix("steps.") for each in pictured} == {"_in", "pause", "say", "last", "_out"}
+    assert pictured["steps.say"].operator_name == "sms text by account texts"
+    assert "- otherwise: `pause`" in (pictured["steps.last"].doc_md or "")
+    assert pictured["steps._in"].operator_name == "event cart_updated"
+    assert pictured["steps._out"].operator_name == "leaves on order_placed"
+
+
+def test_the_picture_is_never_started_and_hides_no_failure(write: Any) -> None:
+    """What the scheduler sets to success at once has no callback, outlet or inlet, and waits for nothing; the
+    state of a run is that of its last tasks, of which `advance` stays one."""
+    write("cart", JOURNEY.format(entry="{event: cart_updated}"))
+    [dag] = dags().values()
+    kept = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    for name in kept.task_ids:
+        task = kept.get_task(name)
+        if name == "advance":
+            assert not task.upstream_task_ids
+            assert not task.downstream_task_ids
+        else:
+            assert task.inherits_from_empty_operator
+            assert str(task.trigger_rule) == "always"
+            assert not task.inlets
+            assert not task.outlets
+            assert not task.has_on_execute_callback
+            assert not task.has_on_success_callback
 
 
 @pytest.mark.parametrize(

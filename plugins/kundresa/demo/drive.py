@@ -273,6 +273,7 @@ class Demo:
         self.screen.account(lines, newly)
         journeys = movements(self.settings)
         self.screen.journeys(journeys)
+        self.screen.note("")
         problems = [problem for line in lines for problem in line.problems]
         problems += [f"the journey {each.journey} does not add up" for each in journeys if not each.adds_up]
         for problem in problems:

@@ -1,4 +1,5 @@
-"""The DAG of one journey: a single task that moves everybody and sends what that comes to."""
+"""The DAG of one journey: a single task that moves everybody and sends what that comes to, and a picture of
+the steps."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ from kundresa.orchestration.accounts import sender_account
 from kundresa.orchestration.assets import journey_asset, segments_asset
 from kundresa.orchestration.defaults import TAG, default_args
 from kundresa.orchestration.journey_documents import journey_document
+from kundresa.orchestration.journey_picture import picture_steps
 from kundresa.orchestration.links import JourneyLink
 from kundresa.orchestration.operators import final_failures, worker_name
 from kundresa.orchestration.pausing import NotPaused
@@ -43,8 +45,8 @@ NOW_AND_THEN = "*/15 * * * *"
 
 
 def build_journey_dag(journey: Journey, settings: Settings) -> DAG:
-    """One task. It is told by the triggerer that there is something to do; where the journey looks at
-    segments, by each publication too."""
+    """One task, and the steps as a picture. It is told by the triggerer that there is something to do; where
+    the journey looks at segments, by each publication too."""
     due = journey_asset(journey.name)
     looks_at_segments = isinstance(journey.entry, SegmentEntry) or any(
         isinstance(each, SegmentExit) for each in journey.exit
@@ -66,6 +68,7 @@ def build_journey_dag(journey: Journey, settings: Settings) -> DAG:
         tags=_tags(journey),
     ) as dag:
         AdvanceJourney(task_id="advance", journey=journey.name, pool=JOURNEYS)
+        picture_steps(journey)
     return dag
 
 
