@@ -2,7 +2,9 @@
 
 Events are in the inbox already: what the service takes to put them there is measured in ``bench_public``. A
 third of them let somebody in, a third let somebody go on, a third are about others. On SQLite.
-``asking`` is the same where the entry asks for a column of the profile and a segment.
+``asking`` is the same where the entry asks for a column of the profile and a segment; ``late`` with a
+lateness and events that come up to two seconds out of order: what is about who may enter late, of the third
+that is about others, is kept, and as much that was kept before is removed.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -59,6 +61,7 @@ ASKING = JOURNEY.model_copy(
         )
     }
 )
+LATE = JOURNEY.model_copy(update={"lateness": timedelta(minutes=5)})
 
 
 def _publish(home: Path, people: int) -> None:
@@ -128,15 +131,19 @@ def _fill(store: Store, inside: int, due: int) -> None:
         store.journeys.commit("cart", row.generation, Advance(0, "", positions=positions), at=NOW)
 
 
-def _events(inside: int, people: int, source: str, count: int = EVENTS) -> Iterator[NewEvent]:
+def _events(
+    inside: int, people: int, source: str, count: int = EVENTS, *, since: datetime = NOW, lag: int = 0
+) -> Iterator[NewEvent]:
+    """One a millisecond ``since`` then, come at most ``lag`` milliseconds after they happened."""
     pick = random.Random(source)
     for number in range(count):
         kind = number % 3
         who = pick.randrange(inside, people) if kind != 1 else pick.randrange(inside)
         name = "order_placed" if kind else "cart_updated"
         data = '{"order_id": "o"}' if kind else '{"cart_id": "c", "cart_value": 60}'
-        at = NOW + timedelta(milliseconds=number)
-        yield NewEvent(source, str(number), name, "crm_id", f"C{who:09}", data, at, at)
+        at = since + timedelta(milliseconds=number)
+        ago = timedelta(milliseconds=pick.randrange(lag) if lag else 0)
+        yield NewEvent(source, str(number), name, "crm_id", f"C{who:09}", data, at - ago, at)
 
 
 def _advance(store: Store, people: JourneyPeople, now: datetime) -> tuple[float, int, int]:
@@ -182,7 +189,7 @@ def measure(report, *, people: int | None) -> None:  # type: ignore[no-untyped-d
 
 
 def _measure_events(report, store: Store, known: JourneyPeople, inside: int) -> None:  # type: ignore[no-untyped-def]
-    _append(store, inside, "first")
+    _append(store, list(_events(inside, inside * 2, "first")))
     cpu = time.process_time()
     took, acted, moved = _advance(store, known, NOW + timedelta(hours=2))
     cpu = time.process_time() - cpu
@@ -191,12 +198,30 @@ def _measure_events(report, store: Store, known: JourneyPeople, inside: int) -> 
     report.add("events_per_second", acted / took, "1/s", inside=inside, moved=moved)
     report.add("events_cpu", cpu / acted * 1e6, "µs/event")
     store.journeys.start("cart", freeze(ASKING, {}), cursor="", at=NOW)
-    _append(store, inside, "second")
+    _append(store, list(_events(inside, inside * 2, "second")))
     took, acted, moved = _advance(store, known, NOW + timedelta(hours=2))
     assert acted == EVENTS, acted
     report.add("events_per_second_asking", acted / took, "1/s", inside=inside, moved=moved)
     store.journeys.start("cart", freeze(JOURNEY, {}), cursor="", at=NOW)
     _measure_keeping_up(report, store, known, inside)
+    _measure_late(report, store, known, inside)
+
+
+def _measure_late(report, store: Store, known: JourneyPeople, inside: int) -> None:  # type: ignore[no-untyped-def]
+    """As many events again, of which a third is kept while those of ten minutes before are removed."""
+    store.journeys.start("cart", freeze(LATE, {}), cursor="", at=NOW)
+    for what in ("before", "late"):
+        since = NOW + timedelta(hours=4, minutes=10 * (what == "late"))
+        events = list(_events(inside, inside * 2, what, since=since, lag=2_000))
+        _append(store, events)
+        cpu = time.process_time()
+        took, acted, moved = _advance(store, known, since + timedelta(minutes=2))
+        cpu = time.process_time() - cpu
+        assert acted == EVENTS, acted
+        kept = store.journey_early_events.count("cart")
+        assert EVENTS * 0.1 < kept < EVENTS * 0.4, kept
+    report.add("events_per_second_late", acted / took, "1/s", ratio_to="events_per_second", moved=moved)
+    report.add("events_cpu_late", cpu / acted * 1e6, "µs/event", ratio_to="events_cpu", kept=kept)
 
 
 def _measure_keeping_up(report, store: Store, known: JourneyPeople, inside: int) -> None:  # type: ignore[no-untyped-def]
@@ -232,7 +257,6 @@ def _write(url: str, inside: int) -> None:
         assert took < SECONDS * 1.1, f"{RATE} events a second could not be written: {took:.1f} s"
 
 
-def _append(store: Store, inside: int, source: str) -> None:
-    events = list(_events(inside, inside * 2, source))
+def _append(store: Store, events: Sequence[NewEvent]) -> None:
     for start in range(0, EVENTS, 5_000):
         store.inbox.append(events[start : start + 5_000])

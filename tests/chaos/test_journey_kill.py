@@ -49,6 +49,9 @@ class Everybody:
     def resolve(self, identifiers: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
         return {each: each[1] for each in identifiers}
 
+    def merged(self, *_: Collection[str]) -> Mapping[str, str]:
+        return {}
+
     def facts(self, *_: Collection[str]) -> Mapping[str, Facts]:
         return {}
 

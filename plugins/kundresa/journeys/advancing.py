@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from kundresa.journeys.early import early_events, kept_events, over_before
 from kundresa.journeys.entering import entered, key_of, knocks, refusal
 from kundresa.journeys.people import Facts, People, SegmentChange
 from kundresa.journeys.trail import Earlier, Happening, Trail
@@ -72,6 +73,8 @@ class _Read:
     due: Sequence[Position]
     turns: Turns
     is_behind: bool
+    told_until: datetime
+    """What was received by then has been read."""
     people: dict[str, list[Happening | MessageOutcome | CallOutcome | Reaction | Earlier]] = field(
         default_factory=dict
     )
@@ -146,6 +149,7 @@ def _read(
         or turns.has_more
         or max(len(changes), len(reactions)) >= most_events
         or max(collected, len(outcomes), len(answers), len(due)) >= most_due,
+        told_until=min(now, events[-1].received_at) if is_full else now,
     )
 
 
@@ -172,6 +176,7 @@ def _sort_out(read: _Read, people: People, now: datetime) -> None:
                 event.data_json,
                 is_event=True,
                 lag=event.lag,
+                number=event.position,
             )
             read.people.setdefault(profile_id, []).append(what)
     for change in read.changes:
@@ -212,6 +217,7 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
         audience_cursor=read.turns.cursor,
         readings=read.turns.readings,
         skips=read.skips,
+        early_over=over_before(read.versions, read.told_until),
     )
     trails: dict[str, dict[str, Trail]] = {each.profile_id: {} for each in read.due}
     trails |= {profile_id: {} for profile_id in read.people}
@@ -224,9 +230,12 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
         trail = walker.trail(each, facts.get(each.profile_id, _NOBODY), before)
         trails[each.profile_id][each.instance_key] = trail
     _hear_again(read, trails)
+    for profile_id, early in early_events(store, people, journey, read.versions.current, read.people).items():
+        read.people[profile_id] = sorted([*early, *read.people[profile_id]], key=lambda each: each.at)
     for profile_id, own in trails.items():
         person = facts.get(profile_id, _NOBODY)
-        for what in read.people.get(profile_id, ()):
+        happened = read.people.get(profile_id, ())
+        for what in happened:
             if isinstance(what, MessageOutcome | CallOutcome | Reaction | Earlier):
                 _tell(walker, own.get(what.instance_key), what)
             else:
@@ -234,6 +243,7 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
         for trail in _in_order(own):
             walker.elapse(trail, now)
             walker.close(trail)
+        into.early += kept_events(read.versions.current, profile_id, happened, own, into.early_over)
     done = Advanced(
         read.row.state,
         events=sum(
@@ -313,11 +323,15 @@ def _live(
     for trail in _in_order(own):
         if trail.position.step is None or trail.version.journey.leaves_out(what.lag):
             continue
+        if what.is_early and not trail.is_new:
+            continue  # it was heard when it came
         is_heard = True
         # A turn comes with the clock and not with an event: it tells nobody how late it is.
         walker.elapse(trail, what.at, by_event=not what.is_turn)
         if not what.is_turn:
             walker.hear(trail, what)
+    if what.is_early:
+        return
     version = read.versions.current
     is_entry = knocks(version, what)
     if version.journey.leaves_out(what.lag):
@@ -341,6 +355,7 @@ def _live(
     if known is not None:
         walker.note(known)  # the entry before may have ended in this very advance
     own[key] = walker.trail(entered(version, what, profile_id, key, last), facts)
+    own[key].is_new = True
     walker.begin(own[key], what.at)
 
 

@@ -61,6 +61,10 @@ class People(Protocol):
         The namespace ``profile_id`` stands for itself."""
         ...
 
+    def merged(self, profile_ids: Collection[str]) -> Mapping[str, str]:
+        """The profiles that have become one of these, by their own ids: former id → the one it is now."""
+        ...
+
     def facts(self, profile_ids: Collection[str], columns: Collection[str]) -> Mapping[str, Facts]:
         """What is known of people: these columns of ``profiles``, and all their segments. Who is not
         published is left out."""

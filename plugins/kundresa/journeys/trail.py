@@ -30,6 +30,10 @@ class Happening:
     """Of a segment: nobody entered or left it, it is the person's turn in a reading."""
     lag: timedelta = timedelta(0)
     """How much later than it happened an event came."""
+    number: int = 0
+    """Of an event: its position in the inbox."""
+    is_early: bool = False
+    """An earlier advance has read the event: only who enters in this one has not heard it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,8 @@ class Trail:
     """Whether this advance has added to it."""
     moves: list[list[str]] = field(default_factory=list)
     """Step or end, when, and why."""
+    is_new: bool = False
+    """Whether the entry has begun in this advance."""
 
     @property
     def event(self) -> Mapping[str, Any]:

@@ -28,6 +28,10 @@ class JourneyPeople:
         """As ``journeys.People``; before the first build it raises NothingPublished."""
         return self._index.resolve(identifiers) if identifiers else {}
 
+    def merged(self, profile_ids: Collection[str]) -> Mapping[str, str]:
+        """As ``journeys.People``."""
+        return self._index.merged(profile_ids) if profile_ids else {}
+
     def facts(self, profile_ids: Collection[str], columns: Collection[str]) -> Mapping[str, Facts]:
         """As ``journeys.People``."""
         if not profile_ids:

@@ -176,7 +176,8 @@ class _Audience:
     """``journeys.People``, of whom one person alone is in every audience."""
 
     def __init__(self, people: JourneyPeople, profile_id: str) -> None:
-        self.resolve, self.facts, self.segment_changes = people.resolve, people.facts, people.segment_changes
+        self.resolve, self.merged, self.facts = people.resolve, people.merged, people.facts
+        self.segment_changes = people.segment_changes
         self._profile_id = profile_id
 
     def members(

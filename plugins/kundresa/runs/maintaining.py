@@ -45,6 +45,9 @@ def apply_retention(settings: Settings, now: datetime) -> dict[str, int]:
         done["journey moves removed"] = store.retention.forget_moves(before)
         done["journey calls removed"] = store.retention.forget_calls(before)
         done["journey readings removed"] = store.retention.forget_readings(before)
+        done["journey early events removed"] = sum(
+            store.retention.forget_early_events(row.journey, before) for row in store.journeys.all()
+        )
         done["message requests removed"] = store.retention.forget_requests(before)
         done["journey positions removed"] = forget_ended(store, before, now)
     done["builds removed"] = warehouse.prune_builds(settings, settings.published_builds)

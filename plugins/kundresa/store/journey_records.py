@@ -277,6 +277,17 @@ class ReadingRow:
     ended_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class EarlyEvent:
+    """An event that whoever enters by one of before it is to hear."""
+
+    profile_id: str
+    event_position: int
+    """In the inbox, which has the event."""
+    occurred_at: datetime
+    """As the journey takes it: no later than it was received."""
+
+
 @dataclass(slots=True)
 class Advance:
     """Everything that one advance writes, in one transaction."""
@@ -304,6 +315,10 @@ class Advance:
     """None leaves it as it is."""
     readings: Sequence[ReadingRow] = ()
     """Those that are new, or have gone on."""
+    early: list[EarlyEvent] = field(default_factory=list)
+    """Events that are to be kept for who enters by one of before them."""
+    early_over: datetime | None = None
+    """Those that happened before this are removed; None removes none."""
     skips: Mapping[str, int] = field(default_factory=dict)
     """Reason → how many."""
     passages: Counter[tuple[str, str]] = field(default_factory=Counter)

@@ -241,6 +241,19 @@ journey_readings = Table(
     sqlite_with_rowid=False,
 )
 
+# Events that a journey has read, kept while one that happened before them may still come and let their person
+# in. What they say is in the inbox.
+journey_early_events = Table(
+    "journey_early_events",
+    metadata,
+    Column("journey", String, primary_key=True),
+    Column("profile_id", String, primary_key=True),
+    Column("event_position", BigInteger, primary_key=True, autoincrement=False),
+    Column("occurred_at", UtcDateTime, nullable=False),
+    Index(None, "journey", "occurred_at"),
+    sqlite_with_rowid=False,
+)
+
 # Of everything that might have let somebody in and did not, how much and why: silence would be a riddle.
 journey_skips = Table(
     "journey_skips",

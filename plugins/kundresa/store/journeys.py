@@ -8,7 +8,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Table, bindparam, func, insert, select, update
+from sqlalchemy import Column, Connection, Row, Table, bindparam, delete, func, insert, select, update
 
 from kundresa.spec.frozen import FrozenSpec
 from kundresa.spec.journey_steps import END, FAILED
@@ -19,6 +19,7 @@ from kundresa.store.errors import JourneyMoved, JourneyNotFound, JourneyStopped
 from kundresa.store.inbox import take_turns
 from kundresa.store.inbox_records import NewEvent
 from kundresa.store.inbox_tables import events, feedback
+from kundresa.store.journey_early_events import keep_early
 from kundresa.store.journey_messages import KNOWN, OPEN, OVER
 from kundresa.store.journey_records import (
     Advance,
@@ -32,6 +33,7 @@ from kundresa.store.journey_records import (
 )
 from kundresa.store.journey_tables import (
     journey_calls,
+    journey_early_events,
     journey_messages,
     journey_moves,
     journey_passages,
@@ -145,6 +147,7 @@ class Journeys:
                 .where(journey_readings.c.journey == journey, journey_readings.c.ended_at.is_(None))
                 .values(ended_at=at)
             )
+            connection.execute(delete(journey_early_events).where(journey_early_events.c.journey == journey))
         return left
 
     def all(self) -> list[JourneyRow]:
@@ -204,6 +207,7 @@ class Journeys:
                 raise JourneyMoved(f"journey {journey} has moved on since generation {generation}")
             self._people(connection, journey, advance, at)
             self._beside(connection, journey, advance)
+            keep_early(self._database, connection, journey, advance)
             self._counts(connection, journey, [advance], at)
 
     def enter(

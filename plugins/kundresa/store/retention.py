@@ -9,6 +9,7 @@ from sqlalchemy import Table, delete, exists, select, tuple_
 
 from kundresa.store.engine import Database
 from kundresa.store.inbox_tables import events, feedback
+from kundresa.store.journey_early_events import remove_early
 from kundresa.store.journey_messages import OVER
 from kundresa.store.journey_tables import (
     journey_calls,
@@ -147,6 +148,18 @@ class Retention:
         while True:
             with self._database.write() as connection:
                 removed = connection.execute(delete(journey_readings).where(key.in_(old))).rowcount
+            total += removed
+            if removed < chunk:
+                return total
+
+    def forget_early_events(self, journey: str, before: datetime, *, chunk: int = CHUNK) -> int:
+        """Remove what a journey has kept for late entries and happened before ``before``; returns how many
+        events. One that runs removes them itself; one that is paused may still need those that the inbox
+        has."""
+        total = 0
+        while True:
+            with self._database.write() as connection:
+                removed = remove_early(connection, journey, before, chunk)
             total += removed
             if removed < chunk:
                 return total

@@ -14,6 +14,7 @@ from kundresa.store.inbox import Inbox
 from kundresa.store.journey_accounts import JourneyAccounts
 from kundresa.store.journey_calls import JourneyCalls
 from kundresa.store.journey_counts import CountedJourneys
+from kundresa.store.journey_early_events import JourneyEarlyEvents
 from kundresa.store.journey_messages import JourneyMessages
 from kundresa.store.journey_positions import JourneyPositions
 from kundresa.store.journey_readings import JourneyReadings
@@ -53,6 +54,7 @@ class Store:
         self.journey_positions = JourneyPositions(database)
         self.journey_messages = JourneyMessages(database)
         self.journey_readings = JourneyReadings(database)
+        self.journey_early_events = JourneyEarlyEvents(database)
         self.audience_shares = AudienceShares(database)
         self.journey_calls = JourneyCalls(database)
         self.message_requests = MessageRequests(database)

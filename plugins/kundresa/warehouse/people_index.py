@@ -134,6 +134,14 @@ class PeopleIndex:
         asked = json.dumps([*identifiers])
         return {(namespace, word): found for namespace, word, found in opened[0].execute(_RESOLVE, (asked,))}
 
+    def merged(self, profile_ids: Collection[str]) -> dict[str, str]:
+        """The profiles that have become one of these: former id → the one it is now. Nothing before the first
+        publication with an index."""
+        opened = self._opened()
+        if opened is None:
+            return {}
+        return dict(opened[0].execute(_MERGED, (json.dumps([*profile_ids]),)))
+
     def address(self, profile_id: str, channel: str) -> str:
         """The person's address on a channel; empty when it is not known."""
         person = self.person(profile_id)
@@ -191,6 +199,7 @@ _TABLES = """
         namespace text, identifier text, profile_id text not null, primary key (namespace, identifier)
     ) without rowid;
     create table redirects (profile_id text primary key, current_profile_id text not null) without rowid;
+    create index redirects_by_current on redirects (current_profile_id);
 """
 
 _IDENTIFIERS = """
@@ -215,6 +224,14 @@ _RESOLVE = """
     left join people on found.profile_id = people.profile_id
     left join redirects on found.profile_id = redirects.profile_id and people.profile_id is null
     where coalesce(redirects.current_profile_id, people.profile_id) is not null
+"""
+
+_MERGED = """
+    select redirects.profile_id, redirects.current_profile_id
+    from json_each(?) as asked
+    inner join redirects on asked.value = redirects.current_profile_id
+    left join people on redirects.profile_id = people.profile_id
+    where people.profile_id is null
 """
 
 _REDIRECTS = """

@@ -34,9 +34,14 @@ class Known:
     """For what people are in a segment; who has none here is in it as a person."""
     changes: list[SegmentChange] = field(default_factory=list)
     strangers: set[str] = field(default_factory=set)
+    redirects: dict[str, str] = field(default_factory=dict)
 
     def resolve(self, identifiers: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
-        return {each: each[1] for each in identifiers if each[1] not in self.strangers}
+        known = [each for each in identifiers if each[1] not in self.strangers]
+        return {each: self.redirects.get(each[1], each[1]) for each in known}
+
+    def merged(self, profile_ids: Collection[str]) -> Mapping[str, str]:
+        return {former: current for former, current in self.redirects.items() if current in profile_ids}
 
     def facts(self, profile_ids: Collection[str], columns: Collection[str]) -> Mapping[str, Facts]:
         return {

@@ -251,6 +251,9 @@ class Reference:
     """Events about nobody that are yet to let their audience in: position in the inbox, and data."""
     period: int = 0
     """Of the readings that these start: the last in which somebody had a turn."""
+    told: list[tuple[str, Heard]] = field(default_factory=list)
+    """Whatever anybody could have heard so far, where the journey states a lateness: who enters by an event
+    of before that hears it too."""
 
     def turns_by_events(self, now: datetime) -> list[tuple[str, dict[str, Any]]]:
         """One reading after the other, until the period takes nobody any more."""
@@ -328,15 +331,17 @@ class Reference:
         for person in sorted(people):
             mine = [lives[-1] for (who, _), lives in sorted(self.lives.items()) if who == person]
             again = [(each, life, life.moves) for life in mine for each in life.kept if each.at > life.at]
-            own = [*again, *((heard, None, 0) for who, heard in happened if who == person)]
+            before = [heard for who, heard in self.told if who == person]
+            own = [*again, *((heard, None, 0) for heard in before)]
+            own += ((heard, None, 0) for who, heard in happened if who == person)
             for heard, life, moves in sorted(own, key=lambda each: each[0].at):
                 if life is not None:
                     life.remember(heard, moves)
                     continue
-                for (who, _), lives in sorted(self.lives.items(), key=lambda each: each[0]):
-                    if who == person:
-                        lives[-1].hear(heard)
-                if heard.kind == "event" and heard.name == getattr(self.journey.entry, "event", None):
+                is_told = any(heard is each for each in before)
+                self._tell(person, heard, mine if is_told else [])
+                knocks = heard.kind == "event" and heard.name == getattr(self.journey.entry, "event", None)
+                if knocks and not is_told:
                     self._enter(person, heard)
             self._pass_time(person, now)
             for _, data in (each for each in turns if each[0] == person):
@@ -345,6 +350,22 @@ class Reference:
 
             for life in (each[-1] for (who, _), each in self.lives.items() if who == person):
                 life.forget()
+        if self.journey.lateness:
+            self.told += (each for each in happened if self._could_be_heard(each[1]))
+
+    def _tell(self, person: str, heard: Heard, but: list[Life]) -> None:
+        """Wherever they are; not to lives that have heard it when it came."""
+        for (who, _), lives in sorted(self.lives.items(), key=lambda each: each[0]):
+            if who == person and not any(lives[-1] is each for each in but):
+                lives[-1].hear(heard)
+
+    def _could_be_heard(self, heard: Heard) -> bool:
+        waits = [each for each in self.journey.steps.values() if each.kind == "wait_for"]
+        return heard.kind == "event" and any(
+            getattr(each, "event", None) == heard.name
+            and (each.where is None or each.where.holds(heard.data, {}, ()))
+            for each in (*self.journey.exit, *waits)
+        )
 
     def _pass_time(self, person: str, now: datetime) -> None:
         for (who, _), lives in sorted(self.lives.items(), key=lambda each: each[0]):

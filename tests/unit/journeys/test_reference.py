@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, update
+from sqlalchemy import event, select, update
 from tests.unit.journeys.conftest import World, fast
 from tests.unit.journeys.reference import Heard, Reference
 
@@ -23,7 +23,7 @@ from kundresa.spec.journey_graph import graph_problems, step_ways
 from kundresa.spec.journey_steps import END
 from kundresa.spec.yaml_source import SpecSource
 from kundresa.store import ENTERED
-from kundresa.store.journey_tables import journey_messages
+from kundresa.store.journey_tables import journey_early_events, journey_messages
 
 PEOPLE = ("anna", "bo", "eva")
 PROFILES = {"anna": {"tier": 1}, "bo": {"tier": 2}}
@@ -444,6 +444,13 @@ def test_events_about_nobody_let_an_audience_in_as_one_after_the_other_would(
     assert left == len(reference.queue)
 
 
+def early_of(world: World) -> list[tuple[str, int]]:
+    """Whom events are kept about, and which they are."""
+    columns = (journey_early_events.c.profile_id, journey_early_events.c.event_position)
+    with world.store.database.read() as connection:
+        return [(who, position) for who, position in connection.execute(select(*columns).order_by(*columns))]
+
+
 class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it."""
 
@@ -470,10 +477,17 @@ AUDIENCE = {"audience": "crowd", "every": "10m", "rate": {"people": 2, "per": "m
 BUSINESS = {"event": "back", "audience": "crowd", "rate": {"people": 2, "per": "minute"}}
 
 
-def run(path: Path, kill_at: int | None, entry: dict[str, Any] | None = None) -> tuple[dict[str, Any], int]:
+def run(
+    path: Path,
+    kill_at: int | None,
+    entry: dict[str, Any] | None = None,
+    *,
+    more: dict[str, Any] | None = None,
+    stream: Any = STREAM,
+) -> tuple[dict[str, Any], int]:
     """The stream, with the process killed before the nth statement; afterwards it goes on."""
     values = {"name": "cart", "owner": "team", "description": "x", "topic": "offers"} | JOURNEY
-    journey = Journey.model_validate(values | ({"entry": entry} if entry else {}))
+    journey = Journey.model_validate(values | ({"entry": entry} if entry else {}) | (more or {}))
     world = world_at(path, journey)
     world.people.segments = {who: {"crowd"} for who in PEOPLE}
     for value in (1, 2):
@@ -501,11 +515,12 @@ def run(path: Path, kill_at: int | None, entry: dict[str, Any] | None = None) ->
         event.remove(each.store.database.engine, "before_cursor_execute", count)
         event.remove(each.store.database.engine, "commit", count)
 
-    play(world, STREAM, None, advance)
+    play(world, stream, None, advance)
     readings = world.store.journey_readings.of("cart")
     found = state_of(world) | {
         "jumps": [each.event_id for each in world.store.inbox.after(0, 99, {"jump:other"})],
         "readings": [(each.turns, each.began_at, each.ended_at) for each in readings],
+        "early": early_of(world),
     }
     world.store.close()
     return found, statements
