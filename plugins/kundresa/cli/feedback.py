@@ -53,10 +53,11 @@ def smpp(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
-    """Take the delivery reports of text messages that come while nothing is being sent.
+    """Take delivery reports of text messages, and replies to them, that come while nothing is being sent.
 
     It is bound as a receiver beside the senders of the account, which take what comes while they send. A
-    number that the network does not know is suppressed at once. A lost connection is made anew; Ctrl-C ends
+    number that the network does not know is suppressed at once; who answers STOP, or what stands for it in
+    many languages, gets no more texts, other replies are counted. A lost connection is made anew; Ctrl-C ends
     it.
 
     Examples: [bold]kundresa feedback smpp texts[/bold] ·
@@ -81,7 +82,10 @@ def smpp(
     if json:
         print_json(counts)
     else:
-        out.print(f"recorded: {counts['recorded']:,}, of no message of ours: {counts['left_out']:,}")
+        reported = f"recorded: {counts['recorded']:,}, of no message of ours: {counts['left_out']:,}"
+        out.print(
+            f"{reported}, replies: {counts['replies']:,}, of all that came a no: {counts['opt_outs']:,}"
+        )
 
 
 @feedback.command()
