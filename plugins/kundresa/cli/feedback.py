@@ -51,6 +51,9 @@ def smpp(
     seconds: Annotated[
         float | None, typer.Option(min=1, help="End after so long (default: when it is asked to end).")
     ] = None,
+    heartbeat: Annotated[
+        Path | None, typer.Option(help="A file that is touched every second: for a health check.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
     """Take delivery reports of text messages, and replies to them, that come while nothing is being sent.
@@ -74,10 +77,20 @@ def smpp(
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda number, _: asked_to_end.append(number))
     ends_at = None if seconds is None else time.monotonic() + seconds
+    touched_at = float("-inf")
+
+    def may_go_on() -> bool:
+        nonlocal touched_at
+        now = time.monotonic()
+        if heartbeat is not None and now >= touched_at + 1:
+            heartbeat.touch()
+            touched_at = now
+        return not asked_to_end and (ends_at is None or now < ends_at)
+
     counts = receive_text_reports(
         configuration.load(),
         resolve_account(account, os.environ),
-        may_go_on=lambda: not asked_to_end and (ends_at is None or time.monotonic() < ends_at),
+        may_go_on=may_go_on,
     )
     if json:
         print_json(counts)
