@@ -70,6 +70,8 @@ class Settings:
     mailbox: str = field(default="", repr=False)
     """Where bounces and complaints land: a Maildir, or ``imaps://user:password@host/folder``; empty for none
     (``KUNDRESA_MAILBOX``)."""
+    print_results: Path | None = None
+    """Where printers put their result files: a folder, or one file (``KUNDRESA_PRINT_RESULTS``)."""
     alert_callback: str = ""
     """``package.module:function``, called with Airflow's context and one line of text when a task has
     failed for good; empty for none (``KUNDRESA_ALERT_CALLBACK``)."""
@@ -113,6 +115,11 @@ class Settings:
     @property
     def data_docs(self) -> Path:
         return self.home / "data_docs"
+
+    @property
+    def print_results_read(self) -> Path:
+        """Which result files of printers have been read, as they were then. Without it all are read again."""
+        return self.home / "print_results_read.json"
 
     @property
     def sandbox(self) -> Path:
@@ -159,6 +166,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         api_keys=env.get("KUNDRESA_API_KEYS", ""),
         webhooks=env.get("KUNDRESA_WEBHOOKS", ""),
         mailbox=env.get("KUNDRESA_MAILBOX", ""),
+        print_results=Path(place).resolve() if (place := env.get("KUNDRESA_PRINT_RESULTS")) else None,
         alert_callback=env.get("KUNDRESA_ALERT_CALLBACK", ""),
     )
 

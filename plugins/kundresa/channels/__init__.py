@@ -2,16 +2,18 @@
 
 from kundresa.channels.accounts import Account, AccountError, account_from_uri, resolve_account
 from kundresa.channels.registry import Sender, is_idempotent, open_sender
-from kundresa.channels.smpp_pdu import DeliveryReport
+from kundresa.channels.smpp_deliver import Arrival, DeliveryReport, TextReply
 from kundresa.channels.smpp_receiver import receive_reports
 from kundresa.channels.webhook_call import CallSender
 
 __all__ = [
     "Account",
     "AccountError",
+    "Arrival",
     "CallSender",
     "DeliveryReport",
     "Sender",
+    "TextReply",
     "account_from_uri",
     "is_idempotent",
     "open_sender",

@@ -7,6 +7,7 @@ machine's role. The secret signs here and never travels.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -31,13 +32,17 @@ class S3Folder:
     def __init__(self, account: Account) -> None:
         """
         Raises:
-            AccountError: when s3fs is not installed, or the endpoint would not be encrypted.
+            AccountError: when s3fs is not installed, the endpoint would not be encrypted, or the file of
+                certificates is none.
         """
         require_module(account, "s3fs")
         endpoint = account.extra.get("endpoint")
         parts = urlsplit(endpoint or "https://-")
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
             raise AccountError(f"account {account.name}: endpoint takes https://host")
+        ca_file = account.extra.get("ca_file")
+        if ca_file is not None and not Path(ca_file).is_file():
+            raise AccountError(f"account {account.name}: ca_file is no file: {clean_detail(ca_file)}")
         self._account = account
         self._endpoint = endpoint
         self._place = f"account {account.name} (s3)"
@@ -48,7 +53,8 @@ class S3Folder:
 
         Raises:
             NotSentError: not now; what stands under the name is nothing, or this very file.
-            AccountError: no such bucket, not permitted, no or a wrong key.
+            AccountError: no such bucket, not permitted, no or a wrong key, half of one; a region, an endpoint
+                or a bucket that there cannot be; a profile of this machine that is not there.
         """
         from botocore.exceptions import BotoCoreError, NoCredentialsError
 
@@ -65,7 +71,11 @@ class S3Folder:
                 raise AccountError(f"{self._place}: {folder}: {code or type(error).__name__}") from None
             raise NotSentError(f"{self._place} is not available: {code or type(error).__name__}") from None
         except BotoCoreError as error:
-            raise NotSentError(f"{self._place} is not available: {type(error).__name__}") from None
+            if _may_pass(error):
+                raise NotSentError(f"{self._place} is not available: {type(error).__name__}") from None
+            raise AccountError(f"{self._place}: {clean_detail(str(error))}") from None
+        except ValueError as error:  # of an endpoint, before there is a client
+            raise AccountError(f"{self._place}: {clean_detail(str(error))}") from None
 
     def close(self) -> None:
         if self._files is not None:
@@ -93,7 +103,7 @@ class S3Folder:
             if self._endpoint:
                 # Stores that are not Amazon's often refuse its newer checksum headers.
                 config["request_checksum_calculation"] = "when_required"
-            self._files = S3FileSystem(
+            files = S3FileSystem(
                 key=account.user or None,
                 secret=account.password or None,
                 endpoint_url=self._endpoint,
@@ -101,8 +111,31 @@ class S3Folder:
                 config_kwargs=config,
                 skip_instance_cache=True,
             )
-            self._files.retries = 1
+            files.retries = 1
+            files.connect()
+            self._files = files
         return self._files
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether it is a matter of the network, of the store or of the service that hands out keys. All other
+    errors of botocore come before anything is asked: something is not as it is to be written."""
+    from botocore import exceptions as known
+
+    passing = (
+        known.HTTPClientError,  # lost, timed out, refused
+        known.ConnectionError,
+        known.ConnectTimeoutError,
+        known.ProxyConnectionError,
+        known.SSLError,
+        known.IncompleteReadError,
+        known.ChecksumError,
+        known.FlexibleChecksumError,
+        known.MetadataRetrievalError,
+        known.CredentialRetrievalError,
+        known.TokenRetrievalError,
+    )
+    return isinstance(error, passing)
 
 
 def _answer(error: OSError) -> tuple[int, str]:

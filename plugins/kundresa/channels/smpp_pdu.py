@@ -5,7 +5,6 @@ Numbers in comments are sections of "Short Message Peer to Peer Protocol Specifi
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,15 +49,7 @@ STATUS_NAMES: Mapping[int, str] = {
 
 _DATA_CODING = {"gsm7": 0x00, "ucs2": 0x08}
 _HAS_HEADER = 0x40
-_IS_RECEIPT = 0x04
 _INTERFACE_VERSION = 0x34
-_RECEIPTED_ID = 0x001E
-_MESSAGE_STATE = 0x0427
-_PAYLOAD = 0x0424
-_NETWORK_ERROR = 0x0423
-_GSM = 3
-_STATES = {2: "DELIVRD", 3: "EXPIRED", 4: "DELETED", 5: "UNDELIV", 6: "ACCEPTD", 7: "UNKNOWN", 8: "REJECTD"}
-_RECEIPT = re.compile(r"\b(id|stat|err):\s*(\S*)", re.IGNORECASE)
 
 
 class PduError(ValueError):
@@ -72,23 +63,6 @@ class Pdu(NamedTuple):
     status: int
     sequence: int
     body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryReport:
-    """What a text message centre says of a message some time after it took it (appendix B)."""
-
-    provider_id: str
-    state: str
-    """DELIVRD, EXPIRED, DELETED, UNDELIV, ACCEPTD, UNKNOWN or REJECTD; a centre may have its own."""
-    error: str
-    """The centre's or the network's own code, or nothing."""
-    gsm_error: int | None = None
-    """The error of the GSM network (3GPP TS 29.002 17.6), where the centre gives it as such."""
-
-    @property
-    def is_delivered(self) -> bool:
-        return self.state == "DELIVRD"
 
 
 def status_name(status: int) -> str:
@@ -171,64 +145,6 @@ def with_header(cut: list[bytes], reference: int) -> list[bytes]:
 def message_id_of(body: bytes) -> str:
     """The centre's name for a message (4.4.2)."""
     return body.partition(b"\0")[0].decode("ascii", "replace")
-
-
-def read_report(body: bytes) -> DeliveryReport | None:
-    """The report in a ``deliver_sm``, without control characters; None where it is something else, such as a
-    person's reply.
-
-    Raises:
-        PduError: when it is cut short.
-    """
-    try:
-        is_receipt, text, options = _deliver_parts(body)
-    except (IndexError, ValueError, struct.error):
-        raise PduError("a deliver_sm that is cut short") from None
-    if not is_receipt:
-        return None
-    words = {key.lower(): _printable(value) for key, value in _RECEIPT.findall(text)}
-    provider_id = _printable(options.get(_RECEIPTED_ID, b"").decode("ascii", "replace"))
-    provider_id = provider_id or words.get("id", "")
-    state = words.get("stat", "")
-    if not state and options.get(_MESSAGE_STATE):
-        state = _STATES.get(options[_MESSAGE_STATE][0], "UNKNOWN")
-    if not provider_id:
-        return None
-    # 5.3.2.31: the kind of network, then its code in two octets.
-    network = options.get(_NETWORK_ERROR, b"")
-    gsm_error = int.from_bytes(network[1:]) if len(network) == 3 and network[0] == _GSM else None
-    return DeliveryReport(provider_id, state.upper(), words.get("err", ""), gsm_error)
-
-
-def _deliver_parts(body: bytes) -> tuple[bool, str, dict[int, bytes]]:
-    at = body.index(b"\0") + 1
-    for _ in range(2):
-        at = body.index(b"\0", at + 2) + 1
-    is_receipt = bool(body[at] & _IS_RECEIPT)
-    at += 3
-    for _ in range(2):
-        at = body.index(b"\0", at) + 1
-    at += 4
-    length = body[at]
-    at += 1
-    text = body[at : at + length]
-    if len(text) != length:
-        raise ValueError("short")
-    options = _options(body, at + length)
-    return is_receipt, (options.get(_PAYLOAD) or text).decode("latin-1"), options
-
-
-def _options(body: bytes, at: int) -> dict[int, bytes]:
-    found = {}
-    while at + 4 <= len(body):
-        tag, length = struct.unpack_from(">HH", body, at)
-        found[tag] = body[at + 4 : at + 4 + length]
-        at += 4 + length
-    return found
-
-
-def _printable(value: str) -> str:
-    return "".join(each for each in value if each.isprintable())
 
 
 def _text(value: str) -> bytes:

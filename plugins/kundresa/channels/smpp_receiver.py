@@ -1,4 +1,4 @@
-"""Delivery reports over SMPP 3.4 that come when nothing is being sent: bound as a receiver.
+"""Delivery reports and replies over SMPP 3.4 that come when nothing is being sent: bound as a receiver.
 
 The account is that of the sender (``smpp``), whose messages ask for the reports.
 """
@@ -25,7 +25,7 @@ TELL_SECONDS = 1.0
 
 
 def receive_reports(account: Account, on_reports: OnReports, *, may_go_on: Callable[[], bool]) -> bool:
-    """Give every delivery report that arrives to the hook, until it may not go on; a connection that is lost
+    """Give every report and reply that arrives to the hook, until it may not go on; a connection that is lost
     is made anew. The hook is also called with none, about once a second.
 
     Returns whether it was bound at any time.
@@ -68,7 +68,7 @@ async def _attend(session: SmppSession, on_reports: OnReports, may_go_on: Callab
                 on_reports(())
             # The store may be away for a while; what the hook holds it still holds.
             except Exception as error:
-                log.warning("delivery reports wait: %s", type(error).__name__)
+                log.warning("delivery reports and replies wait: %s", type(error).__name__)
             told_at = loop.time()
 
 

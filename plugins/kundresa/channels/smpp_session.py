@@ -1,4 +1,4 @@
-"""One SMPP connection: questions and answers by sequence number, signs of life, delivery reports."""
+"""One SMPP connection: questions and answers by number, signs of life, delivery reports and replies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import cast
 from kundresa.channels import smpp_pdu as pdu
 from kundresa.channels.accounts import Account, AccountError
 from kundresa.channels.http_peer import AnswerLostError, NotSentError, connect
-from kundresa.channels.smpp_pdu import DeliveryReport, Pdu
+from kundresa.channels.smpp_deliver import Arrival, read_deliver
+from kundresa.channels.smpp_pdu import Pdu
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +25,9 @@ _AGAIN = 0x64
 _REFUSED = 0x65
 """ESME_RX_P_APPN."""
 
-OnReports = Callable[[Sequence[DeliveryReport]], Collection[DeliveryReport]]
-"""Gets the delivery reports that arrived together, on the thread that reads; returns those that the centre is
-to send again. What it raises makes the centre send all of them again."""
+OnReports = Callable[[Sequence[Arrival]], Collection[Arrival]]
+"""Gets the delivery reports and people's replies that arrived together, on the thread that reads; returns
+those that the centre is to send again. What it raises makes the centre send all of them again."""
 
 
 class SmppSession(asyncio.Protocol):
@@ -153,10 +154,10 @@ class SmppSession(asyncio.Protocol):
         if not units:
             return
         statuses = [0] * len(units)
-        reports: dict[int, DeliveryReport] = {}
+        reports: dict[int, Arrival] = {}
         for at, unit in enumerate(units):
             try:
-                report = pdu.read_report(unit.body)
+                report = read_deliver(unit.body)
             except pdu.PduError as error:
                 log.warning("%s was refused", error)
                 statuses[at] = _REFUSED
@@ -168,7 +169,7 @@ class SmppSession(asyncio.Protocol):
         for unit, status in zip(units, statuses, strict=True):
             self._write(pdu.pack(pdu.DELIVER_SM | pdu.RESPONSE, status, unit.sequence, b"\0"))
 
-    def _again(self, reports: Mapping[int, DeliveryReport]) -> Sequence[int]:
+    def _again(self, reports: Mapping[int, Arrival]) -> Sequence[int]:
         """Which of these the centre is to send again."""
         if not reports or self._on_reports is None:
             return ()
@@ -176,7 +177,7 @@ class SmppSession(asyncio.Protocol):
             again = self._on_reports(list(reports.values()))
         # The hook writes to a store, which may be away; whatever it is, the centre shall try again.
         except Exception as error:
-            log.warning("delivery reports are asked for again: %s", type(error).__name__)
+            log.warning("delivery reports and replies are asked for again: %s", type(error).__name__)
             return list(reports)
         return [at for at, report in reports.items() if report in again]
 

@@ -51,12 +51,16 @@ def smpp(
     seconds: Annotated[
         float | None, typer.Option(min=1, help="End after so long (default: when it is asked to end).")
     ] = None,
+    heartbeat: Annotated[
+        Path | None, typer.Option(help="A file that is touched every second: for a health check.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
 ) -> None:
-    """Take the delivery reports of text messages that come while nothing is being sent.
+    """Take delivery reports of text messages, and replies to them, that come while nothing is being sent.
 
     It is bound as a receiver beside the senders of the account, which take what comes while they send. A
-    number that the network does not know is suppressed at once. A lost connection is made anew; Ctrl-C ends
+    number that the network does not know is suppressed at once; who answers STOP, or what stands for it in
+    many languages, gets no more texts, other replies are counted. A lost connection is made anew; Ctrl-C ends
     it.
 
     Examples: [bold]kundresa feedback smpp texts[/bold] ·
@@ -73,15 +77,28 @@ def smpp(
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda number, _: asked_to_end.append(number))
     ends_at = None if seconds is None else time.monotonic() + seconds
+    touched_at = float("-inf")
+
+    def may_go_on() -> bool:
+        nonlocal touched_at
+        now = time.monotonic()
+        if heartbeat is not None and now >= touched_at + 1:
+            heartbeat.touch()
+            touched_at = now
+        return not asked_to_end and (ends_at is None or now < ends_at)
+
     counts = receive_text_reports(
         configuration.load(),
         resolve_account(account, os.environ),
-        may_go_on=lambda: not asked_to_end and (ends_at is None or time.monotonic() < ends_at),
+        may_go_on=may_go_on,
     )
     if json:
         print_json(counts)
     else:
-        out.print(f"recorded: {counts['recorded']:,}, of no message of ours: {counts['left_out']:,}")
+        reported = f"recorded: {counts['recorded']:,}, of no message of ours: {counts['left_out']:,}"
+        out.print(
+            f"{reported}, replies: {counts['replies']:,}, of all that came a no: {counts['opt_outs']:,}"
+        )
 
 
 @feedback.command()

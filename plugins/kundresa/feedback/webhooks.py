@@ -1,7 +1,7 @@
 """Reports that providers send: each with a signature over what it says, and nothing believed without.
 
-``twilio``, status callbacks of text messages: ``X-Twilio-Signature`` is the base64 HMAC-SHA-1 of the URL
-and the sorted parameters, keyed by the account's auth token.
+``twilio``, status callbacks of text messages, and what people answer to them: ``X-Twilio-Signature`` is the
+base64 HMAC-SHA-1 of the URL and the sorted parameters, keyed by the account's auth token.
 
 ``hmac``, events of any channel as JSON, as a provider's bridge sends them: ``X-Signature`` is the hex
 HMAC-SHA-256 of ``X-Timestamp``, a dot and the body; five minutes old at most. See ``SignedEvents``.
@@ -24,6 +24,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from kundresa.feedback.bounces import classify
+from kundresa.feedback.replies import Reply
 from kundresa.settings import SettingsError
 from kundresa.spec.events import parse_instant
 from kundresa.spec.problems import alternatives
@@ -59,6 +60,10 @@ class Report:
     """Of an open or a click: what asked for it."""
     target: str | None = None
     """Of a click: where it led to."""
+    other_ids: tuple[str, ...] = ()
+    """What the provider may have called the message as well; believed of one to any of ``numbers``."""
+    numbers: tuple[str, ...] = ()
+    """Digits of telephone numbers, one of which the message went to; nothing where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,9 @@ class Told:
 
     reports: Sequence[Report] = ()
     skipped: int = 0
+    replies: Sequence[Reply] = ()
+    answer: str | None = None
+    """XML that the provider wants as an answer in place of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,8 @@ class Webhook(Protocol):
 @dataclass(frozen=True, slots=True)
 class TwilioStatus:
     """Status callbacks (Twilio, "Track the Message Status of Outbound Messages"; security as in "Validating
-    Signatures"): form fields MessageSid, MessageStatus, ErrorCode."""
+    Signatures"): form fields MessageSid, MessageStatus, ErrorCode. Messages that come in ("Twilio's Request
+    to your Webhook URL"): MessageSid, From, Body, OptOutType."""
 
     secret: str = field(repr=False)
 
@@ -107,8 +116,13 @@ class TwilioStatus:
         _believe(base64.b64encode(digest).decode(), call.headers.get("x-twilio-signature", ""))
         values = dict(pairs)
         sid, status = values.get("MessageSid", ""), values.get("MessageStatus", "").lower()
+        if sid and sid.isprintable() and not status and "Body" in values and values.get("From"):
+            # What comes over WhatsApp and the like is no text message.
+            is_text = ":" not in values["From"]
+            reply = Reply(sid, values["From"], values["Body"], is_no=values.get("OptOutType") == "STOP")
+            return Told(replies=[reply] if is_text else [], skipped=not is_text, answer=_NO_ANSWER)
         if not sid or not status or not f"{sid}{status}".isprintable():
-            raise NotUnderstood("MessageSid and MessageStatus are needed")
+            raise NotUnderstood("MessageSid and MessageStatus are needed, or MessageSid, From and Body")
         code = values.get("ErrorCode") or None
         if status == "delivered":
             return Told([Report(f"{sid}/{status}", FeedbackKind.DELIVERED, "sms", provider_id=sid)])
@@ -126,6 +140,8 @@ class TwilioStatus:
         return Told(skipped=1)  # accepted, queued, sending, sent: nothing that the ledger does not know
 
 
+_NO_ANSWER = '<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
+"""TwiML: nothing is texted back."""
 _TWILIO: Mapping[str, BounceClass] = {
     "21211": BounceClass.HARD,  # not a valid number
     "21610": BounceClass.BLOCK,  # the recipient has replied STOP to this sender
@@ -147,13 +163,14 @@ class SignedEvents:
     | member | is |
     |---|---|
     | ``event_id`` | the provider's own; the same when it tells it again |
-    | ``event`` | delivered, bounced, complained, opened, clicked or unsubscribed; any other is skipped |
+    | ``event`` | delivered, bounced, complained, opened, clicked, unsubscribed, of sms replied; or skipped |
     | ``channel`` | email (when left out), sms, push, direct_mail or webhook |
     | ``message_id`` or ``provider_id`` | ours, or the provider's (of emails ours alone is known) |
     | ``time`` | optional, when it happened: ISO 8601 with a time zone |
     | ``status``, ``diagnostic`` | optional, of a bounce: its code and its words |
     | ``bounce_class`` | optional: hard, soft, block or undetermined; else by status and words |
     | ``user_agent``, ``url`` | of an open or a click; without a user agent it counts as a machine's |
+    | ``from``, ``text`` | of a reply, in place of the message: the person's number and words |
 
     An event that is known and lacks what it needs refuses the call: its bridge is broken, and must be told.
     """
@@ -175,11 +192,12 @@ class SignedEvents:
         if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
             raise NotUnderstood("expected an array of objects")
         reports = [_event(event) for event in events if event.get("event") in REPORTED_KINDS]
-        return Told(reports, len(events) - len(reports))
+        replies = [_reply(event) for event in events if _is_reply(event)]
+        return Told(reports, len(events) - len(reports) - len(replies), replies)
 
 
 REPORTED_KINDS = tuple(kind for kind in FeedbackKind if kind is not FeedbackKind.REPLIED)
-"""What ``SignedEvents`` tells. A reply comes as a mail."""
+"""What ``SignedEvents`` tells of messages. A reply to an email is a mail; one to a text has its form."""
 _DEAD_TOKENS = frozenset({"unregistered", "expiredtoken"})
 """What FCM and APNs (lower-case) say of a token that no device answers to any more."""
 
@@ -213,6 +231,19 @@ def _event(event: Mapping[str, Any]) -> Report:
         user_agent=texts.get("user_agent", "")[:500],
         target=texts.get("url", "")[:2_000] or None,
     )
+
+
+def _is_reply(event: Mapping[str, Any]) -> bool:
+    return event.get("event") == FeedbackKind.REPLIED and event.get("channel") == ChannelKind.SMS
+
+
+def _reply(event: Mapping[str, Any]) -> Reply:
+    event_id, sender, text = (event.get(name) for name in ("event_id", "from", "text"))
+    if not (isinstance(event_id, str) and isinstance(sender, str) and isinstance(text, str)):
+        raise NotUnderstood("event_id, from and text are needed of a reply")
+    if not event_id or not event_id.isprintable() or not sender:
+        raise NotUnderstood("event_id and from are needed of a reply")
+    return Reply(event_id[:200], sender[:40], text)
 
 
 def _printable(text: str) -> str:
@@ -261,6 +292,6 @@ def _believe(expected: str, given: str) -> None:
         raise NotBelieved("the signature is missing or wrong")
 
 
-def report_key(name: str, report: Report) -> str:
-    """The feedback key of a report: the same when it is sent again, whoever sends it."""
+def report_key(name: str, report: Report | Reply) -> str:
+    """The feedback key of a report or a reply: the same when it is sent again, whoever sends it."""
     return f"webhook/{name}/{hashlib.sha256(report.event_id.encode()).hexdigest()[:40]}"

@@ -11,7 +11,7 @@ from kundresa.feedback.webhooks import REPORTED_KINDS
 from kundresa.public.events import CLOUD, CLOUD_BATCH, JSON, NDJSON
 from kundresa.public.refusals import PROBLEM_TYPE
 from kundresa.spec.events import About, EventType, EventTypes, Property, PropertyKind
-from kundresa.spec.vocabulary import BounceClass, ChannelKind
+from kundresa.spec.vocabulary import BounceClass, ChannelKind, FeedbackKind
 
 Schema = dict[str, Any]
 
@@ -118,14 +118,17 @@ def document(types: EventTypes, *, url: str, contracts: Mapping[str, EventType])
                     "requestBody": {
                         "required": True,
                         "content": {
-                            JSON: {"schema": {"type": "array", "items": _REPORTED}},
-                            "application/x-www-form-urlencoded": {"schema": _STATUS},
+                            JSON: {"schema": {"type": "array", "items": {"oneOf": [_REPORTED, _REPLIED]}}},
+                            "application/x-www-form-urlencoded": {"schema": {"oneOf": [_STATUS, _ANSWERED]}},
                         },
                     },
                     "responses": {
                         "200": {
                             "description": "What says something of our messages is recorded.",
-                            "content": {JSON: {"schema": _RECORDED}},
+                            "content": {
+                                JSON: {"schema": _RECORDED},
+                                "text/xml": {"schema": {"type": "string"}},
+                            },
                         },
                         **_refusals((403, 404, 408, 413, 415, 422, 503)),
                     },
@@ -273,8 +276,9 @@ _REPORT: Schema = {
 }
 _SIGNATURES = (
     "The name's kind says what is taken. `hmac`: events as JSON; `X-Signature` is the hex HMAC-SHA-256 of "
-    "`X-Timestamp` (seconds since 1970), a dot and the body. `twilio`: a status callback as a form, with "
-    "`X-Twilio-Signature`."
+    "`X-Timestamp` (seconds since 1970), a dot and the body. `twilio`: a status callback, or a text "
+    "message that somebody has answered with, as a form, with `X-Twilio-Signature`; the latter is answered "
+    "with an empty TwiML document."
 )
 _REPORTED: Schema = {
     "type": "object",
@@ -293,6 +297,28 @@ _REPORTED: Schema = {
         "bounce_class": {"enum": [each.value for each in BounceClass]},
         "user_agent": {"type": "string", "description": "Of an open or a click."},
         "url": {"type": "string", "description": "Where a click led to."},
+    },
+}
+_REPLIED: Schema = {
+    "type": "object",
+    "description": "What somebody has answered to a text message.",
+    "required": ["event_id", "event", "channel", "from", "text"],
+    "properties": {
+        "event_id": {**_TEXT, "description": "The same when it is told again."},
+        "event": {"const": FeedbackKind.REPLIED.value},
+        "channel": {"const": ChannelKind.SMS.value},
+        "from": {**_TEXT, "maxLength": 40, "description": "The person's number, in E.164 form."},
+        "text": {"type": "string", "description": "STOP and its kin are a no; the text itself is not kept."},
+    },
+}
+_ANSWERED: Schema = {
+    "type": "object",
+    "required": ["MessageSid", "From", "Body"],
+    "properties": {
+        "MessageSid": _TEXT,
+        "From": {**_TEXT, "maxLength": 40},
+        "Body": {"type": "string"},
+        "OptOutType": {"type": "string"},
     },
 }
 _STATUS: Schema = {

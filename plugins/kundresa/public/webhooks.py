@@ -1,4 +1,4 @@
-"""``POST /webhooks/{name}``: providers' reports, believed by their signature alone."""
+"""``POST /webhooks/{name}``: providers' reports and people's replies, believed by their signature alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from kundresa.feedback.webhooks import Call, NotBelieved, NotUnderstood, Webhook
 from kundresa.public.refusals import Refused, read_body
 from kundresa.public.service import Service
 from kundresa.runs.feedback import record_reports
+from kundresa.runs.replies import record_replies
 
 MOST_BYTES = 1_000_000
 BODY_SECONDS = 20.0
@@ -21,7 +22,7 @@ BODY_SECONDS = 20.0
 class Webhooks:
     """Answers ``POST /webhooks/{name}`` with 200 when what it says is durable: how much is ``recorded``, now
     or when it was told before, and how much ``skipped``: of another kind, or about a message that is not
-    ours."""
+    ours. A provider that wants another answer gets that."""
 
     def __init__(self, service: Service, webhooks: dict[str, Webhook]) -> None:
         self._service = service
@@ -50,15 +51,12 @@ class Webhooks:
             raise Refused(HTTPStatus.FORBIDDEN, str(error)) from None
         except NotUnderstood as error:
             raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
-        done = await run_in_threadpool(
-            record_reports,
-            self._service.settings,
-            self._service.store,
-            self._service.policies,
-            name,
-            told.reports,
-            now,
-        )
-        recorded = len(told.reports) - len(done.left_out)
+        place = (self._service.settings, self._service.store, self._service.policies, name)
+        # A no first: it is what must not wait.
+        await run_in_threadpool(record_replies, *place, told.replies, now)
+        done = await run_in_threadpool(record_reports, *place, told.reports, now)
+        if told.answer is not None:
+            return Response(told.answer, media_type="text/xml")
+        recorded = len(told.replies) + len(told.reports) - len(done.left_out)
         skipped = told.skipped + len(done.left_out)
         return JSONResponse({"recorded": recorded, "skipped": skipped})

@@ -12,8 +12,9 @@ from kundresa.feedback import RawHit, record_hits
 from kundresa.feedback.mailbox import open_mailbox
 from kundresa.feedback.mails import MailFinding, ReadMail, read_mail
 from kundresa.feedback.webhooks import Report, report_key
-from kundresa.runs.messages import addresses_of, find_message
+from kundresa.runs.messages import find_message
 from kundresa.runs.opening import Clock, utc_now
+from kundresa.runs.reported_messages import messages_of
 from kundresa.settings import Settings
 from kundresa.spec.frozen import thaw
 from kundresa.spec.policies import Policies, load_policies
@@ -117,17 +118,7 @@ def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
     come from, which may use its names for messages again. Without it, a name is whose it was last on the
     channel, and the name of an event is told once.
     """
-    by_provider = {
-        channel: store.ledger.by_provider_id(
-            [each.provider_id for each in reports if each.provider_id and each.channel == channel],
-            channel,
-            is_of_account=is_of_account or (lambda _: True),
-        )
-        for channel in {each.channel for each in reports}
-    }
-    ids = [each.message_id or by_provider[each.channel].get(each.provider_id, "") for each in reports]
-    lines = store.ledger.lines([each for each in ids if each])
-    addresses = addresses_of(settings, store, lines.values())
+    ids, lines, addresses = messages_of(settings, store, reports, is_of_account or (lambda _: True))
     events = [
         # Where names come again, what is told of each message is an event of its own.
         report

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -41,12 +43,54 @@ class PrintResults:
     """Of each run that the files name: letters that were written and of which no result has come."""
 
 
-def read_print_results(settings: Settings, place: Path, *, clock: Clock = utc_now) -> PrintResults:
+def read_new_print_results(settings: Settings, place: Path, *, clock: Clock = utc_now) -> PrintResults:
+    """As :func:`read_print_results`, of the files that are new or have changed since they were read by this.
+    A problem is told once, and again when its file has changed; that a file cannot be read, each time.
+
+    Raises:
+        ResultFileError, SpecError: as there.
+    """
+    before = _files_read(settings)
+    found: dict[str, list[int]] = {}
+
+    def is_new(path: Path) -> bool:
+        # Taken before it is read: what is appended meanwhile is a change.
+        status = path.stat()
+        found[str(path)] = [status.st_size, status.st_mtime_ns]
+        return before.get(str(path)) != found[str(path)]
+
+    results = read_print_results(settings, place, clock=clock, is_wanted=is_new)
+    for each in results.problems:
+        if not each.line:
+            found.pop(str(place / each.file), None)
+    if found != before:
+        written = settings.print_results_read.with_suffix(f".{os.getpid()}")
+        written.parent.mkdir(parents=True, exist_ok=True)
+        written.write_text(json.dumps(found), encoding="utf-8")
+        written.replace(settings.print_results_read)
+    return results
+
+
+def _files_read(settings: Settings) -> dict[str, list[int]]:
+    try:
+        known: dict[str, list[int]] = json.loads(settings.print_results_read.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known
+
+
+def read_print_results(
+    settings: Settings,
+    place: Path,
+    *,
+    clock: Clock = utc_now,
+    is_wanted: Callable[[Path], bool] = lambda _: True,
+) -> PrintResults:
     """Read a result file, or those of a folder. What is told again, however often, changes nothing.
 
     An address that letters come back from is suppressed for direct mail at once. A row that cannot be
     understood, or whose message was not sent as a letter, is a problem of its own line; so is, in a folder, a
-    file that cannot be read.
+    file that cannot be read. Files that ``is_wanted`` does not say are passed over.
 
     Raises:
         ResultFileError: when ``place`` is not there, or is one file that cannot be read. Nothing is recorded
@@ -59,6 +103,8 @@ def read_print_results(settings: Settings, place: Path, *, clock: Clock = utc_no
     with open_store(settings.store_url) as store:
         for path in result_files(place):
             try:
+                if not _is_wanted(path, is_wanted):
+                    continue
                 _read(settings, store, policies, path, results, runs, clock)
             except ResultFileError as error:
                 if path == place:
@@ -69,6 +115,13 @@ def read_print_results(settings: Settings, place: Path, *, clock: Clock = utc_no
         results.problems.sort(key=lambda each: (each.file, each.line))
         results.without_result = {key: store.ledger.without_result(key, CHANNEL) for key in sorted(runs)}
     return results
+
+
+def _is_wanted(path: Path, is_wanted: Callable[[Path], bool]) -> bool:
+    try:
+        return is_wanted(path)
+    except OSError as error:
+        raise ResultFileError(f"{path}: {error.strerror}") from None
 
 
 def _read(  # noqa: PLR0917

@@ -1,5 +1,5 @@
-"""Delivery reports of text messages over SMPP on their way into the store, while messages are being sent and
-while nothing is."""
+"""Delivery reports and replies over SMPP on their way into the store, while messages are being sent and while
+nothing is."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice
 
-from kundresa.channels import Account, DeliveryReport, receive_reports
-from kundresa.feedback.text_reports import report_of
+from kundresa.channels import Account, Arrival, DeliveryReport, TextReply, receive_reports
+from kundresa.feedback.text_reports import reply_of, report_of
 from kundresa.feedback.webhooks import Report
 from kundresa.runs.feedback import record_reports
 from kundresa.runs.opening import Clock, utc_now
+from kundresa.runs.replies import record_replies
 from kundresa.settings import Settings
 from kundresa.spec.campaign import SmsChannel
 from kundresa.spec.frozen import thaw
@@ -31,14 +32,14 @@ _AT_ONCE = 2_000
 
 
 class TextReports:
-    """Records the delivery reports of one account, each once. For one thread.
+    """Records the delivery reports of one account and the replies to its texts, each once. For one thread.
 
     What is recorded is durable when the call returns. A report of a message that is not in the ledger is
     asked for again: before its window is settled, here or by whoever else sends on the account, nobody knows
     the centre's name for it. The centre keeps it meanwhile, so none is lost with this process. It is held in
     memory as well, and recorded as soon as its message is known. A report that comes again ten minutes after
     it was first seen, and still belongs to no message, is of what other systems of the account have sent: it
-    is taken, and left out.
+    is taken, and left out. A reply belongs to nobody's message and is never asked for again.
     """
 
     def __init__(
@@ -53,15 +54,19 @@ class TextReports:
         self._is_ours = lru_cache(maxsize=4_096)(self._is_of_account)
         self.recorded = 0
         self.left_out = 0
+        self.replies = 0
+        self.opt_outs = 0
 
-    def __call__(self, told: Sequence[DeliveryReport]) -> Set[DeliveryReport]:
+    def __call__(self, told: Sequence[Arrival]) -> Set[Arrival]:
         """Those of ``told`` that the centre is to send again.
 
         Raises:
             OperationalError: the store cannot be reached; nothing of these is kept then.
         """
         now = self._clock()
-        arrived = {each: report for each in told if (report := report_of(each)) is not None}
+        self._take([each for each in told if isinstance(each, TextReply)], now)
+        reported = [each for each in told if isinstance(each, DeliveryReport)]
+        arrived = {each: report for each in reported if (report := report_of(each)) is not None}
         reports = {report.event_id: report for report in arrived.values()}
         if self._held and (self._looked_at is None or now - self._looked_at >= LOOK_AGAIN):
             reports = self._waiting(now) | reports
@@ -80,6 +85,12 @@ class TextReports:
         """Records what can be recorded by now; the centre sends the others again."""
         now = self._clock()
         self._record(self._waiting(now), now)
+
+    def _take(self, replies: Sequence[TextReply], now: datetime) -> None:
+        made = [reply_of(each, now) for each in replies]
+        done = record_replies(self._settings, self._store, self._policies, self._account, made, now)
+        self.replies += done.new
+        self.opt_outs += done.opt_outs
 
     def _waiting(self, now: datetime) -> dict[str, Report]:
         return {key: report for key, (report, since) in self._held.items() if now - since < HELD_FOR}
@@ -159,11 +170,12 @@ def receive_text_reports(
     may_go_on: Callable[[], bool],
     clock: Clock = utc_now,
 ) -> dict[str, int]:
-    """Take the delivery reports of an SMPP account as they come, until it may not go on. Hard bounces
-    suppress at once, soft ones by the rule that ``dags/policies.yaml`` has at the start.
+    """Take the delivery reports of an SMPP account and what people write back as they come, until it may not
+    go on. Hard bounces suppress at once, soft ones by the rule that ``dags/policies.yaml`` has at the start.
 
-    Returns how many were recorded for the first time, and how many were taken and left out, as they belonged
-    to no message for ten minutes. Those that may still come to belong to one stay with the centre.
+    Returns how many reports were ``recorded`` for the first time, and how many were taken and ``left_out``,
+    as they belonged to no message for ten minutes; those that may still come to belong to one stay with the
+    centre. ``replies`` were recorded for the first time; ``opt_outs`` were a no.
 
     Raises:
         AccountError: the account is of another kind, or its login is refused.
@@ -176,4 +188,9 @@ def receive_text_reports(
         if not receive_reports(account, reports, may_go_on=may_go_on):
             raise ConnectionError(f"{account.place} could not be reached")
         reports.flush()
-        return {"recorded": reports.recorded, "left_out": reports.left_out}
+        return {
+            "recorded": reports.recorded,
+            "left_out": reports.left_out,
+            "replies": reports.replies,
+            "opt_outs": reports.opt_outs,
+        }

@@ -81,6 +81,14 @@ class Bounces(Spec):
     """Older ones do not count."""
 
 
+class Replies(Spec):
+    """What people write back to text messages."""
+
+    opt_out: Annotated[tuple[Line, ...], Field(max_length=100)] = ()
+    """A brand's own words for a no, beside STOP and what stands for it in many languages
+    (``feedback.replies``)."""
+
+
 class Policies(Spec):
     """What holds for all campaigns. Without the file: only a yes is consent, nothing is capped."""
 
@@ -97,6 +105,7 @@ class Policies(Spec):
     """When nobody is written to, by the clock of the person; topics that are exempt from consent excepted."""
     global_holdout: GlobalHoldout = GlobalHoldout()
     bounces: Bounces = Bounces()
+    replies: Replies = Replies()
     allow_list: Annotated[tuple[Recipient, ...], Field(max_length=1000)] | None = None
     """For installations that must not write to customers: addresses, numbers, or ``@domain`` for all of a
     domain. Nobody else gets anything; empty is nobody. None (null) is no list: everybody may be written

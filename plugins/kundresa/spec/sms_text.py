@@ -35,6 +35,8 @@ SEPTETS: dict[str, bytes] = {
 }
 """The code of each character of the GSM alphabet, one septet to an octet; two for the extension table."""
 
+_CHARACTERS = {code: character for character, code in SEPTETS.items()}
+
 SINGLE: dict[Coding, int] = {"gsm7": 160, "ucs2": 70}
 JOINED: dict[Coding, int] = {"gsm7": 153, "ucs2": 67}
 """Units in a text of one segment, and in each segment of a longer one."""
@@ -75,3 +77,20 @@ def segments(text: str) -> tuple[Coding, list[bytes]]:
         current += part
     cut.append(bytes(current))
     return coding, cut
+
+
+def from_septets(octets: bytes) -> str:
+    """What :func:`segments` has made septets of. A code that stands for nothing is a space, as phones show
+    it; an extension that stands for nothing is the character of the default table (TS 23.038 6.2.1.1)."""
+    text: list[str] = []
+    codes = iter(octets)
+    for code in codes:
+        if code != ESCAPE:
+            text.append(_CHARACTERS.get(bytes([code]), " "))
+            continue
+        extended = next(codes, None)
+        if extended is None:
+            break
+        found = _CHARACTERS.get(bytes([ESCAPE, extended]))
+        text.append(found or _CHARACTERS.get(bytes([extended]), " "))
+    return "".join(text)

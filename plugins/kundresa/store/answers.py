@@ -51,15 +51,18 @@ class Answers:
     ) -> datetime:
         """Record a no, and what came back about the message with it; durable when this returns.
 
-        A no that holds already is not recorded twice. ``address`` is empty when it is not known. Returns
-        the instant of the no that holds.
+        A no that holds already is not recorded twice; one to everything holds while there is no later yes to
+        any topic. ``address`` is empty when it is not known. Returns the instant of the no that holds.
         """
         who = {"profile_id": profile_id, "channel": channel, "address": address, "source": source}
         with self._database.write() as connection:
             take_turns(self._database, connection)
-            last = _last(connection, profile_id, channel).get(topic)
-            if last is None or last.status == "yes":
-                recorded_at = _after(at, last)
+            said = _last(connection, profile_id, channel)
+            about = said.values() if topic == EVERY_TOPIC else [said[topic]] if topic in said else []
+            last = said.get(topic)
+            yes = max((each.recorded_at for each in about if each.status == "yes"), default=None)
+            if last is None or last.status == "yes" or (yes is not None and yes > last.recorded_at):
+                recorded_at = at if yes is None or at > yes else yes + _TICK
                 row = who | {"topic": topic, "recorded_at": recorded_at}
                 connection.execute(insert(opt_outs), row)
             else:

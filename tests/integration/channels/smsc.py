@@ -16,6 +16,24 @@ Answer = Callable[[int, Any], int | str]
 """Of the number of a submit_sm (from 1) and itself: a status, ``drop`` or ``stall``."""
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What a person sends to our number: octets as they are, with the coding that is said of them."""
+
+    sender: str
+    octets: bytes
+    coding: int = 0
+    kind: int = 1
+    """The type of the sender's number: 0 unknown, 1 international, 2 national."""
+    esm_class: int = 0
+    options: bytes = b""
+
+    def body(self) -> bytes:
+        head = b"\0" + bytes([self.kind, 1]) + self.sender.encode() + b"\0\1\00172500\0"
+        numbers = bytes([self.esm_class, 0, 0, 0, 0, 0, 0, self.coding, 0, len(self.octets)])
+        return head + numbers + self.octets + self.options
+
+
 @dataclass
 class Centre:
     """Runs on a thread; ``submitted`` has what it decoded."""
@@ -29,8 +47,14 @@ class Centre:
     submitted: list[Any] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     binds: list[int] = field(default_factory=list)
-    waiting: list[tuple[str, str]] = field(default_factory=list)
-    """Reports for who binds as a receiver: the message's id and its state."""
+    name_of: Callable[[int], str] = lambda number: f"id{number}"
+    """What it calls the message of a submit_sm, by number."""
+    reported_name_of: Callable[[int], str] = lambda number: f"id{number}"
+    """What it calls the same message in its report."""
+    waiting: list[tuple[str, ...]] = field(default_factory=list)
+    """Reports for who binds as a receiver: the message's id and its state, and the telephone."""
+    replies: list[Reply] = field(default_factory=list)
+    """What people have written, for who binds as a receiver."""
     report_answers: list[int] = field(default_factory=list)
     port: int = 0
     count: int = 0
@@ -96,6 +120,7 @@ class Centre:
         if command == 0x1:
             # A receiver gets what waits for one, when it is bound.
             self._loop.call_soon(lambda: [self._tell(writer, *each) for each in self.waiting])
+            self._loop.call_soon(lambda: [self._bring(writer, each) for each in self.replies])
         name = {0x1: "bind", 0x2: "bind", 0x9: "bind", 0x4: "submit", 0x15: "enquire", 0x6: "unbind"}.get(
             command, hex(command)
         )
@@ -124,19 +149,25 @@ class Centre:
             return True
         if self.keep and verdict == 0:
             self.submitted.append(unit)
-        body = f"id{number}".encode() + b"\0" if verdict == 0 else b""
+        body = self.name_of(number).encode() + b"\0" if verdict == 0 else b""
         if self.delay:
             self._loop.call_later(self.delay, reply, verdict, body)
         else:
             reply(verdict, body)
         if self.reports and verdict == 0 and unit.registered_delivery:
-            self._tell(writer, f"id{number}", "DELIVRD")
+            self._tell(writer, self.reported_name_of(number), "DELIVRD", unit.destination_addr.decode())
         return True
 
     @staticmethod
-    def _tell(writer: Any, provider_id: str, state: str) -> None:
+    def _bring(writer: Any, reply: Reply) -> None:
+        body = reply.body()
+        writer.write(struct.pack(">IIII", 16 + len(body), 0x5, 0, 2000 + len(body)) + body)
+
+    @staticmethod
+    def _tell(writer: Any, provider_id: str, state: str, number: str = "4670") -> None:
         """A delivery report as in appendix B of the specification."""
         dates = "submit date:2611230900 done date:2611230901"
         text = f"id:{provider_id} sub:001 dlvrd:001 {dates} stat:{state} err:000 text:x"
-        body = b"\0\1\0014670\0\5\0Shop\0" + b"\x04\0\0\0\0\0\0\0\0" + bytes([len(text)]) + text.encode()
+        source = b"\0\1\1" + number.encode() + b"\0"
+        body = source + b"\5\0Shop\0" + b"\x04\0\0\0\0\0\0\0\0" + bytes([len(text)]) + text.encode()
         writer.write(struct.pack(">IIII", 16 + len(body), 0x5, 0, 1000 + len(text)) + body)

@@ -177,6 +177,69 @@ def test_no_key_anywhere(
     assert bucket.requests == []
 
 
+@pytest.mark.parametrize(
+    ("account", "machine", "said"),
+    [
+        (
+            "KEYID:secret@letters/in?region=eu north",
+            {},
+            "region_name 'eu north' doesn't match a supported format",
+        ),
+        (
+            "KEYID@letters/in?region=eu-north-1",
+            {},
+            "Partial credentials found in explicit, missing: aws_secret",
+        ),
+        ("letters/in", {"AWS_ACCESS_KEY_ID": "KEYID"}, "found in env, missing: AWS_SECRET_ACCESS_KEY"),
+        ("letters/in", {"AWS_PROFILE": "printer"}, r"The config profile \(printer\) could not be found"),
+        (
+            "letters/in",
+            {"AWS_CONFIG_FILE": "broken", "AWS_PROFILE": "x"},
+            "Unable to parse config file: .*broken",
+        ),
+        ("KEYID:secret@le..tters!/in?region=eu-north-1", {}, "Invalid bucket name"),
+        ("KEYID:secret@letters/in?endpoint=https://a b", {}, "Invalid endpoint: https://a b"),
+    ],
+)
+def test_what_is_not_as_it_is_to_be_written_is_said(
+    opened: Callable[[str], Sender],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Any,
+    account: str,
+    machine: dict[str, str],
+    said: str,
+) -> None:
+    """It would be so at the next try as well."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "broken").write_text("no section")
+    for name, value in machine.items():
+        monkeypatch.setenv(name, str(tmp_path / value) if value == "broken" else value)
+    with pytest.raises(AccountError, match=said) as caught:
+        list(opened(f"s3://{account}").send(LETTERS))
+    assert "account printer (s3): " in str(caught.value)
+    assert "secret@" not in str(caught.value)
+
+
+def test_a_machine_whose_keys_are_not_handed_out_now_defers(
+    opened: Callable[[str], Sender], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "config").write_text("[profile printer]\ncredential_process = /bin/false\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "printer")
+    receipts = opened("s3://letters/in?region=eu-north-1").send(LETTERS)
+    assert {each.state for each in receipts} == {MessageState.DEFERRED}
+
+
+def test_certificates_that_are_not_there(opened: Callable[[str], Sender]) -> None:
+    with pytest.raises(AccountError, match=r"ca_file is no file: /nowhere\.pem"):
+        opened("s3://KEYID:secret@letters/in?ca_file=/nowhere.pem")
+
+
 def test_an_endpoint_is_encrypted(opened: Callable[[str], Sender]) -> None:
     with pytest.raises(AccountError, match="endpoint takes https"):
         opened("s3://KEYID:secret@letters/in?endpoint=http://store.example")

@@ -12,14 +12,15 @@ import pytest
 
 from kundresa.channels import AccountError, account_from_uri
 from kundresa.channels.smpp import SmppSender
-from kundresa.channels.smpp_pdu import DELIVER_SM, DeliveryReport, pack, read_report, unpack
+from kundresa.channels.smpp_deliver import Arrival, DeliveryReport, TextReply, read_deliver
+from kundresa.channels.smpp_pdu import DELIVER_SM, pack, unpack
 from kundresa.channels.smpp_session import OnReports, SmppSession
 from kundresa.spec.campaign import SmsChannel
 from kundresa.spec.messages import Message, SmsContent
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 
 from .conftest import Time
-from .smsc import Centre
+from .smsc import Centre, Reply
 
 ACCEPTED, DEFERRED, FAILED, UNKNOWN = (
     MessageState.ACCEPTED,
@@ -249,27 +250,29 @@ def answers(bodies: Sequence[bytes], on_reports: OnReports) -> list[tuple[int, i
 
 def test_each_report_has_its_own_answer() -> None:
     """One that is cut short is refused for good; one that the hook cannot use yet is asked for again."""
-    arrived: list[DeliveryReport] = []
+    arrived: list[Arrival] = []
 
-    def keep(reports: Sequence[DeliveryReport]) -> Sequence[DeliveryReport]:
+    def keep(reports: Sequence[Arrival]) -> Sequence[Arrival]:
         arrived.extend(reports)
-        return [each for each in reports if each.provider_id == "later"]
+        return [each for each in reports if isinstance(each, DeliveryReport) and each.provider_id == "later"]
 
     good, later = deliver_sm("id:now stat:DELIVRD err:000"), deliver_sm("id:later stat:DELIVRD err:000")
     reply = b"\0\1\0014670\0\5\0Shop\0" + b"\0\0\0\0\0\0\0\0\0\2hi"
     assert answers([good, good[:-3], later, reply], keep) == [(1, 0), (2, 0x65), (3, 0x64), (4, 0)]
-    assert [each.provider_id for each in arrived] == ["now", "later"]
+    assert [each.provider_id for each in arrived if isinstance(each, DeliveryReport)] == ["now", "later"]
+    [said] = [each for each in arrived if isinstance(each, TextReply)]
+    assert (said.sender, said.text) == ("+4670", "hi")
 
 
 def test_a_report_has_no_control_characters() -> None:
     """PostgreSQL takes no NUL in a text, and nobody wants the others."""
-    told = read_report(deliver_sm("id:ab\0c stat:DELI\x01VRD err:0\x8500\x7f"))
+    told = read_deliver(deliver_sm("id:ab\0c stat:DELI\x01VRD err:0\x8500\x7f"))
     assert told == DeliveryReport("abc", "DELIVRD", "0")
     option = b"\x00\x1e\x00\x05a\0bc\0"
-    assert read_report(deliver_sm("stat:UNDELIV err:0\x021") + option) == DeliveryReport(
+    assert read_deliver(deliver_sm("stat:UNDELIV err:0\x021") + option) == DeliveryReport(
         "abc", "UNDELIV", "01"
     )
-    assert read_report(deliver_sm("id:\0 stat:DELIVRD")) is None
+    assert read_deliver(deliver_sm("id:\0 stat:DELIVRD")) is None
 
 
 def test_of_a_long_text_the_last_segment_is_reported(
@@ -329,13 +332,50 @@ def test_clear_text_needs_to_be_allowed() -> None:
 def test_a_report_by_its_options_only() -> None:
     body = b"\0\1\0014670\0\5\0Shop\0" + b"\x04\0\0\0\0\0\0\0\0\0"
     body += b"\x00\x1e\x00\x04abc\0" + b"\x04\x27\x00\x01\x05"
-    assert read_report(body) == DeliveryReport("abc", "UNDELIV", "")
+    assert read_deliver(body) == DeliveryReport("abc", "UNDELIV", "")
     network = b"\x04\x23\x00\x03\x03\x00\x1b"
-    assert read_report(body + network) == DeliveryReport("abc", "UNDELIV", "", gsm_error=27)
-    assert read_report(body + network.replace(b"\3\0\x1b", b"\1\0\x1b")) == DeliveryReport(
+    assert read_deliver(body + network) == DeliveryReport("abc", "UNDELIV", "", gsm_error=27)
+    assert read_deliver(body + network.replace(b"\3\0\x1b", b"\1\0\x1b")) == DeliveryReport(
         "abc", "UNDELIV", ""
     )
-    assert read_report(b"\0\1\0014670\0\5\0Shop\0" + b"\0\0\0\0\0\0\0\0\0\2hi") is None
+    # An intermediate notification is of neither kind.
+    assert read_deliver(b"\0\1\0014670\0\5\0Shop\0" + b"\x20\0\0\0\0\0\0\0\0\2hi") is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (Reply("46701234567", b"STOP"), ("+46701234567", "STOP")),
+        (Reply("+46701234567", b"STOP"), ("+46701234567", "STOP")),
+        (Reply("46701234567", b"stop\0", kind=0), ("+46701234567", "stop@")),
+        (Reply("0046701234567", b"STOP", kind=0), ("+46701234567", "STOP")),
+        # No country is said, and none is guessed.
+        (Reply("0701234567", b"STOP", kind=0), ("0701234567", "STOP")),
+        (Reply("701234567", b"STOP", kind=2), ("701234567", "STOP")),
+        (Reply("Tele2", b"Top up now", kind=5), ("Tele2", "Top up now")),
+        (Reply("33612345678", "ARR\u00caT".encode("utf-16-be"), coding=8), ("+33612345678", "ARR\u00caT")),
+        (Reply("33612345678", "arr\u00eat".encode("latin-1"), coding=3), ("+33612345678", "arr\u00eat")),
+        (Reply("46701234567", b"avsluta \x0f \x1be"), ("+46701234567", "avsluta \u00e5 \u20ac")),
+        (Reply("46701234567", b"\5\0\3\7\2\1STOP", esm_class=0x40), ("+46701234567", "STOP")),
+        (Reply("46701234567", b"", options=b"\x04\x24\x00\x04STOP"), ("+46701234567", "STOP")),
+    ],
+)
+def test_what_a_person_writes(reply: Reply, expected: tuple[str, str]) -> None:
+    said = read_deliver(reply.body())
+    assert isinstance(said, TextReply)
+    assert (said.sender, said.text) == expected
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply("46701234567", b"\5\0\3\7\2\2and more", esm_class=0x40),
+        Reply("46701234567", b"\6\x08\4\0\7\2\2and more", esm_class=0x40),
+        Reply("46701234567", b"and more", options=b"\x02\x0f\x00\x01\x02"),
+    ],
+)
+def test_a_later_segment_is_no_reply_of_its_own(reply: Reply) -> None:
+    assert read_deliver(reply.body()) is None
 
 
 def test_units_arrive_in_pieces() -> None:

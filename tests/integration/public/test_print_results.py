@@ -18,7 +18,12 @@ from kundresa.channels import account_from_uri, open_sender
 from kundresa.cli.feedback import feedback
 from kundresa.content import Token
 from kundresa.feedback.print_results import ResultFileError
-from kundresa.runs.print_results import PrintResults, ResultProblem, read_print_results
+from kundresa.runs.print_results import (
+    PrintResults,
+    ResultProblem,
+    read_new_print_results,
+    read_print_results,
+)
 from kundresa.settings import Settings
 from kundresa.spec.campaign import DirectMailChannel
 from kundresa.spec.messages import DirectMailContent, Message
@@ -188,3 +193,34 @@ def test_the_command_tells_lines_and_ends_with_1(
     shown = CliRunner().invoke(feedback, ["printer", "--json", str(path)])
     assert shown.exit_code == 0
     assert json.loads(shown.stdout)["counts"] == {"delivered": 1}
+
+
+def read_new(settings: Settings, place: Path) -> PrintResults:
+    return read_new_print_results(settings, place, clock=lambda: NOW + DAY)
+
+
+def test_only_files_that_are_new_or_have_changed_are_read_again(
+    settings: Settings, store: Store, print_file: Path
+) -> None:
+    first = results(print_file, {FIRST: "posted"}, "x;y")
+    none = first.parent / "none.csv"
+    none.write_text("nothing of the kind\n")
+    found = read_new(settings, first.parent)
+    assert (found.files, found.new) == (1, 1)
+    assert [(each.file, each.line) for each in found.problems] == [("none.csv", 0), ("r1.csv", 3)]
+    # The row was told of; what is no result file is told of until somebody has looked.
+    found = read_new(settings, first.parent)
+    assert (found.files, [each.file for each in found.problems]) == (0, ["none.csv"])
+    none.unlink()
+    results(print_file, {SECOND: "returned"}, name="r2.csv")
+    with first.open("a") as appended:
+        appended.write(f"\n{THIRD};posted")
+    found = read_new(settings, first.parent)
+    assert (found.files, found.new, [each.line for each in found.problems]) == (2, 2, [3])
+    assert read_new(settings, first.parent) == PrintResults()
+    # What it remembers may be lost: each result counts once all the same.
+    settings.print_results_read.write_text("{")
+    found = read_new(settings, first.parent)
+    assert (found.files, found.new) == (2, 0)
+    with pytest.raises(ResultFileError, match="No such file"):
+        read_new(settings, first.parent / "gone.csv")

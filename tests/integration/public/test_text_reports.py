@@ -165,7 +165,7 @@ def test_what_waits_at_the_centre_is_received_and_counts_once(
             may_go_on=lambda: len(peer.report_answers) < before + 4,  # noqa: B023
             clock=lambda: NOW,
         )
-        assert counts == {"recorded": expected, "left_out": 0}
+        assert counts == {"recorded": expected, "left_out": 0, "replies": 0, "opt_outs": 0}
     assert lines(store) == [(text_message, "bounced", "soft", "EXPIRED 000", "texts")]
     assert peer.binds == [0x1, 0x1]
     # What may be of another sender of the account, the centre keeps.
@@ -175,7 +175,7 @@ def test_what_waits_at_the_centre_is_received_and_counts_once(
 def test_a_number_that_the_network_does_not_know_is_suppressed(
     reports: TextReports, store: Store, text_message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kundresa.runs.feedback.addresses_of", lambda *_: {text_message: NUMBER})
+    monkeypatch.setattr("kundresa.runs.reported_messages.addresses_of", lambda *_: {text_message: NUMBER})
     reports([DeliveryReport("id1", "UNDELIV", "001", gsm_error=1)])
     assert store.suppressions.active(channel="sms", addresses=[NUMBER]) == {NUMBER: "hard_bounce"}
 
@@ -304,7 +304,7 @@ def test_the_command(
     monkeypatch.setenv("AIRFLOW_CONN_KUNDRESA_TEXTS", uri(peer))
     shown = CliRunner().invoke(feedback, ["smpp", "texts", "--seconds", "1", "--json"])
     assert shown.exit_code == 0, shown.output
-    assert json.loads(shown.stdout) == {"recorded": 1, "left_out": 0}
+    assert json.loads(shown.stdout) == {"recorded": 1, "left_out": 0, "replies": 0, "opt_outs": 0}
 
 
 def test_a_login_that_is_refused_and_a_centre_that_is_away(

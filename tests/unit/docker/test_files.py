@@ -18,7 +18,17 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 DOCKER = REPOSITORY / "docker"
 REQUIRED = re.compile(r"\$\{(\w+):\?")
 OPTIONAL = re.compile(r"\$\{(\w+):-")
-OURS = {"init", "api-server", "scheduler", "dag-processor", "triggerer", "worker", "public", "sender"}
+OURS = {
+    "init",
+    "api-server",
+    "scheduler",
+    "dag-processor",
+    "triggerer",
+    "worker",
+    "public",
+    "sender",
+    "texts",
+}
 
 
 def text(name: str) -> str:
@@ -121,6 +131,15 @@ def test_nothing_starts_before_init_and_init_not_before_the_databases(compose):
         }
     healthy = {"condition": "service_healthy"}
     assert compose["services"]["init"]["depends_on"] == {"postgres": healthy, "redis": healthy}
+
+
+def test_only_who_texts_over_smpp_runs_what_takes_reports_and_replies(compose):
+    """Where there is no such account the process would end at once, and be started again for ever."""
+    with_profile = {
+        name: each["profiles"] for name, each in compose["services"].items() if "profiles" in each
+    }
+    assert with_profile == {"texts": ["smpp"]}
+    assert compose["services"]["texts"]["command"][:3] == ["kundresa", "feedback", "smpp"]
 
 
 def test_only_the_web_servers_are_reachable_and_from_this_machine_only(compose):
