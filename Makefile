@@ -64,7 +64,7 @@ test: setup  ## Everything that CI runs: the checks and every test
 	@$(MAKE) --no-print-directory format lint types imports sql
 	@$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 40 $(ARGS)
 
-bench: setup  ## Measure (ONLY=name for one); prints tables, appends to build/bench.jsonl
+bench: setup  ## Measure (ONLY=name for one); prints tables, appends to build/bench.jsonl; fails for a missed aim
 	@$(BIN)/python tests/benchmarks/run.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 lock: setup  ## Resolve requirements.lock and docker/requirements.lock anew

@@ -22,10 +22,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+from report import at_least, at_most
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-EVENTS_PER_SECOND = 5_000
-AUDIENCES_PER_SECOND = 1_000
+EVENTS_PER_SECOND = 5_050
+AUDIENCES_PER_SECOND = 1_010
+"""A hundredth more than is aimed at, so that the last answer's way does not decide."""
 PER_REQUEST = 50
 SECONDS = 60
 CONNECTIONS = 16
@@ -179,14 +181,16 @@ def _measure(report, pid: int, port: int, home: Path, size: int, seconds: int) -
 
     with open_store(f"sqlite:///{home / 'store.sqlite'}") as store:
         assert store.inbox.count() == sent
-    report.add("events_per_second", sent / took, "1/s", seconds=seconds, per_request=PER_REQUEST)
+    told = {"seconds": seconds, "per_request": PER_REQUEST}
+    report.add("events_per_second", sent / took, "1/s", aims=[at_least(5_000)], **told)
     # What the service itself takes of a core: comparable on a machine that others use too.
     report.add("events_cpu", cpu / sent * 1e6, "µs/event", per_request=PER_REQUEST)
     report.add("events_p95", statistics.quantiles(latencies, n=20)[18], "ms")
     head = f"GET /audiences/crm_id/C{size // 2:09} HTTP/1.1\r\n".encode() + common
     latencies, took = _load(port, head, "audiences", AUDIENCES_PER_SECOND, seconds / 3)
-    report.add("audiences_per_second", len(latencies) / took, "1/s", people=size)
-    report.add("audiences_p95", statistics.quantiles(latencies, n=20)[18], "ms", people=size)
+    p95 = statistics.quantiles(latencies, n=20)[18]
+    report.add("audiences_per_second", len(latencies) / took, "1/s", aims=[at_least(1_000)], people=size)
+    report.add("audiences_p95", p95, "ms", aims=[at_most(10)], people=size)
     _measure_opt_outs(report, url, home)
 
 

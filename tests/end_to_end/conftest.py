@@ -17,11 +17,16 @@ from typing import Any
 import pytest
 import yaml
 
+# The PostgreSQL of the integration tests, another server of its kind.
+from tests.integration.conftest import postgres
+
 from kundresa import settings as configuration
 from kundresa.sample import generate
 from kundresa.sandbox import Sandbox, received
 from kundresa.warehouse.dbt import Dbt
 from kundresa.warehouse.workspace import decide_workspace
+
+__all__ = ["postgres"]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PEOPLE = 700

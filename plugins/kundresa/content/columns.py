@@ -1,4 +1,5 @@
-"""Which profile columns a campaign's templates read: what the quality gate must look at."""
+"""Which profile columns a campaign's templates read: what the quality gate must look at, and what delivery
+reads of a person."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from jinja2 import nodes
 
+from kundresa.content.attachments import attachment_templates
 from kundresa.content.check import targets
 from kundresa.content.environment import build_environment
 from kundresa.content.files import template_files
@@ -13,7 +15,8 @@ from kundresa.spec.campaign import Campaign
 
 
 def template_columns(campaign: Campaign, templates: Mapping[str, str]) -> frozenset[str]:
-    """The columns that any template of the campaign, or one it includes, reads from ``profile``.
+    """The columns that any template of the campaign, of its attachments, or one that they include reads from
+    ``profile``. ``check_templates`` refuses every other way to read one.
 
     Templates beside the spec that nothing uses do not count.
 
@@ -22,6 +25,7 @@ def template_columns(campaign: Campaign, templates: Mapping[str, str]) -> frozen
     """
     environment = build_environment(templates)
     waiting = [file.name for file in template_files(campaign, templates)]
+    waiting.extend(attachment_templates(campaign, templates))
     seen: set[str] = set()
     columns: set[str] = set()
     while waiting:

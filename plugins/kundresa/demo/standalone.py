@@ -42,7 +42,7 @@ class AirflowPorts:
 
 @dataclass
 class AirflowStandalone:
-    """One Airflow: SQLite, LocalExecutor, on loopback only, everybody an administrator.
+    """One Airflow: SQLite unless told, LocalExecutor, on loopback only, everybody an administrator.
 
     A context manager: starts, waits until healthy, and ends every process that it started.
     """
@@ -58,6 +58,8 @@ class AirflowStandalone:
     """Signs the tokens between Airflow's parts; at least 64 characters, the same on every start."""
     dags_folder: Path | None = None
     """Instead of ``project/dags``."""
+    database_url: str | None = None
+    """Of Airflow's own database, instead of a SQLite file in ``home``; an empty one is migrated."""
     parallelism: int = 4
     """Task processes at once: about 250 MB each."""
     heartbeat_timeout_seconds: int = 60
@@ -95,7 +97,7 @@ class AirflowStandalone:
             "CORE__MAX_MAP_LENGTH": "100000",
             "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
+            "DATABASE__SQL_ALCHEMY_CONN": self.database_url or f"sqlite:///{self.home / 'airflow.db'}",
             "API__HOST": "127.0.0.1",
             "API__PORT": str(self.ports.api),
             "API__BASE_URL": self.url,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from kundresa import delivery, warehouse
 from kundresa.channels import Account, is_idempotent, open_sender
-from kundresa.content import Links, compile_templates
+from kundresa.content import Links, compile_templates, template_columns
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.seeds import SEED_BATCH, may_seed, seed_count, seed_rows, seeds_send_at
 from kundresa.runs.send_times import SendHours
@@ -26,6 +26,9 @@ from kundresa.spec.vocabulary import Consent, DeliveryReason, GateResult, RunSta
 from kundresa.store import Run, RunNotChecked, Store, WaveGate, open_store
 
 log = logging.getLogger(__name__)
+
+_READ = ("message_id", "profile_id", "address", "variant", "time_zone", "profile.language", "profile.country")
+"""What delivering reads of a message, whatever its templates read."""
 
 
 def plan_batches(settings: Settings, run_key: str, channel: str) -> dict[int, int]:
@@ -148,7 +151,14 @@ def deliver(
                 if is_seeds
                 else partial(
                     _written_rows,
-                    partial(_rows, settings, run_key, channel, batch_number),
+                    partial(
+                        _rows,
+                        settings,
+                        run_key,
+                        channel,
+                        batch_number,
+                        columns=_columns_of(spec, templates),
+                    ),
                     gates,
                     gates.wave_of(channel, batch_number),
                 ),
@@ -285,6 +295,13 @@ def _written_rows(
     return iter(decided()) if champion is None else ({**row, "variant": champion} for row in decided())
 
 
-def _rows(settings: Settings, run_key: str, channel: str, number: int) -> Iterator[Mapping[str, Any]]:
-    for chunk in warehouse.read_batch(settings, run_key, channel, number):
+def _columns_of(spec: Campaign, templates: Mapping[str, str]) -> list[str]:
+    """Which columns of a batch are read to deliver it."""
+    return [*_READ, *(f"profile.{name}" for name in sorted(template_columns(spec, templates)))]
+
+
+def _rows(
+    settings: Settings, run_key: str, channel: str, number: int, *, columns: Sequence[str] | None = None
+) -> Iterator[Mapping[str, Any]]:
+    for chunk in warehouse.read_batch(settings, run_key, channel, number, columns=columns):
         yield from chunk

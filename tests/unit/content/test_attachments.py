@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from kundresa.content import Links, RenderError, TemplateError, check_templates, compile_templates
+from kundresa.content import (
+    Links,
+    RenderError,
+    TemplateError,
+    check_templates,
+    compile_templates,
+    template_columns,
+)
 from kundresa.content.attachments import LINE_OCTETS
 from kundresa.spec.attachments import MAX_OCTETS, pack
 from kundresa.spec.campaign import Campaign
@@ -52,6 +59,17 @@ def written(
         return content
 
     return write
+
+
+def test_what_an_attachment_reads_of_a_person_is_known(campaign: Build, templates: dict[str, str]) -> None:
+    """The gate looks at these columns, and delivery reads no others."""
+    built = campaign(channels=[{**EMAIL, "attachments": [{"template": "trip", "type": "ics"}]}])
+    plain = template_columns(built, templates)
+
+    found = template_columns(built, {**templates, "trip.sv.ics.j2": CALENDAR})
+
+    assert "last_order_date" not in plain
+    assert found == plain | {"last_order_date", "first_name"}
 
 
 def test_a_file_of_the_folder_is_the_same_object_in_each_message(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -117,3 +117,23 @@ def test_importing_the_room_imports_nothing_heavy():
     look = "import sys, kundresa.warehouse; print({'dbt', 'duckdb', 'pyarrow', 'pandas'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "set()"
+
+
+def test_of_a_batch_only_what_is_asked_for_is_read(home):
+    person = {"first_name": "Anna", "country": "SE", "seen_at": AT}
+    row = {"message_id": "m1", "address": "anna@x.test", "decided_at": AT, "profile": person}
+    folder = run_folder(home, "sale--1")
+    batch = folder / "batches" / "channel=email" / "batch_number=1"
+    for each in (folder / "decisions", batch):
+        each.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist([row]), batch / "data_0.parquet")
+    place = {"channel": "email", "batch_number": 1}
+
+    wanted = ["message_id", "profile.country", "profile.seen_at", "of_a_later_release", "profile.later"]
+    [some] = warehouse.read_batch(home, "sale--1", "email", 1, columns=wanted)
+    [everything] = warehouse.read_batch(home, "sale--1", "email", 1)
+
+    aware = AT.replace(tzinfo=UTC)
+    whole = {**person, "seen_at": AT}
+    assert everything == [place | row | {"decided_at": aware, "profile": whole}]
+    assert some == [place | {"message_id": "m1", "profile": {"country": "SE", "seen_at": AT}}]

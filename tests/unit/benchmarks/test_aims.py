@@ -1,0 +1,92 @@
+"""A figure that falls short of what it is to reach is said, and makes ``make bench`` fail."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.benchmarks.report import Report, at_least, at_most
+
+RUNNER = Path(__file__).resolve().parents[2] / "benchmarks" / "run.py"
+
+
+def report_of(path: Path) -> Report:
+    report = Report("speed", path)
+    report.add("source", 10_000, "1/s")
+    return report
+
+
+@pytest.mark.parametrize(
+    ("value", "missed"),
+    [
+        (5_556, ["speed/pipeline is to be ≥ 0.7 ×"]),
+        (5_555.9, ["speed/pipeline is to be ≥ 5,556", "speed/pipeline is to be ≥ 0.7 ×"]),
+        (7_000, []),
+    ],
+)
+def test_value_and_ratio_are_held_against_their_aims(tmp_path: Path, value: float, missed: list[str]) -> None:
+    report = report_of(tmp_path / "bench.jsonl")
+
+    aims = [at_least(5_556), at_least(0.7, "ratio")]
+    report.add("pipeline", value, "1/s", ratio_to="source", aims=aims)
+
+    assert report.missed == missed
+
+
+@pytest.mark.parametrize(("peak", "missed"), [(400, []), (401, ["speed/memory is to be ≤ 400 MB"])])
+def test_memory_is_held_against_its_bound(tmp_path: Path, peak: float, missed: list[str]) -> None:
+    report = report_of(tmp_path / "bench.jsonl")
+
+    report.add("memory", 1, "1/s", peak=peak, aims=[at_most(400, "peak_mb")])
+
+    assert report.missed == missed
+
+
+def test_what_was_missed_is_printed_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = report_of(tmp_path / "bench.jsonl")
+    report.add("lag", 12, "s", aims=[at_most(10)])
+
+    report.finish()
+
+    printed = capsys.readouterr().out
+    assert "missed: speed/lag is to be ≤ 10" in printed
+    assert "MISSED" in printed
+    lines = [json.loads(line) for line in (tmp_path / "bench.jsonl").read_text().splitlines()]
+    assert [line["missed"] for line in lines] == [[], ["≤ 10"]]
+
+
+def test_an_aim_for_a_figure_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    report = report_of(tmp_path / "bench.jsonl")
+    report.add("alone", 1, "1/s", aims=[at_least(0.7, "ratio")])
+
+    with pytest.raises(ValueError, match="speed/alone has no ratio"):
+        _ = report.missed
+
+
+@pytest.mark.parametrize(
+    ("aims", "code", "said"),
+    [("at_least(2)", 1, "missed an aim: speed"), ("at_least(1)", 0, ""), ("nothing", 1, "failed: speed")],
+)
+def test_the_runner_fails_for_a_missed_aim_and_for_a_broken_benchmark(
+    tmp_path: Path, aims: str, code: int, said: str
+) -> None:
+    folder = tmp_path / "tests" / "benchmarks"
+    folder.mkdir(parents=True)
+    for name in ("run.py", "report.py"):
+        (folder / name).write_text((RUNNER.parent / name).read_text())
+    (folder / "bench_speed.py").write_text(
+        "from report import at_least\n"
+        "def measure(report, *, people):\n"
+        f"    report.add('figure', 1, '1/s', aims=[{aims}])\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, str(folder / "run.py")], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == code, done.stdout + done.stderr
+    assert said in done.stderr
+    assert (tmp_path / "build" / "bench.jsonl").exists() == (aims != "nothing")
