@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kundresa.channels.accounts import Account, AccountError
-from kundresa.channels.http_peer import CONNECT_TIMEOUT, NotSentError
+from kundresa.channels.folder import Found
+from kundresa.channels.http_peer import CONNECT_TIMEOUT, AnswerLostError, NotSentError
 from kundresa.channels.receipts import clean_detail
 from kundresa.channels.sftp import require_module
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
 LARGEST_PUT = 5 * 2**30
 """Octets of one PUT, by the protocol."""
-_LATER = frozenset({408, 409, 429})
-"""Of the refusals below 500, those of this moment: too slow, a conflicting write, too often."""
+_REFUSED_NOW = frozenset({408, 409, 429, 503})
+"""Refusals of this moment: too slow, a conflicting write, too often. After another answer from 500 on, nobody
+knows what was done before it."""
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -44,28 +46,47 @@ class S3Folder:
         self._files: S3FileSystem | None = None
 
     def put(self, name: str, octets: bytes) -> None:
-        """The file stands there, whole.
+        """The file stands there, whole. Raises as ``folder.Place.put``."""
+        from botocore.exceptions import (
+            BotoCoreError,
+            ConnectTimeoutError,
+            EndpointConnectionError,
+            NoCredentialsError,
+        )
 
-        Raises:
-            NotSentError: not now; what stands under the name is nothing, or this very file.
-            AccountError: no such bucket, not permitted, no or a wrong key.
-        """
-        from botocore.exceptions import BotoCoreError, NoCredentialsError
-
-        folder = "/".join(part for part in (self._account.host, self._account.path.strip("/")) if part)
         try:
-            self._opened().pipe_file(f"{folder}/{name}", octets, chunksize=LARGEST_PUT)
+            self._opened().pipe_file(f"{self._bucket}/{self._key(name)}", octets, chunksize=LARGEST_PUT)
         except NoCredentialsError:
-            raise AccountError(f"{self._place}: no key is given, and none is found on this machine") from None
+            raise self._no_key() from None
         except OSError as error:
             status, code = _answer(error)
-            if isinstance(error, FileNotFoundError | PermissionError) or (
-                status and status < 500 and status not in _LATER
-            ):
-                raise AccountError(f"{self._place}: {folder}: {code or type(error).__name__}") from None
-            raise NotSentError(f"{self._place} is not available: {code or type(error).__name__}") from None
+            self._require_later(error, status, code)
+            text = f"{self._place} is not available: {code or type(error).__name__}"
+            raise (NotSentError(text) if status in _REFUSED_NOW else AnswerLostError(text)) from None
+        except (ConnectTimeoutError, EndpointConnectionError) as error:
+            raise self._away(error) from None
         except BotoCoreError as error:
-            raise NotSentError(f"{self._place} is not available: {type(error).__name__}") from None
+            raise AnswerLostError(f"{self._place} broke off: {type(error).__name__}") from None
+
+    def look(self, name: str) -> Found:
+        """Whether the file stands there. Raises as ``folder.Place.look``."""
+        from botocore.exceptions import BotoCoreError, NoCredentialsError
+
+        try:
+            self._opened().call_s3("head_object", Bucket=self._bucket, Key=self._key(name))
+        except NoCredentialsError:
+            raise self._no_key() from None
+        except FileNotFoundError:
+            return Found.ABSENT
+        except PermissionError:
+            return Found.NOT_TOLD  # also who may not list hears it, of what is not there
+        except OSError as error:
+            status, code = _answer(error)
+            self._require_later(error, status, code)
+            raise self._away(error) from None
+        except BotoCoreError as error:
+            raise self._away(error) from None
+        return Found.STANDS
 
     def close(self) -> None:
         if self._files is not None:
@@ -73,6 +94,30 @@ class S3Folder:
 
             S3FileSystem.close_session(self._files.loop, self._files.s3)
             self._files = None
+
+    @property
+    def _bucket(self) -> str:
+        return self._account.host
+
+    def _key(self, name: str) -> str:
+        return "/".join(part for part in (self._account.path.strip("/"), name) if part)
+
+    def _require_later(self, error: OSError, status: int, code: str) -> None:
+        """
+        Raises:
+            AccountError: for a refusal that does not pass by itself.
+        """
+        if isinstance(error, FileNotFoundError | PermissionError) or (
+            status and status < 500 and status not in _REFUSED_NOW
+        ):
+            folder = "/".join(part for part in (self._bucket, self._account.path.strip("/")) if part)
+            raise AccountError(f"{self._place}: {folder}: {code or type(error).__name__}") from None
+
+    def _no_key(self) -> AccountError:
+        return AccountError(f"{self._place}: no key is given, and none is found on this machine")
+
+    def _away(self, error: Exception) -> NotSentError:
+        return NotSentError(f"{self._place} is not available: {type(error).__name__}")
 
     def _opened(self) -> S3FileSystem:
         if self._files is None:
