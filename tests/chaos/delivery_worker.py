@@ -27,7 +27,8 @@ from typing import Any
 import psycopg  # noqa: F401
 import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 
-from kundresa.channels import account_from_uri, is_idempotent, open_sender, print_file
+from kundresa.channels import account_from_uri, is_idempotent, open_sender
+from kundresa.channels.folder import Folder
 from kundresa.delivery import Batch, Pacing, deliver_batch
 from kundresa.delivery.protocols import Renderer, Sender
 from kundresa.spec.campaign import DirectMailChannel, EmailChannel, SmsChannel
@@ -116,17 +117,26 @@ WRITERS: Mapping[str, type[Renderer]] = {"email": EmailWriter, "sms": Writer, "d
 
 
 def die_when_writing(moment: str) -> None:
-    """SIGKILL before a print file is written, within, or when it stands under its name."""
-    put = print_file.Folder.put
+    """SIGKILL of a print file's writer: before anything of it is there, within, when it has its name (which
+    is not on the disk yet), or when it is known to be there."""
 
-    def fatal(folder: print_file.Folder, name: str, octets: bytes) -> None:
-        if moment == "within":
-            put(folder, f".{name}.part", octets[: len(octets) // 2])
-        elif moment == "after":
-            put(folder, name, octets)
+    def die(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    print_file.Folder.put = fatal  # type: ignore[method-assign]
+    put = Folder.put
+
+    def put_and_die(place: Folder, name: str, octets: bytes) -> None:
+        put(place, name, octets)
+        die()
+
+    if moment == "before":
+        Folder.put = die  # type: ignore[method-assign]
+    elif moment == "within":
+        os.fsync = die
+    elif moment == "renamed":
+        Folder._flush = die  # type: ignore[method-assign]
+    else:
+        Folder.put = put_and_die  # type: ignore[method-assign]
 
 
 def rows(run_key: str, size: int, channel: str) -> Iterator[dict[str, Any]]:

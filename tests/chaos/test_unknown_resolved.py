@@ -56,10 +56,10 @@ def letters(
     """The store, and what starts a worker that writes the letters."""
     url = open_run(RUN, LETTERS, "direct_mail")
     options = {"size": LETTERS, "window": LETTERS, "policy": request.param, "account": f"file://{folder}"}
-    return url, lambda **more: start_worker(url, RUN, **options, lease=LEASE, **more)
+    return url, lambda **more: start_worker(url, RUN, **{**options, "lease": LEASE, **more})
 
 
-@pytest.mark.parametrize("moment", ["before", "within", "after"])
+@pytest.mark.parametrize("moment", ["before", "within", "renamed", "after"])
 def test_a_print_file_is_written_once_whenever_its_worker_died(
     moment: str, folder: Path, letters: tuple[str, Callable[..., Any]]
 ) -> None:
@@ -75,30 +75,89 @@ def test_a_print_file_is_written_once_whenever_its_worker_died(
     assert sorted(printed) == sorted(row["message_id"] for row in rows(RUN, LETTERS, "direct_mail"))
 
 
-def test_an_opt_out_since_then_makes_no_second_file(
-    folder: Path, letters: tuple[str, Callable[..., Any]], request: pytest.FixtureRequest
-) -> None:
-    """One row less is another file: at most once, the first one stays alone, and nobody knows whether it was
-    printed."""
-    url, start = letters
-    assert start(dies="after").wait() == -signal.SIGKILL
+def say_no(url: str) -> str:
+    """The first of the people says no; returns their message's id."""
+    someone = next(rows(RUN, LETTERS, "direct_mail"))
     with open_store(url) as store:
-        someone = next(rows(RUN, LETTERS, "direct_mail"))
         store.opt_outs.record(
             channel="direct_mail",
             address=someone["address"],
             source="letter",
             recorded_at=datetime.now(tz=UTC),
         )
+    return str(someone["message_id"])
+
+
+@pytest.mark.parametrize(
+    ("moment", "stood"), [("before", False), ("within", False), ("renamed", True), ("after", True)]
+)
+def test_an_opt_out_since_then_makes_no_second_file(
+    moment: str, stood: bool, folder: Path, letters: tuple[str, Callable[..., Any]]
+) -> None:
+    """Whoever is in a file that stands was sent one, who said no too; where none does, they are not in the
+    one that is written. Each of the others is in one file."""
+    url, start = letters
+    account = f"file://{folder}?kept=true"
+    assert start(dies=moment, account=account).wait() == -signal.SIGKILL
+    left = say_no(url)
+    time.sleep(LEASE)
+    worker = start(account=account)
+    assert worker.wait() == 0, worker.output
+    assert "finished" in worker.output
+    [printed] = print_files(folder)
+    everybody = {row["message_id"] for row in rows(RUN, LETTERS, "direct_mail")}
+    assert sorted(printed) == sorted(everybody if stood else everybody - {left})
+    assert states(url) == ({"accepted": LETTERS} if stood else {"accepted": LETTERS - 1, "withheld": 1})
+    assert not [each for each in folder.iterdir() if each.name.startswith(".")]
+
+
+def test_a_file_that_the_printer_has_taken_is_not_written_with_others(
+    folder: Path, letters: tuple[str, Callable[..., Any]], request: pytest.FixtureRequest
+) -> None:
+    """What is not there may have been: at most once, nobody gets a second letter, and nobody knows."""
+    url, start = letters
+    assert start(dies="after").wait() == -signal.SIGKILL
+    [taken] = folder.iterdir()
+    taken.unlink()
+    say_no(url)
     time.sleep(LEASE)
     worker = start()
     assert worker.wait() == 0, worker.output
+    assert "finished" in worker.output
     if "at_most_once" in request.node.name:
-        assert "finished" in worker.output
         assert states(url) == {"unknown": LETTERS}
-        assert len(print_files(folder)) == 1
+        assert not print_files(folder)
     else:
         assert states(url) == {"unknown": 1, "accepted": LETTERS - 1}
+
+
+def test_workers_killed_at_any_moment_put_everybody_into_one_file(
+    folder: Path, letters: tuple[str, Callable[..., Any]]
+) -> None:
+    """Every worker is killed a little later than the one before, and somebody says no each time."""
+    url, start = letters
+    account = f"file://{folder}?kept=true"
+    delay = 0.0
+    for kills in range(60):
+        worker = start(account=account)
+        worker.wait_until(lambda worker=worker: "ready" in worker.output)  # type: ignore[misc]
+        time.sleep(delay)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        if "finished" in worker.output:
+            break
+        delay += 0.002
+        if kills == 3:
+            say_no(url)
+        time.sleep(LEASE)
+    else:
+        worker = start(account=account)
+        assert worker.wait() == 0, worker.output
+    printed = Counter(key for file in print_files(folder) for key in file)
+    found = states(url)
+    assert set(printed.values()) == {1}
+    assert found["accepted"] == len(printed)
+    assert found["accepted"] + found["withheld"] == LETTERS
 
 
 @pytest.fixture

@@ -33,9 +33,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kundresa.channels.accounts import Account, AccountError
+from kundresa.channels.folder import Folder
 from kundresa.channels.http1 import Http1Peer
 from kundresa.channels.http_peer import AnswerLostError, NotSentError, Request
-from kundresa.channels.print_file import Folder
 from kundresa.channels.receipts import clean_detail
 from kundresa.channels.sftp import SftpFolder, require_module
 from kundresa.channels.webhook import Signer, require_permitted
@@ -207,8 +207,9 @@ class FileShare:
 
     def _put(self, name: str, octets: bytes) -> None:
         try:
+            self._folder.look(name)  # what an attempt that was cut off has left is removed
             self._folder.put(name, octets)
-        except NotSentError as error:
+        except (NotSentError, AnswerLostError) as error:
             raise ShareUnavailableError(str(error)) from None
 
     def _octets(self, changes: Sequence[ShareChange]) -> bytes:

@@ -3,12 +3,13 @@
 The account: ``file:///out/printer``, or ``sftp://user:password@host/in?host_key=…`` with the Base64 of the
 server's key, and ``key_file`` in place of a password, or ``s3://key_id:secret@bucket/in?region=…`` (see
 ``s3``). ``pgp_key_file`` names the printer's OpenPGP certificate: only the printer can read the file then.
+``kept=true`` says that nobody takes a file away within a day: one that is not there was never written.
 SFTP, S3 and OpenPGP need the extra ``print``.
 
-The file's name is the run's and its rows' (a hash of their message ids): the same rows written again, after a
-crash or a lost connection, take the place of the file that may be there already, and never make a second. It
-appears whole: it is written under another name (``.<name>.part``) and renamed, or is one PUT. Rows that are
-equal in every column but ``message_id`` are written once; the others are withheld as ``duplicate_row``.
+The file's name is the run's and its rows' (a hash of their message ids), and it appears whole: see
+``folder``, or it is one PUT. When it is not known whether it got there, the place is asked before anything
+is written again (``ask``). Rows that are equal in every column but ``message_id`` are written once in a file;
+the others are withheld as ``duplicate_row``. Files are not compared with each other.
 
 What became of the letters comes back in the printer's result file, by ``message_id``:
 ``kundresa feedback printer`` reads it (its form: ``feedback/print_results.py``).
@@ -17,7 +18,8 @@ What became of the letters comes back in the printer's result file, by ``message
 |---|---|
 | the file stands there under its name | accepted, with the file's name |
 | an equal row stands in it | withheld, duplicate_row |
-| no place, no connection, lost in between | deferred |
+| no place, no connection: nothing is there | deferred |
+| lost in between | unknown, until the place is asked |
 | login, key or host key refused, no such folder or bucket, not permitted | AccountError |
 """
 
@@ -26,15 +28,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from kundresa.channels.accounts import Account, AccountError
-from kundresa.channels.http_peer import NotSentError
-from kundresa.channels.receipts import accepted, deferred
+from kundresa.channels.folder import Folder, Found, Place
+from kundresa.channels.http_peer import AnswerLostError, NotSentError
+from kundresa.channels.receipts import accepted, deferred, unknown
 from kundresa.channels.s3 import S3Folder
 from kundresa.channels.sftp import SftpFolder, require_module
 from kundresa.spec.campaign import DirectMailChannel, PrintLayout
@@ -42,6 +44,7 @@ from kundresa.spec.messages import DirectMailContent, Message, Receipt
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 
 RETRY_AFTER = timedelta(minutes=5)
+_CANNOT_TELL = "it is not known whether the print file got there: it is not there now"
 
 
 class PrintFileSender:
@@ -59,7 +62,8 @@ class PrintFileSender:
         self._clock = clock
         self._encrypt = _Encryption(account)
         self._waiting: Callable[[], AbstractContextManager[object]] = nullcontext
-        self._folder: Folder | SftpFolder | S3Folder
+        self._is_kept = account.extra.get("kept", "").lower() == "true"
+        self._folder: Place
         if account.kind == "file":
             self._folder = Folder(account)
         elif account.kind == "sftp":
@@ -78,21 +82,54 @@ class PrintFileSender:
             AccountError: there is no file then.
         """
         messages = list(window)
-        unique, repeated = without_repeats(self._layout, messages)
-        name = self._name(unique)
+        unique, _ = without_repeats(self._layout, messages)
         octets = self._encrypt(file_octets(self._layout, [_values(message) for message in unique]))
         try:
             with self._waiting():
-                self._folder.put(name, octets)
+                self._folder.put(self._name(unique), octets)
         except NotSentError as error:
-            # The name is the same next time: whatever stands there by then is the same file.
             until = self._clock() + RETRY_AFTER
             yield from (deferred(message.message_id, None, str(error), until) for message in messages)
-            return
-        for message in unique:
-            yield accepted(message.message_id, name, "written")
-        for message in repeated:
-            yield Receipt(message.message_id, MessageState.WITHHELD, DeliveryReason.DUPLICATE_ROW)
+        except AnswerLostError as error:
+            yield from (unknown(message.message_id, None, str(error)) for message in messages)
+        else:
+            yield from self._written(messages)
+
+    def ask(self, window: Sequence[Message]) -> list[Receipt]:
+        """What became of messages that were handed over together and of which nobody knows: one receipt for
+        each.
+
+        They are in the file, or it was never there (deferred, and due now), or that is still not known: then
+        ``retry_at`` says when to ask again, or, as now, that the place has no answer.
+
+        Raises:
+            AccountError: the place cannot be asked until a person changes something.
+        """
+        messages = list(window)
+        unique, _ = without_repeats(self._layout, messages)
+        now = self._clock()
+        try:
+            found = self._folder.look(self._name(unique))
+        except NotSentError as error:
+            until = now + RETRY_AFTER
+            return [replace(unknown(each.message_id, None, str(error)), retry_at=until) for each in messages]
+        if found is Found.STANDS:
+            return self._written(messages)
+        if found is Found.NOT_WRITTEN or (found is Found.ABSENT and self._is_kept):
+            return [deferred(each.message_id, None, "no print file was written", now) for each in messages]
+        return [replace(unknown(each.message_id, None, _CANNOT_TELL), retry_at=now) for each in messages]
+
+    def _written(self, messages: Sequence[Message]) -> list[Receipt]:
+        """The receipts of those whose file stands."""
+        unique, repeated = without_repeats(self._layout, messages)
+        name = self._name(unique)
+        return [
+            *(accepted(message.message_id, name, "written") for message in unique),
+            *(
+                Receipt(message.message_id, MessageState.WITHHELD, DeliveryReason.DUPLICATE_ROW)
+                for message in repeated
+            ),
+        ]
 
     def wait_within(self, waiting: Callable[[], AbstractContextManager[object]]) -> None:
         """``waiting()`` is opened around the writing: once the file stands, everybody gets a receipt."""
@@ -143,36 +180,6 @@ def _values(message: Message) -> tuple[str, ...]:
     if not isinstance(message.content, DirectMailContent):
         raise TypeError(f"a print file sender got {type(message.content).__name__}")
     return message.content.values
-
-
-class Folder:
-    """A folder of this machine, or one that is mounted."""
-
-    def __init__(self, account: Account) -> None:
-        self._place = f"account {account.name} (file)"
-        self._path = Path(account.path or "/")
-
-    def put(self, name: str, octets: bytes) -> None:
-        """The file stands there, whole and on the disk.
-
-        Raises:
-            NotSentError: the disk is full or failing.
-            AccountError: there is no such folder, or it may not be written to.
-        """
-        target, part = self._path / name, self._path / f".{name}.part"
-        try:
-            with part.open("wb") as file:
-                file.write(octets)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(target)
-        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-            raise AccountError(f"{self._place}: {self._path}: {error.strerror}") from None
-        except OSError as error:
-            raise NotSentError(f"{self._place}: {error.strerror}") from None
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 class _Encryption:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kundresa.channels.accounts import Account, AccountError
-from kundresa.channels.http_peer import CONNECT_TIMEOUT, NotSentError
+from kundresa.channels.folder import Found
+from kundresa.channels.http_peer import CONNECT_TIMEOUT, AnswerLostError, NotSentError
 from kundresa.channels.receipts import clean_detail
 from kundresa.channels.sftp import require_module
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
 LARGEST_PUT = 5 * 2**30
 """Octets of one PUT, by the protocol."""
-_LATER = frozenset({408, 409, 429})
-"""Of the refusals below 500, those of this moment: too slow, a conflicting write, too often."""
+_REFUSED_NOW = frozenset({408, 409, 429, 503})
+"""Refusals of this moment: too slow, a conflicting write, too often. After another answer from 500 on, nobody
+knows what was done before it."""
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -49,33 +51,41 @@ class S3Folder:
         self._files: S3FileSystem | None = None
 
     def put(self, name: str, octets: bytes) -> None:
-        """The file stands there, whole.
+        """The file stands there, whole. Raises as ``folder.Place.put``; among what needs a person are no key,
+        half of one, or a region, an endpoint, a bucket or a profile of this machine that there cannot be."""
+        from botocore.exceptions import BotoCoreError
 
-        Raises:
-            NotSentError: not now; what stands under the name is nothing, or this very file.
-            AccountError: no such bucket, not permitted, no or a wrong key, half of one; a region, an endpoint
-                or a bucket that there cannot be; a profile of this machine that is not there.
-        """
-        from botocore.exceptions import BotoCoreError, NoCredentialsError
-
-        folder = "/".join(part for part in (self._account.host, self._account.path.strip("/")) if part)
         try:
-            self._opened().pipe_file(f"{folder}/{name}", octets, chunksize=LARGEST_PUT)
-        except NoCredentialsError:
-            raise AccountError(f"{self._place}: no key is given, and none is found on this machine") from None
+            self._opened().pipe_file(f"{self._bucket}/{self._key(name)}", octets, chunksize=LARGEST_PUT)
         except OSError as error:
             status, code = _answer(error)
-            if isinstance(error, FileNotFoundError | PermissionError) or (
-                status and status < 500 and status not in _LATER
-            ):
-                raise AccountError(f"{self._place}: {folder}: {code or type(error).__name__}") from None
-            raise NotSentError(f"{self._place} is not available: {code or type(error).__name__}") from None
-        except BotoCoreError as error:
-            if _may_pass(error):
-                raise NotSentError(f"{self._place} is not available: {type(error).__name__}") from None
-            raise AccountError(f"{self._place}: {clean_detail(str(error))}") from None
-        except ValueError as error:  # of an endpoint, before there is a client
-            raise AccountError(f"{self._place}: {clean_detail(str(error))}") from None
+            self._require_later(error, status, code)
+            text = f"{self._place} is not available: {code or type(error).__name__}"
+            raise (NotSentError(text) if status in _REFUSED_NOW else AnswerLostError(text)) from None
+        except (BotoCoreError, ValueError) as error:
+            self._require_asked(error)
+            if isinstance(error, _unreached()):
+                raise self._away(error) from None
+            raise AnswerLostError(f"{self._place} broke off: {type(error).__name__}") from None
+
+    def look(self, name: str) -> Found:
+        """Whether the file stands there. Raises as ``folder.Place.look``."""
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            self._opened().call_s3("head_object", Bucket=self._bucket, Key=self._key(name))
+        except FileNotFoundError:
+            return Found.ABSENT
+        except PermissionError:
+            return Found.NOT_TOLD  # also who may not list hears it, of what is not there
+        except OSError as error:
+            status, code = _answer(error)
+            self._require_later(error, status, code)
+            raise self._away(error) from None
+        except (BotoCoreError, ValueError) as error:
+            self._require_asked(error)
+            raise self._away(error) from None
+        return Found.STANDS
 
     def close(self) -> None:
         if self._files is not None:
@@ -83,6 +93,40 @@ class S3Folder:
 
             S3FileSystem.close_session(self._files.loop, self._files.s3)
             self._files = None
+
+    @property
+    def _bucket(self) -> str:
+        return self._account.host
+
+    def _key(self, name: str) -> str:
+        return "/".join(part for part in (self._account.path.strip("/"), name) if part)
+
+    def _require_later(self, error: OSError, status: int, code: str) -> None:
+        """
+        Raises:
+            AccountError: for a refusal that does not pass by itself.
+        """
+        if isinstance(error, FileNotFoundError | PermissionError) or (
+            status and status < 500 and status not in _REFUSED_NOW
+        ):
+            folder = "/".join(part for part in (self._bucket, self._account.path.strip("/")) if part)
+            raise AccountError(f"{self._place}: {folder}: {code or type(error).__name__}") from None
+
+    def _require_asked(self, error: Exception) -> None:
+        """
+        Raises:
+            AccountError: for an error before anything is asked: something is not as it is to be written.
+        """
+        from botocore.exceptions import NoCredentialsError
+
+        if isinstance(error, NoCredentialsError):
+            text = "no key is given, and none is found on this machine"
+            raise AccountError(f"{self._place}: {text}") from None
+        if not isinstance(error, (*_broken_off(), *_unreached())):
+            raise AccountError(f"{self._place}: {clean_detail(str(error))}") from None
+
+    def _away(self, error: Exception) -> NotSentError:
+        return NotSentError(f"{self._place} is not available: {type(error).__name__}")
 
     def _opened(self) -> S3FileSystem:
         if self._files is None:
@@ -117,25 +161,32 @@ class S3Folder:
         return self._files
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether it is a matter of the network, of the store or of the service that hands out keys. All other
-    errors of botocore come before anything is asked: something is not as it is to be written."""
+def _unreached() -> tuple[type[Exception], ...]:
+    """Errors of the network, or of the service that hands out keys, before the store has heard anything."""
     from botocore import exceptions as known
 
-    passing = (
-        known.HTTPClientError,  # lost, timed out, refused
-        known.ConnectionError,
+    return (
         known.ConnectTimeoutError,
+        known.EndpointConnectionError,
         known.ProxyConnectionError,
-        known.SSLError,
-        known.IncompleteReadError,
-        known.ChecksumError,
-        known.FlexibleChecksumError,
         known.MetadataRetrievalError,
         known.CredentialRetrievalError,
         known.TokenRetrievalError,
     )
-    return isinstance(error, passing)
+
+
+def _broken_off() -> tuple[type[Exception], ...]:
+    """Errors of the network after which nobody knows what the store has heard."""
+    from botocore import exceptions as known
+
+    return (
+        known.HTTPClientError,  # lost, timed out
+        known.ConnectionError,
+        known.SSLError,
+        known.IncompleteReadError,
+        known.ChecksumError,
+        known.FlexibleChecksumError,
+    )
 
 
 def _answer(error: OSError) -> tuple[int, str]:

@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from kundresa.channels.accounts import Account, AccountError
-from kundresa.channels.http_peer import NotSentError
+from kundresa.channels.folder import Found, part_name, parts_among
+from kundresa.channels.http_peer import AnswerLostError, NotSentError
 
 if TYPE_CHECKING:
     import paramiko
@@ -48,33 +49,77 @@ class SftpFolder:
         self._sftp: paramiko.SFTPClient | None = None
 
     def put(self, name: str, octets: bytes) -> None:
-        """The file stands there, whole.
+        """The file stands there, whole. Raises as ``folder.Place.put``."""
+        import paramiko
 
-        Raises:
-            NotSentError: not now; what stands under the name is nothing, or this very file.
-            AccountError: login or key refused, no such folder, not permitted.
-        """
+        lost = (OSError, EOFError, paramiko.SSHException)
+        try:
+            sftp = self._connected()
+        except lost as error:
+            raise self._away(error) from None
+        part, target = self._path(part_name(name)), self._path(name)
+        try:
+            with sftp.open(part, "wb") as file:
+                file.set_pipelined(True)
+                file.write(octets)
+            if sftp.stat(part).st_size != len(octets):
+                # As on a full disk: of a write that was sent ahead nobody reads the answer.
+                self._discard(sftp, part, lost)
+                raise NotSentError(f"{self._account.place} has taken a part of the file only")
+            # The extension replaces what is there; plain rename (of SFTP 3) refuses to.
+            sftp.posix_rename(part, target)
+        except (FileNotFoundError, PermissionError) as error:
+            self._discard(sftp, part, lost)
+            raise AccountError(f"{self._account.place}: {self._account.path}: {error.strerror}") from None
+        except lost as error:
+            self.close()
+            raise AnswerLostError(f"{self._account.place} broke off: {type(error).__name__}") from None
+
+    def look(self, name: str) -> Found:
+        """Whether the file stands there. Raises as ``folder.Place.look``."""
         import paramiko
 
         try:
             sftp = self._connected()
-            folder = self._account.path or "."
-            part, target = posixpath.join(folder, f".{name}.part"), posixpath.join(folder, name)
-            with sftp.open(part, "wb") as file:
-                file.set_pipelined(True)
-                file.write(octets)
-            # The extension replaces what is there; plain rename (of SFTP 3) refuses to.
-            sftp.posix_rename(part, target)
-        except (FileNotFoundError, PermissionError) as error:
+            folder = self._path("")
+            parts = parts_among(sftp.listdir(folder), name)
+            # First these: a writer that is still at one may rename it until then.
+            removed = [each for each in parts if _removed(sftp, self._path(each))]
+            if _stands(sftp, self._path(name)):
+                return Found.STANDS
+            return Found.NOT_WRITTEN if removed else Found.ABSENT
+        except PermissionError:
+            return Found.NOT_TOLD
+        except FileNotFoundError as error:
             raise AccountError(f"{self._account.place}: {self._account.path}: {error.strerror}") from None
         except (OSError, EOFError, paramiko.SSHException) as error:
             self.close()
-            raise NotSentError(f"{self._account.place} is not available: {type(error).__name__}") from None
+            raise self._away(error) from None
 
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
         self._client = self._sftp = None
+
+    def _path(self, name: str) -> str:
+        return posixpath.join(self._account.path or ".", name)
+
+    def _away(self, error: Exception) -> NotSentError:
+        return NotSentError(f"{self._account.place} is not available: {type(error).__name__}")
+
+    def _discard(self, sftp: paramiko.SFTPClient, part: str, lost: tuple[type[Exception], ...]) -> None:
+        """Leave nothing behind.
+
+        Raises:
+            AnswerLostError: when that is not known.
+        """
+        try:
+            _removed(sftp, part)
+        except PermissionError:
+            pass  # who may not write there has not begun
+        except lost as error:
+            self.close()
+            raise AnswerLostError(f"{self._account.place} broke off: {type(error).__name__}") from None
 
     def _connected(self) -> paramiko.SFTPClient:
         if self._sftp is None:
@@ -109,6 +154,23 @@ class SftpFolder:
             client.close()
             raise
         return client
+
+
+def _removed(sftp: paramiko.SFTPClient, path: str) -> bool:
+    """False when it was not there any more: somebody has renamed it."""
+    try:
+        sftp.remove(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _stands(sftp: paramiko.SFTPClient, path: str) -> bool:
+    try:
+        sftp.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 class _WrongKeyError(Exception):

@@ -34,12 +34,14 @@ class Batch:
     """Whether the receiver knows a message that it has had, see ``channels.is_idempotent``: then what is
     unknown is handed over again under either policy."""
     is_whole: bool = False
-    """Whether the receiver knows what was claimed together only as a whole, as a printer knows a file: then
-    it is handed over again as it was or, under ``at_most_once``, not at all. Such a batch is not paced."""
+    """Whether the receiver knows what was claimed together only as a whole, as a printer knows a file. An
+    unknown one is asked about first (``AskedSender``). Where that does not help it is handed over again as it
+    was or, under ``at_most_once``, not at all. Such a batch is one window, and is not paced."""
 
     @property
     def resends_unknown(self) -> bool:
-        """Whether unknown messages are claimed again."""
+        """Whether unknown messages are claimed again, or asked about. In the ledger such a one has a
+        ``retry_at``; without, it stays what it is."""
         return self.is_idempotent or self.policy is DeliveryPolicy.AT_LEAST_ONCE
 
 

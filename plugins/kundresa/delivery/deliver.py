@@ -78,7 +78,14 @@ def deliver_batch(
     if _is_early(books, batch, clock()):
         return BatchResult({}, newly_accepted=0, already_settled=0, retry_at=batch.not_before)
     reserved = leased(
-        books, batch.run_key, batch.channel, batch.number, owner=owner, seconds=lease, clock=clock
+        books,
+        batch.run_key,
+        batch.channel,
+        batch.number,
+        owner=owner,
+        seconds=lease,
+        clock=clock,
+        resends=batch.resends_unknown,
     )
     with stop_on_signals() as stop, reserved as held, collected_seldom():
         look = guard or StoreGuard(

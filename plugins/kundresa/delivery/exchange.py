@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from kundresa.delivery.ahead import Written
 from kundresa.delivery.batch import Batch
 from kundresa.delivery.handover import Handover, hand_over
-from kundresa.delivery.protocols import Books, Guard, Row
+from kundresa.delivery.protocols import AskedSender, Books, Guard, Row
 from kundresa.delivery.retries import schedule
 from kundresa.delivery.senders import Senders
 from kundresa.delivery.stopping import Stop
 from kundresa.delivery.suppress import suppress_dead
-from kundresa.delivery.withhold import candidate
+from kundresa.delivery.withhold import candidate, stays_unknown
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.vocabulary import DeliveryPolicy, MessageState
 from kundresa.store.errors import LeaseLost, StoreError
@@ -80,7 +80,7 @@ class Exchange:
         messages, untried = self._look(rows, write)
         if len(messages) < together and self._batch.policy is DeliveryPolicy.AT_MOST_ONCE:
             self.already_settled += len(rows)
-            messages = []
+            messages, untried = [], [stays_unknown(row) for row in rows]
         if messages:
             self._senders.get()  # before the claim: an account that cannot be used claims nothing
         asked = {each.message_id for each in messages}
@@ -109,6 +109,27 @@ class Exchange:
         claimed = [each for each in messages if each.message_id in attempts]
         if claimed:
             self._send(claimed, attempts)
+
+    def ask(self, rows: Sequence[Row], write: Callable[[Row], Written]) -> Sequence[Receipt]:
+        """Ask the receiver what became of these, which were claimed together and are unknown, and record what
+        it says; none where it cannot be asked anything.
+
+        Raises:
+            AccountError: the account cannot be used.
+        """
+        sender = self._senders.get()
+        messages = [each for each in map(write, rows) if isinstance(each, Message)]
+        # By another template than the one that they were written with nobody can ask.
+        if not isinstance(sender, AskedSender) or len(messages) < len(rows):
+            return ()
+        now, valid_until = self._clock(), self._batch.valid_until
+        receipts = [
+            each if each.retry_at is None or each.retry_at <= valid_until else replace(each, retry_at=None)
+            for each in sender.ask(messages)
+        ]
+        self._ledger.resolve(self._lease, receipts, now=now)
+        self._settled(receipts, now)
+        return receipts
 
     def settle(self) -> None:
         """Settle what is known of the window before."""
@@ -174,7 +195,5 @@ class Exchange:
             attempt,
             now=now,
             valid_until=self._batch.valid_until,
-            # A whole is taken again only by a worker that finds it left behind.
-            resends_unknown=self._batch.policy is DeliveryPolicy.AT_LEAST_ONCE
-            or (self._batch.is_idempotent and not self._batch.is_whole),
+            resends_unknown=self._batch.resends_unknown,
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from kundresa.channels.accounts import AccountError
 from kundresa.delivery.ahead import Ahead
 from kundresa.delivery.batch import Batch, BatchResult, Halt
 from kundresa.delivery.exchange import Exchange
@@ -13,7 +15,7 @@ from kundresa.delivery.pacing import AccountBusy, Pacer, Pacing
 from kundresa.delivery.protocols import Books, Guard, Hours, Renderer, Row
 from kundresa.delivery.senders import Senders
 from kundresa.delivery.stopping import Stop
-from kundresa.delivery.withhold import WITHHELD_BY, windows, withhold_rows
+from kundresa.delivery.withhold import WITHHELD_BY, stays_unknown, windows, withhold_rows
 from kundresa.spec.vocabulary import DeliveryPolicy, DeliveryReason, MessageState
 from kundresa.store.errors import BatchIncomplete, PaceChanged, RunClosed, RunStopped
 from kundresa.store.records import Lease, Standing
@@ -80,7 +82,7 @@ class Passage:
         self._exchange.settle()
 
     def _go_through(self, rows: Iterable[Row], progress: Callable[[int], None]) -> None:
-        standing = self._ledger.standing(self._lease)
+        standing: dict[str, Standing] = {**self._ledger.standing(self._lease)}
         self._ask()
         if self._halted():
             return
@@ -88,6 +90,8 @@ class Passage:
         ahead = Ahead(offers, self._renderer, lambda rows: self._sure(rows, standing))
         for offered in ahead:
             due = offered
+            if standing and self._batch.is_whole:
+                self._resolve(offered, standing, ahead)
             if standing:
                 due = [row for row in offered if self._is_due(standing.get(row["message_id"]))]
             for part, together in self._apart(due, standing):
@@ -98,31 +102,61 @@ class Passage:
                         return
             progress(len(offered))
 
-    def _apart(
+    def _resolve(self, rows: Sequence[Row], standing: dict[str, Standing], ahead: Ahead) -> None:
+        """Ask about wholes of which nobody knows whether they left, before anything leaves again. Nothing
+        leaves by it: it is asked too when the run is over."""
+        for whole in self._wholes(rows, standing).values():
+            retry_at = standing[whole[0]["message_id"]].retry_at
+            if retry_at is None or (retry_at > self._clock() and not self._over()):
+                continue
+            try:
+                receipts = self._exchange.ask(whole, ahead.write)
+            except AccountError:
+                if self._over():
+                    return  # nobody will know
+                raise
+            for each in receipts:
+                known = standing[each.message_id]
+                standing[each.message_id] = replace(known, state=each.state, retry_at=each.retry_at)
+
+    def _wholes(
         self, rows: Sequence[Row], standing: Mapping[str, Standing]
-    ) -> list[tuple[Sequence[Row], int]]:
-        """Windows of these rows, and how many each has to have. Where the receiver knows only wholes, unknown
-        messages leave as they were claimed, apart from others: in another whole they would be new to it."""
-        if not self._batch.is_whole:
-            return [(rows, 0)]
+    ) -> Mapping[_Claim, Sequence[Row]]:
+        """The unknown messages among these by their claim, where all that were claimed together are."""
         claims = Counter(_claim(each) for each in standing.values())
-        others: list[Row] = []
         wholes: dict[_Claim, list[Row]] = {}
         for row in rows:
             known = standing.get(row["message_id"])
             if known is not None and known.state is MessageState.UNKNOWN:
                 wholes.setdefault(_claim(known), []).append(row)
-            else:
+        return {claim: whole for claim, whole in wholes.items() if len(whole) == claims[claim]}
+
+    def _apart(
+        self, rows: Sequence[Row], standing: Mapping[str, Standing]
+    ) -> list[tuple[Sequence[Row], int]]:
+        """Windows of these rows, and how many each has to have. Where the receiver knows only wholes, unknown
+        messages leave as they were claimed, apart from others: in another whole they would be new to it."""
+        if not standing:
+            return [(rows, 0)]
+        batch = self._batch
+        wholes = self._wholes(rows, standing) if batch.is_whole else {}
+        together = {row["message_id"] for whole in wholes.values() for row in whole}
+        others, stay = [], []
+        one_by_one = batch.policy is DeliveryPolicy.AT_LEAST_ONCE or (
+            batch.is_idempotent and not batch.is_whole
+        )
+        for row in rows:
+            known = standing.get(row["message_id"])
+            if row["message_id"] in together:
+                continue
+            if known is None or known.state is not MessageState.UNKNOWN or one_by_one:
                 others.append(row)
-        found: list[tuple[Sequence[Row], int]] = []
-        for claim, whole in wholes.items():
-            if len(whole) == claims[claim]:
-                found.append((whole, len(whole)))
-            elif self._batch.policy is DeliveryPolicy.AT_LEAST_ONCE:
-                others += whole
             else:
-                self._already_settled += len(whole)
-        return [*found, (others, 0)]
+                stay.append(stays_unknown(row))
+        if stay:
+            self._ledger.settle_untried(self._lease, stay, now=self._clock())
+            self._already_settled += len(stay)
+        return [*((whole, len(whole)) for whole in wholes.values()), (others, 0)]
 
     def _some(
         self, rows: Sequence[Row], standing: Mapping[str, Standing], ahead: Ahead, together: int
@@ -251,11 +285,11 @@ class Passage:
         if standing is None:
             return True
         over = self._over()
-        waits = standing.retry_at is not None and standing.retry_at > self._clock()
         if standing.state is MessageState.DEFERRED:
-            return over or not waits
-        if standing.state is MessageState.UNKNOWN and self._batch.resends_unknown and not over:
-            return not waits
+            return over or standing.retry_at is None or standing.retry_at <= self._clock()
+        # An unknown one without a time to be handed over again stays what it is, whatever accounts say now.
+        if standing.state is MessageState.UNKNOWN and standing.retry_at is not None and not over:
+            return standing.retry_at <= self._clock()
         self._already_settled += 1
         return False
 

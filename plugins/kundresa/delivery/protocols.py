@@ -58,6 +58,22 @@ class PipelinedSender(Protocol):
         ...
 
 
+@runtime_checkable
+class AskedSender(Protocol):
+    """A sender that can ask its receiver what it has, by what was handed over together."""
+
+    def ask(self, window: Sequence[Message], /) -> Iterable[Receipt]:
+        """What became of messages that were claimed together and are unknown: one receipt for each.
+
+        Deferred are those that certainly did not leave. Those that stay unknown have a ``retry_at``: when it
+        is worth asking again, or now, when asking does not help.
+
+        Raises:
+            AccountError: the account cannot be used.
+        """
+        ...
+
+
 class Renderer(Protocol):
     """Writes a person's message."""
 
@@ -108,7 +124,9 @@ class LedgerBook(Protocol):
 
     def require_deliverable(self, run_key: str) -> None: ...
 
-    def recover(self, lease: Lease, *, now: datetime) -> int: ...
+    def recover(self, lease: Lease, *, now: datetime, resends: bool = False) -> int: ...
+
+    def resolve(self, lease: Lease, receipts: Sequence[Receipt], *, now: datetime) -> None: ...
 
     def standing(self, lease: Lease) -> Mapping[str, Standing]: ...
 

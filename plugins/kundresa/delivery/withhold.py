@@ -10,7 +10,8 @@ from itertools import islice
 
 from kundresa.delivery.protocols import Books, LedgerBook, Row
 from kundresa.delivery.retries import given_up
-from kundresa.spec.vocabulary import CloseReason, DeliveryReason
+from kundresa.spec.messages import Receipt
+from kundresa.spec.vocabulary import CloseReason, DeliveryReason, MessageState
 from kundresa.store.errors import BatchIncomplete, StoreError
 from kundresa.store.records import Candidate, Lease, Standing, Untried
 
@@ -87,6 +88,12 @@ def candidate(row: Row) -> Candidate:
     return Candidate(row["message_id"], row["profile_id"], row["variant"])
 
 
+def stays_unknown(row: Row) -> Untried:
+    """Of an unknown message that is not handed over again."""
+    receipt = Receipt(row["message_id"], MessageState.UNKNOWN, DeliveryReason.OUTCOME_UNKNOWN)
+    return Untried(candidate(row), receipt)
+
+
 def windows(rows: Iterable[Row], window: int, size: int) -> Iterator[list[Row]]:
     """The rows in lists of ``window``.
 
@@ -114,8 +121,10 @@ def leased(
     owner: str,
     seconds: timedelta,
     clock: Callable[[], datetime],
+    resends: bool = False,
 ) -> Iterator[Lease]:
-    """The batch, reserved for the block, with what an earlier worker left open settled as unknown.
+    """The batch, reserved for the block, with what an earlier worker left open settled as unknown; with
+    ``resends`` as to be handed over again.
 
     Given back at the end, however the block ends, so that a retry need not wait for the lease.
 
@@ -126,7 +135,7 @@ def leased(
         run_key, channel, batch_number, owner=owner, seconds=seconds.total_seconds(), now=clock()
     )
     try:
-        unknown = books.ledger.recover(held, now=clock())
+        unknown = books.ledger.recover(held, now=clock(), resends=resends)
         if unknown:
             log.warning("%s: an earlier worker left %d messages whose outcome is unknown", held, unknown)
         yield held

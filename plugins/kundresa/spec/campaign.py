@@ -258,7 +258,8 @@ class PrintLayout(Spec):
 
 
 class DirectMailChannel(Spec):
-    """Letters: one print file per batch, to a folder, an SFTP server or a bucket on S3."""
+    """Letters: one print file per batch, to a folder, an SFTP server or a bucket on S3. Rows of a file that
+    are equal but for the ``message_id`` are printed once; those of two files are not compared."""
 
     kind: Literal["direct_mail"]
     template: Name

@@ -99,9 +99,10 @@ class Receipt:
 
     ``state`` is one of accepted, failed, deferred, withheld or unknown. ``reason`` is None exactly
     when it was accepted. ``code`` is the provider's own (``550 5.1.1``, ``HTTP 429``), ``detail`` one
-    line of at most 500 characters with no address in it. ``retry_at`` is set when deferred.
-    ``suppress`` is set when the provider says that the address is dead: the reason for which nobody may be
-    written to there again.
+    line of at most 500 characters with no address in it. ``retry_at`` is set when deferred, and of an
+    unknown one that is handed over, or asked about, again. ``suppress`` is set
+    when the provider says that the address is dead: the reason for which nobody may be written to there
+    again.
     """
 
     message_id: str

@@ -8,6 +8,7 @@ attempt, which is put aside among the ``attempts`` once there is another one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +28,13 @@ from kundresa.store.errors import (
 from kundresa.store.ledger_reads import LedgerReads, in_batch
 from kundresa.store.records import Candidate, Lease, PaceVersion, Untried
 from kundresa.store.tables import UtcDateTime, messages, paces, runs
-from kundresa.store.windows import insert_claimed, keep_attempts, known_lines, settle_claimed
+from kundresa.store.windows import (
+    insert_claimed,
+    keep_attempts,
+    known_lines,
+    settle_claimed,
+    settle_unknown,
+)
 
 _INTERRUPTED = "the worker ended between handing the message over and recording what became of it"
 
@@ -66,6 +73,9 @@ _GIVE_UP = (
     )
 )
 
+# Of one whose outcome nobody will know.
+_STAYS = update(messages).where(messages.c.message_id == bindparam("id")).values(retry_at=None)
+
 
 class Ledger(LedgerReads):
     """The tables ``messages`` and ``attempts``, written."""
@@ -85,7 +95,8 @@ class Ledger(LedgerReads):
         """Record, before anything leaves, that these messages are about to.
 
         Claimed are those without a line, the deferred ones, and with ``resend_unknown`` the unknown
-        ones. Others have come to their end, and are left alone. ``untried`` are settled along with it.
+        ones. Others have come to their end, and are left alone. ``untried`` are settled along with it, as by
+        :meth:`settle_untried`.
         With ``pace`` nothing is claimed when the account's pace is another by now.
 
         ``receipts`` are of messages claimed before. They are settled as by :meth:`settle`, in the same
@@ -112,7 +123,7 @@ class Ledger(LedgerReads):
                 _require_checked(connection, lease.run_key, pace)
                 ids = [each.message_id for each in candidates]
                 known = known_lines(self._database, connection, lease, ids)
-                new_untried, given_up = self._split(connection, lease, untried)
+                ends = self._split(connection, lease, untried)
             except StoreError as refused:
                 refusal = refused
             else:
@@ -126,7 +137,7 @@ class Ledger(LedgerReads):
                 insert_claimed(self._database, connection, lease, new, now)
                 again = {key: attempt for key, attempt in claimed.items() if key in known}
                 self._claim_again(connection, lease, again, now)
-                self._settle_untried(connection, lease, new_untried, given_up, now)
+                self._settle_untried(connection, lease, ends, now)
         if refusal is not None:
             refusal.is_settled = True
             raise refusal
@@ -163,10 +174,14 @@ class Ledger(LedgerReads):
         with self._database.read() as connection:
             _require_checked(connection, run_key)
 
-    def recover(self, lease: Lease, *, now: datetime) -> int:
+    def recover(self, lease: Lease, *, now: datetime, resends: bool = False) -> int:
         """Settle as unknown what earlier leases of the batch claimed and did not settle.
 
         Returns how many. Run it right after taking the lease, before any claim.
+
+        Args:
+            resends: whether they are to be handed over, or asked about, again. Without a ``retry_at`` an
+                unknown message stays what it is.
 
         Raises:
             LeaseLost: when another worker has the batch.
@@ -186,15 +201,28 @@ class Ledger(LedgerReads):
                     reason=DeliveryReason.OUTCOME_UNKNOWN.value,
                     detail=_INTERRUPTED,
                     settled_at=now,
-                    retry_at=None,
+                    retry_at=now if resends else None,
                 )
             ).rowcount
+
+    def resolve(self, lease: Lease, receipts: Sequence[Receipt], *, now: datetime) -> None:
+        """Record what has become known of unknown messages of the batch, whatever the run's state: nothing
+        leaves by it. Of those that stay unknown, when to look again.
+
+        Raises:
+            LeaseLost: when another worker has the batch.
+            BatchConflict: for a message that is not unknown; nothing is recorded.
+        """
+        with self._database.write() as connection:
+            hold(connection, lease, now)
+            settle_unknown(self._database, connection, lease, receipts, now)
 
     def settle_untried(self, lease: Lease, untried: Sequence[Untried], *, now: datetime) -> int:
         """Settle messages that are not going to be tried (again), whatever the run's state.
 
         Written are those without a line and the deferred ones, of which the last attempt's code and
-        detail stay; others are left alone. Returns how many were written.
+        detail stay. Unknown ones stay what they are, for good: they are not tried again either. Others are
+        left alone. Returns how many were written.
 
         Raises:
             LeaseLost: when another worker has the batch.
@@ -202,41 +230,33 @@ class Ledger(LedgerReads):
         """
         with self._database.write() as connection:
             hold(connection, lease, now)
-            new, given_up = self._split(connection, lease, untried)
-            self._settle_untried(connection, lease, new, given_up, now)
-            return len(new) + len(given_up)
+            ends = self._split(connection, lease, untried)
+            self._settle_untried(connection, lease, ends, now)
+            return len(ends.new) + len(ends.given_up)
 
-    def _split(
-        self, connection: Connection, lease: Lease, untried: Sequence[Untried]
-    ) -> tuple[list[Untried], list[Receipt]]:
-        """Those of them without a line, and the receipts of those that wait for another attempt.
+    def _split(self, connection: Connection, lease: Lease, untried: Sequence[Untried]) -> _Ends:
+        """What is to be written of messages that are not tried (again).
 
         Raises:
             BatchConflict: when one is in the ledger under another batch.
         """
         if not untried:
-            return [], []
+            return _NOTHING
         ids = [each.candidate.message_id for each in untried]
         known = known_lines(self._database, connection, lease, ids)
         states = [known.get(key, (None, 0))[0] for key in ids]
         pairs = list(zip(untried, states, strict=True))
-        return (
+        return _Ends(
             [each for each, state in pairs if state is None],
             [each.receipt for each, state in pairs if state is MessageState.DEFERRED],
+            [key for key, state in zip(ids, states, strict=True) if state is MessageState.UNKNOWN],
         )
 
-    def _settle_untried(
-        self,
-        connection: Connection,
-        lease: Lease,
-        new: Sequence[Untried],
-        given_up: Sequence[Receipt],
-        now: datetime,
-    ) -> None:
-        if new:
-            connection.execute(insert(messages), [_untried_line(lease, each, now) for each in new])
-        if given_up:
-            keep_attempts(self._database, connection, [each.message_id for each in given_up])
+    def _settle_untried(self, connection: Connection, lease: Lease, ends: _Ends, now: datetime) -> None:
+        if ends.new:
+            connection.execute(insert(messages), [_untried_line(lease, each, now) for each in ends.new])
+        if ends.given_up:
+            keep_attempts(self._database, connection, [each.message_id for each in ends.given_up])
             connection.execute(
                 _GIVE_UP,
                 [
@@ -246,9 +266,25 @@ class Ledger(LedgerReads):
                         "new_reason": each.reason,
                         "now": now,
                     }
-                    for each in given_up
+                    for each in ends.given_up
                 ],
             )
+        if ends.unknown:
+            connection.execute(_STAYS, [{"id": key} for key in ends.unknown])
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """Messages that are not tried (again)."""
+
+    new: Sequence[Untried]
+    """Without a line."""
+    given_up: Sequence[Receipt]
+    """They waited for another attempt."""
+    unknown: Sequence[str]
+
+
+_NOTHING = _Ends((), (), ())
 
 
 def _require_checked(connection: Connection, run_key: str, pace: PaceVersion | None = None) -> None:

@@ -57,6 +57,40 @@ def settle_claimed(
     """
     if not receipts:
         return
+    which = "messages.state = :claimed and messages.fence = :fence"
+    settled = _settle(database, connection, lease, receipts, now=now, which=which)
+    if settled != len(receipts):
+        raise BatchConflict(
+            f"{lease}: {len(receipts)} receipts for {settled} claimed messages "
+            f"({len(receipts) - settled} not claimed under this lease)"
+        )
+
+
+def settle_unknown(
+    database: Database, connection: Connection, lease: Lease, receipts: Sequence[Receipt], now: datetime
+) -> None:
+    """What has become known of messages of a batch of which it was not.
+
+    Raises:
+        BatchConflict: for a message that is not unknown; the transaction is to be undone.
+    """
+    if not receipts:
+        return
+    which = "messages.state = :unknown"
+    settled = _settle(database, connection, lease, receipts, now=now, which=which)
+    if settled != len(receipts):
+        raise BatchConflict(f"{lease}: {len(receipts)} receipts for {settled} unknown messages")
+
+
+def _settle(
+    database: Database,
+    connection: Connection,
+    lease: Lease,
+    receipts: Sequence[Receipt],
+    *,
+    now: datetime,
+    which: str,
+) -> int:
     rows = [
         (
             each.message_id,
@@ -79,15 +113,10 @@ def settle_claimed(
         where messages.message_id = given.message_id
             and messages.run_key || '' = :run_key and messages.channel = :channel
             and messages.batch_number = :batch_number
-            and messages.state = :claimed and messages.fence = :fence
+            and {which}
         """
     )
-    settled = connection.execute(statement, values | _of(lease) | {"now": now}).rowcount
-    if settled != len(receipts):
-        raise BatchConflict(
-            f"{lease}: {len(receipts)} receipts for {settled} claimed messages "
-            f"({len(receipts) - settled} not claimed under this lease)"
-        )
+    return connection.execute(statement, values | _of(lease) | {"now": now}).rowcount
 
 
 def known_lines(
@@ -141,6 +170,7 @@ def _of(lease: Lease) -> dict[str, object]:
         "batch_number": lease.batch_number,
         "fence": lease.fence,
         "claimed": MessageState.CLAIMED.value,
+        "unknown": MessageState.UNKNOWN.value,
     }
 
 

@@ -18,6 +18,7 @@ import paramiko
 import pytest
 
 from kundresa.channels import AccountError, account_from_uri, open_sender
+from kundresa.channels.folder import Folder, Found, part_name
 from kundresa.channels.print_file import PrintFileSender
 from kundresa.spec.campaign import DirectMailChannel
 from kundresa.spec.messages import DirectMailContent, Message
@@ -121,6 +122,29 @@ class _Files(paramiko.SFTPServerInterface):
     """A folder over SFTP."""
 
     root = Path()
+    breaks = ""
+    """At which step it hangs up: open, write, before_rename, after_rename, look; or is full, which it says of
+    a write."""
+    hang_up: Callable[[], None]
+
+    def _at(self, step: str) -> None:
+        if type(self).breaks == step:
+            type(self).hang_up()
+
+    def list_folder(self, path: str) -> Any:
+        self._at("look")
+        try:
+            entries = [*self._path(path).iterdir()]
+        except OSError as error:
+            return paramiko.SFTPServer.convert_errno(error.errno or 0)
+        return [paramiko.SFTPAttributes.from_stat(each.stat(), each.name) for each in entries]
+
+    def remove(self, path: str) -> int:
+        try:
+            self._path(path).unlink()
+        except OSError as error:
+            return int(paramiko.SFTPServer.convert_errno(error.errno or 0))
+        return int(paramiko.SFTP_OK)
 
     def _path(self, path: str) -> Path:
         return self.root / path.lstrip("/")
@@ -130,7 +154,9 @@ class _Files(paramiko.SFTPServerInterface):
             descriptor = os.open(self._path(path), flags, 0o600)
         except OSError as error:
             return paramiko.SFTPServer.convert_errno(error.errno or 0)
-        handle = paramiko.SFTPHandle(flags)
+        self._at("open")
+        handle = _Handle(flags)
+        handle.files = self
         file = os.fdopen(descriptor, "wb")
         handle.filename = path  # type: ignore[attr-defined]
         handle.writefile = file  # type: ignore[attr-defined]
@@ -138,11 +164,31 @@ class _Files(paramiko.SFTPServerInterface):
         return handle
 
     def posix_rename(self, oldpath: str, newpath: str) -> int:
+        self._at("before_rename")
+        if self.breaks == "before_rename":
+            return int(paramiko.SFTP_FAILURE)
         self._path(oldpath).replace(self._path(newpath))
-        return paramiko.SFTP_OK
+        self._at("after_rename")
+        return int(paramiko.SFTP_OK)
 
     def stat(self, path: str) -> Any:
-        return paramiko.SFTPAttributes.from_stat(self._path(path).stat())
+        try:
+            return paramiko.SFTPAttributes.from_stat(self._path(path).stat())
+        except OSError as error:
+            return paramiko.SFTPServer.convert_errno(error.errno or 0)
+
+
+class _Handle(paramiko.SFTPHandle):
+    files: _Files
+
+    def write(self, offset: int, data: bytes) -> int:
+        if self.files.breaks == "full":
+            super().write(offset, data[: len(data) // 2])
+            return int(paramiko.SFTP_FAILURE)
+        if self.files.breaks == "write":
+            super().write(offset, data[: len(data) // 2])
+            self.files.hang_up()
+        return int(super().write(offset, data))
 
 
 class _Login(paramiko.ServerInterface):
@@ -162,6 +208,7 @@ class Server:
     port: int
     key: str
     root: Path
+    files: type[_Files]
 
     def uri(self, password: str = "secret", key: str = "", folder: str = "/in") -> str:
         from urllib.parse import quote
@@ -179,6 +226,13 @@ def sftp(tmp_path: Path) -> Iterator[Server]:
         root = tmp_path
 
     with contextlib.ExitStack() as stack:
+        transports: list[paramiko.Transport] = []
+
+        def hang_up() -> None:
+            for each in transports:
+                each.close()
+
+        Here.hang_up = staticmethod(hang_up)
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
 
         def run() -> None:
@@ -187,6 +241,7 @@ def sftp(tmp_path: Path) -> Iterator[Server]:
                     connection, _ = listener.accept()
                     transport = paramiko.Transport(connection)
                     stack.callback(transport.close)
+                    transports.append(transport)
                     transport.add_server_key(key)
                     transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Here)
                     with contextlib.suppress(paramiko.SSHException, EOFError):
@@ -196,7 +251,7 @@ def sftp(tmp_path: Path) -> Iterator[Server]:
         thread.start()
         stack.callback(thread.join, 5)
         stack.callback(lambda: listener.shutdown(socket.SHUT_RDWR))
-        yield Server(listener.getsockname()[1], key.get_base64(), tmp_path)
+        yield Server(listener.getsockname()[1], key.get_base64(), tmp_path, Here)
 
 
 @pytest.fixture
@@ -245,3 +300,33 @@ def test_a_server_that_is_away_defers(closing: Any) -> None:
 def test_a_server_without_a_known_key_is_not_connected() -> None:
     with pytest.raises(AccountError, match="needs host_key"):
         opened("sftp://kundresa:secret@printer.example/in")
+
+
+def test_a_server_that_is_full_gets_no_half_file(sftp: Server, closing: Any) -> None:
+    """Of a write that is sent ahead nobody reads the answer: how much has arrived is asked."""
+    sftp.files.breaks = "full"
+    sender = closing(opened(sftp.uri()))
+    assert {each.state for each in sender.send(letters(["Bo", "Åsa"]))} == {DEFERRED}
+    assert [*(sftp.root / "in").iterdir()] == []
+
+
+def test_what_a_folder_says_of_a_file(tmp_path: Path) -> None:
+    place = Folder(account_from_uri(f"file://{tmp_path}", name="printer"))
+    assert place.look("a.csv") is Found.ABSENT
+    place.put("a.csv", b"whole")
+    place.put("a.csv.pgp", b"another")
+    assert place.look("a.csv") is Found.STANDS
+    (tmp_path / "a.csv").unlink()
+    begun = tmp_path / part_name("a.csv")
+    begun.write_bytes(b"ha")
+    others = tmp_path / part_name("b.csv")
+    others.write_bytes(b"ha")
+    assert place.look("a.csv") is Found.NOT_WRITTEN
+    assert place.look("a.csv") is Found.ABSENT
+    assert not begun.exists()
+    assert others.exists()
+    with pytest.raises(FileNotFoundError):  # who is still at it can rename it no more
+        begun.rename(tmp_path / "a.csv")
+    gone = Folder(account_from_uri(f"file://{tmp_path}/nowhere", name="printer"))
+    with pytest.raises(AccountError, match="No such file"):
+        gone.look("a.csv")

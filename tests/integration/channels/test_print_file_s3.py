@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from kundresa.channels import AccountError, Sender, account_from_uri, open_sender
+from kundresa.channels.print_file import RETRY_AFTER, PrintFileSender
 from kundresa.spec.campaign import DirectMailChannel
 from kundresa.spec.messages import DirectMailContent, Message
 from kundresa.spec.vocabulary import MessageState
@@ -36,7 +37,8 @@ LETTERS = [
 
 @dataclass
 class Bucket:
-    """Keeps what is put; answers each request with the next of ``answers``, then with 200."""
+    """Keeps what is put; answers each request with the next of ``answers``, then with 200. ``drop`` keeps it
+    and says nothing, ``lose`` neither."""
 
     port: int = 0
     answers: list[tuple[int, str] | str] = field(default_factory=list)
@@ -59,8 +61,9 @@ def bucket() -> Iterator[Bucket]:
             octets = self.rfile.read(int(self.headers["Content-Length"]))
             kept.requests.append((self.command, self.path, dict(self.headers)))
             answer = kept.answers.pop(0) if kept.answers else (200, "")
-            if answer == "drop":
-                kept.objects[self.path] = octets
+            if isinstance(answer, str):
+                if answer == "drop":
+                    kept.objects[self.path] = octets
                 self.close_connection = True
                 return
             assert isinstance(answer, tuple)
@@ -73,6 +76,16 @@ def bucket() -> Iterator[Bucket]:
             self.send_header("Content-Length", str(len(said)))
             self.end_headers()
             self.wfile.write(said)
+
+        def do_HEAD(self) -> None:
+            kept.requests.append((self.command, self.path, dict(self.headers)))
+            answer = kept.answers.pop(0) if kept.answers else (200 if self.path in kept.objects else 404, "")
+            if isinstance(answer, str):
+                self.close_connection = True
+                return
+            self.send_response(answer[0])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
         def log_message(self, *_: Any) -> None:
             """Not on the terminal."""
@@ -134,7 +147,7 @@ def test_what_a_person_must_look_at(
     assert bucket.objects == {}
 
 
-@pytest.mark.parametrize("answer", [(503, "SlowDown"), (500, "InternalError"), (429, "TooManyRequests")])
+@pytest.mark.parametrize("answer", [(503, "SlowDown"), (409, "OperationAborted"), (429, "TooManyRequests")])
 def test_what_may_pass_defers_after_one_try(
     bucket: Bucket, opened: Callable[[str], Sender], answer: tuple[int, str]
 ) -> None:
@@ -146,15 +159,48 @@ def test_what_may_pass_defers_after_one_try(
     assert len(bucket.objects) == 1
 
 
-def test_an_answer_that_is_lost_defers_and_the_next_try_makes_no_second_file(
-    bucket: Bucket, opened: Callable[[str], Sender]
+@pytest.mark.parametrize(
+    ("query", "states"),
+    [("", {MessageState.UNKNOWN}), ("&kept=true", {MessageState.DEFERRED})],
+)
+@pytest.mark.parametrize("answer", ["drop", "lose", (500, "InternalError")])
+def test_an_answer_that_is_lost_is_asked_for(
+    bucket: Bucket,
+    opened: Callable[[str], Sender],
+    answer: tuple[int, str] | str,
+    query: str,
+    states: set[MessageState],
 ) -> None:
-    bucket.answers += ["drop"] * 5  # the client may ask once more over a new connection
-    sender = opened(bucket.uri())
-    assert {each.state for each in sender.send(LETTERS)} == {MessageState.DEFERRED}
+    """Whether the object is there: one that is not may have been taken away, unless the account says no."""
+    bucket.answers += [answer] * 5  # the client may ask once more over a new connection
+    sender = opened(bucket.uri() + query)
+    assert isinstance(sender, PrintFileSender)
+    assert {each.state for each in sender.send(LETTERS)} == {MessageState.UNKNOWN}
     bucket.answers.clear()
-    assert {each.state for each in sender.send(LETTERS)} == {MessageState.ACCEPTED}
-    assert len(bucket.objects) == 1
+    receipts = sender.ask(LETTERS)
+    if answer == "drop":
+        assert {each.state for each in receipts} == {MessageState.ACCEPTED}
+        [path] = bucket.objects
+        assert path.endswith(f"/{receipts[0].provider_id}")
+    else:
+        assert {each.state for each in receipts} == states
+        assert {each.retry_at for each in receipts} == {NOW}
+        assert not bucket.objects
+
+
+@pytest.mark.parametrize(
+    ("answer", "retry_at"),
+    [((403, ""), NOW), ((503, "SlowDown"), NOW + RETRY_AFTER), ("lose", NOW + RETRY_AFTER)],
+)
+def test_a_bucket_that_does_not_answer_leaves_it_unknown(
+    bucket: Bucket, opened: Callable[[str], Sender], answer: tuple[int, str] | str, retry_at: datetime
+) -> None:
+    """For good where it never will: who may not list hears that of every object that is not there."""
+    sender = opened(bucket.uri() + "&kept=true")
+    assert isinstance(sender, PrintFileSender)
+    bucket.answers += [answer] * 5
+    receipts = sender.ask(LETTERS)
+    assert {(each.state, each.retry_at) for each in receipts} == {(MessageState.UNKNOWN, retry_at)}
 
 
 def test_a_store_that_is_away_defers(opened: Callable[[str], Sender]) -> None:
