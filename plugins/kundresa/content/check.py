@@ -21,6 +21,7 @@ from kundresa.content.environment import (
     usable_filters,
 )
 from kundresa.content.errors import TemplateError
+from kundresa.content.expressions import expression_problems
 from kundresa.content.files import MARKUP, SUFFIX, TemplateFile, file_name, missing_files, template_files
 from kundresa.content.lint import lint_page, lint_sources
 from kundresa.content.preparing import PREPARED, prepare
@@ -312,7 +313,7 @@ class _Checker:
     def _types(self) -> Iterator[TemplateProblem]:
         columns = self._fields["profile"]
         types = columns if isinstance(columns, Mapping) else {}
-        for node, message in filter_problems(self._tree, types):
+        for node, message in (*filter_problems(self._tree, types), *expression_problems(self._tree, types)):
             yield self._problem(node, message)
 
     def _blocks(self) -> Iterator[TemplateProblem]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from jinja2 import nodes
 
+from kundresa.content.expressions import column_of
+
 _NUMBERS = (
     "int",
     "bigint",
@@ -66,10 +68,4 @@ def _column(node: nodes.Node | None) -> str | None:
     """``x`` of ``profile.x``, also behind ``| default(…)``."""
     while isinstance(node, nodes.Filter) and node.name in ("default", "d"):
         node = node.node
-    if isinstance(node, nodes.Getattr):
-        name, base = node.attr, node.node
-    elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
-        name, base = str(node.arg.value), node.node
-    else:
-        return None
-    return name if isinstance(base, nodes.Name) and base.name == "profile" else None
+    return column_of(node)

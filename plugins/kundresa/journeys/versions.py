@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from kundresa.spec.conditions import Condition, asks_profile
 from kundresa.spec.frozen import thaw_journey
-from kundresa.spec.journey import EventExit, Journey, SegmentEntry, SegmentExit
+from kundresa.spec.journey import EventExit, Journey, ReactionExit, SegmentEntry, SegmentExit
 from kundresa.spec.journey_references import event_types
 from kundresa.spec.journey_steps import AnyStep, ConditionStep, WaitForStep, WaitUntilStep
 from kundresa.spec.keys import run_key
@@ -39,10 +39,11 @@ class Version:
     asks: bool
     """Whether people have to be looked up at all."""
     reacts: bool
-    """Whether it waits for reactions to its messages."""
+    """Whether it waits for reactions to its messages, or lets out by them."""
     event_waits: Mapping[str, tuple[str, ...]]
     """Type of event → the steps that wait for one."""
     event_exits: tuple[EventExit, ...]
+    reaction_exits: tuple[ReactionExit, ...]
     segment_exits: frozenset[str]
     segments: frozenset[str]
     """Whose changes it looks at."""
@@ -88,6 +89,8 @@ def _thawed(stored: JourneyVersion) -> Version:
     columns |= {step.profile for step in moments if step.profile is not None}
     columns |= {_TIME_ZONE for step in moments if step.time_zone == "person"}
     exits = frozenset(each.segment for each in journey.exit if isinstance(each, SegmentExit))
+    reaction_exits = tuple(each for each in journey.exit if isinstance(each, ReactionExit))
+    waits_for = [step for step in journey.steps.values() if isinstance(step, WaitForStep) and step.reaction]
     waits: dict[str, tuple[str, ...]] = {}
     for name, step in journey.steps.items():
         if isinstance(step, WaitForStep) and step.event is not None:
@@ -102,9 +105,10 @@ def _thawed(stored: JourneyVersion) -> Version:
         follows={name: journey.follows(name) for name in journey.steps},
         columns=frozenset(columns),
         asks=bool(columns or exits or any(asks_profile(each) for each in conditions)),
-        reacts=any(isinstance(step, WaitForStep) and step.reaction for step in journey.steps.values()),
+        reacts=bool(waits_for or reaction_exits),
         event_waits=waits,
         event_exits=tuple(each for each in journey.exit if isinstance(each, EventExit)),
+        reaction_exits=reaction_exits,
         segment_exits=exits,
         segments=exits | entry,
         events=event_types(journey) | {JUMP + journey.name},

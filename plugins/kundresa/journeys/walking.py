@@ -151,9 +151,15 @@ class Walker:
                 self._go(trail, self._after(trail), earlier.at, "event")
 
     def react(self, trail: Trail, reaction: Reaction) -> None:
-        """What a reaction does to who waits for it. One to another entry's message moves nobody."""
+        """What a reaction does to who is inside. One to another entry's message moves nobody."""
         position = trail.position
         if position.step is None or position.entry != reaction.entry:
+            return
+        if any(
+            each.reaction == reaction.kind and each.to in (None, reaction.step)
+            for each in trail.version.reaction_exits
+        ):
+            self.end(trail, max(reaction.at, position.step_at), JourneyEnd.EXIT)
             return
         step = trail.step
         if (

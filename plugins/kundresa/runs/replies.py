@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 SOURCE = "reply"
 """Where a no comes from that somebody has texted."""
 SMS = ChannelKind.SMS
+_LEAST_DIGITS = 8
 ANSWERS_WITHIN = timedelta(days=7)
 """A reply belongs to the last text of a journey to that number, unless it is older."""
 
@@ -140,8 +141,9 @@ def _writer(
 
 
 def _only(settings: Settings, sender: str) -> str | None:
-    """The one person whose number it is; None where it is nobody's, or several share it."""
-    if not any(each.isdigit() for each in sender):
+    """The one person whose number it is; None where it is nobody's, or several share it, or where it is as
+    short as those of services are: somebody's may end so."""
+    if sum(each.isdigit() for each in sender) < _LEAST_DIGITS:
         return None
     try:
         found = warehouse.find_profiles(settings, sender)

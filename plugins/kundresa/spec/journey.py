@@ -23,7 +23,7 @@ from kundresa.spec.fields import (
     Text,
     Whole,
 )
-from kundresa.spec.journey_steps import END, MessageStep, Shift, Step, Wait, WebhookStep
+from kundresa.spec.journey_steps import END, MessageStep, Reaction, Shift, Step, Wait, WebhookStep
 from kundresa.spec.policies import DEFAULT_RULE_SET
 from kundresa.spec.spec import Spec
 from kundresa.spec.tracking import Tracking
@@ -113,14 +113,13 @@ def _by(value: object) -> str | None:
     if isinstance(value, Mapping):
         found = " and ".join(word for word in ("event", "segment", "audience") if word in value)
         return found if found in ("event", "segment", "audience", "event and audience") else None
-    if isinstance(value, EventEntry | EventExit):
+    if isinstance(value, EventEntry):
         return "event"
     if isinstance(value, AudienceEntry | BusinessEventEntry):
         return "audience" if isinstance(value, AudienceEntry) else "event and audience"
-    return "segment" if isinstance(value, SegmentEntry | SegmentExit) else None
+    return "segment" if isinstance(value, SegmentEntry) else None
 
 
-_EXPECTED = "expected a mapping with 'event' or with 'segment'"
 _EXPECTED_ENTRY = "expected a mapping with 'event', with 'segment' or with 'audience'"
 Entry = Annotated[
     Annotated[EventEntry, Tag("event")]
@@ -144,9 +143,32 @@ class SegmentExit(Spec):
     segment: Name
 
 
+class ReactionExit(Spec):
+    """Who does this about a message of the journey leaves. What machines did does not count, as far as it is
+    known when it is told."""
+
+    reaction: Reaction
+    to: Name | None = None
+    """The message step that they react to, in this entry; None is any."""
+
+
+def _out_by(value: object) -> str | None:
+    """``event``, ``segment`` or ``reaction``; None for none, and for a mapping that could be several."""
+    if isinstance(value, Mapping):
+        found = [word for word in ("event", "segment", "reaction") if word in value]
+        return found[0] if len(found) == 1 else None
+    for word, model in (("event", EventExit), ("segment", SegmentExit), ("reaction", ReactionExit)):
+        if isinstance(value, model):
+            return word
+    return None
+
+
+_EXPECTED_EXIT = "expected a mapping with 'event', with 'segment' or with 'reaction'"
 Exit = Annotated[
-    Annotated[EventExit, Tag("event")] | Annotated[SegmentExit, Tag("segment")],
-    Discriminator(_by, custom_error_type="event_or_segment", custom_error_message=_EXPECTED),
+    Annotated[EventExit, Tag("event")]
+    | Annotated[SegmentExit, Tag("segment")]
+    | Annotated[ReactionExit, Tag("reaction")],
+    Discriminator(_out_by, custom_error_type="event_or_segment", custom_error_message=_EXPECTED_EXIT),
 ]
 
 

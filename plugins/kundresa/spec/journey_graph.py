@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from kundresa.spec.journey import Journey
+from kundresa.spec.journey import Journey, ReactionExit
 from kundresa.spec.journey_steps import (
     END,
     AnyStep,
@@ -74,6 +74,16 @@ def _no_messages(journey: Journey, source: SpecSource) -> Iterator[SpecProblem]:
             suggestion = nearest(step.to, journey.messages)
             message = f"there is no message step '{step.to}'"
             yield source.problem(("steps", name, "to"), message, suggestion=suggestion)
+    for position, each in enumerate(journey.exit):
+        if not isinstance(each, ReactionExit):
+            continue
+        if not journey.messages:
+            message = f"no step sends a message that could be {each.reaction}"
+            yield source.problem(("exit", position, "reaction"), message)
+        elif each.to is not None and each.to not in journey.messages:
+            message = f"there is no message step '{each.to}'"
+            suggestion = nearest(each.to, journey.messages)
+            yield source.problem(("exit", position, "to"), message, suggestion=suggestion)
 
 
 def _reached(first: str, ways: Ways) -> set[str]:

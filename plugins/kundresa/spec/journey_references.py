@@ -99,7 +99,7 @@ class _Check:
             if isinstance(each, EventExit):
                 yield from self._event(each.event, (*at, "event"))
                 yield from self._condition(each.where, (*at, "where"), self._properties(each.event))
-            else:
+            elif isinstance(each, SegmentExit):
                 yield from self._segments([each.segment], [(*at, "segment")])
         for name, step in self._journey.steps.items():
             yield from self._step(step, ("steps", name))

@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 
 from kundresa.spec.fields import format_duration
-from kundresa.spec.journey import BusinessEventEntry, EventEntry, EventExit, Journey, Rate, SegmentEntry
+from kundresa.spec.journey import (
+    BusinessEventEntry,
+    EventEntry,
+    EventExit,
+    Exit,
+    Journey,
+    Rate,
+    ReactionExit,
+    SegmentEntry,
+)
 from kundresa.spec.journey_steps import (
     AnyStep,
     ConditionStep,
@@ -51,11 +60,13 @@ def again_words(journey: Journey) -> str:
 
 def exit_words(journey: Journey) -> str:
     """What lets them out, wherever they are."""
-    found = [
-        f"on `{each.event}`" if isinstance(each, EventExit) else f"in `{each.segment}`"
-        for each in journey.exit
-    ]
-    return ", ".join(found) or "at its end"
+    return ", ".join(_out(each) for each in journey.exit) or "at its end"
+
+
+def _out(each: Exit) -> str:
+    if isinstance(each, ReactionExit):
+        return f"`{each.reaction}`" + (f" of `{each.to}`" if each.to else "")
+    return f"on `{each.event}`" if isinstance(each, EventExit) else f"in `{each.segment}`"
 
 
 def step_words(step: AnyStep) -> str:

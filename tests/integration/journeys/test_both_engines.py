@@ -80,3 +80,29 @@ def test_a_long_stream(world: World) -> None:
     assert found == expected
     assert len(found["ways"]) > 20
     assert {step for way in found["ways"].values() for step, _, _ in way} == {*journey.steps, "end"}
+
+
+OUT = """
+say: {kind: message, channel: {kind: email, template: a, account: b, sender: a@shop.example}}
+pause: {kind: wait, duration: 1h}
+more: {kind: message, channel: {kind: email, template: a, account: b, sender: a@shop.example}}
+"""
+
+
+def test_reactions_let_people_out(world: World) -> None:
+    """Anna unsubscribes by the first message, Bo clicks in it and stays, Eva clicks in the second."""
+    world.start(journey_of(OUT, exit=[{"reaction": "unsubscribed"}, {"reaction": "clicked", "to": "more"}]))
+    for person in PEOPLE:
+        world.event(person)
+    world.advance()
+    world.react("anna", "unsubscribed")
+    world.react("bo", "clicked")
+    world.advance()
+    assert (world.at("anna").end_reason, world.at("bo").step, world.at("eva").step) == ("exit", "say", "say")
+    world.settle("sent")
+    world.advance()
+    world.after(hours=1)
+    world.react("eva", "clicked")
+    world.advance()
+    assert (world.at("bo").step, world.at("eva").step, world.at("eva").end_reason) == ("more", None, "exit")
+    assert world.way("eva")[-1] == ("end", "exit")

@@ -175,6 +175,16 @@ def test_a_number_without_its_country(
     assert "960777" not in caplog.text
 
 
+def test_a_services_short_number_is_nobodys(
+    settings: Settings, store: Store, clock: Clock, centre: Callable[..., Centre]
+) -> None:
+    """Anna's number ends so."""
+    peer = centre(replies=[Reply("960001", b"STOP", kind=0), Reply("2960001", b"STOP", kind=0)])
+    assert received(settings, peer, clock, 2)["opt_outs"] == 2
+    assert [profile_id for *_, profile_id, _ in told(store)] == [None, None]
+    assert no_of(store, "offers", profile_ids=("p-anna",), addresses=(ANNA,)) == set()
+
+
 def test_a_brands_own_word(
     settings: Settings, store: Store, clock: Clock, centre: Callable[..., Centre]
 ) -> None:

@@ -370,6 +370,81 @@ def test_helpers_are_held_against_the_contract(
 
 
 @pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("{{ profile.first_name * 2 }}", "* takes numbers; profile.first_name is a varchar"),
+        ("{{ 2 * profile['first_name'] }}", "* takes numbers; profile.first_name is a varchar"),
+        (
+            "{{ 'Hi ' + profile.orders_count }}",
+            "+ takes numbers; 'Hi ' is a text; join texts with ~",
+        ),
+        ("{{ profile.last_order_date + 7 }}", "+ takes numbers; profile.last_order_date is a date"),
+        ("{{ -profile.first_name }}", "- takes a number; profile.first_name is a varchar"),
+        (
+            "{% if profile.first_name > 3 %}x{% endif %}",
+            "> cannot compare: profile.first_name is a varchar, 3 is a number",
+        ),
+        (
+            "{% if profile.orders_count == '3' %}x{% endif %}",
+            "== never finds equal: profile.orders_count is a bigint, '3' is a text",
+        ),
+        (
+            "{% if 1 < profile.orders_count < profile.first_name %}x{% endif %}",
+            "< cannot compare: profile.orders_count is a bigint, profile.first_name is a varchar",
+        ),
+        (
+            "{% if 'x' in profile.orders_count %}x{% endif %}",
+            "in takes a list or a text; profile.orders_count is a bigint",
+        ),
+        ("{% if 3 in profile.first_name %}x{% endif %}", "in a text there are texts; 3 is a number"),
+        ("{{ profile.orders_count | upper }}", "upper takes a text; profile.orders_count is a bigint"),
+        ("{{ profile.first_name | round }}", "round takes a number; profile.first_name is a varchar"),
+        ("{{ profile.total_spend | length }}", "length takes a list; profile.total_spend is a double"),
+        ("{{ profile.orders_count.first }}", "there is no .first: profile.orders_count is a bigint"),
+        ("{{ profile.last_order_date[0] }}", "[…] takes a list or a text; profile.last_order_date is a date"),
+        (
+            "{% for each in profile.orders_count %}x{% endfor %}",
+            "for goes through a list; profile.orders_count is a bigint",
+        ),
+        # What operators and filters make of a column is known as well.
+        ("{{ (profile.orders_count + 1) | upper }}", "upper takes a text; what it is given is a number"),
+        ("{{ (profile.first_name | upper) / 2 }}", "/ takes numbers; what it is given is a text"),
+        (
+            "{{ (profile.first_name | default('you')) - 1 }}",
+            "- takes numbers; what it is given is a text",
+        ),
+    ],
+)
+def test_expressions_are_held_against_the_contract(
+    problems: Callable[[str], list[str]], source: str, problem: str
+) -> None:
+    assert f"text.txt.j2:1: {problem}" in problems(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ profile.first_name + '!' }}{{ 'x' * 3 }}{{ profile.first_name ~ profile.orders_count }}",
+        "{% set x = 'a' %}{{ profile.first_name + x }}{{ profile.orders_count + (x | length) }}",
+        "{{ (profile.orders_count * 2 - 1) // 3 % 2 + profile.total_spend / 7 }}",
+        "{{ profile.orders_count | string | upper }}{{ profile.total_spend | replace('.', ',') }}",
+        "{{ profile.total_spend | round(1) | number }}{{ profile.orders_count | default('none') }}",
+        "{{ (profile.orders_count | default('none')) | upper }}",
+        "{{ profile.first_name[0] }}{{ profile.first_name | first }}{{ profile.first_name | length }}",
+        "{{ profile.first_name.title() }}{{ profile.last_order_date.year }}",
+        "{% if profile.first_name in ['a', 'b'] and 'x' in profile.first_name %}x{% endif %}",
+        "{% if profile.first_name == none or profile.orders_count >= 2.5 %}x{% endif %}",
+        "{% if (profile.last_order_date - profile.last_order_date).days > 3 %}x{% endif %}",
+        "{% if (logical_at - profile.last_order_date) %}x{% endif %}",
+        "{% if profile.first_name and profile.orders_count > 2 %}x{% endif %}",
+        "{% for each in range(profile.orders_count) %}x{% endfor %}{{ -profile.orders_count }}",
+    ],
+)
+def test_what_cannot_be_told_for_sure_is_not_said(problems: Callable[[str], list[str]], source: str) -> None:
+    assert [each for each in problems(source) if "would not get it" not in each] == []
+
+
+@pytest.mark.parametrize(
     ("html", "problem", "advisory"),
     [
         (

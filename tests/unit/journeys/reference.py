@@ -13,7 +13,7 @@ from typing import Any
 
 from kundresa.journeys import place_of
 from kundresa.spec.buckets import bucket
-from kundresa.spec.journey import AudienceEntry, BusinessEventEntry, EventExit, Journey
+from kundresa.spec.journey import AudienceEntry, BusinessEventEntry, EventExit, Journey, ReactionExit
 from kundresa.spec.journey_references import ENTITY, event_types
 
 
@@ -25,9 +25,10 @@ class Heard:
     name: str
     data: dict[str, Any]
     kind: str = "event"
-    """Or ``outcome``."""
+    """Or ``outcome``, or ``reaction``: its name is what it is."""
     of: tuple[Any, ...] = ()
-    """Of an outcome: key, entry and move of the message; ``data`` has outcome and reason."""
+    """Of an outcome: key, entry and move of the message; ``data`` has outcome and reason. Of a reaction: key
+    and entry."""
 
 
 @dataclass
@@ -189,10 +190,16 @@ class Life:
                 return
 
     def hear(self, heard: Heard) -> None:
-        if self.end is not None:
+        outs = [each for each in self.journey.exit if isinstance(each, ReactionExit)]
+        is_reaction = heard.kind == "reaction"
+        if self.end is not None or (is_reaction and (not outs or heard.of != (self.key, self.entry))):
             return
         self.pass_time(heard.at, by_event=True)
         if self.end is not None or (heard.kind == "event" and heard.at < self.entered):
+            return
+        if is_reaction:
+            if any(each.reaction == heard.name and each.to is None for each in outs):
+                self.finish(max(heard.at, self.at), "exit")
             return
         for each in self.journey.exit if heard.kind == "event" else ():
             fits = isinstance(each, EventExit) and each.event == heard.name

@@ -36,6 +36,8 @@ OUTCOMES = (
     ("not_sent", "address_refused"),
 )
 MINUTE = timedelta(minutes=1)
+REACTED = "unsubscribed"
+BOUGHT = {"event": "order", "where": {"event": {"value": 2}}}
 
 
 def _steps(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
@@ -124,7 +126,9 @@ def journeys(draw: st.DrawFn) -> Journey:
         "topic": "offers",
         "reentrance": draw(st.sampled_from(["never", "always", "30m"])),
         "instance_key": draw(st.sampled_from([None, "key"])),
-        "exit": draw(st.sampled_from([[], [{"event": "order", "where": {"event": {"value": 2}}}]])),
+        "exit": draw(
+            st.sampled_from([[], [BOUGHT], [{"reaction": REACTED}], [BOUGHT, {"reaction": REACTED}]])
+        ),
         "time_out": draw(st.sampled_from(["91d", "90m", "10m"])),
         "lateness": draw(st.sampled_from(["0s", "5m"])),
         "steps": draw(_steps(names)),
@@ -143,7 +147,7 @@ def journeys(draw: st.DrawFn) -> Journey:
 
 happening = st.tuples(
     st.sampled_from(PEOPLE),
-    st.sampled_from(["cart", "cart", "order"]),
+    st.sampled_from(["cart", "cart", "order", REACTED]),
     st.integers(0, 7),  # minutes between happening and arriving
     st.fixed_dictionaries({"value": st.integers(0, 2), "key": st.sampled_from(["x", "y"])}),
 )
@@ -189,19 +193,31 @@ def settle(world: World, ago: int) -> list[tuple[str, Heard]]:
     return told
 
 
+def react(world: World, who: str, at: datetime) -> list[tuple[str, Heard]]:
+    """Somebody reacts to the last message that they came to, if there is one."""
+    messages = list(world.store.journey_messages.of(who, "cart"))
+    if not messages:
+        return []
+    world.react(who, REACTED, at)
+    return [(who, Heard(at, REACTED, {}, "reaction", (messages[-1].instance_key, messages[-1].entry)))]
+
+
 def play(world: World, stream: Any, reference: Reference | None, advance: Any) -> None:
     told: list[tuple[str, Heard]] = []
     for minutes, happened, settled in stream:
         world.now += minutes * MINUTE
-        heard = []
+        heard, reacted = [], []
         for who, name, lag, data in happened:
             at = world.now - lag * MINUTE
+            if name == REACTED:
+                reacted += react(world, who, at)
+                continue
             world.event(who, name, at, **data)
             if not (world_lateness := journey_lateness(world)) or lag * MINUTE <= world_lateness:
                 heard.append((who, Heard(at, name, data)))
         advance(world)
         if reference is not None:
-            reference.advance([*heard, *told], world.now)
+            reference.advance([*heard, *told, *reacted], world.now)
         told = [] if settled is None else settle(world, settled)
 
 

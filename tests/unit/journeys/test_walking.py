@@ -323,6 +323,105 @@ class TestReactions:
         assert world.at("anna").step == "thanks"
 
 
+OUT = f"""
+say: {{kind: message, channel: {CHANNEL}}}
+pause: {{kind: wait, duration: 1h}}
+more: {{kind: message, channel: {CHANNEL}}}
+clicked: {{kind: wait_for, reaction: clicked, to: more, within: 1h, timeout: end}}
+last: {{kind: wait, duration: 1d}}
+"""
+
+
+class TestReactionsThatLetOut:
+    def arrive(self, world, **more):
+        world.start(journey_of(OUT, **more))
+        world.event("anna")
+        world.advance()
+
+    def go_on(self, world):
+        """One message further."""
+        world.settle("sent")
+        world.advance()
+        world.after(hours=1)
+
+    def left(self, world):
+        return (world.at("anna").end_reason, world.at("anna").ended_at)
+
+    def test_who_reacts_leaves_at_that_moment_wherever_they_are(self, world):
+        self.arrive(world, exit=[{"reaction": "unsubscribed"}])
+        world.settle("sent")
+        world.advance()
+        world.react("anna", "opened")
+        world.advance()
+        assert world.at("anna").step == "pause"
+        world.now += timedelta(minutes=10)
+        world.react("anna", "unsubscribed", NOW + timedelta(minutes=5))
+        world.advance()
+        assert self.left(world) == ("exit", NOW + timedelta(minutes=5))
+        assert world.advance().events == 0
+
+    def test_who_waits_for_the_same_reaction_leaves(self, world):
+        """As with events: what lets out is asked first."""
+        self.arrive(world, exit=[{"reaction": "clicked", "to": "more"}])
+        self.go_on(world)
+        world.settle("sent")
+        world.advance()
+        assert world.at("anna").step == "clicked"
+        world.react("anna", "clicked")
+        world.advance()
+        assert self.left(world) == ("exit", world.now)
+
+    def test_one_to_another_message_lets_nobody_out(self, world):
+        self.arrive(world, exit=[{"reaction": "clicked", "to": "more"}])
+        world.settle("sent")
+        world.advance()
+        world.react("anna", "clicked")
+        world.advance()
+        assert world.at("anna").step == "pause"
+
+    def test_a_machines_lets_nobody_out(self, world):
+        self.arrive(world, exit=[{"reaction": "opened"}])
+        world.react("anna", "opened", automation=Automation.PREFETCH)
+        world.advance()
+        assert world.at("anna").step == "say"
+
+    def test_one_that_is_quicker_than_the_outcome_lets_out(self, world):
+        self.arrive(world, exit=[{"reaction": "complained"}])
+        world.react("anna", "complained")
+        world.advance()
+        assert self.left(world) == ("exit", NOW)
+        world.settle("sent")
+        world.advance()
+        assert world.way("anna") == [("say", "entered"), ("end", "exit")]
+
+    def test_one_that_comes_after_the_end_of_a_wait_is_asked_at_the_step_that_was_reached(self, world):
+        self.arrive(world, exit=[{"reaction": "clicked"}])
+        world.settle("sent")
+        world.advance()
+        world.now += timedelta(hours=2)
+        world.react("anna", "clicked", NOW + timedelta(minutes=90))
+        world.advance()
+        assert world.way("anna")[-2:] == [("more", "waited"), ("end", "exit")]
+        # What had not left does not leave any more.
+        assert world.store.journey_messages.open("cart", world.now, 10) == []
+
+    def test_one_to_the_message_of_an_earlier_entry_lets_nobody_out(self, world):
+        self.arrive(world, reentrance="always", exit=[{"event": "order"}, {"reaction": "unsubscribed"}])
+        world.event("anna", kind="order")
+        world.advance()
+        world.react("anna", "unsubscribed")
+        world.event("anna")
+        world.advance()
+        assert (world.at("anna").entry, world.at("anna").step) == (2, "say")
+
+    def test_who_is_on_an_earlier_version_stays_on_its_criteria(self, world):
+        self.arrive(world)
+        world.start(journey_of(OUT, exit=[{"reaction": "clicked"}]))
+        world.react("anna", "clicked")
+        world.advance()
+        assert world.at("anna").step == "say"
+
+
 HEARD = f"""
 say: {{kind: message, channel: {CHANNEL}, on: {{not_sent: end}}}}
 bought: {{kind: wait_for, event: order, where: {{event: {{value: 1}}}}, within: 1h, timeout: end}}

@@ -165,6 +165,23 @@ def test_a_message_step_as_a_campaign_has_the_journeys_words(folder):
             HEAD + "steps: {a: {kind: wait_for, reaction: opened, to: b, within: 1h, timeout: end}}\n",
             "5: steps.a.to: there is no message step 'b'",
         ),
+        (
+            HEAD + "exit: [{reaction: opened}]\nsteps: {a: {kind: wait, duration: 1h}}\n",
+            "5: exit[0].reaction: no step sends a message that could be opened",
+        ),
+        (
+            HEAD + "exit: [{reaction: read}]\nsteps: {a: {kind: wait, duration: 1h}}\n",
+            "5: exit[0].reaction: expected 'delivered', 'bounced'",
+        ),
+        (
+            HEAD + "exit: [{reaction: opened, event: x}]\nsteps: {a: {kind: wait, duration: 1h}}\n",
+            "5: exit[0]: expected a mapping with 'event', with 'segment' or with 'reaction'",
+        ),
+        (
+            HEAD + "exit: [{reaction: clicked, to: sayy}]\nsteps:\n  say:\n    kind: message\n"
+            "    channel: {kind: sms, template: a, account: b, sender: Shop}\n",
+            "5: exit[0].to: there is no message step 'sayy'; did you mean 'say'?",
+        ),
         (HEAD + "steps: {a: {kind: wait_for, within: 1h, timeout: end}}\n", "exactly one of 'event' and"),
         (
             HEAD + "steps: {a: {kind: wait_for, event: x, to: a, within: 1h, timeout: end}}\n",
