@@ -168,6 +168,45 @@ def test_a_second_entry_that_comes_late_hears_what_came_before_it(world):
     assert (world.at("anna").entry, world.at("anna").ended_at) == (2, NOW + 90 * SECOND)
 
 
+def test_who_turns_out_to_have_ended_before_it_may_have_entered_again_before_it(world):
+    """The outcome of a message is known later than it was."""
+    steps = """
+    reminder: {kind: message, channel: {kind: email, template: m, account: a, sender: a@shop.example}}
+    more: {kind: condition, paths: [{when: {event: {value: 1}}, go: end}], otherwise: bought}
+    bought: {kind: wait_for, event: order, within: 1h, timeout: end}
+    """
+    world.start(journey_of(steps, lateness="5m", reentrance="always"))
+    told(world, "anna", "cart", after=0, value=1)
+    told(world, "anna", "order", after=90)  # while they are inside, as far as anybody knows
+    world.settle("sent", at=NOW + 30 * SECOND)
+    world.advance()
+    assert world.at("anna").ended_at == NOW + 30 * SECOND
+    told(world, "anna", "cart", after=60, came=95)
+    world.settle("sent", at=NOW + 70 * SECOND)
+    world.advance()
+    assert world.way("anna")[-2:] == [("bought", "otherwise"), ("end", "finished")]
+    assert world.at("anna").ended_at == NOW + 90 * SECOND
+
+
+@pytest.mark.parametrize(("after", "kept_then", "end"), [(600, 0, 660), (601, 1, 601)])
+def test_it_is_kept_where_a_rule_of_reentrance_lets_somebody_in_before_it(world, after, kept_then, end):
+    world.start(journey_of("{pause: {kind: wait, duration: 1m}}", **ORDERED, reentrance="10m"))
+    told(world, "anna", "cart", after=0)
+    told(world, "anna", "order", after=after)
+    assert kept(world) == kept_then
+    told(world, "anna", "cart", after=600, came=700)
+    assert world.at("anna").ended_at == NOW + end * SECOND
+
+
+def test_what_is_of_one_moment_stays_as_it_came(world):
+    world.start(journey_of(REMIND, **ORDERED))
+    told(world, "anna", "order", after=10)
+    told(world, "bo", "order", after=11)
+    world.event("bo", "cart", NOW)
+    told(world, "anna", "cart", after=10, came=20)
+    assert (world.at("anna").step, world.at("bo").end_reason) == ("pause", "exit")
+
+
 def test_only_what_somebody_inside_could_hear_is_kept(world):
     exits = [
         {"event": "order", "where": {"event": {"value": 1}}},
