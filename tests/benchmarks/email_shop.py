@@ -21,8 +21,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 MODELS = CHECKOUT / "dbt_project" / "models"
 COLUMNS = 12
 BATCH = 5_000
-SETTLED = 8
-"""Batches after which what a worker keeps between them has found its size."""
+SETTLED = 16
+"""Batches after which a worker's memory has found its size: for so long the allocator's heaps grow, by some
+9 MB at a time, with what is rendered ahead in a window of large messages. A million people are 200."""
 RUN = "spring_sale--20261125T090000Z"
 ACCOUNT = "bench"
 
@@ -223,7 +224,7 @@ def require_all_accepted(settings: Settings, people: int) -> None:
 
 def deliver_share(share: int, shares: int) -> None:
     """Every ``shares``-th batch, as a worker's tasks do, with the environment's settings and account; prints
-    memory in MB after a tenth of them (eight at least) and at the end, and CPU seconds."""
+    memory in MB after a tenth of them (SETTLED at least) and at the end, and CPU seconds."""
     import resource
 
     from kundresa import settings as configuration
