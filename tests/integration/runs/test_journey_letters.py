@@ -145,6 +145,20 @@ def test_letters_of_a_day_are_one_file(letters: Shop, printed: Printed) -> None:
     assert sorted(printed()) == [[["Anna", "60"], ["Ida", "2"]], [["Anna", "61"]]]
 
 
+def test_what_turns_out_late_is_in_the_next_file(letters: Shop, printed: Printed) -> None:
+    """As after an hour in which nothing ran: no file of its own for who came before the last one."""
+    letters.start()
+    letters.event("anna", value=60)
+    letters.run()
+    letters.event("ida", value=61)
+    letters.now = FILE_AT + timedelta(minutes=1)
+    assert letters.run().accepted == 1
+    assert printed() == [[["Anna", "60"]]]
+    letters.now = FILE_AT + timedelta(days=1)
+    assert letters.run().accepted == 1
+    assert [["Ida", "61"]] in printed()
+
+
 def test_who_says_no_or_orders_before_the_file_is_made_is_not_in_it(letters: Shop, printed: Printed) -> None:
     letters.start()
     for who in ("anna", "ida"):

@@ -272,6 +272,7 @@ def test_what_is_unknown_is_resolved_whatever_becomes_of_the_run(
         (MessageState.UNKNOWN, now + 3 * MINUTE),
         (MessageState.UNKNOWN, now + MINUTE),
     ]
+    assert store.ledger.asked_again(run_key) == 2
     # All or nothing; and an unknown one that is given up stays what it is, for good.
     with pytest.raises(BatchConflict, match="2 receipts for 1 unknown messages"):
         store.ledger.resolve(lease, [receipts[0], receipts[2]], now=now + MINUTE)
@@ -279,6 +280,7 @@ def test_what_is_unknown_is_resolved_whatever_becomes_of_the_run(
     assert store.ledger.settle_untried(lease, unknown, now=now + MINUTE) == 0
     counts = store.ledger.tally(run_key, "email", 1)
     assert counts.counts[MessageState.UNKNOWN] == 2
+    assert store.ledger.asked_again(run_key) == 0
     assert counts.retry_at == now + 2 * MINUTE  # the deferred one's
 
 
