@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import re
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from email import policy
 from email.parser import BytesParser
 from pathlib import Path
@@ -197,3 +199,110 @@ def test_a_product_that_is_back_lets_in_who_waits_for_it(shop: Any, tmp_path: Pa
     assert "A lamp" in told
     again = shop.json("journey", "run", "back_in_stock")
     assert (again["entered"], again["accepted"]) == (0, 0)
+
+
+LETTER = """
+owner: crm-team
+description: A letter to who left something in the cart.
+entry: {event: cart_updated}
+exit: [{event: order_placed}]
+topic: offers
+steps:
+  letter:
+    kind: message
+    channel:
+      kind: direct_mail
+      template: letter
+      account: printer
+      layout: {columns: [{name: message_id}, {name: full_name, header: NAME}, {name: cart}], delimiter: ";"}
+    collect: {at: "%s"}
+    on: {not_sent: end}
+  posted: {kind: wait_for, reaction: delivered, to: letter, within: 20d, timeout: end}
+  thanks: {kind: wait, duration: 30d}
+"""
+ROW = (
+    "{% block message_id %}{{ message_id }}{% endblock %}"
+    "{% block full_name %}{{ profile.first_name | default('') }} "
+    "{{ profile.last_name | default('') }}{% endblock %}"
+    "{% block cart %}{{ event.cart_id }}{% endblock %}"
+)
+HOMES = """
+    select profiles.profile_id, emails.address, consents.status
+    from profiles
+    inner join contact_points as homes
+        on profiles.profile_id = homes.profile_id and homes.channel = 'direct_mail' and homes.is_valid
+    inner join contact_points as emails
+        on profiles.profile_id = emails.profile_id and emails.channel = 'email'
+    left join consents
+        on
+            profiles.profile_id = consents.profile_id
+            and consents.channel = 'direct_mail'
+            and consents.topic = 'offers'
+    where
+        profiles.profile_id not in (select profile_id from suppressions)
+        and emails.address in (
+            select identifier from profile_identifiers where namespace = 'email'
+            group by identifier having count(*) = 1
+        )
+    order by profiles.profile_id
+"""
+
+
+def test_from_the_event_to_the_print_file_and_back(shop: Any, tmp_path: Path) -> None:
+    """Letters wait for the time at which their file is made; the printer's result file moves people on."""
+    dags, out = shop.project / "dags", tmp_path / "printer"
+    out.mkdir()
+    folder = dags / "journeys" / "by_post"
+    folder.mkdir(parents=True)
+    shutil.copy(CHECKOUT / "dags" / "events.yaml", dags)
+    # The next full minute that leaves the commands time to start.
+    made_at = (datetime.now(tz=UTC) + timedelta(seconds=105)).replace(second=0, microsecond=0)
+    (folder / "journey.yaml").write_text(LETTER % f"{made_at:%H:%M}")
+    (folder / "letter.row.j2").write_text(ROW)
+    shop.extra["AIRFLOW_CONN_KUNDRESA_PRINTER"] = f"file://{out}"
+    shop.extra["KUNDRESA_API_KEYS"] = f"shop:events:{hashlib.sha256(KEY.encode()).hexdigest()}"
+    people = warehouse.query(shop.settings, HOMES)
+    willing = [row["address"] for row in people if row["status"] == "yes"]
+    unwilling = next(row["address"] for row in people if row["status"] != "yes")
+    assert shop.json("check")["journey by_post"] == []
+    shop.kundresa("journey", "start", "by_post")
+    with serving(shop) as url:
+        data = {"cart_id": "c 7", "cart_value": 60}
+        events = [
+            {"id": who, "type": "cart_updated", "subject": f"email:{who}", "data": data}
+            for who in (*willing[:3], unwilling)
+        ]
+        order = {"order_id": "o", "order_value": 60}
+        events.append({"id": "o", "type": "order_placed", "subject": f"email:{willing[2]}", "data": order})
+        for _ in range(2):
+            answer = httpx.post(
+                f"{url}/events", json=events, headers={"Authorization": f"Bearer {KEY}"}, trust_env=False
+            )
+            assert answer.status_code == 202, answer.text
+    waiting = shop.json("journey", "run", "by_post")
+    assert datetime.now(tz=UTC) < made_at, "this machine is too slow for this test's clock"
+    assert (waiting["entered"], waiting["accepted"]) == (4, 0)
+    assert datetime.fromisoformat(waiting["next_at"]) == made_at
+    assert not [*out.iterdir()]
+    left = (made_at - datetime.now(tz=UTC)).total_seconds()
+    assert shop.json("journey", "run", "by_post", "--stay", str(int(left) + 5))["accepted"] == 2
+    [file] = out.iterdir()
+    header, *rows = csv.reader(file.read_text().splitlines(), delimiter=";")
+    assert header == ["message_id", "NAME", "cart"]
+    assert [row[2] for row in rows] == ["c 7"] * 2
+    results = tmp_path / "results.csv"
+    results.write_text("message_id;status\n" + "".join(f"{row[0]};posted\n" for row in rows))
+    assert "2" in shop.kundresa("feedback", "printer", str(results)).stdout
+    shop.json("journey", "run", "by_post")
+    report = shop.json("journey", "show", "by_post")
+    assert report["adds_up"] is True
+    assert {step["step"]: step["people"] for step in report["steps"] if step["people"]} == {"thanks": 2}
+    [letter] = [step for step in report["steps"] if step["step"] == "letter"]
+    assert letter["messages"]["sent"] == 2
+    assert shop.json("journey", "run", "by_post")["accepted"] == 0
+    assert [each.name for each in out.iterdir()] == [file.name]
+    assert "1 days" in shop.kundresa("journey", "record").stdout
+    lines = warehouse.query(shop.settings, "select * from account_lines where channel = 'direct_mail'")
+    assert sorted(each["outcome"] for each in lines) == ["excluded", "sent", "sent", "withheld"]
+    told = shop.json("account", lines[0]["run_key"])
+    assert told["channels"]["direct_mail"]["sent"] == 2

@@ -17,7 +17,8 @@ from kundresa.runs.journey_limits import Taken
 from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.journey_rules import MessageRules
 from kundresa.sandbox import counts
-from kundresa.spec.journey_steps import REASONS, MessageStep
+from kundresa.spec.journey_outcomes import REASONS
+from kundresa.spec.journey_steps import MessageStep
 from kundresa.spec.loading import load_campaign
 from kundresa.spec.policies import load_policies
 from kundresa.store import open_store

@@ -390,8 +390,11 @@ def explain(
             why = _why(message["reason"], (message["delivery"] or {}).get("detail"))
             full = message["cap"] or message["capacity"]
             limit = f", {full} had no room" if full else ""
-            is_waiting = message["outcome"] == "under_way" and message["send_at"] is not None
-            later = f", leaves {message['send_at']:%Y-%m-%d %H:%M}Z" if is_waiting else ""
+            leaves_at = message["send_at"] or message["not_before"]
+            is_waiting = message["outcome"] == "under_way" and (
+                message["send_at"] is not None or leaves_at > message["reached_at"]
+            )
+            later = f", leaves {leaves_at:%Y-%m-%d %H:%M}Z" if is_waiting else ""
             out.print(f"{message['step']}: {message['outcome']}{why}{limit}{later}", markup=False)
 
 

@@ -116,8 +116,7 @@ def _read(
     journey = row.journey
     versions = Versions(row.version, store.journeys.versions(journey))
     known = versions.all()
-    resending = versions.resending
-    collected = store.journey_messages.collect(journey, resending=resending, now=now, limit=most_due)
+    collected = store.journey_messages.collect(journey, now=now, limit=most_due)
     end = store.inbox.end()  # before the events: what comes between the two is beyond it
     types = frozenset[str]().union(*(each.events for each in known))
     events = store.inbox.after(row.event_position, most_events, types)

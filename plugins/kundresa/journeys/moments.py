@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from kundresa.spec.events import parse_instant
 from kundresa.spec.journey_steps import WaitUntilStep
-from kundresa.spec.send_time import minute_of_day
+from kundresa.spec.send_time import instant_of, minute_of_day
 
 _DAY = timedelta(days=1)
 
@@ -39,7 +39,7 @@ def moment_of(
         return base if step.at is None else _clock(base, minute_of_day(step.at), zone, strictly=False)
     whole, rest = divmod(shift, _DAY)
     minute = 0 if step.at is None else minute_of_day(step.at)
-    return _local(value + timedelta(days=whole), minute, zone) + rest
+    return instant_of(value + timedelta(days=whole), minute, zone) + rest
 
 
 def _value(value: Any) -> date | datetime | None:
@@ -71,15 +71,10 @@ def _clock(base: datetime, minute: int, zone: ZoneInfo, *, strictly: bool) -> da
     day = base.astimezone(zone).date()
     # 24:00 of the day before is the earliest that may still be to come; a day may lack its minute.
     for offset in range(-1, 3):
-        found = _local(day + timedelta(days=offset), minute, zone)
+        found = instant_of(day + timedelta(days=offset), minute, zone)
         if found > base or (found == base and not strictly):
             return found
     raise AssertionError("within three days every clock shows every minute")
-
-
-def _local(day: date, minute: int, zone: ZoneInfo) -> datetime:
-    start = datetime.combine(day, time())
-    return (start + timedelta(minutes=minute)).replace(tzinfo=zone).astimezone(UTC)
 
 
 @lru_cache(maxsize=1024)

@@ -25,10 +25,12 @@ def call_id_of(trail: Trail) -> str:
     return _derived(trail, trail.version.call_keys, "webhook")
 
 
-def message_of(trail: Trail, step: MessageStep, at: datetime) -> NewMessage:
-    """The message of a step that is reached at ``at``."""
+def message_of(trail: Trail, step: MessageStep, at: datetime, now: datetime) -> NewMessage:
+    """The message of a step that is reached at ``at``, as it turns out ``now``: a letter of which that turns
+    out late is in the next print file, and makes none of its own."""
     position = trail.position
     name = position.step or ""
+    not_before = at if step.collect is None else step.leaves_from(max(at, now))
     return NewMessage(
         message_id=message_id_of(trail, step),
         version=position.version,
@@ -38,7 +40,8 @@ def message_of(trail: Trail, step: MessageStep, at: datetime) -> NewMessage:
         entry=position.entry,
         move=position.moves,
         reached_at=at,
-        valid_until=at + step.valid_for,
+        not_before=not_before,
+        valid_until=not_before + step.valid_for,
         channel=step.channel.kind,
         run_key=trail.version.run_keys[name],
         event_json=position.event_json,

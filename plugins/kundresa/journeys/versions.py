@@ -13,7 +13,6 @@ from kundresa.spec.journey import EventExit, Journey, ReactionExit, SegmentEntry
 from kundresa.spec.journey_references import event_types
 from kundresa.spec.journey_steps import AnyStep, ConditionStep, WaitForStep, WaitUntilStep
 from kundresa.spec.keys import run_key
-from kundresa.spec.vocabulary import DeliveryPolicy
 from kundresa.store import JourneyVersion
 
 JUMP = "jump:"
@@ -64,12 +63,6 @@ class Versions:
     def all(self) -> list[Version]:
         """Every one, in order."""
         return [self._known[number] for number in sorted(self._known)]
-
-    @property
-    def resending(self) -> frozenset[int]:
-        """Those by which a message whose outcome is unknown is sent again."""
-        again = DeliveryPolicy.AT_LEAST_ONCE
-        return frozenset(each.number for each in self._known.values() if each.journey.policy is again)
 
 
 def standing_key(journey: str, step: str, stored: JourneyVersion) -> str:

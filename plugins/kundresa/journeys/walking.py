@@ -319,7 +319,7 @@ class Walker:
             case ConditionStep() | SplitStep() | ExperimentStep():
                 target = self._way(trail, step)
             case MessageStep():
-                self._into.messages.append(message_of(trail, step, at))
+                self._into.messages.append(message_of(trail, step, at, self._now))
             case WebhookStep():
                 self._into.calls.append(call_of(trail, step, at))
             case UpdateStep():

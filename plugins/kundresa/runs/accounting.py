@@ -63,7 +63,8 @@ def reconcile_run(settings: Settings, run_key: str, *, clock: Clock = utc_now) -
 
     Raises:
         AccountDoesNotAddUp: naming what is missing, double or unexpected, per channel.
-        RunNotFinished: while messages are claimed or deferred, or the run is stopped before its last message.
+        RunNotFinished: while messages are claimed, deferred, or unknown and to be asked about again, or the
+            run is stopped before its last message.
     """
     with open_store(settings.store_url) as store:
         run = store.runs.require(run_key)
@@ -83,6 +84,8 @@ def reconcile_run(settings: Settings, run_key: str, *, clock: Clock = utc_now) -
             )
         if counts.pending:
             raise RunNotFinished(f"{run_key}: {counts.pending} messages are still claimed or deferred")
+        if may_resume and (asked := store.ledger.asked_again(run_key)):
+            raise RunNotFinished(f"{run_key}: of {asked} messages it is not known yet what became of them")
         account = build_account(run, counts)
         wrong = [channel for channel, part in account["channels"].items() if not part["adds_up"]]
         if wrong:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from kundresa.runs.journey_accounts import DAY, journey_campaign
-from kundresa.spec.journey_steps import NOT_SENT
+from kundresa.spec.journey_outcomes import NOT_SENT
 from kundresa.spec.keys import journey_day_of
 from kundresa.spec.vocabulary import CloseReason, MessageState, RunState, Trigger
 from kundresa.store import AccountedMessages, JourneyAccount, Run, Store

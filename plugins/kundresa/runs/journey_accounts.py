@@ -9,10 +9,9 @@ from typing import Any
 from filelock import FileLock
 
 from kundresa import warehouse
-from kundresa.journeys import Versions
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
-from kundresa.spec.journey_steps import NOT_SENT
+from kundresa.spec.journey_outcomes import NOT_SENT
 from kundresa.spec.keys import account_key
 from kundresa.spec.vocabulary import DecisionReason, Verdict
 from kundresa.store import JourneyRow, Store, open_store
@@ -77,8 +76,7 @@ def export_journeys(settings: Settings, store: Store, now: datetime) -> list[str
 
 def _collect(store: Store, row: JourneyRow, now: datetime) -> None:
     """What became of messages, also of a journey that is paused or stopped."""
-    resending = Versions(row.version, store.journeys.versions(row.journey)).resending
-    while store.journey_messages.collect(row.journey, resending=resending, now=now, limit=_MOST) == _MOST:
+    while store.journey_messages.collect(row.journey, now=now, limit=_MOST) == _MOST:
         pass
 
 

@@ -25,8 +25,9 @@ from kundresa.spec.campaign import WebhookChannel
 from kundresa.spec.events import EventType, EventTypes, load_event_types, problem_with
 from kundresa.spec.frozen import thaw_journey
 from kundresa.spec.journey import Journey
+from kundresa.spec.journey_outcomes import ANSWERED, FAILED
 from kundresa.spec.journey_references import entry_properties
-from kundresa.spec.journey_steps import ANSWERED, FAILED, WebhookStep
+from kundresa.spec.journey_steps import WebhookStep
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.policies import Policies, load_policies
 from kundresa.spec.vocabulary import CallReason, DeliveryReason, MessageState

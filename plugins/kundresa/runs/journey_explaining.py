@@ -14,6 +14,7 @@ from kundresa.runs.planning import masked
 from kundresa.runs.rules_told import Facts, RuleResult, Told, local_time, tell_rules
 from kundresa.settings import Settings
 from kundresa.spec.buckets import bucket, global_holdout_salt
+from kundresa.spec.campaign import DirectMailChannel
 from kundresa.spec.frozen import thaw_journey
 from kundresa.spec.journey import Journey
 from kundresa.spec.keys import account_key
@@ -102,7 +103,7 @@ def _explain(message: JourneyMessage, line: LedgerLine | None, known: _Known) ->
     elif message.outcome is not None:
         outcome = "withheld"
     decision, facts = _as_decision(message, refusal, known)
-    send_at = message.send_at or message.reached_at
+    send_at = message.send_at or message.not_before
     return Explanation(
         run_key=account_key(message.journey, message.reached_at),
         campaign=journey_campaign(message.journey),
@@ -180,9 +181,11 @@ def _as_decision(message: JourneyMessage, refusal: str | None, known: _Known) ->
             global_holdout_salt(known.policies.global_holdout.rotates, at), message.profile_id
         ),
     }
+    # Letters are not asked for the hour.
+    quiet = () if isinstance(spec.channels[0], DirectMailChannel) else known.policies.quiet_hours
     facts = Facts(
         spec=spec,
-        policies=known.policies,
+        policies=known.policies.model_copy(update={"quiet_hours": quiet}),
         consent=consent,
         decided_at=at,
         valid_until=message.valid_until,

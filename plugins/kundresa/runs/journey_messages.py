@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from kundresa import delivery
-from kundresa.channels import Account, AccountError, open_sender
+from kundresa.channels import Account, AccountError, is_idempotent, open_sender
 from kundresa.content import Links, Renderer, compile_templates
 from kundresa.journeys import Versions
 from kundresa.runs.journey_calls import entry_data
@@ -26,6 +26,7 @@ from kundresa.runs.opening import Clock
 from kundresa.runs.send_times import SendHours
 from kundresa.runs.text_reports import reports_of
 from kundresa.settings import Settings
+from kundresa.spec.campaign import DirectMailChannel
 from kundresa.spec.events import EventTypes, load_event_types
 from kundresa.spec.frozen import thaw
 from kundresa.spec.journey import Journey
@@ -43,7 +44,8 @@ WHILE_OTHERS_COUNT = timedelta(seconds=5)
 WINDOW = 100
 """Messages claimed at once: the most that one crash can leave unknown."""
 RESENT_WINDOW = 20
-"""The same where a crash makes them leave again: the most that come twice. A claim costs two writes."""
+"""The same where a crash makes them leave again, to who does not know them: the most that come twice. A claim
+costs two writes."""
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -237,9 +239,14 @@ def _deliver(
     # The earliest: no message leaves later than it may. Those of a batch were decided together.
     valid_until = min((each.valid_until for each in messages), default=run.valid_until)
     is_exempt = spec.topic in exempt_topics(policies)
+    account = account_of(step.channel.account)
+    is_letter = isinstance(step.channel, DirectMailChannel)
+    again = is_idempotent(step.channel, account)
+    window = RESENT_WINDOW if spec.delivery.policy is DeliveryPolicy.AT_LEAST_ONCE and not again else WINDOW
     hours = SendHours(
         None,
-        () if is_exempt else policies.quiet_hours,
+        # They hold no letters back, as when it was decided.
+        () if is_exempt or is_letter else policies.quiet_hours,
         decided_at=decided_at,
         valid_until=valid_until,
     )
@@ -250,12 +257,14 @@ def _deliver(
         topic=spec.topic,
         is_exempt=is_exempt,
         policy=spec.delivery.policy,
-        window=RESENT_WINDOW if spec.delivery.policy is DeliveryPolicy.AT_LEAST_ONCE else WINDOW,
+        # A print file is one hand-over, whole or not at all.
+        window=MOST_AT_ONCE if is_letter else window,
         decided_at=decided_at,
         not_before=decided_at,
         valid_until=valid_until,
+        is_idempotent=again,
+        is_whole=is_letter,
     )
-    account = account_of(step.channel.account)
     with reports_of(settings, store, policies, account, clock=clock) as on_reports:
         return delivery.deliver_batch(
             store,
@@ -276,9 +285,9 @@ def _deliver(
             clock=clock,
             hours=hours,
             may_go_on=may_go_on,
-            pacing=delivery.Pacing(
-                step.channel.account, pace_rates(policies.pacing.get(step.channel.account))
-            ),
+            pacing=None
+            if is_letter
+            else delivery.Pacing(step.channel.account, pace_rates(policies.pacing.get(step.channel.account))),
         )
 
 

@@ -19,7 +19,7 @@ from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze
 from kundresa.spec.journey import MOST_PEOPLE, AudienceEntry, BusinessEventEntry, Journey, Rate
-from kundresa.spec.journey_steps import DELAYED, SENT
+from kundresa.spec.journey_outcomes import DELAYED, SENT
 from kundresa.store import InboxEvent, JourneyMessage, NewEvent, Store, open_store
 from kundresa.warehouse import cursor_at
 
@@ -47,8 +47,8 @@ class JourneyPlan:
     skips: Mapping[str, int]
     """Why events let nobody in."""
     messages: Mapping[str, Mapping[str, int]]
-    """Step → ``sent``, ``delayed`` (sent when there was room), ``under_way`` (it waits for room), or the
-    reason → how many."""
+    """Step → ``sent``, ``delayed`` (sent when there was room), ``under_way`` (it waits for room, or for its
+    print file), or the reason → how many."""
     supposed: Mapping[str, str]
     """Webhook step → what its calls were supposed to come to."""
 

@@ -231,7 +231,8 @@ class EntryTold:
     and the fields of the answer that were kept as ``response``."""
     messages: tuple[Mapping[str, Any], ...]
     """``step``, ``outcome``, ``reason``, ``cap`` (the one that it was over), ``capacity`` (that, or the
-    warm-up, that had no room for it), ``send_at`` (None before it is decided), ``variant``, ``reached_at``,
+    warm-up, that had no room for it), ``send_at`` (None before it is decided), ``not_before`` (when it is, or
+    was, to be decided; of a letter, when its print file is made), ``variant``, ``reached_at``,
     ``settled_at``, ``address`` (masked) and the line of the ledger as ``delivery``."""
 
 
@@ -299,6 +300,7 @@ def _messages(store: Store, name: str, profile_id: str) -> dict[tuple[str, int],
                 "cap": each.cap,
                 "capacity": each.capacity,
                 "send_at": each.send_at,
+                "not_before": each.not_before,
                 "variant": each.variant,
                 "reached_at": each.reached_at,
                 "settled_at": each.settled_at,

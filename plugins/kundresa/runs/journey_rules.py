@@ -111,7 +111,8 @@ class MessageRules:
         self._channel = step.channel.kind
         self._sender_domain = sender
         self._consent = declared.consent if declared else Consent.YES
-        quiet = () if self.is_exempt else policies.quiet_hours
+        # They hold no letters back, whose file has a time of its own.
+        quiet = () if self.is_exempt or step.collect is not None else policies.quiet_hours
         self._rules = country_rules(SendTime(), quiet)
         self._hours = SendHours(None, quiet, decided_at=now, valid_until=now + MAX_WAIT)
         # One for now and one for later: each keeps what it was asked last.
@@ -250,7 +251,12 @@ class MessageRules:
         if reason is not None or recipient is None:
             return Decided(reason)
         return self._among_others(
-            message, recipient, message.not_before, known.allowance, known.room, opens=lambda later: later
+            message,
+            recipient,
+            message.not_before,
+            known.allowance,
+            known.room,
+            opens=self._step.leaves_from,
         )
 
     def domains(self, recipient: Recipient | None) -> Domains:
@@ -297,6 +303,8 @@ class MessageRules:
         return SEND if full is None else Decided(again_at=leaves_at, capacity=full.name)
 
     def _opens_at(self, recipient: Recipient, at: datetime) -> datetime | None:
+        if self._step.collect is not None:
+            return self._step.leaves_from(at)
         row = {"profile": recipient.profile, "time_zone": recipient.profile.get("time_zone")}
         return self._later.opens_at(row, at)
 

@@ -14,7 +14,7 @@ from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.journey_rules import Known, MessageRules
 from kundresa.settings import Settings
 from kundresa.spec.journey import Journey
-from kundresa.spec.journey_steps import ANSWERED, DELAYED, FAILED, NOT_SENT, SENT
+from kundresa.spec.journey_outcomes import ANSWERED, DELAYED, FAILED, NOT_SENT, SENT
 from kundresa.spec.policies import load_policies
 from kundresa.spec.vocabulary import CallReason, DeliveryReason
 from kundresa.store import CountedMessage, Delayed, JourneyMessage, Store, Supposed

@@ -15,7 +15,7 @@ from kundresa.runs.journey_people import JourneyPeople
 from kundresa.settings import Settings
 from kundresa.spec.addresses import ADDRESS_NAMESPACES
 from kundresa.spec.events import EventType, EventTypes, data_problems
-from kundresa.spec.journey_steps import NOT_SENT, SENT
+from kundresa.spec.journey_outcomes import NOT_SENT, SENT
 from kundresa.spec.keys import request_id, stranger_id
 from kundresa.spec.policies import Policies
 from kundresa.spec.problems import nearest, shown

@@ -61,7 +61,10 @@ class Capacity(Spec):
     """Instead: stretches of days in order."""
     time_zone: TimeZone = "UTC"
     """Whose midnight days start at."""
-    channels: Annotated[tuple[Literal["email", "sms"], ...], Field(min_length=1)] | None = None
+    channels: (
+        Annotated[tuple[Literal["email", "sms", "push", "direct_mail", "webhook"], ...], Field(min_length=1)]
+        | None
+    ) = None
     """Whose messages draw on it; None is all."""
     campaigns: OneOrMoreNames | None = None
     """Whose messages draw on it; None is those of all campaigns and journeys, also those that are exempt from

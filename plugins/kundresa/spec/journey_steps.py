@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
-from kundresa.spec.campaign import EmailChannel, PushChannel, SmsChannel
+from kundresa.spec.campaign import DirectMailChannel, EmailChannel, PushChannel, SmsChannel
+from kundresa.spec.collect import Collect
 from kundresa.spec.conditions import Condition, Value
 from kundresa.spec.events import Property
 from kundresa.spec.fields import (
@@ -21,41 +22,15 @@ from kundresa.spec.fields import (
     misplaced,
     parse_duration,
 )
+from kundresa.spec.journey_outcomes import NOT_SENT, SENT, Answer, Outcome
 from kundresa.spec.send_time import TimeOfDay
 from kundresa.spec.spec import Spec
-from kundresa.spec.vocabulary import DecisionReason, DeliveryReason
 
 END = "end"
 """As the name of a step to go to: the journey is over for this person."""
-SENT, DELAYED, NOT_SENT = "sent", "delayed", "not_sent"
-ANSWERED, FAILED = "answered", "failed"
 MIN_WAIT = timedelta(seconds=1)
 MAX_WAIT = timedelta(days=366)
 _ZERO = timedelta(0)
-
-OUTCOMES = (SENT, DELAYED, NOT_SENT)
-REASONS = tuple(
-    dict.fromkeys(
-        (
-            *(
-                DecisionReason.CONTACT_POINT_MISSING.value,
-                DecisionReason.ADDRESS_INVALID.value,
-                DecisionReason.NOT_ON_ALLOW_LIST.value,
-                DecisionReason.SUPPRESSED.value,
-                DecisionReason.CONSENT_DENIED.value,
-                DecisionReason.CONSENT_UNKNOWN.value,
-                DecisionReason.TIME_ZONE_UNKNOWN.value,
-                DecisionReason.OUT_OF_HOURS.value,
-                DecisionReason.CAPPED.value,
-                DecisionReason.OVER_WARM_UP.value,
-                DecisionReason.OVER_CAPACITY.value,
-                DecisionReason.GLOBAL_HOLDOUT.value,
-            ),
-            *(each.value for each in DeliveryReason),
-        )
-    )
-)
-"""Why a message of a journey was not sent: what a step may branch on, beside ``OUTCOMES``."""
 
 
 def _bounded_wait(value: timedelta) -> timedelta:
@@ -237,37 +212,7 @@ class ExperimentStep(Spec):
     variants: Annotated[tuple[Arm, ...], Field(min_length=2, max_length=20), AfterValidator(_distinct_arms)]
 
 
-Channel = Annotated[EmailChannel | SmsChannel | PushChannel, Field(discriminator="kind")]
-Outcome = Literal[
-    "sent",
-    "delayed",
-    "not_sent",
-    "contact_point_missing",
-    "address_invalid",
-    "not_on_allow_list",
-    "suppressed",
-    "consent_denied",
-    "consent_unknown",
-    "time_zone_unknown",
-    "out_of_hours",
-    "capped",
-    "over_warm_up",
-    "over_capacity",
-    "global_holdout",
-    "opted_out_since_decision",
-    "suppressed_since_decision",
-    "run_expired",
-    "run_cancelled",
-    "quality_gate_failed",
-    "duplicate_row",
-    "wave_stopped",
-    "run_stopped",
-    "render_failed",
-    "address_refused",
-    "message_refused",
-    "temporary_failure",
-    "outcome_unknown",
-]
+Channel = Annotated[EmailChannel | SmsChannel | PushChannel | DirectMailChannel, Field(discriminator="kind")]
 
 
 class MessageStep(_Onward):
@@ -279,16 +224,36 @@ class MessageStep(_Onward):
     topic: Name | None = None
     """What it is about; None is the journey's."""
     quiet_hours: Literal["delay", "skip"] = "delay"
-    """What becomes of it in quiet hours: it leaves at their end, or not at all (``out_of_hours``)."""
+    """What becomes of it in quiet hours: it leaves at their end, or not at all (``out_of_hours``). They hold
+    no letters back: a print file wakes nobody, and has a time of its own."""
+    collect: Collect | None = None
+    """Of letters (``direct_mail``), which need it: they wait for this time, when those of the step are put
+    into one print file. Then it is decided who gets one."""
     no_room: Literal["delay", "skip"] = "delay"
     """What becomes of it where a warm-up or a capacity has no room left: it leaves in the first period that
     has, outside of quiet hours, or not at all (``over_warm_up``, ``over_capacity``). Where none has before
     ``valid_for`` is over, it does not leave either way."""
     valid_for: Wait = timedelta(hours=24)
-    """How long after the step is reached it may leave; then it is not sent (``run_expired``)."""
+    """How long after the step is reached (letters: after the time at which their file is made) it may leave;
+    then it is not sent (``run_expired``)."""
     on: Mapping[Outcome, Name] = {}
     """Where to go, by what became of it: a reason, or ``sent``, ``delayed`` (sent, after quiet hours or when
     there was room) or ``not_sent``. The most exact one counts; without, the journey goes on to ``next``."""
+
+    @model_validator(mode="after")
+    def _letters_are_collected(self) -> MessageStep:
+        is_letter = isinstance(self.channel, DirectMailChannel)
+        if is_letter and self.collect is None:
+            raise misplaced(("channel", "kind"), "direct_mail needs 'collect': when is its print file made?")
+        if not is_letter and self.collect is not None:
+            raise misplaced(("collect",), "only direct_mail is collected")
+        if is_letter and self.quiet_hours == "skip":
+            raise misplaced(("quiet_hours",), "quiet hours hold no letters back")
+        return self
+
+    def leaves_from(self, instant: datetime) -> datetime:
+        """The first moment from one on at which its messages may be decided: for letters that of a file."""
+        return instant if self.collect is None else self.collect.next(instant)
 
     def after(self, outcome: str, reason: str | None) -> str | None:
         """The step for what became of the message; None is ``next``.
@@ -300,18 +265,6 @@ class MessageStep(_Onward):
         general = SENT
         words = [reason, outcome] if outcome == NOT_SENT else [outcome, general]
         return next((self.on[word] for word in words if word in self.on), None)  # type: ignore[index]
-
-
-Answer = Literal[
-    "answered",
-    "failed",
-    "message_refused",
-    "temporary_failure",
-    "run_expired",
-    "render_failed",
-    "answer_invalid",
-    "person_unknown",
-]
 
 
 class WebhookStep(_Onward):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from kundresa.spec.collect import Collect
 from kundresa.spec.fields import format_duration
 from kundresa.spec.journey import (
     BusinessEventEntry,
@@ -30,6 +31,7 @@ from kundresa.spec.journey_steps import (
     falls_through,
     targets,
 )
+from kundresa.spec.send_time import DAYS
 
 
 def entry_words(journey: Journey) -> str:
@@ -81,6 +83,7 @@ def step_words(step: AnyStep) -> str:
             words = f"waits {format_duration(step.within)} for `{what}`"
         case MessageStep():
             words = f"{step.channel.kind} `{step.channel.template}` by account `{step.channel.account}`"
+            words += f", in a file made {_times(step.collect)}" if step.collect else ""
         case WebhookStep():
             words = f"calls `{step.template}` by account `{step.account}`"
         case UpdateStep():
@@ -91,6 +94,11 @@ def step_words(step: AnyStep) -> str:
             others = {ConditionStep: "asks", SplitStep: "splits", ExperimentStep: "tries"}
             words = others.get(type(step), "ends")
     return words
+
+
+def _times(collect: Collect) -> str:
+    days = "every day" if len(collect.days) == len(DAYS) else ", ".join(collect.days)
+    return f"{days} at `{collect.at}` ({collect.time_zone})"
 
 
 def ways(journey: Journey, name: str) -> list[tuple[str, str]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PlainSerializer, model_validator
 
@@ -58,6 +59,13 @@ def minute_of_day(value: TimeOfDay) -> int:
     return int(hour) * 60 + int(minute)
 
 
+def instant_of(day: date, minute: int, zone: ZoneInfo) -> datetime:
+    """When clocks of a zone show a minute of a day (0 to 1440), in UTC: one that they leave out when they
+    have jumped over it, one that they show twice the first time."""
+    start = datetime.combine(day, time())
+    return (start + timedelta(minutes=minute)).replace(tzinfo=zone).astimezone(UTC)
+
+
 _UNIQUE: dict[str, JsonValue] = {"uniqueItems": True}
 
 
@@ -77,6 +85,12 @@ def _require_distinct(words: list[str]) -> None:
         raise misplaced((repeated[0],), f"'{repeated[1]}' is listed twice")
 
 
+Days = Annotated[
+    tuple[Day, ...], Field(min_length=1, json_schema_extra=_UNIQUE), AfterValidator(_days_are_distinct)
+]
+"""At least one, each once."""
+
+
 class Hours(Spec):
     """A stretch of the day on some days. One that ends before it starts crosses midnight and belongs to
     the day that it starts on."""
@@ -85,9 +99,7 @@ class Hours(Spec):
     """The first minute of them."""
     end: TimeOfDay = "24:00"
     """The first minute that is no longer one of them."""
-    days: Annotated[
-        tuple[Day, ...], Field(min_length=1, json_schema_extra=_UNIQUE), AfterValidator(_days_are_distinct)
-    ] = DAYS
+    days: Days = DAYS
     """The days that they start on."""
 
     @model_validator(mode="after")

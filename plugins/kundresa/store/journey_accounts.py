@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Boolean, ColumnElement, and_, func, literal_column, or_, select, text, update
 
-from kundresa.spec.journey_steps import NOT_SENT
+from kundresa.spec.journey_outcomes import NOT_SENT
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database

@@ -12,7 +12,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Table, func, select
 
-from kundresa.spec.journey_steps import DELAYED, END, SENT
+from kundresa.spec.journey_outcomes import DELAYED, SENT
+from kundresa.spec.journey_steps import END
 from kundresa.store.engine import Database
 from kundresa.store.journey_records import ENTERED
 from kundresa.store.journey_tables import (

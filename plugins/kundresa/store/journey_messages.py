@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Row, Select, and_, bindparam, exists, func, or_, select, update
 
-from kundresa.spec.journey_steps import DELAYED, NOT_SENT, SENT
+from kundresa.spec.journey_outcomes import DELAYED, NOT_SENT, SENT
 from kundresa.spec.vocabulary import MessageState
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
@@ -202,7 +202,7 @@ class JourneyMessages:
             messages.c.run_key == batches.c.run_key,
             messages.c.channel == batches.c.channel,
             messages.c.batch_number == batches.c.batch_number,
-            messages.c.state == MessageState.DEFERRED.value,
+            messages.c.state.in_((MessageState.DEFERRED.value, MessageState.UNKNOWN.value)),
             messages.c.retry_at > now,
         )
         query = select(batches.c.batch_number).where(
@@ -244,17 +244,24 @@ class JourneyMessages:
             rows = connection.execute(query.order_by(table.c.reached_at, table.c.entry, table.c.move)).all()
         return (_message(row) for row in rows)
 
-    def collect(self, journey: str, *, resending: Collection[int], now: datetime, limit: int) -> int:
+    def collect(self, journey: str, *, now: datetime, limit: int) -> int:
         """Copy from the ledger what became of messages under way. Returns how many.
 
-        Args:
-            resending: the versions by which a message whose outcome is unknown is sent again, while it is
-                valid.
+        Of those whose outcome is unknown, the ones that stay so: not what is to be sent again, or asked
+        about, while it is valid.
         """
         final = [each.value for each in (MessageState.ACCEPTED, MessageState.FAILED, MessageState.WITHHELD)]
-        unknown = messages.c.state == MessageState.UNKNOWN.value
-        is_over = or_(table.c.version.not_in(sorted(resending)), table.c.valid_until < now)
-        stays_unknown = and_(unknown, is_over) if resending else unknown
+        is_over = or_(
+            messages.c.retry_at.is_(None),
+            table.c.valid_until < now,
+            exists().where(
+                batches.c.run_key == messages.c.run_key,
+                batches.c.channel == messages.c.channel,
+                batches.c.batch_number == messages.c.batch_number,
+                batches.c.finished_at.is_not(None),
+            ),
+        )
+        stays_unknown = and_(messages.c.state == MessageState.UNKNOWN.value, is_over)
         query = (
             select(
                 table.c.message_id,

@@ -95,6 +95,8 @@ class NewMessage:
     topic: str
     variant: str | None
     """Of the experiment that the person came through before."""
+    not_before: datetime | None = field(default=None, kw_only=True)
+    """When it may be decided; None is when it is reached."""
 
 
 @dataclass(frozen=True, slots=True)

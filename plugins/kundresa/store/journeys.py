@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Column, Connection, Row, Table, bindparam, delete, func, insert, select, update
 
 from kundresa.spec.frozen import FrozenSpec
-from kundresa.spec.journey_steps import END, FAILED
+from kundresa.spec.journey_outcomes import FAILED
+from kundresa.spec.journey_steps import END
 from kundresa.spec.vocabulary import DeliveryReason, JourneyEnd, JourneyState
 from kundresa.store.bulk import insert_rows, put_rows
 from kundresa.store.engine import Database
@@ -48,7 +49,7 @@ from kundresa.store.message_requests import MessageRequest, take_new
 
 _POSITION = tuple(each.name for each in fields(Position))
 _MOVE = tuple(each.name for each in fields(MoveRow))
-_MESSAGE = tuple(each.name for each in fields(NewMessage))
+_MESSAGE = tuple(each.name for each in fields(NewMessage) if each.name != "not_before")
 _CALL = tuple(each.name for each in fields(NewCall))
 _EVENT = tuple(each.name for each in fields(NewEvent))
 _READING = tuple(each.name for each in fields(ReadingRow))
@@ -247,7 +248,8 @@ class Journeys:
         moves = [(journey, *_values(each, _MOVE)) for each in advance.moves]
         insert_rows(self._database, connection, journey_moves, ("journey", *_MOVE), moves)
         messages = [
-            (journey, OPEN, each.reached_at, 0, 0, *_values(each, _MESSAGE)) for each in advance.messages
+            (journey, OPEN, each.not_before or each.reached_at, 0, 0, *_values(each, _MESSAGE))
+            for each in advance.messages
         ]
         columns = ("journey", "state", "not_before", "is_delayed", "exported", *_MESSAGE)
         insert_rows(self._database, connection, journey_messages, columns, messages)

@@ -153,6 +153,25 @@ class LedgerReads:
             retry_at=tally.retry_at,
         )
 
+    def asked_again(self, run_key: str) -> int:
+        """Messages of a run whose outcome is unknown, and that are to be handed over, or asked about, again.
+        Seeds are not counted."""
+        under_way = exists().where(
+            batches.c.run_key == messages.c.run_key,
+            batches.c.channel == messages.c.channel,
+            batches.c.batch_number == messages.c.batch_number,
+            batches.c.finished_at.is_(None),
+        )
+        query = select(func.count()).where(
+            messages.c.run_key == run_key,
+            messages.c.batch_number != SEED_BATCH,
+            messages.c.state == MessageState.UNKNOWN.value,
+            messages.c.retry_at.is_not(None),
+            under_way,
+        )
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def rows(
         self, run_key: str, chunk: int = 5_000, *, states: Collection[MessageState] | None = None
     ) -> Iterator[list[dict[str, Any]]]:

@@ -94,7 +94,7 @@ def test_a_message_counts_from_its_decision_on_until_it_fails(
         ],
         now=NOW + HOUR,
     )
-    store.journey_messages.collect("cart", resending=(), now=NOW, limit=10)
+    store.journey_messages.collect("cart", now=NOW, limit=10)
     del reserved["failed"]
     # Who may have got it has had it.
     assert counted(store) == reserved
@@ -136,7 +136,7 @@ def test_what_leaves_in_a_time_is_counted_by_channel_and_domains(
     store.ledger.settle(
         lease, [Receipt("failed", MessageState.FAILED, DeliveryReason.ADDRESS_REFUSED)], now=NOW
     )
-    store.journey_messages.collect("cart", resending=(), now=NOW, limit=10)
+    store.journey_messages.collect("cart", now=NOW, limit=10)
 
     def counted_today(*channels: str, **which: Any) -> int:
         accounts = store.journey_accounts
@@ -255,7 +255,7 @@ def test_each_step_of_a_messages_way_is_news(store: Store, started: Callable[...
     lease = store.batches.lease(RUN, "email", 1, owner="anna", seconds=60, now=NOW)
     store.ledger.claim(lease, [Candidate("m1", "p1")], now=NOW)
     store.ledger.settle(lease, [Receipt("m1", MessageState.ACCEPTED)], now=NOW)
-    store.journey_messages.collect("cart", resending=(), now=NOW, limit=10)
+    store.journey_messages.collect("cart", now=NOW, limit=10)
     assert is_news()
     # Acted on: the account says nothing else than before.
     started(taken=["m1", "m2"])

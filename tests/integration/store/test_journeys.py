@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -233,12 +233,12 @@ def test_a_message_goes_its_way_to_its_outcome(
         Receipt("m3", MessageState.ACCEPTED),
         Receipt("m4", MessageState.FAILED, DeliveryReason.ADDRESS_REFUSED),
     ]
-    assert store.journey_messages.collect("cart", resending=(), now=NOW, limit=10) == 0
+    assert store.journey_messages.collect("cart", now=NOW, limit=10) == 0
     store.ledger.settle(lease, receipts, now=later)
     store.batches.finish(lease, at=later)
     assert store.journey_messages.unfinished([RUN]) == []
     assert not store.journey_messages.may_deliver([RUN], later)
-    assert store.journey_messages.collect("cart", resending=(), now=NOW, limit=10) == 2
+    assert store.journey_messages.collect("cart", now=NOW, limit=10) == 2
     known = {each.message_id: each for each in store.journey_messages.known("cart", 10)}
     assert {key: (each.outcome, each.reason, each.at) for key, each in known.items()} == {
         "m1": ("not_sent", "consent_denied", NOW),
@@ -266,7 +266,7 @@ def test_a_delayed_message_that_is_sent_says_so_and_nothing_is_batched_twice(
     lease = store.batches.lease(RUN, "email", 1, owner="anna", seconds=60, now=NOW)
     store.ledger.claim(lease, [Candidate("m1", "p1")], now=NOW)
     store.ledger.settle(lease, [Receipt("m1", MessageState.ACCEPTED)], now=NOW)
-    store.journey_messages.collect("cart", resending=(), now=NOW, limit=10)
+    store.journey_messages.collect("cart", now=NOW, limit=10)
     assert [each.outcome for each in store.journey_messages.known("cart", 10)] == ["delayed"]
     found = store.journey_messages.get("m1")
     assert found is not None
@@ -275,16 +275,17 @@ def test_a_delayed_message_that_is_sent_says_so_and_nothing_is_batched_twice(
 
 
 @pytest.mark.parametrize(
-    ("resending", "hours", "collected"),
-    [((), 0, 1), ({2}, 0, 1), ({1, 2}, 0, 0), ({1, 2}, 1, 0), ({1, 2}, 1.1, 1)],
+    ("resends", "hours", "collected"), [(False, 0, 1), (True, 0, 0), (True, 1, 0), (True, 1.1, 1)]
 )
+@pytest.mark.parametrize("is_finished", [False, True])
 def test_an_unknown_outcome_is_final_unless_it_is_sent_again(
     store: Store,
     started: Callable[[Advance], None],
     standing: str,
-    resending: Collection[int],
+    resends: bool,
     hours: float,
     collected: int,
+    is_finished: bool,
 ) -> None:
     started(Advance(1, "", messages=[message(1)]))
     store.journey_messages.decide(
@@ -293,8 +294,12 @@ def test_an_unknown_outcome_is_final_unless_it_is_sent_again(
     lease = store.batches.lease(RUN, "email", 1, owner="anna", seconds=1, now=NOW)
     store.ledger.claim(lease, [Candidate("m1", "p1")], now=NOW)
     again = store.batches.lease(RUN, "email", 1, owner="bo", seconds=1, now=NOW + HOUR)
-    store.ledger.recover(again, now=NOW + HOUR)
-    found = store.journey_messages.collect("cart", resending=resending, now=NOW + hours * HOUR, limit=9)
+    store.ledger.recover(again, now=NOW + HOUR, resends=resends)
+    assert store.journey_messages.may_deliver([RUN], NOW + 2 * HOUR)
+    if is_finished:
+        store.batches.finish(again, at=NOW + HOUR)
+        collected = 1
+    found = store.journey_messages.collect("cart", now=NOW + hours * HOUR, limit=9)
     assert found == collected
     expected = [("not_sent", "outcome_unknown")] if collected else []
     assert [(each.outcome, each.reason) for each in store.journey_messages.known("cart", 9)] == expected

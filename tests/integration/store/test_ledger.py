@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -235,6 +236,52 @@ def test_unknown_messages_are_claimed_again_only_when_asked(
     assert store.ledger.claim(lease, people(2), now=now + MINUTE) == {}
     again = store.ledger.claim(lease, people(2), now=now + MINUTE, resend_unknown=True)
     assert set(again.values()) == {2}
+
+
+def test_what_is_unknown_is_resolved_whatever_becomes_of_the_run(
+    store: Store, checked: Checked, take: Take, people: People, now: datetime
+) -> None:
+    run_key, some = checked(), people(4)
+    store.ledger.claim(take(run_key), some, now=now)
+    lease = take(run_key, owner="bertil", at=now + MINUTE)
+    store.ledger.recover(lease, now=now + MINUTE, resends=True)
+    assert store.ledger.tally(run_key, "email", 1).retry_at == now + MINUTE
+    store.runs.close(run_key, CloseReason.CANCELLED, at=now + MINUTE)
+    receipts = [
+        Receipt(some[0].message_id, MessageState.ACCEPTED, provider_id="file.csv"),
+        Receipt(
+            some[1].message_id,
+            MessageState.DEFERRED,
+            DeliveryReason.TEMPORARY_FAILURE,
+            retry_at=now + 2 * MINUTE,
+        ),
+        Receipt(
+            some[2].message_id,
+            MessageState.UNKNOWN,
+            DeliveryReason.OUTCOME_UNKNOWN,
+            retry_at=now + 3 * MINUTE,
+        ),
+    ]
+    with pytest.raises(LeaseLost):
+        store.ledger.resolve(replace(lease, fence=1), receipts, now=now + MINUTE)
+    store.ledger.resolve(lease, receipts, now=now + MINUTE)
+    standing = store.ledger.standing(lease)
+    assert [(standing[each.message_id].state, standing[each.message_id].retry_at) for each in some] == [
+        (MessageState.ACCEPTED, None),
+        (MessageState.DEFERRED, now + 2 * MINUTE),
+        (MessageState.UNKNOWN, now + 3 * MINUTE),
+        (MessageState.UNKNOWN, now + MINUTE),
+    ]
+    assert store.ledger.asked_again(run_key) == 2
+    # All or nothing; and an unknown one that is given up stays what it is, for good.
+    with pytest.raises(BatchConflict, match="2 receipts for 1 unknown messages"):
+        store.ledger.resolve(lease, [receipts[0], receipts[2]], now=now + MINUTE)
+    unknown = [Untried(each, replace(receipts[1], message_id=each.message_id)) for each in some[2:]]
+    assert store.ledger.settle_untried(lease, unknown, now=now + MINUTE) == 0
+    counts = store.ledger.tally(run_key, "email", 1)
+    assert counts.counts[MessageState.UNKNOWN] == 2
+    assert store.ledger.asked_again(run_key) == 0
+    assert counts.retry_at == now + 2 * MINUTE  # the deferred one's
 
 
 def test_nothing_is_claimed_before_the_gate_or_after_the_end(

@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import text
 from tests.unit.journeys.conftest import NOW, journey_of
 
-from kundresa.journeys.versions import Versions
 from kundresa.journeys.walking import MOST_HEARD
 from kundresa.spec.buckets import bucket, weighted_buckets
 from kundresa.spec.vocabulary import Automation, JourneySkip, JourneyState
@@ -852,12 +851,6 @@ class TestTheJourneyAsAWhole:
         assert len(world.store.journey_positions.of("cart", ["anna"])) == 2
         # bo's order, two carts, and what was too late for both.
         assert world.store.journey_positions.skips("cart") == {JourneySkip.TOO_LATE: 4}
-
-    def test_what_is_unknown_is_sent_again_as_the_version_of_its_message_says(self, world):
-        world.start(journey_of(MESSAGE, policy="at_least_once"))
-        world.start(journey_of(MESSAGE))
-        known = Versions(2, world.store.journeys.versions("cart"))
-        assert known.resending == {1}
 
     def test_a_pause_holds_everything_back(self, world):
         journey = journey_of("{a: {kind: wait, duration: 1h}}")

@@ -14,8 +14,8 @@ from kundresa.spec.events import EventTypes
 from kundresa.spec.frozen import freeze, thaw_journey
 from kundresa.spec.journey import Journey
 from kundresa.spec.journey_loading import JOURNEY_FILE, journey_names, load_journey
+from kundresa.spec.journey_outcomes import OUTCOMES, REASONS, Outcome
 from kundresa.spec.journey_references import KnownToJourneys, event_types, journey_problems
-from kundresa.spec.journey_steps import OUTCOMES, REASONS, Outcome
 from kundresa.spec.journey_words import entry_words
 from kundresa.spec.loading import read_source
 from kundresa.spec.policies import Policies
