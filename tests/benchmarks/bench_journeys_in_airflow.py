@@ -24,11 +24,11 @@ from pathlib import Path
 
 import httpx
 from bench_public import CHECKOUT, _free_port, _home
+from kundresa.demo.orders import _PEOPLE, JOURNEY
 from report import at_most
 
 from kundresa import settings as configuration
 from kundresa import warehouse
-from kundresa.demo.orders import _PEOPLE, JOURNEY
 from kundresa.demo.standalone import AirflowPorts, AirflowStandalone
 from kundresa.orchestration.pools import POOLS
 from kundresa.runs.journeys import start_journey
