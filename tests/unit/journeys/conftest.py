@@ -19,7 +19,7 @@ from kundresa.spec.journey import Journey
 from kundresa.spec.journey_graph import graph_problems
 from kundresa.spec.vocabulary import FeedbackKind
 from kundresa.spec.yaml_source import SpecSource, parse_yaml
-from kundresa.store import NewEvent, NewFeedback, Position, Store, open_store
+from kundresa.store import JourneyMessage, NewEvent, NewFeedback, Position, Store, open_store
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 
@@ -134,10 +134,18 @@ class World:
         rows = self.store.journey_positions.moves(name, profile_id)
         return [(step, why) for row in rows for step, _, why in json.loads(row.moves_json)]
 
-    def react(self, profile_id: str, kind: str, at: datetime | None = None, **more: Any) -> None:
-        """The person does something about the latest message that they came to."""
+    def react(
+        self,
+        profile_id: str,
+        kind: str,
+        at: datetime | None = None,
+        message: JourneyMessage | None = None,
+        **more: Any,
+    ) -> None:
+        """The person does something about a message, the latest that they came to if none is said."""
         self._events += 1
-        *_, message = self.store.journey_messages.of(profile_id, "cart")
+        if message is None:
+            *_, message = self.store.journey_messages.of(profile_id, "cart")
         told = NewFeedback(
             feedback_key=str(self._events),
             kind=FeedbackKind(kind),

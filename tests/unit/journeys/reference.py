@@ -25,9 +25,14 @@ class Heard:
     name: str
     data: dict[str, Any]
     kind: str = "event"
-    """Or ``outcome``."""
+    """One of ``KINDS``."""
     of: tuple[Any, ...] = ()
-    """Of an outcome: key, entry and move of the message; ``data`` has outcome and reason."""
+    """Of an outcome: key, entry and move of the message; ``data`` has outcome and reason. Of a reaction: key
+    and entry; ``data`` has the step of the message that it is ``to``."""
+
+
+KINDS = ("event", "outcome", "reaction")
+"""What happens at one moment to one person comes in this order."""
 
 
 @dataclass
@@ -53,6 +58,8 @@ class Life:
     variant: str | None = None
     kept: list[Heard] = field(default_factory=list)
     """Events that came while the outcome of a message was not known, of those that a step waits for."""
+    reactions: list[Heard] = field(default_factory=list)
+    """All to messages of this entry."""
 
     def __post_init__(self) -> None:
         self.entered = self.at
@@ -100,6 +107,18 @@ class Life:
                 case "jump":
                     self.world.jumps.append((self.person, step.journey, self.at, self.data))
                     name, why = below, "jumped"
+                case "wait_for" if step.reaction is not None:
+                    self.until, self.grace = self.at + step.within, self.journey.lateness
+                    is_there = any(self._is_it(step, each) and each.at <= self.at for each in self.reactions)
+                    name, why = below, step.reaction
+                    while not is_there:
+                        heard = yield
+                        if heard is None:
+                            name, why, self.at = step.timeout, "timeout", self.until
+                            break
+                        if self._is_it(step, heard) and heard.at <= self.until:
+                            self.at = max(self.at, heard.at)
+                            break
                 case "wait_for":
                     self.until, self.grace = self.at + step.within, self.journey.lateness
                     while True:
@@ -189,7 +208,7 @@ class Life:
                 return
 
     def hear(self, heard: Heard) -> None:
-        if self.end is not None:
+        if self.end is not None or (heard.of and heard.of[0] != self.key):
             return
         self.pass_time(heard.at, by_event=True)
         if self.end is not None or (heard.kind == "event" and heard.at < self.entered):
@@ -203,14 +222,18 @@ class Life:
             waits = [each for each in self.journey.steps.values() if each.kind == "wait_for"]
             if any(each.event == heard.name and self._fits(each, heard) for each in waits):
                 self.kept.append(heard)
-        if self.journey.steps[self.step].kind in ("wait_for", "message"):
+        is_mine = not heard.of or heard.of[1] == self.entry
+        if is_mine and self.journey.steps[self.step].kind in ("wait_for", "message"):
             self._next(heard)
+
+    def _is_it(self, step: Any, heard: Heard) -> bool:
+        return heard.kind == "reaction" and (heard.name, heard.data["to"]) == (step.reaction, step.to)
 
     def _fits(self, step: Any, heard: Heard) -> bool:
         return step.where is None or step.where.holds(heard.data, self.profile, self.segments)
 
     def remember(self, heard: Heard, moves: int) -> None:
-        """What came before the outcome was known, now that it may be; ``moves`` was before."""
+        """What came before, now that somebody may be further; ``moves`` was before."""
         if self.end is None and self.moves > moves:
             self.pass_time(heard.at, by_event=True)
             if self.end is None and self.journey.steps[self.step].kind == "wait_for":
@@ -230,6 +253,8 @@ class Reference:
     profiles: dict[str, dict[str, Any]]
     segments: dict[str, set[str]]
     lives: dict[tuple[str, str], list[Life]] = field(default_factory=dict)
+    waiting: list[tuple[str, Heard]] = field(default_factory=list)
+    """What happened and is yet to be taken."""
     messages: set[tuple[Any, ...]] = field(default_factory=set)
     cancelled: set[tuple[Any, ...]] = field(default_factory=set)
     jumps: list[tuple[str, str, datetime, dict[str, Any]]] = field(default_factory=list)
@@ -319,16 +344,30 @@ class Reference:
             self.turned[self.reading, period] = self.turned.get((self.reading, period), 0) + 1
         return [(who, {ENTITY: ""}) for _, who in queue[:left]]
 
-    def advance(self, happened: list[tuple[str, Heard]], now: datetime) -> None:
-        """One person after the other. Of events that the journey does not name it knows nothing."""
-        named = event_types(self.journey)
-        happened = [(who, heard) for who, heard in happened if heard.kind != "event" or heard.name in named]
+    def happen(self, who: str, heard: Heard) -> None:
+        """Something for the next advance. Of events that the journey does not name it knows nothing."""
+        if heard.kind != "event" or heard.name in event_types(self.journey):
+            self.waiting.append((who, heard))
+
+    def advance(self, now: datetime) -> None:
+        """One person after the other."""
+        happened = sorted(self.waiting, key=lambda each: KINDS.index(each[1].kind))
+        self.waiting = []
         turns = self.turns(now)
         people = {who for each in (happened, self.lives, turns) for who, _ in each}
         for person in sorted(people):
             mine = [lives[-1] for (who, _), lives in sorted(self.lives.items()) if who == person]
-            again = [(each, life, life.moves) for life in mine for each in life.kept if each.at > life.at]
-            own = [*again, *((heard, None, 0) for who, heard in happened if who == person)]
+            again = [
+                (each, life, life.moves)
+                for life in mine
+                for each in (*life.kept, *life.reactions)
+                if each.at > life.at
+            ]
+            new = [heard for who, heard in happened if who == person]
+            for life in mine:
+                to_me = (life.key, life.entry)
+                life.reactions += [each for each in new if each.kind == "reaction" and each.of == to_me]
+            own = [*again, *((heard, None, 0) for heard in new)]
             for heard, life, moves in sorted(own, key=lambda each: each[0].at):
                 if life is not None:
                     life.remember(heard, moves)
