@@ -65,9 +65,16 @@ class Known:
     def segment_changes(self, segments: Collection[str], after: str, limit: int) -> Sequence[SegmentChange]:
         return [each for each in self.changes if each.segment in segments and each.cursor > after][:limit]
 
-    def change(self, segment: str, profile_id: str, at: datetime, *, is_entry: bool = True) -> None:
+    def change(
+        self, segment: str, profile_id: str, at: datetime, *, entity: str = "", is_entry: bool = True
+    ) -> None:
         cursor = f"{len(self.changes):06d}"
-        self.changes.append(SegmentChange(segment, profile_id, "", is_entry, at, cursor))
+        self.changes.append(SegmentChange(segment, profile_id, entity, is_entry, at, cursor))
+
+    @property
+    def cursor(self) -> str:
+        """Beyond all changes so far."""
+        return self.changes[-1].cursor if self.changes else ""
 
 
 def journey_of(written: str, name: str = "cart", **more: Any) -> Journey:
@@ -95,7 +102,7 @@ class World:
         self._events = 0
 
     def start(self, journey: Journey) -> None:
-        self.store.journeys.start(journey.name, freeze(journey, {}), cursor="", at=self.now)
+        self.store.journeys.start(journey.name, freeze(journey, {}), cursor=self.people.cursor, at=self.now)
 
     def event(self, profile_id: str, kind: str = "cart", at: datetime | None = None, **data: Any) -> NewEvent:
         self._events += 1
