@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from tests.unit.journeys.conftest import NOW, World
 from tests.unit.journeys.lives import (
     CHANNEL,
-    MINUTE,
+    ENTRIES,
     PEOPLE,
     PROFILES,
     SEGMENTS,
-    compare,
+    full_streams,
     journeys,
     late_streams,
     streams,
 )
+from tests.unit.journeys.playing import MINUTE, compare, state_of_reference
 from tests.unit.journeys.reference import Reference
 
+from kundresa.journeys import JUMP
 from kundresa.spec.journey import AudienceEntry, BusinessEventEntry, Journey
 
+Other = Callable[[str, Any], Any]
+"""What the reference is told, and with what → what it is told instead; None for nothing."""
 LIVES = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )
@@ -33,7 +39,104 @@ LIVES = settings(
 def test_sets_come_to_the_same_as_one_person_at_a_time(
     empty_store: Path, journey: Journey, stream: Any
 ) -> None:
-    compare(empty_store, journey, stream, Reference(journey, PROFILES, SEGMENTS))
+    compare(empty_store, [journey], stream, reference_of([journey]))
+
+
+@given(st.lists(journeys(ENTRIES), min_size=1, max_size=3), full_streams())
+@LIVES
+def test_whatever_happens_they_come_to_the_same(
+    empty_store: Path, versions: list[Journey], stream: Any
+) -> None:
+    compare(empty_store, versions, stream, reference_of(versions))
+
+
+def _without(*kinds: str, name: str = "") -> Other:
+    """As if nothing of this kind had happened."""
+
+    def change(told: str, given: Any) -> Any:
+        is_it = told == "happen" and given[1].kind in kinds and (not name or given[1].name == name)
+        return None if is_it else (told, given)
+
+    return change
+
+
+def _paused(state: str, other: str) -> Other:
+    """As if the other pause had been meant."""
+    return lambda told, given: (told, (other,) if (told, given) == ("pause", (state,)) else given)
+
+
+def _of_first(told: str, given: Any) -> Any:
+    """As if no other version had been started."""
+    return (told, (None,)) if told == "start" else (told, given)
+
+
+def _as_new(told: str, given: Any) -> Any:
+    """As if what is told again were new."""
+    return ("happen", given) if told == "again" else (told, given)
+
+
+def _without_stop(told: str, given: Any) -> Any:
+    return None if told == "stop" else (told, given)
+
+
+KINDS: dict[str, Other] = {
+    "reaction": _without("reaction"),
+    "answer": _without("answer"),
+    "entering a segment lets in": _without("entered", name="crowd"),
+    "leaving a segment lets in": _without("left", name="crowd"),
+    "a segment lets out": _without("entered", name="bought"),
+    "jump into it": _without("event", name=JUMP + "cart"),
+    "another version": _of_first,
+    "held": _paused("held", "discarding"),
+    "discarded": _paused("discarding", "held"),
+    "stopped": _without_stop,
+    "told again": _as_new,
+    "max_instances": lambda told, given: (told, given),
+}
+"""Kind → what is told instead, under which somebody's way is another where the kind matters."""
+
+
+def test_each_kind_is_drawn_and_changes_somebodys_way(empty_store: Path) -> None:
+    """On lives that are the same each time; they come to the same, too."""
+    seen: Counter[str] = Counter()
+
+    @given(st.lists(journeys(ENTRIES), min_size=1, max_size=3), full_streams())
+    @settings(LIVES, max_examples=4, database=None, phases=[Phase.generate])
+    def some_of(versions: list[Journey], stream: Any) -> None:
+        reference = reference_of(versions)
+        played = compare(empty_store, versions, stream, reference)
+        expected = state_of_reference(reference)
+        assert state_of_reference(retold(versions, played.log, None)) == expected
+        for kind, other in KINDS.items():
+            most = 100 if kind == "max_instances" else None
+            seen[kind] += state_of_reference(retold(versions, played.log, other, most)) != expected
+        seen["jump out of it"] += bool(reference.jumps)
+        seen["experiment"] += any(each[-1] is not None for each in reference.messages)
+
+    for number in range(40):  # what comes first of a seed is the least alike
+        seed(number)(some_of)()
+    assert not {kind for kind in {*KINDS, "jump out of it", "experiment"} if seen[kind] < 2}, seen
+
+
+def retold(versions: list[Journey], log: Any, other: Other | None, most: int | None = None) -> Reference:
+    """One person at a time once more, told something else."""
+
+    def of(journey: Journey) -> Journey:
+        return journey if most is None else journey.model_copy(update={"max_instances": most})
+
+    found = reference_of([of(versions[0])])
+    for told, args in log:
+        what = other(told, args) if other else (told, args)
+        if what is not None and what[0] != "again":
+            name, more = what
+            if name == "start":
+                more = (of(more[0] or versions[0]),)
+            getattr(found, name)(*more)
+    return found
+
+
+def reference_of(versions: list[Journey]) -> Reference:
+    return Reference(versions[0], PROFILES, {who: {*SEGMENTS.get(who, ())} for who in PEOPLE})
 
 
 AWAITING = {
@@ -50,20 +153,31 @@ AWAITING = {
     },
 }
 
-# What comes after the first wait: another message, or another wait for the same event.
+# The first wait: for an event, or for a click.
+FIRSTS = (
+    AWAITING["s1"],
+    {"kind": "wait_for", "reaction": "clicked", "to": "s0", "within": "10m", "timeout": "s3"},
+)
+# What comes after it: another message, or another wait for the same event.
 SECONDS = (AWAITING["s2"], {"kind": "wait_for", "event": "order", "within": "1h", "timeout": "s4"})
 
 
-@given(st.sampled_from(["0s", "5m"]), st.sampled_from(["91d", "10m"]), st.sampled_from(SECONDS), late_streams)
+@given(
+    st.sampled_from(["0s", "5m"]),
+    st.sampled_from(["91d", "10m"]),
+    st.sampled_from(FIRSTS),
+    st.sampled_from(SECONDS),
+    late_streams,
+)
 @LIVES
 def test_what_was_read_before_an_outcome_is_known_comes_to_the_same(
-    empty_store: Path, lateness: str, time_out: str, second: dict[str, Any], stream: Any
+    empty_store: Path, lateness: str, time_out: str, first: Any, second: Any, stream: Any
 ) -> None:
-    steps = AWAITING | {"s2": second}
+    steps = AWAITING | {"s1": first, "s2": second}
     values = {"name": "cart", "owner": "team", "description": "x", "topic": "offers", "steps": steps}
     more = {"entry": {"event": "cart"}, "reentrance": "always", "lateness": lateness, "time_out": time_out}
     journey = Journey.model_validate(values | more)
-    compare(empty_store, journey, stream, Reference(journey, PROFILES, SEGMENTS))
+    compare(empty_store, [journey], stream, reference_of([journey]))
 
 
 readings = st.fixed_dictionaries(
@@ -97,7 +211,7 @@ def test_an_audience_is_read_as_one_person_after_the_other_would_have_their_turn
         each.advance()
 
     reference = Reference(journey, PROFILES, segments, started=NOW)
-    compare(empty_store, journey, [*stream, *AFTERWARDS], reference, advance)
+    compare(empty_store, [journey], [*stream, *AFTERWARDS], reference, advance)
 
 
 businesses = st.fixed_dictionaries(
@@ -149,4 +263,4 @@ def test_events_about_nobody_let_an_audience_in_as_one_after_the_other_would(
     # Where an advance does not take all that there is, people's own would come after turns of their time.
     if most < 10:
         stream = [(minutes, [each for each in some if each[0] == "settle"]) for minutes, some in stream]
-    compare(empty_store, journey, [*stream, *AFTERWARDS], reference, advance)
+    compare(empty_store, [journey], [*stream, *AFTERWARDS], reference, advance)
