@@ -121,7 +121,7 @@ def test_the_list_says_where_each_journey_stands(world: World, server: TestClien
         (JourneyState.HELD, "what happens counts later"),
         (JourneyState.DISCARDING, "what happens is left out"),
     ):
-        world.store.journeys.pause("cart", state, at=world.now)
+        world.store.journeys.pause("cart", state, cursor="", at=world.now)
         assert words in server.get(PATHS[0], headers=as_user(server)).text
     world.store.journeys.stop("cart", at=world.now)
     assert "stopped for good" in server.get(PATHS[0], headers=as_user(server)).text

@@ -102,7 +102,9 @@ def pause(
 ) -> None:
     """Let nothing move and nothing leave, from the next window on, until it is started again.
 
-    Everybody stays where they are. Events and waits are kept and count when it goes on, unless --discard.
+    Everybody stays where they are. What happens meanwhile counts when it goes on; with --discard events,
+    changes of segments and reactions do not, those included that no run has acted on when it is paused.
+    Waits, and what becomes of messages and calls, count either way.
 
     Example: [bold]kundresa journey pause abandoned_cart --discard[/bold]
     """

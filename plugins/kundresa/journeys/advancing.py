@@ -67,6 +67,9 @@ class _Read:
     events: Sequence[InboxEvent]
     position: int
     changes: Sequence[SegmentChange]
+    segment_cursor: str
+    has_read: bool
+    """Whether there were events or changes at all, those of before a version that names them included."""
     outcomes: Sequence[MessageOutcome]
     answers: Sequence[CallOutcome]
     reactions: Sequence[Reaction]
@@ -103,8 +106,8 @@ def advance(
     read = _read(store, people, row, now, most_events=most_events, most_due=most_due)
     _sort_out(read, people, now)
     change, done = _move(store, people, read, now)
-    told = (read.events, read.changes, read.outcomes, read.answers, read.reactions, read.turns.readings)
-    is_new = change.positions or any(told) or read.turns.cursor is not None
+    told = (read.outcomes, read.answers, read.reactions, read.turns.readings)
+    is_new = read.has_read or change.positions or any(told) or read.turns.cursor is not None
     if is_new or read.position >= row.event_position + SKIPPED_FAR:
         store.journeys.commit(journey, row.generation, change, at=now)
     return done
@@ -121,9 +124,13 @@ def _read(
     types = frozenset[str]().union(*(each.events for each in known))
     events = store.inbox.after(row.event_position, most_events, types)
     last = events[-1].position if events else row.event_position
-    is_full = len(events) >= most_events
+    is_full, has_read = len(events) >= most_events, bool(events)
+    events = [each for each in events if versions.names_event(each.event_type, each.position)]
     segments = frozenset[str]().union(*(each.segments for each in known))
     changes = people.segment_changes(segments, row.segment_cursor, most_events) if segments else []
+    segment_cursor = changes[-1].cursor if changes else row.segment_cursor
+    has_more_changes, has_read = len(changes) >= most_events, has_read or bool(changes)
+    changes = [each for each in changes if versions.names_segment(each.segment, each.changed_at)]
     outcomes = store.journey_messages.known(journey, most_due)
     answers: list[CallOutcome] = []
     if any(each.call_keys for each in known):
@@ -139,6 +146,8 @@ def _read(
         events=events,
         position=last if is_full else max(last, end),
         changes=changes,
+        segment_cursor=segment_cursor,
+        has_read=has_read,
         outcomes=outcomes,
         answers=answers,
         reactions=reactions,
@@ -146,7 +155,8 @@ def _read(
         turns=turns,
         is_behind=is_full
         or turns.has_more
-        or max(len(changes), len(reactions)) >= most_events
+        or has_more_changes
+        or len(reactions) >= most_events
         or max(collected, len(outcomes), len(answers), len(due)) >= most_due,
         told_until=min(now, events[-1].received_at) if is_full else now,
     )
@@ -209,7 +219,7 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
     journey = read.row.journey
     into = Advance(
         event_position=read.position,
-        segment_cursor=read.changes[-1].cursor if read.changes else read.row.segment_cursor,
+        segment_cursor=read.segment_cursor,
         feedback_position=read.reactions[-1].position if read.reactions else read.row.feedback_position,
         taken=[each.message_id for each in read.outcomes],
         answered=[each.call_id for each in read.answers],
@@ -309,7 +319,8 @@ def _reactions(
     found: dict[tuple[str, str], list[Reaction]] = {}
     if profile_ids and any(each.reacts for each in read.versions.all()):
         for each in store.journey_messages.reactions_of(read.row.journey, profile_ids):
-            found.setdefault((each.profile_id, each.instance_key), []).append(each)
+            if not read.row.leaves_out(each.position):
+                found.setdefault((each.profile_id, each.instance_key), []).append(each)
     return found
 
 
@@ -320,15 +331,7 @@ def _live(
     late says the version that somebody is on, and of who enters the current one."""
     is_heard = False
     for trail in _in_order(own):
-        if trail.position.step is None or trail.version.journey.leaves_out(what.lag):
-            continue
-        if what.is_early and not trail.is_new:
-            continue  # it was heard when it came
-        is_heard = True
-        # A turn comes with the clock and not with an event: it tells nobody how late it is.
-        walker.elapse(trail, what.at, by_event=not what.is_turn)
-        if not what.is_turn:
-            walker.hear(trail, what)
+        is_heard |= _hears(walker, trail, what)
     if what.is_early:
         return
     version = read.versions.current
@@ -345,7 +348,11 @@ def _live(
         JourneySkip.KEY_MISSING
         if key is None
         else refusal(
-            version, what, facts, last, instances=sum(each.position.step is not None for each in own.values())
+            version,
+            what,
+            walker.known(profile_id, facts),
+            last,
+            instances=sum(each.position.step is not None for each in own.values()),
         )
     )
     if key is None or why_not is not None:
@@ -356,6 +363,21 @@ def _live(
     own[key] = walker.trail(entered(version, what, profile_id, key, last), facts)
     own[key].is_new = True
     walker.begin(own[key], what.at)
+
+
+def _hears(walker: Walker, trail: Trail, what: Happening) -> bool:
+    """Tell an instance what happened; whether it is inside, and it was for it."""
+    if trail.position.step is None:
+        return False
+    # A turn comes with the clock and not with an event: it tells nobody how late it is. An event does, also
+    # who does not hear it: they may have left by then.
+    walker.elapse(trail, what.at, by_event=not what.is_turn)
+    was_heard = what.is_early and not trail.is_new  # when it came
+    if was_heard or trail.version.journey.leaves_out(what.lag):
+        return False
+    if not what.is_turn:
+        walker.hear(trail, what)
+    return True
 
 
 def known_facts(

@@ -26,6 +26,8 @@ class Version:
 
     number: int
     started_at: datetime
+    event_position: int
+    """Where the inbox ended then."""
     journey: Journey
     run_keys: Mapping[str, str]
     """Message step → its standing run."""
@@ -56,6 +58,22 @@ class Versions:
     def __init__(self, current: int, versions: Iterable[JourneyVersion]) -> None:
         self._known = {each.version: _thawed(each) for each in versions}
         self.current = self._known[current]
+
+        # Downwards, so that the first that names one remains.
+        earlier = [self._known[number] for number in sorted(self._known, reverse=True)]
+        self._event_since = {name: each.event_position for each in earlier for name in each.events}
+        self._segment_since = {name: each for each in earlier for name in each.segments}
+
+    def names_event(self, event_type: str, position: int) -> bool:
+        """Whether an event at a position of the inbox is this journey's: when it came, a version that names
+        its type had been started."""
+        since = self._event_since.get(event_type)
+        return since is not None and position > since
+
+    def names_segment(self, segment: str, changed_at: datetime) -> bool:
+        """The same of a change of a segment. From where on the first version counts says the journey."""
+        since = self._segment_since.get(segment)
+        return since is not None and (since.number == 1 or changed_at > since.started_at)
 
     def __getitem__(self, number: int) -> Version:
         return self._known[number]
@@ -92,6 +110,7 @@ def _thawed(stored: JourneyVersion) -> Version:
     return Version(
         number=stored.version,
         started_at=stored.started_at,
+        event_position=stored.event_position,
         journey=journey,
         run_keys={name: standing_key(journey.name, name, stored) for name in journey.messages},
         call_keys={name: standing_key(journey.name, name, stored) for name in journey.webhooks},

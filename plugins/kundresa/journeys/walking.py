@@ -72,6 +72,11 @@ class Walker:
             found.heard = heard_of(position.heard_json)
         return found
 
+    def known(self, profile_id: str, facts: Facts) -> Facts:
+        """A person with the traits that this very advance has set."""
+        own = self._traits.get(profile_id)
+        return Facts({**facts.profile, **own}, facts.segments) if own else facts
+
     def begin(self, trail: Trail, at: datetime) -> None:
         """Come to the first step."""
         self.entered += 1
@@ -243,9 +248,7 @@ class Walker:
         return bool(condition.holds(event, profile, trail.facts.segments))
 
     def _profile(self, trail: Trail) -> Mapping[str, Any]:
-        """What is known of the person, with the traits that this very advance has set."""
-        own = self._traits.get(trail.position.profile_id)
-        return {**trail.facts.profile, **own} if own else trail.facts.profile
+        return self.known(trail.position.profile_id, trail.facts).profile
 
     def _next_moment(self, trail: Trail, until: datetime, *, by_event: bool) -> tuple[datetime | None, bool]:
         """When the next thing happens by itself, and whether it is the journey's time-out; None when

@@ -82,7 +82,7 @@ def pause_journey(
     """
     now = clock()
     with open_store(settings.store_url) as store:
-        row = store.journeys.pause(name, state, at=now)
+        row = store.journeys.pause(name, state, cursor=cursor_at(now), at=now)
         for key in _run_keys(store, name):
             store.runs.stop(key, at=now, detail=f"journey {name} is paused")
         return row

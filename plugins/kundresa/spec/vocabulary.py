@@ -200,7 +200,8 @@ class JourneyState(StrEnum):
     HELD = "held"
     """Paused: nothing moves; events and waits are kept, and count when it goes on."""
     DISCARDING = "discarding"
-    """Paused: nothing moves; what happens meanwhile is left out when it goes on."""
+    """Paused: nothing moves; events, changes of segments and reactions that nobody has acted on by its end
+    are left out."""
     STOPPED = "stopped"
     """For good: nobody is inside, nobody enters."""
 

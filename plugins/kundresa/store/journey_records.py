@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,12 @@ class JourneyRow:
     changed_at: datetime
     audience_cursor: str = ""
     """How far the segment is read whose people enter at a rate; empty before that."""
+    feedback_left_out: str = "[]"
+    """What came while a pause discarded: a JSON list of [after, to], positions of the feedback."""
+
+    def leaves_out(self, position: int) -> bool:
+        """Whether a line of the feedback came while a pause discarded."""
+        return any(after < position <= to for after, to in json.loads(self.feedback_left_out))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,8 @@ class JourneyVersion:
     spec_json: str
     spec_hash: str
     started_at: datetime
+    event_position: int = 0
+    """Where the inbox ended then: events of before are no reason for what only this version names."""
 
 
 @dataclass(slots=True)

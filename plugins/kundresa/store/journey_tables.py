@@ -29,6 +29,8 @@ journeys = Table(
     Column("changed_at", UtcDateTime, nullable=False),
     # How far a segment is read whose people enter at a rate; what it says is the reader's.
     Column("audience_cursor", Text, nullable=False, server_default=""),
+    # Of the feedback: what came while a pause discarded, as a JSON list of [after, to].
+    Column("feedback_left_out", Text, nullable=False, server_default="[]"),
 )
 
 # Written once and never changed: people inside stay on the version that they entered on.
@@ -40,6 +42,8 @@ journey_versions = Table(
     Column("spec_json", Text, nullable=False),
     Column("spec_hash", String, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
+    # Where the inbox ended when it was started.
+    Column("event_position", BigInteger, nullable=False, server_default="0"),
 )
 
 # One row per person and instance key, for the entry under way or the last one: by the key nobody is in two

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -65,8 +66,8 @@ class Journeys:
         """Let a journey run: for the first time, after a pause, or with another version for who enters from
         now on. Repeated with the same spec, nothing changes.
 
-        Only what happens from the first start on counts. After a pause that discards, what happened
-        meanwhile is left out.
+        Only what happens from the first start on counts. After a pause that discards, what nobody has acted
+        on by now is left out: events, changes of segments, and reactions.
 
         Args:
             cursor: where to begin in ``segment_changes`` when nothing was read yet, or is to be left out.
@@ -77,11 +78,12 @@ class Journeys:
         with self._database.write() as connection:
             known = _get(connection, journey, lock=True)
             position = _end(connection, events)
-            reactions = _end(connection, feedback)
             if known is None:
+                reactions = _end(connection, feedback)
                 first = JourneyRow(journey, JourneyState.RUNNING, 1, 0, position, reactions, cursor, at)
-                connection.execute(insert(journeys), {name: getattr(first, name) for name in _names()})
-                _add_version(connection, journey, 1, spec, at)
+                connection.execute(insert(journeys), _row(first))
+                version = JourneyVersion(journey, 1, spec.json, spec.hash, at, position)
+                connection.execute(insert(journey_versions), _row(version))
                 return first
             if known.state is JourneyState.STOPPED:
                 raise JourneyStopped(f"journey {journey} is stopped for good; start it under another name")
@@ -89,17 +91,21 @@ class Journeys:
             if known.state is not JourneyState.RUNNING:
                 values["state"] = JourneyState.RUNNING.value
             if known.state is JourneyState.DISCARDING:
-                values |= {"event_position": position, "segment_cursor": cursor}
-                values["feedback_position"] = reactions
+                values |= _left_out(connection, known, cursor)
             if _hash(connection, journey, known.version) != spec.hash:
                 values["version"] = known.version + 1
-                _add_version(connection, journey, known.version + 1, spec, at)
+                version = JourneyVersion(journey, known.version + 1, spec.json, spec.hash, at, position)
+                connection.execute(insert(journey_versions), _row(version))
             if values:
                 _change(connection, journey, at=at, **values)
             return _require(connection, journey)
 
-    def pause(self, journey: str, state: JourneyState, *, at: datetime) -> JourneyRow:
-        """Let nothing move until it is started again, in a state ``held`` or ``discarding``.
+    def pause(self, journey: str, state: JourneyState, *, cursor: str, at: datetime) -> JourneyRow:
+        """Let nothing move until it is started again, in a state ``held`` or ``discarding``. What has been
+        discarded by then stays so where it is held from now on.
+
+        Args:
+            cursor: where to begin in ``segment_changes`` when what was not read is to be left out.
 
         Raises:
             JourneyNotFound, JourneyStopped: when there is nothing to pause.
@@ -108,7 +114,9 @@ class Journeys:
             known = _require(connection, journey, lock=True)
             if known.state is JourneyState.STOPPED:
                 raise JourneyStopped(f"journey {journey} is stopped for good")
-            _change(connection, journey, at=at, state=state.value)
+            is_over = known.state is JourneyState.DISCARDING and state is not known.state
+            values = _left_out(connection, known, cursor) if is_over else {}
+            _change(connection, journey, at=at, state=state.value, **values)
             return _require(connection, journey)
 
     def stop(self, journey: str, *, at: datetime) -> int:
@@ -326,8 +334,8 @@ class Journeys:
         )
 
 
-def _names() -> list[str]:
-    return [each.name for each in fields(JourneyRow)]
+def _row(each: JourneyRow | JourneyVersion) -> dict[str, object]:
+    return {one.name: getattr(each, one.name) for one in fields(each)}
 
 
 def _values(each: object, names: tuple[str, ...]) -> tuple[object, ...]:
@@ -346,9 +354,19 @@ def _not_called(at: datetime) -> dict[str, object]:
     return {"state": OVER, "outcome": FAILED, "reason": reason, "settled_at": at}
 
 
-def _add_version(connection: Connection, journey: str, version: int, spec: FrozenSpec, at: datetime) -> None:
-    row = {"journey": journey, "version": version, "started_at": at}
-    connection.execute(insert(journey_versions), row | {"spec_json": spec.json, "spec_hash": spec.hash})
+def _left_out(connection: Connection, known: JourneyRow, cursor: str) -> dict[str, object]:
+    """The row after a pause that discards: whatever was not read is passed by. Reactions are looked up later
+    too, by who comes to a step that asks for them, so those are remembered."""
+    reactions = _end(connection, feedback)
+    ranges = json.loads(known.feedback_left_out)
+    if reactions > known.feedback_position:
+        ranges.append([known.feedback_position, reactions])
+    return {
+        "event_position": _end(connection, events),
+        "segment_cursor": cursor,
+        "feedback_position": reactions,
+        "feedback_left_out": json.dumps(ranges),
+    }
 
 
 def _end(connection: Connection, table: Table) -> int:

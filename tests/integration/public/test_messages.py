@@ -139,7 +139,9 @@ def test_the_same_id_is_the_same_message_whenever_it_is_asked_for(
     again = ask(client, data={"order_value": 5.5, "order_id": "o-1"})
     assert (again.status_code, again.json()) == (200, first.json())
     assert post.send() == 1
-    store.journeys.pause("orders", JourneyState.HELD, at=NOW)  # what was taken stays so, whatever changes
+    store.journeys.pause(
+        "orders", JourneyState.HELD, cursor="", at=NOW
+    )  # what was taken stays so, whatever changes
     late = ask(client)
     assert (late.status_code, late.json()) == (200, first.json())
     assert post.send() == 0
@@ -375,7 +377,7 @@ def test_what_cannot_be_read_is_refused(
 def test_a_journey_that_is_paused_takes_nothing(
     client: httpx.Client, store: Store, state: JourneyState
 ) -> None:
-    store.journeys.pause("orders", state, at=NOW)
+    store.journeys.pause("orders", state, cursor="", at=NOW)
     answer = ask(client)
     assert (answer.status_code, answer.json()["detail"]) == (409, f"orders is {state}; nothing is sent")
     start_orders(store)

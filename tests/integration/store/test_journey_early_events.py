@@ -103,7 +103,7 @@ def test_of_a_journey_that_is_paused_retention_removes_what_is_old(world: World)
     for number in range(5):
         told(world, f"p{number}", "order", after=number)
     world.advance("other")
-    world.store.journeys.pause("cart", JourneyState.HELD, at=world.now)
+    world.store.journeys.pause("cart", JourneyState.HELD, cursor=world.people.cursor, at=world.now)
     before = NOW + 3 * SECOND
     assert world.store.retention.forget_early_events("cart", before, chunk=2) == 3
     assert world.store.retention.forget_early_events("cart", before, chunk=2) == 0

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from kundresa.spec.frozen import FrozenSpec
 from kundresa.spec.journey_steps import END
 from kundresa.spec.messages import Receipt
-from kundresa.spec.vocabulary import DeliveryReason, JourneyState, MessageState, Trigger
+from kundresa.spec.vocabulary import DeliveryReason, FeedbackKind, JourneyState, MessageState, Trigger
 from kundresa.store import (
     ENTERED,
     Advance,
@@ -26,6 +26,7 @@ from kundresa.store import (
     JourneyStopped,
     MoveRow,
     NewEvent,
+    NewFeedback,
     NewMessage,
     NewRun,
     Position,
@@ -42,6 +43,17 @@ RUN = "cart.say--20261123T090000Z"
 
 def event(number: int, kind: str = "cart_updated") -> NewEvent:
     return NewEvent("shop", str(number), kind, "email", f"{number}@shop.example", "{}", NOW, NOW)
+
+
+def reaction(number: int) -> NewFeedback:
+    return NewFeedback(
+        feedback_key=f"r{number}",
+        kind=FeedbackKind.CLICKED,
+        channel="email",
+        provider="link",
+        occurred_at=NOW,
+        received_at=NOW,
+    )
 
 
 def position(profile_id: str, *, step: str | None = "wait", due_at: datetime | None = NOW) -> Position:
@@ -84,13 +96,37 @@ def test_another_spec_is_another_version_and_the_first_stays(store: Store) -> No
 
 def test_what_happens_while_it_is_held_counts_and_while_discarding_does_not(store: Store) -> None:
     store.journeys.start("cart", SPEC, cursor="", at=NOW)
-    store.journeys.pause("cart", JourneyState.HELD, at=NOW)
+    store.journeys.pause("cart", JourneyState.HELD, cursor="", at=NOW)
     store.inbox.append([event(1)])
     assert store.journeys.start("cart", SPEC, cursor="z", at=NOW).event_position == 0
-    store.journeys.pause("cart", JourneyState.DISCARDING, at=NOW)
+    store.journeys.pause("cart", JourneyState.DISCARDING, cursor="", at=NOW)
     store.inbox.append([event(2)])
     resumed = store.journeys.start("cart", SPEC, cursor="z", at=NOW)
     assert (resumed.event_position, resumed.segment_cursor) == (store.inbox.end(), "z")
+
+
+def test_what_was_discarded_stays_so_when_it_is_held_from_then_on(store: Store) -> None:
+    store.journeys.start("cart", SPEC, cursor="", at=NOW)
+    store.journeys.pause("cart", JourneyState.DISCARDING, cursor="a", at=NOW)
+    store.inbox.append([event(1)])
+    store.feedback.record([reaction(1)])
+    store.journeys.pause("cart", JourneyState.DISCARDING, cursor="b", at=NOW)
+    assert store.journeys.require("cart").event_position == 0
+    held = store.journeys.pause("cart", JourneyState.HELD, cursor="c", at=NOW)
+    assert (held.event_position, held.segment_cursor) == (store.inbox.end(), "c")
+    store.inbox.append([event(2)])
+    store.feedback.record([reaction(2)])
+    row = store.journeys.start("cart", SPEC, cursor="d", at=NOW)
+    assert (row.event_position, row.segment_cursor) == (held.event_position, "c")
+    last = held.feedback_position
+    assert [row.leaves_out(position) for position in (last - 1, last, last + 1)] == [False, True, False]
+
+
+def test_a_version_knows_where_the_inbox_ended_when_it_was_started(store: Store) -> None:
+    store.journeys.start("cart", SPEC, cursor="", at=NOW)
+    store.inbox.append([event(1), event(2)])
+    store.journeys.start("cart", OTHER, cursor="", at=NOW)
+    assert [each.event_position for each in store.journeys.versions("cart")] == [0, store.inbox.end()]
 
 
 def test_stopping_lets_everybody_leave_for_good(store: Store, started: Callable[[Advance], None]) -> None:
@@ -103,7 +139,7 @@ def test_stopping_lets_everybody_leave_for_good(store: Store, started: Callable[
     with pytest.raises(JourneyStopped):
         store.journeys.start("cart", SPEC, cursor="", at=NOW)
     with pytest.raises(JourneyStopped):
-        store.journeys.pause("cart", JourneyState.HELD, at=NOW)
+        store.journeys.pause("cart", JourneyState.HELD, cursor="", at=NOW)
     with pytest.raises(JourneyNotFound):
         store.journeys.stop("none", at=NOW)
 
@@ -158,7 +194,7 @@ def test_two_advances_of_one_state_cannot_both_count(store: Store) -> None:
     with pytest.raises(JourneyMoved):
         store.journeys.commit("cart", generation, Advance(2, "", positions=[position("p1")]), at=NOW)
     assert store.journey_positions.of("cart", ["p1"]) == []
-    store.journeys.pause("cart", JourneyState.HELD, at=NOW)
+    store.journeys.pause("cart", JourneyState.HELD, cursor="", at=NOW)
     with pytest.raises(JourneyMoved):
         store.journeys.commit("cart", store.journeys.require("cart").generation, Advance(2, ""), at=NOW)
 

@@ -73,7 +73,7 @@ def test_nobody_enters_what_does_not_run(cart: Store, state: JourneyState) -> No
     if state is JourneyState.STOPPED:
         cart.journeys.stop("cart", at=NOW)
     else:
-        cart.journeys.pause("cart", state, at=NOW)
+        cart.journeys.pause("cart", state, cursor="", at=NOW)
     with pytest.raises(JourneyMoved):
         cart.journeys.enter("cart", 1, [(request(1), entry(1))], at=NOW)
     assert cart.message_requests.of(["r1"]) == {}

@@ -19,7 +19,7 @@ from kundresa.spec.journey import Journey
 from kundresa.spec.journey_graph import graph_problems
 from kundresa.spec.vocabulary import FeedbackKind
 from kundresa.spec.yaml_source import SpecSource, parse_yaml
-from kundresa.store import NewEvent, NewFeedback, Position, Store, open_store
+from kundresa.store import JourneyMessage, NewEvent, NewFeedback, Position, Store, open_store
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 
@@ -70,9 +70,16 @@ class Known:
     def segment_changes(self, segments: Collection[str], after: str, limit: int) -> Sequence[SegmentChange]:
         return [each for each in self.changes if each.segment in segments and each.cursor > after][:limit]
 
-    def change(self, segment: str, profile_id: str, at: datetime, *, is_entry: bool = True) -> None:
+    def change(
+        self, segment: str, profile_id: str, at: datetime, *, entity: str = "", is_entry: bool = True
+    ) -> None:
         cursor = f"{len(self.changes):06d}"
-        self.changes.append(SegmentChange(segment, profile_id, "", is_entry, at, cursor))
+        self.changes.append(SegmentChange(segment, profile_id, entity, is_entry, at, cursor))
+
+    @property
+    def cursor(self) -> str:
+        """Beyond all changes so far."""
+        return self.changes[-1].cursor if self.changes else ""
 
 
 def journey_of(written: str, name: str = "cart", **more: Any) -> Journey:
@@ -100,7 +107,7 @@ class World:
         self._events = 0
 
     def start(self, journey: Journey) -> None:
-        self.store.journeys.start(journey.name, freeze(journey, {}), cursor="", at=self.now)
+        self.store.journeys.start(journey.name, freeze(journey, {}), cursor=self.people.cursor, at=self.now)
 
     def event(self, profile_id: str, kind: str = "cart", at: datetime | None = None, **data: Any) -> NewEvent:
         self._events += 1
@@ -139,10 +146,18 @@ class World:
         rows = self.store.journey_positions.moves(name, profile_id)
         return [(step, why) for row in rows for step, _, why in json.loads(row.moves_json)]
 
-    def react(self, profile_id: str, kind: str, at: datetime | None = None, **more: Any) -> None:
-        """The person does something about the latest message that they came to."""
+    def react(
+        self,
+        profile_id: str,
+        kind: str,
+        at: datetime | None = None,
+        message: JourneyMessage | None = None,
+        **more: Any,
+    ) -> None:
+        """The person does something about a message, the latest that they came to if none is said."""
         self._events += 1
-        *_, message = self.store.journey_messages.of(profile_id, "cart")
+        if message is None:
+            *_, message = self.store.journey_messages.of(profile_id, "cart")
         told = NewFeedback(
             feedback_key=str(self._events),
             kind=FeedbackKind(kind),

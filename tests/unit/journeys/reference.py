@@ -1,232 +1,16 @@
-"""A journey for one person at a time, as plainly as it can be said: what the engine is held against.
-
-A life is a generator. It yields until when it would wait, and gets what happens first: ``None`` when the time
-came, else what was heard. It knows of no sets, no store, and of no other life.
-"""
+"""Everybody in a journey, one person after the other: what the engine is held against."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from kundresa.journeys import place_of
-from kundresa.spec.buckets import bucket
-from kundresa.spec.journey import AudienceEntry, BusinessEventEntry, EventExit, Journey, ReactionExit
+from tests.unit.journeys.life import KINDS, Heard, Life
+
+from kundresa.journeys import JUMP, place_of
+from kundresa.spec.journey import AudienceEntry, BusinessEventEntry, Journey, SegmentEntry, SegmentExit
 from kundresa.spec.journey_references import ENTITY, event_types
-
-
-@dataclass
-class Heard:
-    """Something that happens to a person."""
-
-    at: datetime
-    name: str
-    data: dict[str, Any]
-    kind: str = "event"
-    """Or ``outcome``, or ``reaction``: its name is what it is."""
-    of: tuple[Any, ...] = ()
-    """Of an outcome: key, entry and move of the message; ``data`` has outcome and reason. Of a reaction: key
-    and entry."""
-
-
-@dataclass
-class Life:
-    """One entry of one person."""
-
-    journey: Journey
-    person: str
-    key: str
-    entry: int
-    data: dict[str, Any]
-    at: datetime
-    """When it came to where it is."""
-    world: Any
-    step: str | None = None
-    moves: int = 0
-    way: list[tuple[str, datetime, str]] = field(default_factory=list)
-    end: tuple[datetime, str] | None = None
-    until: datetime | None = None
-    """When the step would be left by itself; None for never."""
-    grace: timedelta = timedelta(0)
-    run: Generator[None, Heard | None, None] | None = None
-    variant: str | None = None
-    kept: list[Heard] = field(default_factory=list)
-    """Events that came while the outcome of a message was not known, of those that a step waits for."""
-
-    def __post_init__(self) -> None:
-        self.entered = self.at
-        self.over = self.at + self.journey.time_out
-        self.run = self._live()
-        self._next(None)
-
-    def _next(self, heard: Heard | None) -> None:
-        try:
-            self.run.send(heard)
-        except StopIteration:
-            self.finish(self.at, "finished")
-
-    def finish(self, at: datetime, why: str) -> None:
-        if self.step is not None and self.journey.steps[self.step].kind == "message" and why != "finished":
-            self.world.cancelled.add((self.person, self.key, self.entry, self.moves))
-        self.step, self.until, self.end = None, None, (at, why)
-        self.way.append(("end", at, why))
-
-    def _live(self) -> Generator[None, Heard | None, None]:  # noqa: C901  one arm for each kind of step
-        steps = self.journey.steps
-        name, why = self.journey.first, "entered"
-        while name != "end":
-            self.step, self.moves = name, self.moves + 1
-            self.way.append((name, self.at, why))
-            step = steps[name]
-            names = [*steps, "end"]
-            below = getattr(step, "next", None) or names[names.index(name) + 1]
-            self.until, self.grace = None, timedelta(0)
-            match step.kind:
-                case "wait":
-                    self.until = self.at + step.duration
-                    yield
-                    name, why = below, "waited"
-                    self.at = self.until
-                case "wait_until" if step.event is not None:
-                    name, why = step.missing or below, "missing"  # no event of these tests names a moment
-                case "wait_until":
-                    hour, minute = map(int, step.at.split(":"))
-                    self.until = self.at.replace(hour=hour, minute=minute, second=0, microsecond=0)
-                    if self.until <= self.at:
-                        self.until += timedelta(days=1)
-                    yield
-                    name, why, self.at = below, "waited", self.until
-                case "jump":
-                    self.world.jumps.append((self.person, step.journey, self.at, self.data))
-                    name, why = below, "jumped"
-                case "wait_for":
-                    self.until, self.grace = self.at + step.within, self.journey.lateness
-                    while True:
-                        heard = yield
-                        if heard is None:
-                            name, why, self.at = step.timeout, "timeout", self.until
-                            break
-                        fits = self._fits(step, heard)
-                        is_in_time = self.at <= heard.at <= self.until
-                        if heard.kind == "event" and heard.name == step.event and is_in_time and fits:
-                            name, why, self.at = below, "event", heard.at
-                            break
-                case "condition":
-                    for number, path in enumerate(step.paths, 1):
-                        if path.when.holds(self.data, self.profile, self.segments):
-                            name, why = path.go, f"path {number}"
-                            break
-                    else:
-                        name, why = step.otherwise, "otherwise"
-                case "split":
-                    total = sum(each.weight for each in step.shares)
-                    place = bucket(f"journey|{self.journey.name}|{name}", self.person) / 10_000 * total
-                    passed = 0
-                    for share in step.shares:
-                        passed += share.weight
-                        if place < passed:
-                            name, why = share.go, f"share {share.name}"
-                            break
-                case "experiment":
-                    hashed = f"experiment|journey {self.journey.name}|{step.name or name}"
-                    place, total = bucket(hashed, self.person), sum(each.weight for each in step.variants)
-                    passed = 0
-                    for arm in step.variants:
-                        passed += arm.weight
-                        # The weights of these tests divide 10,000 with a remainder of less than one bucket.
-                        if place < round(passed * 10_000 / total):
-                            name, why, self.variant = arm.go, f"variant {arm.name}", arm.name
-                            break
-                case "message":
-                    of = (self.person, self.key, self.entry, name, self.moves, self.at, self.variant)
-                    self.world.messages.add(of)
-                    while True:
-                        heard = yield
-                        if heard.kind == "outcome" and heard.of == (self.key, self.entry, self.moves):
-                            break
-                    outcome, reason = heard.data["outcome"], heard.data["reason"]
-                    words = [reason, outcome] + (["sent"] if outcome == "delayed" else [])
-                    name = next((step.on[word] for word in words if word in step.on), below)
-                    why, self.at = reason or outcome, max(self.at, heard.at)
-                case "update":
-                    value = step.value if step.event is None else self.data.get(step.event)
-                    set_at = self.world.set_at.get((self.person, step.trait))
-                    if set_at is None or set_at <= self.at:
-                        self.world.traits[self.person, step.trait] = value
-                        self.world.set_at[self.person, step.trait] = self.at
-                    name, why = below, "updated"
-                case "end":
-                    name, why = "end", "finished"
-        self.until = None
-
-    @property
-    def profile(self) -> dict[str, Any]:
-        known = dict(self.world.profiles.get(self.person, {}))
-        return known | {
-            trait: value for (who, trait), value in self.world.traits.items() if who == self.person
-        }
-
-    @property
-    def segments(self) -> set[str]:
-        return self.world.segments.get(self.person, set())
-
-    def pass_time(self, now: datetime, *, by_event: bool) -> None:
-        """Let everything happen that time alone does."""
-        while self.end is None:
-            is_step = self.until is not None and self.until < self.over
-            if is_step and by_event:
-                is_step = self.until < now or (
-                    self.until == now and self.journey.steps[self.step].kind != "wait_for"
-                )
-            elif is_step:
-                is_step = self.until + self.grace <= now
-            if is_step:
-                self._next(None)
-            elif self.over <= now:
-                self.finish(self.over, "time_out")
-            else:
-                return
-
-    def hear(self, heard: Heard) -> None:
-        outs = [each for each in self.journey.exit if isinstance(each, ReactionExit)]
-        is_reaction = heard.kind == "reaction"
-        if self.end is not None or (is_reaction and (not outs or heard.of != (self.key, self.entry))):
-            return
-        self.pass_time(heard.at, by_event=True)
-        if self.end is not None or (heard.kind == "event" and heard.at < self.entered):
-            return
-        if is_reaction:
-            if any(each.reaction == heard.name and each.to is None for each in outs):
-                self.finish(max(heard.at, self.at), "exit")
-            return
-        for each in self.journey.exit if heard.kind == "event" else ():
-            fits = isinstance(each, EventExit) and each.event == heard.name
-            if fits and (each.where is None or each.where.holds(heard.data, self.profile, self.segments)):
-                self.finish(max(heard.at, self.at), "exit")
-                return
-        if self.journey.steps[self.step].kind == "message" and heard.kind == "event":
-            waits = [each for each in self.journey.steps.values() if each.kind == "wait_for"]
-            if any(each.event == heard.name and self._fits(each, heard) for each in waits):
-                self.kept.append(heard)
-        if self.journey.steps[self.step].kind in ("wait_for", "message"):
-            self._next(heard)
-
-    def _fits(self, step: Any, heard: Heard) -> bool:
-        return step.where is None or step.where.holds(heard.data, self.profile, self.segments)
-
-    def remember(self, heard: Heard, moves: int) -> None:
-        """What came before the outcome was known, now that it may be; ``moves`` was before."""
-        if self.end is None and self.moves > moves:
-            self.pass_time(heard.at, by_event=True)
-            if self.end is None and self.journey.steps[self.step].kind == "wait_for":
-                self._next(heard)
-
-    def forget(self) -> None:
-        """Keep only what may still turn out to be in time."""
-        is_open = self.end is None and self.journey.steps[self.step].kind == "message"
-        self.kept = [each for each in self.kept if is_open and each.at > self.at]
 
 
 @dataclass
@@ -234,11 +18,22 @@ class Reference:
     """All lives of all people in one journey."""
 
     journey: Journey
+    """The version that who enters now is on."""
     profiles: dict[str, dict[str, Any]]
     segments: dict[str, set[str]]
+    versions: list[Journey] = field(default_factory=list)
+    """All that were started, in order."""
+    told: list[tuple[str, Heard]] = field(default_factory=list)
+    """Whatever anybody could have heard so far, where the journey states a lateness: who enters by an event
+    of before that hears it too."""
+    state: str = "running"
     lives: dict[tuple[str, str], list[Life]] = field(default_factory=dict)
+    waiting: list[tuple[str, Heard]] = field(default_factory=list)
+    """What happened and is yet to be taken."""
     messages: set[tuple[Any, ...]] = field(default_factory=set)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
     cancelled: set[tuple[Any, ...]] = field(default_factory=set)
+    """Messages and calls whose person left while nothing was known of them."""
     jumps: list[tuple[str, str, datetime, dict[str, Any]]] = field(default_factory=list)
     """Who has come to a jump: where to, when, and with what data."""
     traits: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -258,9 +53,34 @@ class Reference:
     """Events about nobody that are yet to let their audience in: position in the inbox, and data."""
     period: int = 0
     """Of the readings that these start: the last in which somebody had a turn."""
-    told: list[tuple[str, Heard]] = field(default_factory=list)
-    """Whatever anybody could have heard so far, where the journey states a lateness: who enters by an event
-    of before that hears it too."""
+
+    def __post_init__(self) -> None:
+        self.versions.append(self.journey)
+
+    def start(self, journey: Journey) -> None:
+        """Go on; who enters from now on does so on this version, and who is inside stays on theirs."""
+        self._leave()
+        self.state = "running"
+        if journey != self.journey:
+            self.journey = journey
+            self.versions.append(journey)
+
+    def pause(self, state: str) -> None:
+        """Nothing moves. ``held``: what happens waits; ``discarding``: whatever waits then is left out."""
+        self._leave(state)
+        self.state = state
+
+    def _leave(self, state: str = "running") -> None:
+        if self.state == "discarding" != state:
+            told = ("outcome", "answer")  # of what we have done ourselves
+            self.waiting = [(who, heard) for who, heard in self.waiting if heard.kind in told]
+
+    def stop(self, now: datetime) -> None:
+        """Everybody leaves, and nothing moves any more."""
+        self.state = "stopped"
+        for lives in self.lives.values():
+            if lives[-1].end is None:
+                lives[-1].finish(now, "stopped")
 
     def turns_by_events(self, now: datetime) -> list[tuple[str, dict[str, Any]]]:
         """One reading after the other, until the period takes nobody any more."""
@@ -329,30 +149,43 @@ class Reference:
             self.turned[self.reading, period] = self.turned.get((self.reading, period), 0) + 1
         return [(who, {ENTITY: ""}) for _, who in queue[:left]]
 
-    def advance(self, happened: list[tuple[str, Heard]], now: datetime) -> None:
-        """One person after the other. Of events that the journey does not name it knows nothing."""
-        named = event_types(self.journey)
-        happened = [(who, heard) for who, heard in happened if heard.kind != "event" or heard.name in named]
+    def happen(self, who: str, heard: Heard) -> None:
+        """Something for the next advance. Of what no version names by now the journey knows nothing."""
+        if heard.kind == "event":
+            named = {JUMP + self.journey.name}.union(*(event_types(each) for each in self.versions))
+        else:
+            asked = [each for journey in self.versions for each in (journey.entry, *journey.exit)]
+            named = {each.segment for each in asked if isinstance(each, SegmentEntry | SegmentExit)}
+        inside = self.segments.setdefault(who, set())
+        if heard.kind == "entered":
+            inside.add(heard.name)
+        elif heard.kind == "left":
+            inside.discard(heard.name)
+        if heard.of or heard.name in named:
+            self.waiting.append((who, heard))
+
+    def advance(self, now: datetime) -> None:
+        """One person after the other."""
+        if self.state != "running":
+            return
+        happened = sorted(self.waiting, key=lambda each: KINDS.index(each[1].kind))
+        self.waiting = []
         turns = self.turns(now)
         people = {who for each in (happened, self.lives, turns) for who, _ in each}
         for person in sorted(people):
             mine = [lives[-1] for (who, _), lives in sorted(self.lives.items()) if who == person]
-            again = [(each, life, life.moves) for life in mine for each in life.kept if each.at > life.at]
-            before = [heard for who, heard in self.told if who == person]
-            own = [*again, *((heard, None, 0) for heard in before)]
-            own += ((heard, None, 0) for who, heard in happened if who == person)
+            own = self._own(person, [heard for who, heard in happened if who == person])
             for heard, life, moves in sorted(own, key=lambda each: each[0].at):
                 if life is not None:
                     life.remember(heard, moves)
                     continue
-                is_told = any(heard is each for each in before)
+                is_told = any(heard is each for _, each in self.told)
                 self._tell(person, heard, mine if is_told else [])
-                knocks = heard.kind == "event" and heard.name == getattr(self.journey.entry, "event", None)
-                if knocks and not is_told:
+                if not is_told and self._knocks(heard) and not self.journey.leaves_out(heard.lag):
                     self._enter(person, heard)
             self._pass_time(person, now)
             for _, data in (each for each in turns if each[0] == person):
-                self._enter(person, Heard(now, "", data))
+                self._enter(person, Heard(now, "", data, "turn"))
                 self._pass_time(person, now)
 
             for life in (each[-1] for (who, _), each in self.lives.items() if who == person):
@@ -368,37 +201,82 @@ class Reference:
 
     def _could_be_heard(self, heard: Heard) -> bool:
         waits = [each for each in self.journey.steps.values() if each.kind == "wait_for"]
-        return heard.kind == "event" and any(
-            getattr(each, "event", None) == heard.name
-            and (each.where is None or each.where.holds(heard.data, {}, ()))
-            for each in (*self.journey.exit, *waits)
+        return (
+            heard.kind == "event"
+            and not self.journey.leaves_out(heard.lag)
+            and any(
+                getattr(each, "event", None) == heard.name
+                and (each.where is None or each.where.holds(heard.data, {}, ()))
+                for each in (*self.journey.exit, *waits)
+            )
         )
+
+    def _own(self, person: str, new: list[Heard]) -> list[tuple[Heard, Life | None, int]]:
+        """What happened to a person; and what is told again to a life that may turn out to have waited for
+        it, with how far that was before."""
+        mine = [lives[-1] for (who, _), lives in sorted(self.lives.items()) if who == person]
+        again = [
+            (each, life, life.moves)
+            for life in mine
+            for each in (*life.kept, *life.reactions)
+            if each.at > life.at
+        ]
+        for life in mine:
+            to_me = (life.key, life.entry)
+            life.reactions += [each for each in new if each.kind == "reaction" and each.of == to_me]
+        told = [heard for who, heard in self.told if who == person and self.journey.lateness]
+        return [*again, *((heard, None, 0) for heard in (*told, *new))]
 
     def _pass_time(self, person: str, now: datetime) -> None:
         for (who, _), lives in sorted(self.lives.items(), key=lambda each: each[0]):
             if who == person:
                 lives[-1].pass_time(now, by_event=False)
 
-    def _enter(self, person: str, heard: Heard) -> None:
-        key = str(heard.data[self.journey.instance_key or ENTITY]) if self._has_key(heard) else ""
-        earlier = self.lives.setdefault((person, key), [])
-        why_not = self._why_not(earlier, heard)
-        if why_not:
-            self.skips[why_not] = self.skips.get(why_not, 0) + 1
+    def _knocks(self, heard: Heard) -> bool:
+        entry = self.journey.entry
+        if isinstance(entry, SegmentEntry):
+            is_it = (heard.kind, heard.name) == (entry.change, entry.segment)
         else:
-            earlier.append(Life(self.journey, person, key, len(earlier) + 1, heard.data, heard.at, self))
-        if not earlier:
-            del self.lives[person, key]
+            is_it = (heard.kind, heard.name) == ("event", getattr(entry, "event", None))
+        return is_it or (heard.kind, heard.name) == ("event", JUMP + self.journey.name)
 
-    def _has_key(self, heard: Heard) -> bool:
-        return self.journey.instance_key is not None or ENTITY in heard.data
+    def _enter(self, person: str, heard: Heard) -> None:
+        key = self._key(heard)
+        earlier = self.lives.get((person, key or ""), [])
+        why_not = "key_missing" if key is None else self._why_not(person, earlier, heard)
+        if why_not or key is None:
+            self.skips[str(why_not)] = self.skips.get(str(why_not), 0) + 1
+            return
+        self.lives[person, key] = earlier
+        entry = (len(earlier) + 1, len(self.versions), heard.data, heard.at)
+        earlier.append(Life(self.journey, person, key, *entry, self))
 
-    def _why_not(self, earlier: list[Life], heard: Heard) -> str | None:
-        if not earlier:
-            return None
-        last, again = earlier[-1], self.journey.reentrance
-        if last.end is None or heard.at < last.end[0]:
+    def _key(self, heard: Heard) -> str | None:
+        """Which instance it is about; None when that is not said."""
+        name = self.journey.instance_key
+        if heard.kind in ("entered", "left") or (heard.kind == "turn" and name is None):
+            return str(heard.data[ENTITY])
+        if name is None:
+            return ""
+        missing = "" if heard.name.startswith(JUMP) else None
+        return str(heard.data[name]) if name in heard.data else missing
+
+    def _why_not(self, person: str, earlier: list[Life], heard: Heard) -> str | None:
+        segments = self.segments.get(person, set())
+        where, exits = self.journey.entry.where, self.journey.exit
+        if where is not None and not heard.name.startswith(JUMP):
+            profile = self.profiles.get(person, {}) | self.traits_of(person)
+            if not where.holds(heard.data, profile, segments):
+                return "condition"
+        if any(isinstance(each, SegmentExit) and each.segment in segments for each in exits):
+            return "condition"
+        last, again = earlier[-1] if earlier else None, self.journey.reentrance
+        if last is not None and (last.end is None or heard.at < last.end[0]):
             return "inside_already"
-        if again == "never" or (again != "always" and heard.at < last.entered + again):
+        if last is not None and (again == "never" or (again != "always" and heard.at < last.entered + again)):
             return "too_soon"
-        return None
+        inside = [lives for (who, _), lives in self.lives.items() if who == person and lives[-1].end is None]
+        return "too_many_instances" if len(inside) >= self.journey.max_instances else None
+
+    def traits_of(self, person: str) -> dict[str, Any]:
+        return {trait: value for (who, trait), value in self.traits.items() if who == person}

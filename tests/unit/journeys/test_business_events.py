@@ -176,7 +176,7 @@ def test_a_pause_that_discards_leaves_out_what_happened_meanwhile_and_not_what_w
     start(world)
     world.business(product="p1")
     world.advance()
-    world.store.journeys.pause("cart", JourneyState.DISCARDING, at=world.now)
+    world.store.journeys.pause("cart", JourneyState.DISCARDING, cursor="", at=world.now)
     world.business(product="p2")
     world.now += HOUR
     assert world.advance().entered == 0

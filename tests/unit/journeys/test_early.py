@@ -14,15 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.journeys.conftest import NOW, World, journey_of
-from tests.unit.journeys.test_reference import (
-    CHANNEL,
-    PEOPLE,
-    compare,
-    happening,
-    journeys,
-    late_streams,
-    run,
-)
+from tests.unit.journeys.lives import CHANNEL, PEOPLE, happening, journeys, late_streams, settling
+from tests.unit.journeys.playing import compare
+from tests.unit.journeys.test_killed import run
+from tests.unit.journeys.test_reference import reference_of
 
 from kundresa.journeys import advancing
 from kundresa.spec.journey import Journey
@@ -238,7 +233,7 @@ def test_it_is_kept_while_what_came_in_time_is_not_read(world):
     """A pause that holds, and then more than one advance takes."""
     world.start(journey_of(REMIND, **ORDERED))
     told(world, "anna", "order", after=10)
-    world.store.journeys.pause("cart", JourneyState.HELD, at=world.now)
+    world.store.journeys.pause("cart", JourneyState.HELD, cursor=world.people.cursor, at=world.now)
     world.now = NOW + 20 * SECOND
     world.event("bo", "order", world.now)
     world.event("anna", "cart", NOW)
@@ -310,17 +305,23 @@ def crossed(draw: st.DrawFn) -> list[Any]:
     who, wait = draw(st.sampled_from(PEOPLE)), draw(st.sampled_from([1, 2]))
     lag = draw(st.integers(wait, 5))
     data = st.fixed_dictionaries({"value": st.integers(0, 2), "key": st.sampled_from(["x", "y"])})
-    first = [(who, draw(st.sampled_from(["order", "order", "cart"])), draw(st.integers(0, 1)), draw(data))]
-    second = [(who, "cart", lag, draw(data))]
+    first = [
+        ("event", who, draw(st.sampled_from(["order", "order", "cart"])), draw(st.integers(0, 1)), draw(data))
+    ]
+    second = [("event", who, "cart", lag, draw(data))]
     first += draw(st.lists(happening, max_size=2))
     second += draw(st.lists(happening, max_size=2))
-    settled = st.sampled_from([None, 0, 2])
-    return [(draw(st.sampled_from([0, 1, 9, 61])), first, draw(settled)), (wait, second, draw(settled))]
+    settled = settling([None, 0, 2])
+    return [(draw(st.sampled_from([0, 1, 9, 61])), draw(settled) + first), (wait, draw(settled) + second)]
 
 
 crossing = st.lists(
     st.one_of(crossed(), late_streams.map(lambda each: each[:2])), min_size=2, max_size=4
 ).map(lambda parts: [*chain.from_iterable(parts)])
+
+
+def compare_one(empty_store: Path, journey: Journey, stream: Any) -> None:
+    compare(empty_store, [journey], stream, reference_of([journey]))
 
 
 @given(journeys(), crossing)
@@ -330,7 +331,7 @@ crossing = st.lists(
 def test_sets_come_to_the_same_as_one_person_at_a_time(
     empty_store: Path, journey: Journey, stream: Any
 ) -> None:
-    compare(empty_store, journey.model_copy(update={"lateness": 5 * MINUTE}), stream)
+    compare_one(empty_store, journey.model_copy(update={"lateness": 5 * MINUTE}), stream)
 
 
 WAYS = {
@@ -362,24 +363,36 @@ def test_a_journey_that_hears_everything_comes_to_the_same(
     empty_store: Path, again: str, key: str | None, leaving: Any, over: str, stream: Any
 ) -> None:
     more = {"reentrance": again, "instance_key": key, "exit": leaving, "time_out": over}
-    compare(empty_store, Journey.model_validate(OFTEN | more), stream)
+    compare_one(empty_store, Journey.model_validate(OFTEN | more), stream)
 
 
 CROSSED = [
-    (0, [("anna", "order", 0, {"value": 2, "key": "x"}), ("bo", "order", 0, {"value": 1, "key": "x"})], None),
-    (1, [("anna", "cart", 2, {"value": 1, "key": "x"}), ("bo", "cart", 2, {"value": 1, "key": "x"})], 0),
-    (1, [("bo", "cart", 0, {"value": 1, "key": "x"})], None),
-    (9, [("eva", "order", 0, {"value": 1, "key": "x"})], None),
+    (
+        0,
+        [
+            ("event", "anna", "order", 0, {"value": 2, "key": "x"}),
+            ("event", "bo", "order", 0, {"value": 1, "key": "x"}),
+        ],
+    ),
+    (
+        1,
+        [
+            ("event", "anna", "cart", 2, {"value": 1, "key": "x"}),
+            ("event", "bo", "cart", 2, {"value": 1, "key": "x"}),
+        ],
+    ),
+    (1, [("settle", 1), ("event", "bo", "cart", 0, {"value": 1, "key": "x"})]),
+    (9, [("event", "eva", "order", 0, {"value": 1, "key": "x"})]),
 ]
 LEAVING = {"exit": [{"event": "order", "where": {"event": {"value": 2}}}]}
 
 
 def test_the_comparison_sees_that_nothing_is_told(empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journey = Journey.model_validate(OFTEN | LEAVING)
-    compare(empty_store, journey, CROSSED)
+    compare_one(empty_store, journey, CROSSED)
     monkeypatch.setattr(advancing, "early_events", lambda *_: {})
     with pytest.raises(AssertionError):
-        compare(empty_store, journey, CROSSED)
+        compare_one(empty_store, journey, CROSSED)
 
 
 def test_killed_between_any_two_statements_nothing_is_lost_and_nothing_told_twice(
@@ -390,7 +403,7 @@ def test_killed_between_any_two_statements_nothing_is_lost_and_nothing_told_twic
         return tmp_path / name
 
     expected, statements = run(fresh("whole"), None, more=OFTEN | LEAVING, stream=CROSSED)
-    assert [each[5] for each in expected["people"].values()].count("exit") == 1
+    assert [each[-1] for each in expected["people"].values()].count("exit") == 1
     assert len(expected["messages"]) == 1
     assert expected["early"] == [("eva", 8)]  # of the others no cart can come any more
     for number in range(1, statements + 1):

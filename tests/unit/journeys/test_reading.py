@@ -145,7 +145,7 @@ def test_nobody_has_a_turn_while_it_is_paused(world: World) -> None:
     crowd(world, *CROWD)
     journey = journey_of(STEPS, entry=entry())
     world.start(journey)
-    world.store.journeys.pause("cart", JourneyState.HELD, at=NOW)
+    world.store.journeys.pause("cart", JourneyState.HELD, cursor="", at=NOW)
     assert world.advance().entered == 0
     world.now += HOUR
     world.start(journey)

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from tests.unit.journeys.conftest import NOW, journey_of
 
+from kundresa.journeys.versions import JUMP
 from kundresa.journeys.walking import MOST_HEARD
 from kundresa.spec.buckets import bucket, weighted_buckets
 from kundresa.spec.vocabulary import Automation, JourneySkip, JourneyState
@@ -298,12 +299,31 @@ class TestReactions:
 
     def test_a_pause_that_discards_leaves_out_reactions_too(self, world):
         self.arrive(world)
-        world.store.journeys.pause("cart", JourneyState.DISCARDING, at=world.now)
+        world.store.journeys.pause("cart", JourneyState.DISCARDING, cursor="", at=world.now)
         world.react("anna", "clicked")
         world.event("anna", kind="other")
         world.start(journey_of(REACTION))
         world.advance()
         assert world.at("anna").step == "clicked"
+        world.react("anna", "clicked")
+        world.advance()
+        assert world.at("anna").step == "thanks"
+
+    @pytest.mark.parametrize("is_held_after", [False, True])
+    def test_nor_does_one_of_meanwhile_count_at_a_step_that_is_reached_later(self, world, is_held_after):
+        written = REACTION.replace("clicked:", "pause: {kind: wait, duration: 1h}\nclicked:", 1)
+        self.arrive(world, written)
+        world.store.journeys.pause("cart", JourneyState.DISCARDING, cursor="", at=world.now)
+        world.react("anna", "clicked")
+        if is_held_after:
+            world.store.journeys.pause("cart", JourneyState.HELD, cursor="", at=world.now)
+            world.event("bo")
+        world.start(journey_of(written))
+        world.after(hours=1)
+        assert world.at("anna").step == "clicked"
+        assert [each.profile_id for each in world.store.journey_positions.of("cart", ["bo"])] == (
+            ["bo"] if is_held_after else []
+        )
         world.react("anna", "clicked")
         world.advance()
         assert world.at("anna").step == "thanks"
@@ -739,6 +759,17 @@ class TestEntering:
             assert world.store.retention.forget_positions("cart", world.now) == 1
         assert len(list(world.store.journey_messages.of("anna", "cart"))) == 2
 
+    def test_by_a_trait_that_the_same_advance_has_set(self, world):
+        steps = "{a: {kind: update, trait: level, value: 1}, b: {kind: wait, duration: 1h}}"
+        where = {"profile": {"level": 1}}
+        world.start(journey_of(steps, entry={"event": "cart", "where": where}, instance_key="key"))
+        world.event("anna", JUMP + "cart", key="x")
+        world.event("anna", key="y")
+        world.event("bo", key="y")
+        world.advance()
+        assert world.at("anna", "x").step == world.at("anna", "y").step == "b"
+        assert world.store.journey_positions.skips("cart") == {JourneySkip.CONDITION: 1}
+
     def test_an_event_of_while_they_were_inside_does_not_let_them_in_again(self, world):
         world.start(journey_of(self.STEPS, reentrance="always"))
         world.event("anna")
@@ -852,12 +883,44 @@ class TestTheJourneyAsAWhole:
         # bo's order, two carts, and what was too late for both.
         assert world.store.journey_positions.skips("cart") == {JourneySkip.TOO_LATE: 4}
 
+    def test_who_had_left_by_an_event_that_they_do_not_hear_may_enter_by_it(self, world):
+        more = {"reentrance": "always"}
+        world.start(journey_of("{a: {kind: wait, duration: 10m}}", lateness="1m", **more))
+        world.event("anna")
+        world.advance()
+        world.start(journey_of("{a: {kind: wait, duration: 10m}}", lateness="10m", **more))
+        world.now += timedelta(minutes=25)
+        world.event("anna", at=world.now - timedelta(minutes=5))
+        world.advance()
+        assert (world.at("anna").entry, world.at("anna").version) == (2, 2)
+        assert world.at("anna").entered_at == NOW + timedelta(minutes=20)
+
+    def test_what_only_a_later_version_names_counts_from_its_start_on(self, world):
+        world.start(journey_of("{a: {kind: wait, duration: 1h}}"))
+        world.event("anna", "order")
+        world.people.change("lapsed", "eva", NOW)
+        world.advance()
+        world.after(hours=1)
+        world.start(journey_of("{a: {kind: wait, duration: 1h}}", entry={"event": "order"}))
+        world.event("bo", "order")
+        assert world.advance().entered == 1
+        assert world.at("bo").version == 2
+        row = world.store.journeys.require("cart")
+        assert row.event_position == world.store.inbox.end()
+        world.after(hours=1)
+        world.start(journey_of("{a: {kind: wait, duration: 1h}}", entry={"segment": "lapsed"}))
+        world.people.change("lapsed", "ida", world.now + SECOND)
+        assert world.advance().entered == 1
+        assert world.at("ida").version == 3
+        found = world.store.journey_positions.of("cart", ["anna", "eva"])
+        assert found == []
+
     def test_a_pause_holds_everything_back(self, world):
         journey = journey_of("{a: {kind: wait, duration: 1h}}")
         world.start(journey)
         world.event("anna")
         world.advance()
-        world.store.journeys.pause("cart", JourneyState.HELD, at=world.now)
+        world.store.journeys.pause("cart", JourneyState.HELD, cursor="", at=world.now)
         world.event("bo")
         assert world.after(hours=2).state is JourneyState.HELD
         assert world.at("anna").step == "a"
