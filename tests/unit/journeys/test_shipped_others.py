@@ -67,6 +67,13 @@ class TestTheCart:
         cart.after(minutes=31)
         assert steps(cart) == ["pause", "end"]
 
+    @pytest.mark.parametrize(("value", "way"), [(0, ["pause", "end"]), (1, ["pause", "reminder"])])
+    def test_whoever_empties_the_cart_is_not_reminded(self, cart: World, value: int, way: list[str]) -> None:
+        cart.now += timedelta(minutes=30)
+        cart.event("anna", "cart_updated", cart_id="c", cart_value=value)
+        cart.after(minutes=31)
+        assert steps(cart) == way
+
     @pytest.mark.parametrize("reason", ["contact_point_missing", "address_refused"])
     def test_whom_no_email_reaches_gets_a_text(self, cart: World, reason: str) -> None:
         cart.after(hours=1)
