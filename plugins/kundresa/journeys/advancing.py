@@ -262,7 +262,7 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
         entered=walker.entered,
         ended=walker.ended,
         messages=len(into.messages),
-        is_behind=read.is_behind,
+        is_behind=read.is_behind or walker.is_behind,
     )
     return into, done
 
@@ -341,13 +341,8 @@ def _live(
     key = key_of(version, what)
     known = None if key is None else own.get(key)
     last = known.position if known else None
-    why_not = (
-        JourneySkip.KEY_MISSING
-        if key is None
-        else refusal(
-            version, what, facts, last, instances=sum(each.position.step is not None for each in own.values())
-        )
-    )
+    instances = sum(each.position.step is not None for each in own.values())
+    why_not = refusal(version, what, key, facts, last, instances=instances)
     if key is None or why_not is not None:
         read.skips[str(why_not)] += 1
         return

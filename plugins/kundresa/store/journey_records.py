@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -321,7 +321,7 @@ class Advance:
     """Events that are to be kept for who enters by one of before them."""
     early_over: datetime | None = None
     """Those that happened before this are removed; None removes none."""
-    skips: Mapping[str, int] = field(default_factory=dict)
+    skips: Counter[str] = field(default_factory=Counter)
     """Reason → how many."""
     passages: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(step, end reason) → entries that came there: ``ENTERED`` and ``END`` among the steps, and only the
