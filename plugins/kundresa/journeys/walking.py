@@ -67,6 +67,13 @@ class Walker:
         self.is_behind = False
         """Somebody has taken as many steps as they may in one advance, and is due for more."""
 
+    def add(self, other: Walker) -> None:
+        """Count what another has done."""
+        self.entered += other.entered
+        self.ended += other.ended
+        self.moved += other.moved
+        self.is_behind |= other.is_behind
+
     def trail(self, position: Position, facts: Facts, reactions: Sequence[Reaction] = ()) -> Trail:
         """A position, ready to be moved."""
         found = Trail(position, self._versions[position.version], facts, reactions)

@@ -243,6 +243,9 @@ class JourneySkip(StrEnum):
     """The event does not say the instance key, or the entity whose audience is to enter."""
     KEY_TOO_LONG = "key_too_long"
     """The instance key, or the entity's id, has more than 200 characters."""
+    SET_ASIDE = "set_aside"
+    """What happened to a person could not be worked out, by their data or a defect of ours: they stay where
+    they are, and everybody else moves. The log has the error."""
 
 
 class FeedbackKind(StrEnum):

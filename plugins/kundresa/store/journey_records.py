@@ -326,3 +326,17 @@ class Advance:
     passages: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(step, end reason) → entries that came there: ``ENTERED`` and ``END`` among the steps, and only the
     latter with a reason."""
+
+    def add(self, other: Advance) -> None:
+        """What comes to another person; how far is read stays as it is here."""
+        self.positions += other.positions
+        self.moves += other.moves
+        self.messages += other.messages
+        self.cancelled += other.cancelled
+        self.calls += other.calls
+        self.cancelled_calls += other.cancelled_calls
+        self.traits |= other.traits
+        self.jumps += other.jumps
+        self.early += other.early
+        self.skips += other.skips
+        self.passages += other.passages

@@ -4,6 +4,7 @@ times of long ago. Whoever is told of beside it moves on."""
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,12 +16,14 @@ from hypothesis import strategies as st
 from tests.unit.journeys.conftest import NOW, World, fast, journey_of
 from tests.unit.journeys.reference import Heard, Reference
 
-from kundresa.journeys import advance
+from kundresa.journeys import JUMP, advance, walking
+from kundresa.journeys.apart import AGAIN_AFTER, TOO_MANY
 from kundresa.journeys.moments import moment_of
 from kundresa.journeys.walking import MOST_AT_ONCE
 from kundresa.spec.journey import MAX_KEY
 from kundresa.spec.journey_steps import WaitUntilStep
 from kundresa.spec.vocabulary import JourneySkip
+from kundresa.store import StoreUnavailable
 
 EDGES = (
     "0001-01-01",
@@ -246,3 +249,101 @@ def test_random_hostile_streams_come_to_the_same_as_one_person_at_a_time(
         }
         skips = store.journey_positions.skips("cart")
         assert sum(skips.get(each, 0) for each in (JourneySkip.KEY_TOO_LONG, JourneySkip.TOO_LATE)) == refused
+
+
+class TestWhoeverCannotBeMoved:
+    """By a defect of ours, that some value brings out."""
+
+    STEPS = """
+pause: {kind: wait, duration: 1h}
+tell: {kind: jump, journey: other}
+until: {kind: wait_until, event: day, missing: end}
+"""
+
+    @pytest.fixture(autouse=True)
+    def defect(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken(step: Any, at: Any, event: Any, profile: Any) -> Any:
+            if event.get("day") == "broken":
+                raise ZeroDivisionError
+            return moment_of(step, at, event, profile)
+
+        monkeypatch.setattr(walking, "moment_of", broken)
+
+    def test_stays_where_they_are_is_told_of_and_keeps_nobody_back(self, world, caplog):
+        world.start(journey_of(self.STEPS))
+        world.event("anna", day="broken")
+        world.event("bo", day="2026-12-24")
+        world.advance()
+        before = world.at("anna")
+        world.after(hours=1)
+        assert world.at("bo").step == "until"
+        after = world.at("anna")
+        assert after.due_at == world.now + AGAIN_AFTER
+        assert replace(after, due_at=before.due_at) == before
+        assert world.way("anna")[1:] == [("pause", "set aside: ZeroDivisionError")]
+        assert world.store.journey_positions.skips("cart") == {JourneySkip.SET_ASIDE: 1}
+        # of the half that was worked out nothing is left
+        assert [each.identifier for each in world.store.inbox.after(0, 99, {JUMP + "other"})] == ["bo"]
+        assert "anna is set aside" in caplog.text
+        assert "ZeroDivisionError" in caplog.text
+
+    def test_is_not_tried_again_all_the_time_and_moves_once_they_can(self, world, monkeypatch):
+        world.start(journey_of(self.STEPS))
+        world.event("anna", day="broken")
+        world.advance()
+        world.after(hours=1)
+        for _ in range(5):
+            assert world.after(minutes=10).moved == 0
+        assert world.store.journey_positions.skips("cart") == {JourneySkip.SET_ASIDE: 1}
+        world.after(minutes=10)
+        assert world.store.journey_positions.skips("cart") == {JourneySkip.SET_ASIDE: 2}
+        monkeypatch.setattr(walking, "moment_of", moment_of)
+        world.after(hours=1)
+        assert world.at("anna").end_reason == "finished"
+
+    def test_does_not_enter_and_is_counted(self, world, caplog):
+        world.start(journey_of("until: {kind: wait_until, event: day, missing: end}"))
+        world.event("anna", day="broken")
+        world.event("bo", day="2026-12-24")
+        world.event("eva", day="2026-12-24")
+        assert world.advance().entered == 2
+        assert world.store.journey_positions.of("cart", ["anna"]) == []
+        assert world.store.journey_positions.skips("cart") == {JourneySkip.SET_ASIDE: 1}
+        assert world.store.journey_positions.passages("cart")["", ""] == 2
+        assert "events of the inbox: [1]" in caplog.text
+        assert world.advance().events == 0
+
+    def test_others_are_moved_to_the_same_as_without_them(self, new_world):
+        worlds = [new_world(), new_world()]
+        for world, who in zip(worlds, (["anna"], []), strict=True):
+            world.start(journey_of(self.STEPS))
+            for each in (*who, "bo", "eva"):
+                world.event(each, day="broken" if each == "anna" else "2026-12-24")
+            world.advance()
+            world.after(hours=2)
+        of = [world.store.journey_positions.of("cart", ["bo", "eva"]) for world in worlds]
+        assert of[0] == of[1]
+        assert [each.step for each in of[0]] == ["until", "until"]
+
+    def test_where_nobody_of_many_can_it_is_no_fault_of_theirs_and_nothing_is_lost(self, world, monkeypatch):
+        world.start(journey_of("until: {kind: wait_until, event: day, missing: end}"))
+        for number in range(TOO_MANY):
+            world.event(f"p{number}", day="broken")
+        with pytest.raises(ZeroDivisionError):
+            world.advance()
+        assert world.store.journey_positions.skips("cart") == {}
+        monkeypatch.setattr(walking, "moment_of", moment_of)
+        assert world.advance().entered == TOO_MANY
+
+    def test_what_the_store_raises_is_about_nobody(self, world, monkeypatch):
+        def unavailable(*_: Any) -> Any:
+            raise StoreUnavailable("locked")
+
+        world.start(journey_of(WAIT))
+        world.event("anna")
+        with monkeypatch.context() as patched:
+            patched.setattr(world.store.journey_positions, "of", unavailable)
+            with pytest.raises(StoreUnavailable):
+                world.advance()
+        assert world.store.journey_positions.skips("cart") == {}
+        assert world.advance().entered == 1

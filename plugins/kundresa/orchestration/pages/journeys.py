@@ -38,6 +38,7 @@ SKIP_WORDS = {
     JourneySkip.TOO_MANY_INSTANCES: "they are inside under as many keys as the journey allows",
     JourneySkip.KEY_MISSING: "the event does not say the instance key",
     JourneySkip.KEY_TOO_LONG: "the instance key has more than 200 characters",
+    JourneySkip.SET_ASIDE: "an error came of it: they stay where they are, and the log says what",
 }
 
 JourneyName = Annotated[str, Path(pattern=NAME_PATTERN)]
