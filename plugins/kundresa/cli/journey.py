@@ -179,6 +179,7 @@ def show(
     Example: [bold]kundresa journey show abandoned_cart[/bold]
     """
     from kundresa.runs.journey_reports import journey_report, list_journeys, steps_as_rows
+    from kundresa.spec.vocabulary import JourneySkip
 
     settings = configuration.load()
     if name is None:
@@ -204,10 +205,14 @@ def show(
         f"{report.entered:,} entered = {report.inside:,} inside + {report.left:,} left"
         + ("" if report.adds_up else "; this, or a step, does NOT add up")
     )
-    for what, counts in (("ended", report.ended), ("let nobody in", report.skips)):
+    skips = dict(report.skips)
+    aside = skips.pop(JourneySkip.SET_ASIDE, 0)
+    for what, counts in (("ended", report.ended), ("let nobody in", skips)):
         if counts:
             told_counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
             out.print(f"{what}: {told_counts}")
+    if aside:
+        out.print(f"set aside: {aside:,} times somebody could not be moved; the log names them and the error")
 
 
 @journey.command()

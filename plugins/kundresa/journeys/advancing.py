@@ -13,12 +13,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from kundresa.journeys.apart import NotMoved, move_each, move_together
 from kundresa.journeys.early import early_events, kept_events, over_before
 from kundresa.journeys.entering import entered, key_of, knocks, refusal
 from kundresa.journeys.people import Facts, People, SegmentChange
 from kundresa.journeys.trail import Earlier, Happening, Trail
 from kundresa.journeys.turns import Turns, turns_of
-from kundresa.journeys.versions import Versions
+from kundresa.journeys.versions import Version, Versions
 from kundresa.journeys.walking import Walker
 from kundresa.spec.journey_references import ENTITY
 from kundresa.spec.vocabulary import JourneySkip, JourneyState
@@ -94,7 +95,8 @@ def advance(
     most_events: int = MOST_EVENTS,
     most_due: int = MOST_DUE,
 ) -> Advanced:
-    """Move everybody who can move, as of ``now``; call it again while it ``is_behind``.
+    """Move everybody who can move, as of ``now``; call it again while it ``is_behind``. Who cannot, by their
+    data or a defect of ours, is set aside (:mod:`kundresa.journeys.apart`).
 
     Raises:
         JourneyNotFound: when it was never started.
@@ -103,9 +105,16 @@ def advance(
     row = store.journeys.require(journey)
     if row.state is not JourneyState.RUNNING:
         return Advanced(row.state)
-    read = _read(store, people, row, now, most_events=most_events, most_due=most_due)
-    _sort_out(read, people, now)
-    change, done = _move(store, people, read, now)
+
+    def work_out(*, is_each: bool) -> tuple[_Read, Advance, Advanced]:
+        read = _read(store, people, row, now, most_events=most_events, most_due=most_due)
+        _sort_out(read, people, now)
+        return read, *_move(store, people, read, now, is_each=is_each)
+
+    try:
+        read, change, done = work_out(is_each=False)
+    except NotMoved:
+        read, change, done = work_out(is_each=True)
     told = (read.outcomes, read.answers, read.reactions, read.turns.readings)
     is_new = read.has_read or change.positions or any(told) or read.turns.cursor is not None
     if is_new or read.position >= row.event_position + SKIPPED_FAR:
@@ -215,7 +224,9 @@ def _sort_out(read: _Read, people: People, now: datetime) -> None:
             happened.sort(key=lambda each: each.at)  # stable: what is of one moment stays as it came
 
 
-def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Advance, Advanced]:
+def _move(
+    store: Store, people: People, read: _Read, now: datetime, *, is_each: bool
+) -> tuple[Advance, Advanced]:
     journey = read.row.journey
     into = Advance(
         event_position=read.position,
@@ -241,18 +252,25 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
     _hear_again(read, trails)
     for profile_id, early in early_events(store, people, journey, read.versions.current, read.people).items():
         read.people[profile_id] = sorted([*early, *read.people[profile_id]], key=lambda each: each.at)
-    for profile_id, own in trails.items():
-        person = facts.get(profile_id, _NOBODY)
+
+    def move(walker: Walker, into: Advance, profile_id: str) -> None:
+        own, person = trails[profile_id], facts.get(profile_id, _NOBODY)
         happened = read.people.get(profile_id, ())
         for what in happened:
             if isinstance(what, MessageOutcome | CallOutcome | Reaction | Earlier):
                 _tell(walker, own.get(what.instance_key), what)
             else:
-                _live(walker, read, own, what, profile_id=profile_id, facts=person)
+                _live(walker, read.versions.current, into, own, what, profile_id=profile_id, facts=person)
         for trail in _in_order(own):
             walker.elapse(trail, now)
             walker.close(trail)
         into.early += kept_events(read.versions.current, profile_id, happened, own, into.early_over)
+
+    if is_each:
+        told = read.people
+        move_each(move, walker, into, trails, told, journey=journey, versions=read.versions, now=now)
+    else:
+        move_together(move, walker, into, trails)
     done = Advanced(
         read.row.state,
         events=sum(
@@ -272,7 +290,7 @@ def _move(store: Store, people: People, read: _Read, now: datetime) -> tuple[Adv
         entered=walker.entered,
         ended=walker.ended,
         messages=len(into.messages),
-        is_behind=read.is_behind,
+        is_behind=read.is_behind or walker.is_behind,
     )
     return into, done
 
@@ -325,7 +343,14 @@ def _reactions(
 
 
 def _live(
-    walker: Walker, read: _Read, own: dict[str, Trail], what: Happening, *, profile_id: str, facts: Facts
+    walker: Walker,
+    version: Version,
+    into: Advance,
+    own: dict[str, Trail],
+    what: Happening,
+    *,
+    profile_id: str,
+    facts: Facts,
 ) -> None:
     """One thing that happened to one person: to where they are, then to whether they enter. How late is too
     late says the version that somebody is on, and of who enters the current one."""
@@ -334,29 +359,20 @@ def _live(
         is_heard |= _hears(walker, trail, what)
     if what.is_early:
         return
-    version = read.versions.current
     is_entry = knocks(version, what)
     if version.journey.leaves_out(what.lag):
-        read.skips[JourneySkip.TOO_LATE] += is_entry or not is_heard
+        into.skips[JourneySkip.TOO_LATE] += is_entry or not is_heard
         return
     if not is_entry:
         return
     key = key_of(version, what)
     known = None if key is None else own.get(key)
     last = known.position if known else None
-    why_not = (
-        JourneySkip.KEY_MISSING
-        if key is None
-        else refusal(
-            version,
-            what,
-            walker.known(profile_id, facts),
-            last,
-            instances=sum(each.position.step is not None for each in own.values()),
-        )
-    )
+    instances = sum(each.position.step is not None for each in own.values())
+    known_of = walker.known(profile_id, facts)
+    why_not = refusal(version, what, key, known_of, last, instances=instances)
     if key is None or why_not is not None:
-        read.skips[str(why_not)] += 1
+        into.skips[str(why_not)] += 1
         return
     if known is not None:
         walker.note(known)  # the entry before may have ended in this very advance

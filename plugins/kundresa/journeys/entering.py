@@ -7,7 +7,7 @@ from datetime import timedelta
 from kundresa.journeys.people import Facts
 from kundresa.journeys.trail import Happening
 from kundresa.journeys.versions import JUMP, Version
-from kundresa.spec.journey import AudienceEntry, BusinessEventEntry, EventEntry, SegmentEntry
+from kundresa.spec.journey import MAX_KEY, AudienceEntry, BusinessEventEntry, EventEntry, SegmentEntry
 from kundresa.spec.journey_references import ENTITY
 from kundresa.spec.vocabulary import JourneySkip
 from kundresa.store import Position
@@ -47,14 +47,27 @@ def key_of(version: Version, what: Happening) -> str | None:
 
 
 def refusal(
-    version: Version, what: Happening, facts: Facts, last: Position | None, *, instances: int
+    version: Version,
+    what: Happening,
+    key: str | None,
+    facts: Facts,
+    last: Position | None,
+    *,
+    instances: int,
 ) -> JourneySkip | None:
     """Why a person does not enter; None when they do.
 
+    An event that came when the time-out of its entry was over lets nobody in: there is nothing left that a
+    person could get, and all that time to catch up with.
+
     Args:
+        key: as of :func:`key_of`.
         last: the position under this key, of an entry that is under way or over.
         instances: under how many keys the person is inside now.
     """
+    unfit = _unfit(version, what, key)
+    if unfit is not None:
+        return unfit
     where = version.journey.entry.where
     is_jump = what.name.startswith(JUMP) and what.is_event
     if where is not None and not is_jump and not where.holds(what.data, facts.profile, facts.segments):
@@ -65,6 +78,15 @@ def refusal(
     if again is None and instances >= version.journey.max_instances:
         return JourneySkip.TOO_MANY_INSTANCES
     return again
+
+
+def _unfit(version: Version, what: Happening, key: str | None) -> JourneySkip | None:
+    """What is wrong with the event, whoever it is about."""
+    if key is None:
+        return JourneySkip.KEY_MISSING
+    if len(key) > MAX_KEY:
+        return JourneySkip.KEY_TOO_LONG
+    return JourneySkip.TOO_LATE if what.lag >= version.journey.time_out else None
 
 
 def _too_early(version: Version, what: Happening, last: Position) -> JourneySkip | None:

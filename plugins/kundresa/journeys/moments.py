@@ -24,8 +24,19 @@ def moment_of(
     the calendar, not in hours. A time that clocks leave out comes when they have jumped over it, one that
     they show twice is the first.
 
-    Returns None when the value is missing, or is neither a day nor an instant.
+    Returns None when the value is missing, is neither a day nor an instant, or comes to no moment that there
+    is: 9999-12-31, which stands for never, and a day more.
     """
+    try:
+        found = _moment_of(step, at, event, profile)
+        return None if found is None else found.astimezone(UTC)
+    except OverflowError:
+        return None
+
+
+def _moment_of(
+    step: WaitUntilStep, at: datetime, event: Mapping[str, Any], profile: Mapping[str, Any]
+) -> datetime | None:
     zone = _zone(profile.get("time_zone") if step.time_zone == "person" else step.time_zone)
     shift = step.plus - step.minus
     if step.event is None and step.profile is None:

@@ -63,6 +63,8 @@ class Trail:
     """Whether this advance has added to it."""
     moves: list[list[str]] = field(default_factory=list)
     """Step or end, when, and why."""
+    steps: int = 0
+    """That were taken in this advance."""
     is_new: bool = False
     """Whether the entry has begun in this advance."""
 

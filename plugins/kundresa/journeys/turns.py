@@ -12,7 +12,7 @@ from typing import Any
 from kundresa.journeys.people import People
 from kundresa.journeys.reading import Read, Reading
 from kundresa.journeys.versions import Version, Versions
-from kundresa.spec.journey import AudienceEntry, BusinessEventEntry
+from kundresa.spec.journey import MAX_KEY, AudienceEntry, BusinessEventEntry
 from kundresa.spec.journey_references import ENTITY
 from kundresa.spec.vocabulary import JourneySkip, JourneyState
 from kundresa.store import InboxEvent, JourneyRow, ReadingRow, Store
@@ -191,6 +191,8 @@ def _refusal(version: Version, entry: BusinessEventEntry, data: Mapping[str, Any
     keys = (entry.entity, version.journey.instance_key)
     if any(name is not None and data.get(name) is None for name in keys):
         return JourneySkip.KEY_MISSING
+    if version.journey.instance_key is not None and len(str(data[version.journey.instance_key])) > MAX_KEY:
+        return JourneySkip.KEY_TOO_LONG
     tests = entry.where.event if entry.where else {}
     if all(test.holds(data.get(name)) for name, test in tests.items() if name != ENTITY):
         return None

@@ -42,9 +42,9 @@ from kundresa.store import (
     Reaction,
 )
 
-MOST_AT_ONCE = 10_000
-"""Steps that one position may take in one advance. A journey that is checked has no loop without a wait; this
-ends one that is not."""
+MOST_AT_ONCE = 1_000
+"""Steps that one position may take in one advance; who is further behind stays due, and takes more in the
+next. A journey has fewer, and one that is checked no loop without a wait: this ends another."""
 MOST_HEARD = 50
 """Events that one position remembers while an outcome is not known, the latest: 2 to 3 KB."""
 
@@ -64,6 +64,15 @@ class Walker:
         self.entered = 0
         self.ended = 0
         self.moved = 0
+        self.is_behind = False
+        """Somebody has taken as many steps as they may in one advance, and is due for more."""
+
+    def add(self, other: Walker) -> None:
+        """Count what another has done."""
+        self.entered += other.entered
+        self.ended += other.ended
+        self.moved += other.moved
+        self.is_behind |= other.is_behind
 
     def trail(self, position: Position, facts: Facts, reactions: Sequence[Reaction] = ()) -> Trail:
         """A position, ready to be moved."""
@@ -90,20 +99,19 @@ class Walker:
             by_event: an event is at ``until``, so that much time has passed for this person, whatever the
                 lateness; the event itself may still be the one that is waited for.
         """
-        for _ in range(MOST_AT_ONCE):
-            position = trail.position
-            if position.step is None:
-                return
+        while trail.position.step is not None:
             moment, is_time_out = self._next_moment(trail, until, by_event=by_event)
             if moment is None:
                 return
             if is_time_out:
                 self.end(trail, moment, JourneyEnd.TIME_OUT)
+            elif trail.steps >= MOST_AT_ONCE:
+                self.is_behind = True
+                return
             else:
                 step = trail.step
                 timeout = step.timeout if isinstance(step, WaitForStep) else None
                 self._go(trail, timeout or self._after(trail), moment, "timeout" if timeout else "waited")
-        raise JourneyDefect(f"more than {MOST_AT_ONCE} steps in one advance")
 
     def hear(self, trail: Trail, what: Happening) -> None:
         """What an event, or a change of segment, does to who is inside."""
@@ -300,6 +308,7 @@ class Walker:
                 return
             position.step, position.step_at, position.due_at = name, at, None
             position.moves += 1
+            trail.steps += 1
             self._into.passages[name, ""] += 1
             trail.moves.append([name, at.isoformat(), why])
             if not trail.version.segment_exits.isdisjoint(trail.facts.segments):

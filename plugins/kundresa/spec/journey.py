@@ -30,6 +30,8 @@ from kundresa.spec.tracking import Tracking
 from kundresa.spec.vocabulary import DeliveryPolicy
 
 MAX_STEPS = 200
+MAX_KEY = 200
+"""Characters of an instance key: it is in indexes, which hold some 2,700 bytes."""
 MOST_PEOPLE = 100_000_000
 """In one period of a rate."""
 
@@ -186,15 +188,16 @@ class Journey(Spec):
     """Whether who has been in it may enter again: never, always, or this long after they entered (10m to
     366d). Nobody enters who is inside, with the same ``instance_key``."""
     instance_key: Name | None = None
-    """A property of the entry event, for example a booking's id: with each of its values a person is in the
-    journey by itself. None: once. For a segment of orders or the like, also for one that an event lets in,
-    it is the order's id by itself."""
+    """A property of the entry event, for example a booking's id, of 200 characters at most: with each of its
+    values a person is in the journey by itself. None: once. For a segment of orders or the like, also for one
+    that an event lets in, it is the order's id by itself."""
     max_instances: Annotated[Whole, Field(ge=1, le=100)] = 10
     """Under how many keys a person may be inside at once: 1 to 100. More do not enter, and are counted."""
     exit: Annotated[tuple[Exit, ...], Field(max_length=20)] = ()
     """Who fits one of them leaves, wherever they are."""
     time_out: Wait = timedelta(days=91)
-    """Who is still inside so long after entering leaves: 1s to 366d."""
+    """Who is still inside so long after entering leaves: 1s to 366d. An event that comes as late as that lets
+    nobody in."""
     lateness: Shift = timedelta(0)
     """How much later than it happened an event may arrive and still count, at the time at which it happened;
     one that is later is left out, and counted. A ``wait_for`` waits this much longer for it. 0s asks nothing

@@ -9,6 +9,7 @@ from kundresa.spec.attachments import no_attachments
 from kundresa.spec.conditions import Condition, Test
 from kundresa.spec.events import About, EventType, EventTypes, Property, PropertyKind
 from kundresa.spec.journey import (
+    MAX_KEY,
     AudienceEntry,
     BusinessEventEntry,
     EventEntry,
@@ -157,6 +158,7 @@ class _Check:
             yield self._source.problem(("instance_key",), message)
         elif key is not None:
             yield from self._key(key, ("instance_key",))
+            yield from self._key_length(key)
 
     def _audience(self, entry: AudienceEntry | BusinessEventEntry) -> Iterator[SpecProblem]:
         place = ("entry", "audience")
@@ -192,6 +194,16 @@ class _Check:
         ):
             message = f"'{name}' must be a required text or whole number in dags/events.yaml"
             yield self._source.problem(at, message)
+
+    def _key_length(self, name: str) -> Iterator[SpecProblem]:
+        """A longer key would let nobody in; better said here than found in the counts."""
+        declared = (self._properties(self._journey.entry_event or "") or {}).get(name)
+        if declared is not None and declared.kind is PropertyKind.TEXT and declared.max_length > MAX_KEY:
+            message = (
+                f"'{name}' may have {declared.max_length:,} characters, and an instance key {MAX_KEY}; "
+                f"say 'max_length: {MAX_KEY}' or less in dags/events.yaml"
+            )
+            yield self._source.problem(("instance_key",), message)
 
     def _properties(self, event: str) -> Mapping[str, Property] | None:
         declared = self._known.events.events.get(event)

@@ -236,11 +236,17 @@ class JourneySkip(StrEnum):
     TOO_SOON = "too_soon"
     """The rule of re-entrance does not let them in again, or not yet."""
     TOO_LATE = "too_late"
-    """The event arrived later than the journey's lateness allows."""
+    """The event arrived later than the journey's lateness allows, or when the time-out of who would enter by
+    it was over."""
     TOO_MANY_INSTANCES = "too_many_instances"
     """The person is inside under as many keys as the journey allows."""
     KEY_MISSING = "key_missing"
     """The event does not say the instance key, or the entity whose audience is to enter."""
+    KEY_TOO_LONG = "key_too_long"
+    """The instance key, or the entity's id, has more than 200 characters."""
+    SET_ASIDE = "set_aside"
+    """What happened to a person could not be worked out, by their data or a defect of ours: they stay where
+    they are, and everybody else moves. The log has the error."""
 
 
 class FeedbackKind(StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -330,8 +330,22 @@ class Advance:
     """Events that are to be kept for who enters by one of before them."""
     early_over: datetime | None = None
     """Those that happened before this are removed; None removes none."""
-    skips: Mapping[str, int] = field(default_factory=dict)
+    skips: Counter[str] = field(default_factory=Counter)
     """Reason → how many."""
     passages: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(step, end reason) → entries that came there: ``ENTERED`` and ``END`` among the steps, and only the
     latter with a reason."""
+
+    def add(self, other: Advance) -> None:
+        """What comes to another person; how far is read stays as it is here."""
+        self.positions += other.positions
+        self.moves += other.moves
+        self.messages += other.messages
+        self.cancelled += other.cancelled
+        self.calls += other.calls
+        self.cancelled_calls += other.cancelled_calls
+        self.traits |= other.traits
+        self.jumps += other.jumps
+        self.early += other.early
+        self.skips += other.skips
+        self.passages += other.passages

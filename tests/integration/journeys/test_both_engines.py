@@ -19,6 +19,7 @@ from tests.unit.journeys.test_reference import (
     state_of_reference,
 )
 
+from kundresa.spec.journey import MAX_KEY
 from kundresa.store import open_store
 
 STEPS = """
@@ -106,3 +107,14 @@ def test_reactions_let_people_out(world: World) -> None:
     world.advance()
     assert (world.at("bo").step, world.at("eva").step, world.at("eva").end_reason) == ("more", None, "exit")
     assert world.way("eva")[-1] == ("end", "exit")
+
+
+def test_the_longest_key_fits_into_the_indexes_and_a_longer_one_stops_nobody(world: World) -> None:
+    rng = random.Random(1)  # what repeats itself an engine would pack
+    longest = "".join(chr(rng.randrange(0x20000, 0x2A6DF)) for _ in range(MAX_KEY))
+    world.start(journey_of("s0: {kind: wait, duration: 1h}", instance_key="key"))
+    for key in (longest, longest * 50, "short"):
+        world.event("anna", key=key)
+    assert world.advance().entered == 2
+    world.after(hours=1)
+    assert [world.at("anna", key).end_reason for key in (longest, "short")] == ["finished", "finished"]

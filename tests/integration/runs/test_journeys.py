@@ -515,7 +515,7 @@ CAPPED = (
     .replace("  refused:", "  late: {kind: wait, duration: 1d, next: end}\n  refused:")
 )
 ONE_A_DAY = "pressure: {default: [{name: one_a_day, max: 1, within: 1d}]}\n"
-WITH_CART_ID = EVENTS.replace("value:", "cart_id: {kind: text, required: true}\n      value:")
+WITH_CART_ID = EVENTS.replace("value:", "cart_id: {kind: text, required: true, max_length: 64}\n      value:")
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ KNOWN = KnownToJourneys(
                     "description": "x",
                     "about": "business",
                     "properties": {
-                        "product_id": {"kind": "text", "required": True},
+                        "product_id": {"kind": "text", "required": True, "max_length": 64},
                         "stock": {"kind": "whole"},
                     },
                 },
@@ -222,6 +222,10 @@ def test_a_loop_with_a_wait_is_fine(folder):
         (
             ("topic: offers", "topic: offers\ninstance_key: cart_value"),
             "'cart_value' must be a required text",
+        ),
+        (
+            ("topic: offers", "topic: offers\ninstance_key: cart_id"),
+            "instance_key: 'cart_id' may have 1,000 characters, and an instance key 200; say 'max_length",
         ),
         (("next: end}\n  text", "next: on}\n  on: {kind: jump, journey: cart}\n  text"), "jump to itself"),
         (("next: end}\n  text", "next: on}\n  on: {kind: jump, journey: x}\n  text"), "no journey 'x'"),

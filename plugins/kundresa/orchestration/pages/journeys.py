@@ -34,9 +34,11 @@ SKIP_WORDS = {
     JourneySkip.CONDITION: "the condition of the entry does not hold for them",
     JourneySkip.INSIDE_ALREADY: "they are inside already",
     JourneySkip.TOO_SOON: "they were in it before, and may not enter again, or not yet",
-    JourneySkip.TOO_LATE: "the event arrived later than the journey's lateness allows",
+    JourneySkip.TOO_LATE: "the event arrived later than the journey's lateness allows, or than its time-out",
     JourneySkip.TOO_MANY_INSTANCES: "they are inside under as many keys as the journey allows",
     JourneySkip.KEY_MISSING: "the event does not say the instance key",
+    JourneySkip.KEY_TOO_LONG: "the instance key has more than 200 characters",
+    JourneySkip.SET_ASIDE: "an error came of it: they stay where they are, and the log says what",
 }
 
 JourneyName = Annotated[str, Path(pattern=NAME_PATTERN)]
