@@ -10,41 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 
 from jinja2 import nodes
 
+from kundresa.spec.column_kinds import ColumnKind as Kind
+from kundresa.spec.column_kinds import kind_of_type
 
-class Kind(StrEnum):
-    """What an expression gives."""
-
-    TEXT = "text"
-    NUMBER = "number"
-    DATE = "date"
-    TIMESTAMP = "timestamp"
-    TRUTH = "truth value"
-
-
-_NUMBERS = (
-    "bigint",
-    "decimal",
-    "double",
-    "float",
-    "int",
-    "number",
-    "numeric",
-    "real",
-    "smallint",
-    "tinyint",
-)
-_BY_TYPE: tuple[tuple[tuple[str, ...], Kind], ...] = (
-    (("timestamp", "datetime"), Kind.TIMESTAMP),
-    (("date",), Kind.DATE),
-    (("bool",), Kind.TRUTH),
-    (_NUMBERS, Kind.NUMBER),
-    (("string", "varchar", "text", "char"), Kind.TEXT),
-)
 _EXAMPLES: Mapping[Kind, tuple[Any, ...]] = {
     Kind.TEXT: ("",),
     Kind.NUMBER: (0, 0.0, Decimal(0)),
@@ -115,7 +87,7 @@ class _Told:
         """What an expression gives; None where that cannot be told."""
         column = column_of(node)
         if column is not None:
-            return _kind_of_type(self._types.get(column, ""))
+            return kind_of_type(self._types.get(column, ""))
         match node:
             case nodes.Const():
                 return _kind_of_value(node.value)
@@ -233,13 +205,6 @@ def column_of(node: nodes.Node | None) -> str | None:
     else:
         return None
     return name if isinstance(base, nodes.Name) and base.name == "profile" else None
-
-
-def _kind_of_type(data_type: str) -> Kind | None:
-    written = data_type.lower()
-    if written.startswith("interval") or written.endswith("]"):
-        return None
-    return next((kind for beginnings, kind in _BY_TYPE if written.startswith(beginnings)), None)
 
 
 def _kind_of_value(value: object) -> Kind | None:

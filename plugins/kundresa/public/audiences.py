@@ -11,11 +11,12 @@ from starlette.routing import Route
 from kundresa.public.keys import Keys, Scope
 from kundresa.public.refusals import Refused
 from kundresa.public.service import Service
+from kundresa.spec.addresses import normalised_identifier
 
 
 class Audiences:
     """Answers ``GET /audiences/{namespace}/{identifier}``. Only memberships, and the traits that the dbt
-    project marks shareable; no address, no name."""
+    project marks shareable; no address, no name. An address finds its person in any spelling."""
 
     def __init__(self, service: Service, keys: Keys) -> None:
         self._service = service
@@ -31,7 +32,10 @@ class Audiences:
         build = self._service.people.build()
         if build is None:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "nothing is published yet", {"Retry-After": "60"})
-        person = self._service.people.find(namespace, identifier)
+        try:
+            person = self._service.people.find(namespace, normalised_identifier(identifier, namespace))
+        except ValueError as error:
+            raise Refused(HTTPStatus.NOT_FOUND, f"nobody has this identifier: {error}") from None
         if person is None:
             raise Refused(HTTPStatus.NOT_FOUND, "nobody is published under this identifier")
         return JSONResponse(

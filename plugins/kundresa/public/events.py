@@ -2,8 +2,8 @@
 
 An event is a CloudEvent (CNCF, version 1.0.2), alone or in an array, one JSON document per line (NDJSON), or
 in binary mode (``ce-`` headers). ``specversion`` and ``source`` may be left out. ``subject`` names the
-person: ``email:anna@example.com``; an event whose type is ``about: business`` has none. Each is checked by
-its type's schema in ``dags/events.yaml``.
+person, ``email:anna@example.com``, by an address in any spelling; an event whose type is ``about: business``
+has none. Each is checked by its type's schema in ``dags/events.yaml``.
 
 | answer | when |
 |---|---|
@@ -31,6 +31,7 @@ from kundresa.public.group_commit import GroupCommit
 from kundresa.public.keys import Keys, Scope
 from kundresa.public.refusals import Refused, content_type, echoed, parse_json, read_body, read_json
 from kundresa.public.service import Service
+from kundresa.spec.addresses import normalised_identifier
 from kundresa.spec.events import About, EventTypes, parse_instant, problem_with
 from kundresa.spec.problems import alternatives, nearest, shown
 from kundresa.store import NewEvent
@@ -184,7 +185,10 @@ def _subject(document: Mapping[str, Any], types: EventTypes, event_type: str) ->
         near = nearest(namespace, types.namespaces)
         hint = f"; did you mean '{near}'?" if near else f"; there are {alternatives(types.namespaces)}"
         raise ValueError(f"subject: unknown namespace {shown(namespace)}{hint}")
-    return namespace, identifier.strip()
+    try:
+        return namespace, normalised_identifier(identifier, namespace)
+    except ValueError as error:
+        raise ValueError(f"subject: {error}") from None
 
 
 def _time(document: Mapping[str, Any], now: datetime) -> datetime:

@@ -32,7 +32,7 @@ from kundresa.public.keys import Keys, Scope
 from kundresa.public.refusals import PROBLEM_TYPE, Refused, content_type, echoed, read_body, read_json
 from kundresa.public.service import Service
 from kundresa.runs.message_requests import Conflict, Pending, Taken, Unfit, Wanted, request_standing
-from kundresa.spec.addresses import ADDRESS_NAMESPACES, normalised_address
+from kundresa.spec.addresses import normalised_identifier
 from kundresa.spec.problems import alternatives, nearest, shown
 from kundresa.warehouse import NothingPublished
 
@@ -133,7 +133,7 @@ def _wrong_recipient(text: str, namespaces: tuple[str, ...]) -> str | None:
         hint = f"; did you mean '{near}'?" if near else f"; there are {alternatives(namespaces)}"
         return f"unknown namespace {shown(namespace)}{hint}"
     try:
-        _normalised(namespace, identifier)
+        normalised_identifier(identifier, namespace)
     except ValueError as error:
         return str(error)
     return None
@@ -146,18 +146,9 @@ def _wanted(body: Mapping[str, Any], caller: str) -> Wanted:
         given_id=body["id"],
         journey=body["journey"],
         namespace=namespace,
-        identifier=_normalised(namespace, identifier),
+        identifier=normalised_identifier(identifier, namespace),
         data=body.get("data", {}),
     )
-
-
-def _normalised(namespace: str, identifier: str) -> str:
-    """
-    Raises:
-        ValueError: when the namespace is one of addresses, and this is none.
-    """
-    channel = ADDRESS_NAMESPACES.get(namespace)
-    return identifier.strip() if channel is None else normalised_address(identifier, channel)
 
 
 def _answer(pending: Pending) -> Response:

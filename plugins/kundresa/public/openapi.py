@@ -155,11 +155,6 @@ def document(types: EventTypes, *, url: str, contracts: Mapping[str, EventType])
 
 def _request(types: EventTypes, journey: str, kind: EventType) -> Schema:
     data = _data(kind)
-    forms = {
-        "email": r"email:[a-z0-9.]{1,60}@[a-z0-9]{1,60}\.[a-z]{2,20}",
-        "phone": r"phone:\+[1-9][0-9]{6,14}",
-    }
-    named = "|".join(forms.get(name, rf"{name}:[\x21-\x7e]{{1,300}}") for name in types.namespaces)
     return {
         "type": "object",
         "title": journey,
@@ -172,12 +167,22 @@ def _request(types: EventTypes, journey: str, kind: EventType) -> Schema:
             "recipient": {
                 "type": "string",
                 "maxLength": 400,
-                "pattern": f"^(?:{named})$",
+                "pattern": _named(types),
                 "description": "Whom it goes to: a namespace, a colon, an identifier. An address is where.",
             },
             "data": data,
         },
     }
+
+
+def _named(types: EventTypes) -> str:
+    """The pattern of what names a person; addresses in their normal form, though every spelling is taken."""
+    forms = {
+        "email": r"email:[a-z0-9.]{1,60}@[a-z0-9]{1,60}\.[a-z]{2,20}",
+        "phone": r"phone:\+[1-9][0-9]{6,14}",
+    }
+    named = "|".join(forms.get(name, rf"{name}:[\x21-\x7e]{{1,300}}") for name in types.namespaces)
+    return f"^(?:{named})$"
 
 
 def _data(kind: EventType) -> Schema:
@@ -190,14 +195,14 @@ def _data(kind: EventType) -> Schema:
 
 
 def _event(types: EventTypes, name: str, kind: EventType) -> Schema:
-    namespaces = "|".join(types.namespaces)
     data = _data(kind)
     subject: Schema = {
         "subject": {
             "type": "string",
             "maxLength": 400,
-            "pattern": rf"^(?:{namespaces}):[\x21-\x7e]+$",
-            "description": "Whom it happened to: a namespace, a colon, an identifier.",
+            "pattern": _named(types),
+            "description": "Whom it happened to: a namespace, a colon, an identifier; an address in any "
+            "spelling.",
         }
     }
     if kind.about is About.BUSINESS:

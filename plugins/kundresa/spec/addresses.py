@@ -16,6 +16,17 @@ _NUMBER = re.compile(r"\+[1-9]\d{6,14}")  # E.164
 _BETWEEN_DIGITS = re.compile(r"[\s().-]")
 
 
+def normalised_identifier(text: str, namespace: str) -> str:
+    """The identifier as contact points and ``profile_identifiers`` have it: an address as
+    :func:`normalised_address` writes it, any other without the space around it.
+
+    Raises:
+        ValueError: when the namespace is one of addresses, and this is none.
+    """
+    channel = ADDRESS_NAMESPACES.get(namespace)
+    return text.strip() if channel is None else normalised_address(text, channel)
+
+
 def normalised_address(text: str, channel: ChannelKind) -> str:
     """The address as contact points are written: an email in lower case, a number in E.164, any other as it
     is (a device token, a postal address on one line, a profile id).

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import date
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from kundresa.spec.comparing import alike
 from kundresa.spec.fields import Name, Names, misplaced
 from kundresa.spec.spec import Spec
 
@@ -26,12 +28,14 @@ Value = Annotated[Any, BeforeValidator(_scalar, json_schema_input_type=str | int
 Values = Annotated[tuple[Value, ...], Field(min_length=1, max_length=200)]
 """A text, a number, true or false."""
 
-_ORDERED: Mapping[str, Callable[[Any, Any], bool]] = {
+ORDERED: Mapping[str, Callable[[Any, Any], bool]] = {
     "at_least": operator.ge,
     "more_than": operator.gt,
     "at_most": operator.le,
     "less_than": operator.lt,
 }
+"""The tests that need a value with an order."""
+_WITH_ORDER = (int, float, str, date)
 
 
 class Test(Spec):
@@ -45,7 +49,9 @@ class Test(Spec):
     not_one_of: Values | None = None
     """Holds for a missing value too."""
     at_least: Value | None = None
-    """Numbers by size; texts, and with them ISO dates and instants in UTC, by their characters."""
+    """Numbers by size. Dates and timestamps of ``profiles`` by time: of a timestamp the bound is an ISO
+    instant, in UTC unless it names a zone, or a day, which is its beginning in UTC. Texts, and with them the
+    days and instants of events, by their characters."""
     more_than: Value | None = None
     at_most: Value | None = None
     less_than: Value | None = None
@@ -82,23 +88,24 @@ class Test(Spec):
             return False
         return all(
             _compared(holds, value, bound)
-            for name, holds in _ORDERED.items()
+            for name, holds in ORDERED.items()
             if (bound := getattr(self, name)) is not None
         )
 
 
-def _kind(value: object) -> type:
-    if isinstance(value, bool):
-        return bool
-    return float if isinstance(value, int | float) else type(value)
-
-
 def _same(value: object, wanted: object) -> bool:
-    return _kind(value) is _kind(wanted) and value == wanted
+    pair = alike(value, wanted)
+    return pair is not None and bool(pair[0] == pair[1])
 
 
 def _compared(holds: Callable[[Any, Any], bool], value: object, bound: object) -> bool:
-    return _kind(value) is _kind(bound) and _kind(value) in (float, str) and holds(value, bound)
+    pair = alike(value, bound)
+    return (
+        pair is not None
+        and isinstance(pair[0], _WITH_ORDER)
+        and not isinstance(pair[0], bool)
+        and holds(*pair)
+    )
 
 
 def _as_test(value: object) -> object:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kundresa.spec.journey import Journey
 from kundresa.spec.journey_graph import graph_problems
+from kundresa.spec.journey_impossible import impossible_problems
 from kundresa.spec.loading import load_named, read_source, spec_names
 from kundresa.spec.problems import SpecError
 
@@ -28,11 +29,12 @@ def load_journey(folder: Path, *, relative_to: Path | None = None) -> Journey:
 
     Raises:
         SpecError: with everything that is wrong with it by itself: shapes and words, steps that are not
-            there or never reached, loops without a wait. Nothing else is raised, whatever the file holds.
+            there or never reached, loops without a wait, waits in vain. Nothing else is raised,
+            whatever the file holds.
     """
     journey = load_named(folder, Journey, JOURNEY_FILE, "journey", relative_to=relative_to)
     source = read_source(folder, JOURNEY_FILE, relative_to=relative_to)
-    problems = graph_problems(journey, source)
+    problems = graph_problems(journey, source) or impossible_problems(journey, source)
     if problems:
         raise SpecError(problems)
     return journey

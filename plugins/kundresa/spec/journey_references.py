@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kundresa.spec.attachments import no_attachments
-from kundresa.spec.conditions import Condition, Test
+from kundresa.spec.condition_bounds import column_problems, property_problems
+from kundresa.spec.conditions import Condition
 from kundresa.spec.events import About, EventType, EventTypes, Property, PropertyKind
 from kundresa.spec.journey import (
     MAX_KEY,
@@ -36,7 +37,6 @@ from kundresa.spec.yaml_source import KeyPath, SpecSource
 ENTITY = "entity_id"
 """What a journey that is entered by a segment knows as its event, beside that which has started a reading:
 the order's id or the like; empty for a person."""
-_NUMBERS = (PropertyKind.NUMBER, PropertyKind.WHOLE)
 _MOMENTS = (PropertyKind.INSTANT, PropertyKind.DAY)
 
 
@@ -246,32 +246,24 @@ class _Check:
                 place = (*path, "event", name)
                 yield from self._property(name, place, properties)
                 if properties is not None and name in properties:
-                    yield from self._kind(test, properties[name], place)
-            for name in each.profile:
-                if name not in self._known.columns and name not in self._traits:
-                    known = {*self._known.columns, *self._traits}
-                    yield self._missing((*path, "profile", name), "column", name, known, "profiles")
+                    for message, suggestion in property_problems(test, properties[name]):
+                        yield self._source.problem(place, message, suggestion=suggestion)
+            yield from self._profile(each, path)
             for key in ("in_segment", "not_in_segment"):
                 names = getattr(each, key)
                 yield from self._segments(names, [(*path, key, number) for number in range(len(names))])
 
-    def _kind(self, test: Test, declared: Property, at: KeyPath) -> Iterator[SpecProblem]:
-        wanted = [getattr(test, key) for key in ("equals", "at_least", "more_than", "at_most", "less_than")]
-        wanted += [*(test.one_of or ()), *(test.not_one_of or ())]
-        for value in wanted:
-            if value is None:
+    def _profile(self, condition: Condition, path: KeyPath) -> Iterator[SpecProblem]:
+        columns = self._known.columns
+        for name, test in condition.profile.items():
+            place = (*path, "profile", name)
+            if name in self._traits:
+                continue  # it may be of any kind, and hides a column of its name
+            if name not in columns:
+                yield self._missing(place, "column", name, {*columns, *self._traits}, "profiles")
                 continue
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            fits = {
-                PropertyKind.TRUTH: isinstance(value, bool),
-                PropertyKind.TEXTS: False,
-            }.get(declared.kind, is_number if declared.kind in _NUMBERS else isinstance(value, str))
-            if not fits:
-                what = "use 'includes' for a list" if declared.kind is PropertyKind.TEXTS else "never equal"
-                yield self._source.problem(at, f"the property is a {declared.kind}: {what}, not {value!r}")
-            elif declared.values and isinstance(value, str) and value not in declared.values:
-                suggestion = nearest(value, declared.values)
-                yield self._source.problem(at, f"the event never says {value!r}", suggestion=suggestion)
+            for message in column_problems(test, columns[name]):
+                yield self._source.problem(place, message)
 
     def _moment(self, step: WaitUntilStep, at: KeyPath) -> Iterator[SpecProblem]:
         if step.event is not None:

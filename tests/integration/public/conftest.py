@@ -140,8 +140,10 @@ PEOPLE: dict[str, list[dict[str, Any]]] = {
     "segment_changes": [],
     "profile_identifiers": [
         {"profile_id": "p-anna", "namespace": "crm_id", "identifier": "C1"},
-        {"profile_id": "p-anna", "namespace": "phone", "identifier": "shared"},
-        {"profile_id": "p-sven", "namespace": "phone", "identifier": "shared"},
+        {"profile_id": "p-anna", "namespace": "email", "identifier": "anna.second@x.example"},
+        {"profile_id": "p-anna", "namespace": "phone", "identifier": "+441632960002"},
+        {"profile_id": "p-anna", "namespace": "phone", "identifier": "+441632960009"},
+        {"profile_id": "p-sven", "namespace": "phone", "identifier": "+441632960009"},
     ],
     "profile_redirects": [{"profile_id": "p-old", "current_profile_id": "p-anna"}],
 }

@@ -12,7 +12,16 @@ from .conftest import PEOPLE, publish
 ENGINE = {"Authorization": "Bearer engine"}
 
 
-@pytest.mark.parametrize("path", ["crm_id/C1", "profile_id/p-anna", "profile_id/p-old"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "crm_id/C1",
+        "profile_id/p-anna",
+        "profile_id/p-old",
+        "email/Anna.Second@X.Example",
+        "phone/+44%201632%20960002",
+    ],
+)
 def test_a_person_by_any_of_their_names(client: httpx.Client, path: str) -> None:
     answer = client.get(f"/audiences/{path}", headers=ENGINE)
     assert answer.status_code == 200
@@ -26,7 +35,9 @@ def test_a_person_by_any_of_their_names(client: httpx.Client, path: str) -> None
     assert "anna@x.example" not in answer.text
 
 
-@pytest.mark.parametrize("path", ["crm_id/nobody", "phone/shared", "nothing/C1", "crm_id/%00", "crm_id/C1'"])
+@pytest.mark.parametrize(
+    "path", ["crm_id/nobody", "phone/+441632960009", "phone/1", "nothing/C1", "crm_id/%00", "crm_id/C1'"]
+)
 def test_nobody_or_not_one_person(client: httpx.Client, path: str) -> None:
     assert client.get(f"/audiences/{path}", headers=ENGINE).status_code == 404
 

@@ -78,6 +78,23 @@ def test_sending_again_changes_nothing(client: httpx.Client, store: Store) -> No
     assert [each.event_id for each in store.inbox.after(0, 10)] == ["e-1", "e-2"]
 
 
+@pytest.mark.parametrize(
+    ("subject", "identifier"),
+    [
+        ("email:Anna@X.Example", "anna@x.example"),
+        ("email: ANNA@x.example ", "anna@x.example"),
+        ("phone:+44 1632 96-0001", "+441632960001"),
+        ("crm_id: Anna ", "Anna"),
+    ],
+)
+def test_an_address_is_kept_as_contact_points_are_written(
+    client: httpx.Client, store: Store, subject: str, identifier: str
+) -> None:
+    for each in (subject, f"{subject.partition(':')[0]}:{identifier}"):
+        assert send(client, event(subject=each)).json()["accepted"] == 1
+    assert [each.identifier for each in store.inbox.after(0, 10)] == [identifier]
+
+
 def test_two_callers_ids_do_not_meet(client: httpx.Client, store: Store) -> None:
     send(client, event())
     send(client, event(), Authorization="Bearer both")
@@ -103,6 +120,8 @@ def test_two_callers_ids_do_not_meet(client: httpx.Client, store: Store) -> None
         ({"subject": "anna@x.example"}, "subject: expected a namespace"),
         ({"subject": "mail:anna"}, "unknown namespace 'mail'"),
         ({"subject": None}, "subject is required"),
+        ({"subject": "email:not an address"}, "subject: expected an email address, for example"),
+        ({"subject": "phone:01632 960001"}, "subject: expected a number in E.164 form, for example"),
         ({"type": "back_in_stock", "data": {"product_id": "p"}}, "subject: back_in_stock is about no person"),
         ({"time": "2026-11-23T09:00:00"}, "time: expected an instant with a time zone"),
         ({"time": "2026-11-24T09:00:00Z"}, "time: this lies in the future"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+
 import pytest
 from pydantic import ValidationError
 
@@ -29,6 +32,31 @@ def holds(data: dict, *, event=None, profile=None, segments=()):
         ({"is_set": True}, [0, "", False], [None]),
         ({"is_set": False}, [None], [0]),
         ({"at_least": 10, "less_than": 20}, [10, 19], [20, 9]),
+        ({"at_least": 19.9}, [Decimal("19.90"), Decimal(20)], [Decimal("19.89"), Decimal("NaN")]),
+        ({"equals": 0.1}, [Decimal("0.10")], [Decimal("0.11")]),
+        ({"equals": True}, [], [Decimal(1)]),
+        ({"at_least": "2026-11-23"}, [date(2026, 11, 23)], [date(2026, 11, 22)]),
+        ({"less_than": "2026-11-23"}, [date(2026, 11, 22)], [date(2026, 11, 23)]),
+        ({"equals": "2026-11-23"}, [date(2026, 11, 23)], [date(2026, 11, 24)]),
+        ({"one_of": ["2026-11-23"]}, [date(2026, 11, 23)], [date(2026, 11, 24)]),
+        ({"not_one_of": ["2026-11-23"]}, [date(2026, 11, 24), None], [date(2026, 11, 23)]),
+        ({"at_least": "2026-11-23T09:00:00Z"}, [], [date(2026, 11, 24)]),
+        ({"at_least": "soon"}, [], [date(2026, 11, 23), datetime(2026, 11, 23, tzinfo=UTC)]),
+        ({"at_least": 5}, [], [date(2026, 11, 23), datetime(2026, 11, 23, tzinfo=UTC)]),
+        (
+            {"at_least": "2026-11-23T10:00:00+01:00"},
+            [datetime(2026, 11, 23, 9, tzinfo=UTC), datetime.fromisoformat("2026-11-23T09:00:00")],
+            [datetime(2026, 11, 23, 8, 59, 59, tzinfo=UTC)],
+        ),
+        (
+            {"more_than": "2026-11-23"},
+            [datetime(2026, 11, 23, 0, 0, 1, tzinfo=UTC)],
+            [
+                datetime.fromisoformat("2026-11-23"),
+                datetime(2026, 11, 23, 0, 30, tzinfo=timezone(timedelta(hours=1))),
+            ],
+        ),
+        ({"equals": "2026-11-23T09:00:00"}, [datetime(2026, 11, 23, 9, tzinfo=UTC)], [date(2026, 11, 23)]),
     ],
 )
 def test_one_value(test, passes, fails):

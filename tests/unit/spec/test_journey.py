@@ -74,7 +74,15 @@ KNOWN = KnownToJourneys(
         }
     ),
     segments=("vip", "staff", "waiting"),
-    columns={"country": "varchar", "next_delivery": "date"},
+    columns={
+        "country": "varchar",
+        "next_delivery": "date",
+        "seen_at": "timestamp",
+        "orders": "bigint",
+        "spent": "decimal(18, 2)",
+        "is_member": "boolean",
+        "tags": "varchar[]",
+    },
     entity_segments=("waiting",),
 )
 
@@ -234,6 +242,48 @@ def test_a_loop_with_a_wait_is_fine(folder):
 def test_what_is_not_there_is_told_with_its_line(folder, change, expected):
     found = problems_of(folder((HEAD + STEPS).replace(*change)))
     assert any(expected in each for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("country: 5", "the column is a varchar: expected a text, not 5"),
+        ("country: {one_of: [SE, 46]}", "the column is a varchar: expected a text, not 46"),
+        ("orders: many", "the column is a bigint: expected a number, not 'many'"),
+        ("orders: {at_least: true}", "the column is a bigint: expected a number, not True"),
+        ('spent: {at_most: "9.90"}', "the column is a decimal(18, 2): expected a number, not '9.90'"),
+        ("is_member: 1", "the column is a boolean: expected true or false, not 1"),
+        ("is_member: {at_least: true}", "which has no order: say it without 'at_least'"),
+        ("next_delivery: {at_least: soon}", "the column is a date: expected a day, for example 2026-11-23"),
+        ('next_delivery: {at_least: "2026-11-23T09:00:00Z"}', "the column is a date: expected a day"),
+        ("seen_at: {not_one_of: [2026]}", "the column is a timestamp: expected an instant, for example"),
+        ("country: {includes: S}", "the column is a varchar: only a list has 'includes'"),
+    ],
+)
+def test_what_a_column_never_holds_is_told_with_its_line(folder, asked, expected):
+    [found] = problems_of(folder((HEAD + STEPS).replace("country: SE", asked)))
+    assert f":9: steps.market.paths[0].when.profile.{asked.partition(':')[0]}: " in found
+    assert expected in found
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "orders: {at_least: 2, less_than: 9.5}",
+        "spent: {at_most: 9.9}",
+        "is_member: true",
+        "next_delivery: {at_least: 2026-11-23, is_set: true}",
+        "seen_at: {at_least: 2026-11-23, less_than: 2026-12-01T09:00:00+01:00}",
+        "tags: {includes: new}",
+    ],
+)
+def test_what_a_column_may_hold_may_be_asked_for(folder, asked):
+    assert problems_of(folder((HEAD + STEPS).replace("country: SE", asked))) == []
+
+
+def test_a_property_that_is_no_list_includes_nothing(folder):
+    [found] = problems_of(folder((HEAD + STEPS).replace("{at_least: 50}", "{includes: x}")))
+    assert "3: entry.where.event.cart_value: the property is a number: only a list has 'includes'" in found
 
 
 ENTRY = "{event: cart_updated, where: {event: {cart_value: {at_least: 50}}}}"
