@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, distinct, func, or_, select, update
 
+from kundresa.spec.bounces import HARD_BOUNCE
 from kundresa.spec.vocabulary import Automation, BounceClass, FeedbackKind
 from kundresa.store.engine import Database
 from kundresa.store.inbox import take_turns
@@ -16,7 +17,6 @@ from kundresa.store.inbox_records import NewFeedback
 from kundresa.store.inbox_tables import feedback
 from kundresa.store.tables import suppressions
 
-HARD_BOUNCE = "hard_bounce"
 SOFT_BOUNCES = "soft_bounces"
 COMPLAINT = "complaint"
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)

@@ -195,6 +195,37 @@ def test_an_answer_is_classified(
     assert (receipt.retry_at is not None) == (state is DEFERRED)
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason", "suppress"),
+    [
+        (answered("400 Bad Request", '{"code": 21211}'), DeliveryReason.ADDRESS_REFUSED, "hard_bounce"),
+        (answered("400 Bad Request", '{"code": 21614}'), DeliveryReason.ADDRESS_REFUSED, "hard_bounce"),
+        # Unreachable from this sender; has said STOP to it.
+        (answered("400 Bad Request", '{"code": 21612}'), DeliveryReason.ADDRESS_REFUSED, None),
+        (answered("400 Bad Request", '{"code": 21610}'), DeliveryReason.ADDRESS_REFUSED, None),
+        (
+            answered("201 Created", '{"sid": "SM1", "status": "undelivered", "error_code": 30005}'),
+            DeliveryReason.ADDRESS_REFUSED,
+            "hard_bounce",
+        ),
+        (
+            answered("201 Created", '{"sid": "SM1", "status": "undelivered", "error_code": 30007}'),
+            DeliveryReason.MESSAGE_REFUSED,
+            None,
+        ),
+    ],
+)
+def test_a_number_that_no_text_reaches_is_suppressed(
+    gateway: Callable[[bytes], int],
+    sms_sender: Open,
+    answer: bytes,
+    reason: DeliveryReason,
+    suppress: str | None,
+) -> None:
+    [receipt] = sms_sender(gateway(answer)).send(texts(1))
+    assert (receipt.state, receipt.reason, receipt.suppress) == (FAILED, reason, suppress)
+
+
 @pytest.mark.parametrize("answer", [b"", answered("502 Bad Gateway"), answered("200 OK")])
 def test_an_idempotent_gateway_is_asked_again(
     gateway: Callable[[bytes], int], sms_sender: Open, answer: bytes
