@@ -16,10 +16,13 @@ What an answer means (the ``reason`` of "Handling notification responses from AP
 | 403 ExpiredProviderToken | once more with a fresh token, then AccountError |
 | 429 TooManyRequests: to this device | deferred |
 | 429 TooManyProviderTokenUpdates, 503 | deferred, and nothing more is sent for a while |
+| 500 InternalServerError | deferred (**) |
 | 413 and other 400 | failed, message_refused |
 
 (*) An account that leads to the wrong one of Apple's two environments finds every token bad; that must not
 suppress them all.
+(**) Should it have been taken after all: the second carries the same ``apns-collapse-id``, and takes the
+first's place on the device.
 """
 
 from __future__ import annotations
@@ -112,8 +115,8 @@ class ApnsAdapter:
             raise AccountError(f"{self._account.place}: topic {self._account.extra['topic']}: {code}")
         if status == 410 or reason in ("BadDeviceToken", "DeviceTokenNotForTopic"):
             return [self._dead(message, status, reason, code)]
-        if status in (429, 503):
-            return self._later(message, reason, code)
+        if status in (429, 503) or reason == "InternalServerError":
+            return self._later(message, reason, code, hold=status in (429, 503))
         return self._answers.receipts(messages, response, code=code, said=reason)
 
     def renew(self) -> None:
@@ -124,10 +127,10 @@ class ApnsAdapter:
         suppress = f"apns {reason.lower() or 'unregistered'}" if is_dead else None
         return failed(message.message_id, DeliveryReason.ADDRESS_REFUSED, code, reason, suppress=suppress)
 
-    def _later(self, message: Message, reason: str, code: str) -> Sequence[Receipt]:
+    def _later(self, message: Message, reason: str, code: str, *, hold: bool) -> Sequence[Receipt]:
         until = self._clock() + HOLD_FOR
         receipts = [deferred(message.message_id, code, reason, until)]
-        if reason != "TooManyRequests":
+        if hold and reason != "TooManyRequests":
             raise Hold(receipts, until)
         return receipts
 

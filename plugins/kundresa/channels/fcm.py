@@ -11,7 +11,8 @@ What an answer means (FCM's ``ErrorCode``), before what ``http_answers`` says of
 | UNREGISTERED; INVALID_ARGUMENT about the token | failed, address_refused, suppressed |
 | SENDER_ID_MISMATCH: the token is of another project's app | failed, address_refused |
 | other INVALID_ARGUMENT | failed, message_refused |
-| QUOTA_EXCEEDED, UNAVAILABLE, INTERNAL | deferred, by Retry-After |
+| QUOTA_EXCEEDED, UNAVAILABLE, INTERNAL | deferred, by Retry-After: FCM asks for another try |
+| 500 without a word of FCM's | unknown |
 | THIRD_PARTY_AUTH_ERROR: the project's own keys for APNs or web push | AccountError |
 | 401 | once more with a fresh token, then AccountError |
 """

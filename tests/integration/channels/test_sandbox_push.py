@@ -251,6 +251,23 @@ def test_one_busy_device_does_not_hold_the_others(sandbox: Start, push_sender: O
     assert states(receipts) == {ACCEPTED: 6, DEFERRED: 3}
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "state"),
+    [
+        ("apns", '{"reason": "InternalServerError"}', DEFERRED),
+        ("apns", "<html>", UNKNOWN),
+        ("fcm", '{"error": {"status": "INTERNAL"}}', DEFERRED),
+        ("fcm", "<html>", UNKNOWN),
+    ],
+)
+def test_a_service_that_breaks_is_tried_again_where_it_says_so(
+    sandbox: Start, push_sender: Open, kind: str, body: str, state: MessageState
+) -> None:
+    ports, _ = sandbox(Faults(push_every=3, push_status=500, push_body=body))
+    receipts = list(push_sender(kind, ports, in_flight=1).send(pushes(9, kind)))
+    assert states(receipts) == {ACCEPTED: 6, state: 3}
+
+
 def test_an_expired_token_is_renewed_once(sandbox: Start, push_sender: Open) -> None:
     faults = Faults(push_every=4, push_status=403, push_body='{"reason": "ExpiredProviderToken"}')
     ports, _ = sandbox(faults)

@@ -173,7 +173,14 @@ def test_an_account_that_stops_working_leaves_the_receipts_of_what_was_under_way
         (answered("422 Unprocessable Content"), FAILED, DeliveryReason.MESSAGE_REFUSED),
         (answered("408 Request Timeout"), DEFERRED, DeliveryReason.TEMPORARY_FAILURE),
         (answered("429 Too Many Requests"), DEFERRED, DeliveryReason.TEMPORARY_FAILURE),
-        (answered("500 Internal Server Error"), DEFERRED, DeliveryReason.TEMPORARY_FAILURE),
+        (answered("425 Too Early"), DEFERRED, DeliveryReason.TEMPORARY_FAILURE),
+        (
+            answered("500 Internal Server Error", '{"code": 20500}'),
+            UNKNOWN,
+            DeliveryReason.OUTCOME_UNKNOWN,
+        ),
+        (answered("501 Not Implemented"), UNKNOWN, DeliveryReason.OUTCOME_UNKNOWN),
+        (answered("520 Web Server Returned an Unknown Error"), UNKNOWN, DeliveryReason.OUTCOME_UNKNOWN),
         (answered("503 Service Unavailable"), DEFERRED, DeliveryReason.TEMPORARY_FAILURE),
         (answered("409 Conflict"), UNKNOWN, DeliveryReason.OUTCOME_UNKNOWN),
         (answered("502 Bad Gateway"), UNKNOWN, DeliveryReason.OUTCOME_UNKNOWN),
@@ -226,7 +233,10 @@ def test_a_number_that_no_text_reaches_is_suppressed(
     assert (receipt.state, receipt.reason, receipt.suppress) == (FAILED, reason, suppress)
 
 
-@pytest.mark.parametrize("answer", [b"", answered("502 Bad Gateway"), answered("200 OK")])
+@pytest.mark.parametrize(
+    "answer",
+    [b"", answered("500 Internal Server Error"), answered("502 Bad Gateway"), answered("200 OK")],
+)
 def test_an_idempotent_gateway_is_asked_again(
     gateway: Callable[[bytes], int], sms_sender: Open, answer: bytes
 ) -> None:
