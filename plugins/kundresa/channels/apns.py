@@ -40,7 +40,7 @@ from kundresa.channels.http_sender import Hold, RenewLoginError
 from kundresa.channels.push_keys import ApnsToken
 from kundresa.channels.receipts import accepted, clean_provider_id, deferred, failed
 from kundresa.spec.messages import Message, PushContent, Receipt
-from kundresa.spec.push_payload import apns_payload
+from kundresa.spec.push_payload import Lifetime, apns_payload
 from kundresa.spec.vocabulary import DeliveryReason
 
 _TOKEN = re.compile(r"[0-9A-Fa-f]{64,200}\Z")
@@ -54,8 +54,18 @@ class ApnsAdapter:
 
     per_request = 1
 
-    def __init__(self, account: Account, *, run_key: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        account: Account,
+        *,
+        run_key: str,
+        clock: Callable[[], datetime],
+        valid_until: datetime | None = None,
+    ) -> None:
         """
+        Args:
+            valid_until: after it nothing is delivered any more; None leaves it to Apple.
+
         Raises:
             AccountError: when the account is not for APNs, or lacks something.
         """
@@ -65,6 +75,7 @@ class ApnsAdapter:
             raise AccountError(f"account {account.name} of kind apns needs topic, the app's bundle id")
         self._account = account
         self._run_key = run_key
+        self._valid_until = valid_until
         self._clock = clock
         self._token = ApnsToken(account, clock)
         self._answers = Answers(account, clock, "/3/device/…")
@@ -94,6 +105,9 @@ class ApnsAdapter:
             # A notification that comes a second time takes the first one's place on the device.
             "apns-collapse-id": message.message_id,
         }
+        if self._valid_until is not None:
+            lifetime = Lifetime.between(self._clock(), self._valid_until)
+            headers["apns-expiration"] = str(lifetime.until)
         if (identity := _uuid(message.message_id)) is not None:
             headers["apns-id"] = identity
         path = f"/3/device/{message.address.lower()}"
