@@ -16,10 +16,13 @@ What an answer means (the ``reason`` of "Handling notification responses from AP
 | 403 ExpiredProviderToken | once more with a fresh token, then AccountError |
 | 429 TooManyRequests: to this device | deferred |
 | 429 TooManyProviderTokenUpdates, 503 | deferred, and nothing more is sent for a while |
+| 500 InternalServerError | deferred (**) |
 | 413 and other 400 | failed, message_refused |
 
 (*) An account that leads to the wrong one of Apple's two environments finds every token bad; that must not
 suppress them all.
+(**) Should it have been taken after all: the second carries the same ``apns-collapse-id``, and takes the
+first's place on the device.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ from kundresa.channels.http_sender import Hold, RenewLoginError
 from kundresa.channels.push_keys import ApnsToken
 from kundresa.channels.receipts import accepted, clean_provider_id, deferred, failed
 from kundresa.spec.messages import Message, PushContent, Receipt
-from kundresa.spec.push_payload import apns_payload
+from kundresa.spec.push_payload import Lifetime, apns_payload
 from kundresa.spec.vocabulary import DeliveryReason
 
 _TOKEN = re.compile(r"[0-9A-Fa-f]{64,200}\Z")
@@ -51,8 +54,18 @@ class ApnsAdapter:
 
     per_request = 1
 
-    def __init__(self, account: Account, *, run_key: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        account: Account,
+        *,
+        run_key: str,
+        clock: Callable[[], datetime],
+        valid_until: datetime | None = None,
+    ) -> None:
         """
+        Args:
+            valid_until: after it nothing is delivered any more; None leaves it to Apple.
+
         Raises:
             AccountError: when the account is not for APNs, or lacks something.
         """
@@ -62,6 +75,7 @@ class ApnsAdapter:
             raise AccountError(f"account {account.name} of kind apns needs topic, the app's bundle id")
         self._account = account
         self._run_key = run_key
+        self._valid_until = valid_until
         self._clock = clock
         self._token = ApnsToken(account, clock)
         self._answers = Answers(account, clock, "/3/device/…")
@@ -91,6 +105,9 @@ class ApnsAdapter:
             # A notification that comes a second time takes the first one's place on the device.
             "apns-collapse-id": message.message_id,
         }
+        if self._valid_until is not None:
+            lifetime = Lifetime.between(self._clock(), self._valid_until)
+            headers["apns-expiration"] = str(lifetime.until)
         if (identity := _uuid(message.message_id)) is not None:
             headers["apns-id"] = identity
         path = f"/3/device/{message.address.lower()}"
@@ -112,8 +129,8 @@ class ApnsAdapter:
             raise AccountError(f"{self._account.place}: topic {self._account.extra['topic']}: {code}")
         if status == 410 or reason in ("BadDeviceToken", "DeviceTokenNotForTopic"):
             return [self._dead(message, status, reason, code)]
-        if status in (429, 503):
-            return self._later(message, reason, code)
+        if status in (429, 503) or reason == "InternalServerError":
+            return self._later(message, reason, code, hold=status in (429, 503))
         return self._answers.receipts(messages, response, code=code, said=reason)
 
     def renew(self) -> None:
@@ -124,10 +141,10 @@ class ApnsAdapter:
         suppress = f"apns {reason.lower() or 'unregistered'}" if is_dead else None
         return failed(message.message_id, DeliveryReason.ADDRESS_REFUSED, code, reason, suppress=suppress)
 
-    def _later(self, message: Message, reason: str, code: str) -> Sequence[Receipt]:
+    def _later(self, message: Message, reason: str, code: str, *, hold: bool) -> Sequence[Receipt]:
         until = self._clock() + HOLD_FOR
         receipts = [deferred(message.message_id, code, reason, until)]
-        if reason != "TooManyRequests":
+        if hold and reason != "TooManyRequests":
             raise Hold(receipts, until)
         return receipts
 

@@ -6,8 +6,10 @@ What an answer means (RFC 5321 4.2, RFC 3463; the details are in ``smtp_status``
 |---|---|
 | 2xx after the end of DATA or BDAT | accepted |
 | 4xx at any step, 421 | deferred |
-| 5xx to RCPT; 5xx with status x.1.x or x.2.x | failed, address_refused |
-| other 5xx | failed, message_refused |
+| 5xx that says what a hard bounce does (``spec.bounces``) | failed, address_refused, suppressed |
+| 5xx that says what a soft bounce does: a full mailbox | failed, temporary_failure |
+| other 5xx about the recipient: status x.1.x, x.2.x, or 550, 551, 553 to RCPT | failed, address_refused |
+| other 5xx: policy, a block list, the message | failed, message_refused |
 | 5xx to MAIL: the sender is refused | AccountError |
 | lost, stalled or garbage before the end of its content was written | tried once more, then deferred |
 | lost, stalled or garbage after it | unknown |
@@ -231,7 +233,8 @@ class SmtpSender:
             raise AccountError(
                 f"{self._account.place} refused the sender {self._return_address}: {reply.shown} {detail}"
             )
-        return failed(key, refusal(stage, reply), reply.shown, detail)
+        refused = refusal(stage, reply)
+        return failed(key, refused.reason, reply.shown, detail, suppress=refused.suppress)
 
     @property
     def _return_address(self) -> str:

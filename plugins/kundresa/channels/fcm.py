@@ -11,7 +11,8 @@ What an answer means (FCM's ``ErrorCode``), before what ``http_answers`` says of
 | UNREGISTERED; INVALID_ARGUMENT about the token | failed, address_refused, suppressed |
 | SENDER_ID_MISMATCH: the token is of another project's app | failed, address_refused |
 | other INVALID_ARGUMENT | failed, message_refused |
-| QUOTA_EXCEEDED, UNAVAILABLE, INTERNAL | deferred, by Retry-After |
+| QUOTA_EXCEEDED, UNAVAILABLE, INTERNAL | deferred, by Retry-After: FCM asks for another try |
+| 500 without a word of FCM's | unknown |
 | THIRD_PARTY_AUTH_ERROR: the project's own keys for APNs or web push | AccountError |
 | 401 | once more with a fresh token, then AccountError |
 """
@@ -31,7 +32,7 @@ from kundresa.channels.http_sender import RenewLoginError
 from kundresa.channels.push_keys import GoogleToken
 from kundresa.channels.receipts import accepted, clean_provider_id, failed
 from kundresa.spec.messages import Message, PushContent, Receipt
-from kundresa.spec.push_payload import compact, fcm_message
+from kundresa.spec.push_payload import Lifetime, compact, fcm_message
 from kundresa.spec.vocabulary import DeliveryReason
 
 _TOKEN = re.compile(r"[!-~]{16,4096}\Z")
@@ -43,8 +44,18 @@ class FcmAdapter:
 
     per_request = 1
 
-    def __init__(self, account: Account, *, run_key: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        account: Account,
+        *,
+        run_key: str,
+        clock: Callable[[], datetime],
+        valid_until: datetime | None = None,
+    ) -> None:
         """
+        Args:
+            valid_until: after it nothing is delivered any more; None leaves it to FCM (four weeks).
+
         Raises:
             AccountError: when the account is not for FCM, or lacks something.
         """
@@ -52,6 +63,8 @@ class FcmAdapter:
             raise AccountError(f"{account.place} is of kind {account.kind}; push takes fcm or apns")
         self._account = account
         self._run_key = run_key
+        self._clock = clock
+        self._valid_until = valid_until
         self._token = GoogleToken(account, clock)
         self._path = f"/v1/projects/{self._token.project}/messages:send"
         self._answers = Answers(account, clock, self._path)
@@ -70,7 +83,10 @@ class FcmAdapter:
         content = message.content
         if not isinstance(content, PushContent):
             raise TypeError(f"a push sender got {type(content).__name__}")
-        body = compact({"message": fcm_message(message.message_id, message.address, content)})
+        until = self._valid_until
+        lifetime = None if until is None else Lifetime.between(self._clock(), until)
+        made = fcm_message(message.message_id, message.address, content, lifetime=lifetime)
+        body = compact({"message": made})
         return Request(self._path, body, {"authorization": f"Bearer {self._token.get()}"})
 
     def receipts(self, messages: Sequence[Message], response: Response) -> Sequence[Receipt]:

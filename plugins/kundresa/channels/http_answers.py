@@ -2,12 +2,12 @@
 
 | what happened | receipt |
 |---|---|
-| 408, 425, 429, 503, other 5xx | deferred, by Retry-After where given |
-| 409, 502, 504: a request under the same key, or a proxy that lost the answer | unknown (*) |
+| 408, 425, 429, 503 | deferred, by Retry-After where given |
+| 409, 500 and other 5xx: a request under the same key, or what broke, perhaps after taking it | unknown (*) |
 | 401, 402, 403, 404, 405, a redirect | AccountError |
 | other 4xx | failed, message_refused |
 
-(*) deferred when the account says ``idempotent=true``.
+(*) deferred, by Retry-After where given, when the account says ``idempotent=true``.
 429 and 503 with a Retry-After hold the whole account: RFC 6585 section 4 and RFC 9110 15.6.4 say them of
 the client and the service, not of one request.
 """
@@ -31,8 +31,8 @@ from kundresa.spec.vocabulary import DeliveryReason
 MAX_RETRY_AFTER = timedelta(hours=12)
 """A server that names a later time is tried again before it: the campaign's validity decides."""
 ACCOUNT_STATUSES = frozenset({401, 402, 403, 404, 405})
-AMBIGUOUS_STATUSES = frozenset({409, 502, 504})
-TEMPORARY_STATUSES = frozenset({408, 425, 429})
+TEMPORARY_STATUSES = frozenset({408, 425, 429, 503})
+"""By RFC 9110 15.5.9 and 15.6.4, RFC 8470 5.2 and RFC 6585 4 the request was not acted upon."""
 HOLDING_STATUSES = frozenset({429, 503})
 
 
@@ -61,9 +61,10 @@ class Answers:
         detail = self.detail(said or reason_phrase(status), messages)
         if status < 400 or status in ACCOUNT_STATUSES:
             raise AccountError(f"{self._account.place} answered {code} to {self._path}: {detail}")
-        if status in AMBIGUOUS_STATUSES:
-            return [self.ambiguous(message, code, detail) for message in messages]
-        if status in TEMPORARY_STATUSES or status >= 500:
+        is_ambiguous = status == HTTPStatus.CONFLICT or (status >= 500 and status not in TEMPORARY_STATUSES)
+        if is_ambiguous and not self._idempotent:
+            return [unknown(message.message_id, code, detail) for message in messages]
+        if is_ambiguous or status in TEMPORARY_STATUSES:
             return self.temporary(messages, response, code=code, said=said)
         refused = DeliveryReason.MESSAGE_REFUSED
         return [failed(message.message_id, refused, code, detail) for message in messages]

@@ -51,6 +51,7 @@ def open_sender(
     secret: str = "",
     allowed_hosts: Collection[str] = (),
     on_reports: OnReports | None = None,
+    valid_until: datetime | None = None,
 ) -> Sender:
     """A sender for one run on one account, connected and logged in where the protocol has that.
 
@@ -63,6 +64,7 @@ def open_sender(
         allowed_hosts: what webhooks may call: ``webhook_hosts`` of the policies.
         on_reports: gets the delivery reports that arrive while the sender works, where the protocol brings
             them (SMPP); None asks for none.
+        valid_until: after it a push service delivers nothing any more to a device that was out of reach.
 
     Raises:
         AccountError: when the account cannot be used: wrong kind, wrong password, no encryption. A
@@ -81,7 +83,10 @@ def open_sender(
         case PushChannel():
             adapter = ApnsAdapter if account.kind == "apns" else FcmAdapter
             return HttpSender(
-                adapter(account, run_key=run_key, clock=clock), account, clock=clock, in_flight=STREAMS
+                adapter(account, run_key=run_key, clock=clock, valid_until=valid_until),
+                account,
+                clock=clock,
+                in_flight=STREAMS,
             )
         case WebhookChannel():
             webhook = WebhookAdapter(

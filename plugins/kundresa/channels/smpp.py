@@ -11,11 +11,14 @@ What an answer means:
 | 0 to every segment | accepted, with the centre's id of the last |
 | ESME_RTHROTTLED, ESME_RMSGQFUL | the sender pauses and tries again, thrice; then deferred |
 | ESME_RSYSERR, ESME_RX_T_APPN, ESME_RUNKNOWNERR, ESME_RX_R_APPN | deferred |
-| ESME_RINVDSTADR, ESME_RINVDSTTON, ESME_RINVDSTNPI | failed, address_refused |
+| ESME_RINVDSTADR | failed, address_refused; suppressed once this sender has had a text accepted (*) |
+| ESME_RINVDSTTON, ESME_RINVDSTNPI | failed, address_refused |
 | ESME_RINVSRCADR, ESME_RINVSRCTON, ESME_RINVSRCNPI; the login refused | AccountError |
 | any other | failed, message_refused |
 | lost or stalled before a segment was written | tried again over a new connection, then deferred |
 | lost or stalled after it | unknown |
+
+(*) A centre that wants numbers in another form finds every one invalid; that must not suppress them all.
 
 Who takes reports asks for that of the last segment of each text, whose id is the message's: a centre delivers
 the segments of a text in their order to one telephone. Who takes none is bound as a transmitter: a centre
@@ -44,6 +47,7 @@ from kundresa.channels.receipts import accepted, clean_provider_id, deferred, fa
 from kundresa.channels.smpp_pdu import Envelope
 from kundresa.channels.smpp_session import ENQUIRE, OnReports, SmppSession, bind, extra_number
 from kundresa.channels.stopping import UNANSWERED
+from kundresa.spec.bounces import HARD_BOUNCE
 from kundresa.spec.campaign import SmsChannel
 from kundresa.spec.messages import Message, Receipt, SmsContent
 from kundresa.spec.sms_text import segments
@@ -55,7 +59,8 @@ PAUSES = (0.5, 1.0, 2.0)
 RETRY_AFTER = timedelta(minutes=1)
 _THROTTLED = frozenset({0x58, 0x14})
 _TEMPORARY = frozenset({0x08, 0x64, 0x66, 0xFF})
-_ADDRESS = frozenset({0x0B, 0x50, 0x51})
+_INVALID_NUMBER = 0x0B
+_ADDRESS = frozenset({_INVALID_NUMBER, 0x50, 0x51})
 _SENDER = frozenset({0x0A, 0x48, 0x49})
 _TRIES = 3
 
@@ -94,6 +99,7 @@ class SmppSender:
         self._flight = InFlight(int(extra_number(account, "window", WINDOW, 1, 1_000)), self._deliver, clock)
         self._session: SmppSession | None = None
         self._connecting = asyncio.Lock()
+        self._has_accepted = False
 
     def open(self) -> None:
         """Connects and logs in now, so that a wrong password shows before any message is claimed. A centre
@@ -180,6 +186,7 @@ class SmppSender:
             if status:
                 return self._refused(message, status, taken, len(bodies))
             taken.append(provider_id)
+        self._has_accepted = True
         receipt = accepted(message.message_id, clean_provider_id(taken[-1], message.address), "SMPP 0")
         if len(taken) == 1:
             return receipt
@@ -245,7 +252,9 @@ class SmppSender:
         if status in _SENDER and not taken:
             raise AccountError(f"{self._account.place} refuses the sender: {pdu.status_name(status)}")
         if status in _ADDRESS:
-            return failed(message.message_id, DeliveryReason.ADDRESS_REFUSED, code, detail)
+            is_dead = status == _INVALID_NUMBER and self._has_accepted and not taken
+            suppress = HARD_BOUNCE if is_dead else None
+            return failed(message.message_id, DeliveryReason.ADDRESS_REFUSED, code, detail, suppress=suppress)
         if (status in _THROTTLED or status in _TEMPORARY) and not taken:
             return deferred(message.message_id, code, detail, self._clock() + RETRY_AFTER)
         return failed(message.message_id, DeliveryReason.MESSAGE_REFUSED, code, detail)

@@ -6,7 +6,7 @@ What an answer means, before what ``http_answers`` says of the rest:
 |---|---|
 | 2xx with a ``sid`` | accepted |
 | 2xx without one | unknown (*) |
-| 4xx with one of the codes about the number | failed, address_refused |
+| 4xx with one of the codes about the number | failed, address_refused; suppressed when no text reaches it |
 | no connection | deferred |
 | the answer does not arrive | unknown (*) |
 
@@ -27,9 +27,10 @@ from kundresa.channels.http1 import Http1Peer
 from kundresa.channels.http_answers import Answers, json_object
 from kundresa.channels.http_peer import Request, Response, basic_authorization
 from kundresa.channels.receipts import accepted, clean_detail, clean_provider_id, failed
+from kundresa.spec.bounces import HARD_BOUNCE, TWILIO_CODES
 from kundresa.spec.campaign import SmsChannel
 from kundresa.spec.messages import Message, Receipt, SmsContent
-from kundresa.spec.vocabulary import DeliveryReason
+from kundresa.spec.vocabulary import BounceClass, DeliveryReason
 
 CONNECTIONS = 32
 """Requests at once, when the account does not say (``connections``): at 15 ms for an answer, 2,000 a
@@ -91,7 +92,7 @@ class TwilioAdapter:
         said = str(body.get("message") or "")
         if body.get("code") in ADDRESS_CODES and 400 <= status < 500:
             detail = self._answers.detail(said, messages)
-            return [failed(message.message_id, DeliveryReason.ADDRESS_REFUSED, code, detail)]
+            return [self._refused(message, code, detail, body["code"])]
         return self._answers.receipts(messages, response, code=code, said=said)
 
     def renew(self) -> None:
@@ -103,5 +104,13 @@ class TwilioAdapter:
             return self._answers.ambiguous(message, code, "the gateway's answer names no sid")
         if body.get("status") in ("failed", "undelivered"):
             detail = clean_detail(str(body.get("error_message") or body["status"]), message.address)
-            return failed(message.message_id, DeliveryReason.MESSAGE_REFUSED, code, detail)
+            return self._refused(message, code, detail, body.get("error_code"))
         return accepted(message.message_id, clean_provider_id(sid, message.address), code)
+
+    @staticmethod
+    def _refused(message: Message, code: str, detail: str, error: object) -> Receipt:
+        """By Twilio's own code: a number that no text reaches is dead, as in its status callbacks."""
+        is_dead = TWILIO_CODES.get(str(error)) is BounceClass.HARD
+        is_address = is_dead or error in ADDRESS_CODES
+        reason = DeliveryReason.ADDRESS_REFUSED if is_address else DeliveryReason.MESSAGE_REFUSED
+        return failed(message.message_id, reason, code, detail, suppress=HARD_BOUNCE if is_dead else None)

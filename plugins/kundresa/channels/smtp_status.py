@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from kundresa.spec.vocabulary import DeliveryReason
+from kundresa.spec.bounces import HARD_BOUNCE, classify
+from kundresa.spec.vocabulary import BounceClass, DeliveryReason
 
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})\b")
 _GREYLISTED = re.compile(r"gr[ae]y", re.IGNORECASE)
@@ -59,14 +60,44 @@ class Reply:
         return f"{self.code} {self.enhanced}".strip()
 
 
-def refusal(stage: Stage, reply: Reply) -> DeliveryReason:
-    """Why a message is refused for good. A refused address will feed suppression: only what speaks of the
-    recipient counts as one; without an enhanced code, a refusal of RCPT does."""
+_UNNAMED_MAILBOX = frozenset({550, 551, 553})
+"""Codes that RFC 5321 4.2.3 gives to the mailbox or its name. 552 is about an amount, 554 about anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a refusal for good makes of its message, and of the address."""
+
+    reason: DeliveryReason
+    suppress: str | None = None
+    """Why nobody may be written to there again, when the address is dead."""
+
+
+def refusal(stage: Stage, reply: Reply) -> Refusal:
+    """Why a message is refused for good, by what a bounce of the same words says (``spec.bounces``):
+
+    - hard: the address is refused, and dead;
+    - soft: a full mailbox. The message has failed, the address is none the worse;
+    - block: the message is refused, or we are;
+    - undetermined: the address is refused, and not dead, when the status is about the recipient, or when
+      RCPT is answered with a code about a mailbox and no status; else the message is.
+    """
+    match classify(reply.enhanced, f"{reply.code} {reply.text}"):
+        case BounceClass.HARD:
+            return Refusal(DeliveryReason.ADDRESS_REFUSED, HARD_BOUNCE)
+        case BounceClass.SOFT:
+            return Refusal(DeliveryReason.TEMPORARY_FAILURE)
+        case BounceClass.BLOCK:
+            return Refusal(DeliveryReason.MESSAGE_REFUSED)
+        case _:
+            is_address = _is_about_address(stage, reply)
+            return Refusal(DeliveryReason.ADDRESS_REFUSED if is_address else DeliveryReason.MESSAGE_REFUSED)
+
+
+def _is_about_address(stage: Stage, reply: Reply) -> bool:
     if reply.topic:
-        about_address = reply.subject in ABOUT_ADDRESS and reply.topic not in _NOT_THE_RECIPIENTS
-    else:
-        about_address = stage is Stage.RCPT
-    return DeliveryReason.ADDRESS_REFUSED if about_address else DeliveryReason.MESSAGE_REFUSED
+        return reply.subject in ABOUT_ADDRESS and reply.topic not in _NOT_THE_RECIPIENTS
+    return stage is Stage.RCPT and reply.code in _UNNAMED_MAILBOX
 
 
 def slows_domain(stage: Stage, reply: Reply) -> bool:

@@ -109,6 +109,11 @@ def account(
             out.print(
                 f"Stopped at {report['stopped_at']} and never resumed: {report['stop_detail']}", markup=False
             )
+        for channel, lines in report.get("delivered_since", {}).items():
+            out.print(
+                f"{channel}: of those with outcome_unknown, {lines:,} were reported delivered since",
+                markup=False,
+            )
         people = report["people"]
         out.print(
             f"{people['considered']:,} people considered, {people['reached']:,} reached on some channel"

@@ -21,7 +21,7 @@ from html import unescape
 
 from flufl.bounce import all_failures
 
-from kundresa.feedback.bounces import classify
+from kundresa.spec.bounces import classify
 from kundresa.spec.vocabulary import BounceClass, FeedbackKind
 
 MAX_TEXT = 4_000

@@ -23,9 +23,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
-from kundresa.feedback.bounces import classify
 from kundresa.feedback.replies import Reply
 from kundresa.settings import SettingsError
+from kundresa.spec.bounces import TWILIO_CODES, classify
 from kundresa.spec.events import parse_instant
 from kundresa.spec.problems import alternatives
 from kundresa.spec.vocabulary import BounceClass, ChannelKind, FeedbackKind
@@ -127,7 +127,7 @@ class TwilioStatus:
         if status == "delivered":
             return Told([Report(f"{sid}/{status}", FeedbackKind.DELIVERED, "sms", provider_id=sid)])
         if status in ("undelivered", "failed"):
-            bounced = _TWILIO.get(code or "", BounceClass.UNDETERMINED)
+            bounced = TWILIO_CODES.get(code or "", BounceClass.UNDETERMINED)
             report = Report(
                 f"{sid}/{status}",
                 FeedbackKind.BOUNCED,
@@ -142,18 +142,6 @@ class TwilioStatus:
 
 _NO_ANSWER = '<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
 """TwiML: nothing is texted back."""
-_TWILIO: Mapping[str, BounceClass] = {
-    "21211": BounceClass.HARD,  # not a valid number
-    "21610": BounceClass.BLOCK,  # the recipient has replied STOP to this sender
-    "21614": BounceClass.HARD,  # not a mobile number
-    "30003": BounceClass.SOFT,  # unreachable: switched off, out of reach
-    "30004": BounceClass.BLOCK,  # blocked
-    "30005": BounceClass.HARD,  # unknown destination
-    "30006": BounceClass.HARD,  # a landline
-    "30007": BounceClass.BLOCK,  # filtered by the carrier
-    "30008": BounceClass.UNDETERMINED,
-}
-"""Twilio's error codes, "Error and Warning Dictionary"."""
 
 
 @dataclass(frozen=True, slots=True)

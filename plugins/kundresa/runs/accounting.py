@@ -14,7 +14,7 @@ from kundresa.runs.journey_accounting import journey_account, run_head
 from kundresa.runs.journey_accounts import export_journeys
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
-from kundresa.spec.vocabulary import CloseReason, MessageState, RunState, Verdict
+from kundresa.spec.vocabulary import CloseReason, DeliveryReason, MessageState, RunState, Verdict
 from kundresa.store import Run, Store, open_store
 
 Account = dict[str, Any]
@@ -22,7 +22,9 @@ Account = dict[str, Any]
 stop_detail, channels, people}``, where
 ``channels`` is ``{channel: {considered, sent, not_sent: {reason: lines}, sum, adds_up, decided_send}}``
 in lines of that channel, and ``people`` is ``{considered, reached}`` in persons.
-``stopped_at`` is of a run that was stopped and never resumed."""
+``stopped_at`` is of a run that was stopped and never resumed. As it is read, one that was reconciled may
+have ``delivered_since``, ``{channel: lines}``: its ``outcome_unknown`` that were reported delivered after
+that."""
 
 
 class AccountDoesNotAddUp(Exception):
@@ -119,7 +121,25 @@ def read_account(settings: Settings, run_key: str, *, clock: Clock = utc_now) ->
         if found is not None:
             return found
         account = store.runs.require(run_key).account
-        return None if account is None else dict(account)
+        return None if account is None else dict(account) | _delivered_since(store, run_key, account)
+
+
+def _delivered_since(store: Store, run_key: str, account: Mapping[str, Any]) -> Account:
+    """What the ledger knows by now of messages that were unknown when the account was reconciled."""
+    then = {
+        channel: part["not_sent"].get(DeliveryReason.OUTCOME_UNKNOWN.value, 0)
+        for channel, part in account["channels"].items()
+    }
+    if not any(then.values()):
+        return {}
+    now = {
+        count.channel: count.messages
+        for count in store.ledger.counts(run_key)
+        if count.state is MessageState.UNKNOWN
+    }
+    since = {channel: unknown - now.get(channel, 0) for channel, unknown in then.items()}
+    since = {channel: lines for channel, lines in since.items() if lines > 0}
+    return {"delivered_since": since} if since else {}
 
 
 def _empty_account(run: Run) -> Account:

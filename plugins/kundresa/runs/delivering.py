@@ -171,6 +171,7 @@ def deliver(
                     secret=settings.signing_secret(),
                     allowed_hosts=policies.webhook_hosts,
                     on_reports=on_reports,
+                    valid_until=batch.valid_until,
                 ),
                 owner=owner,
                 lease=timedelta(seconds=settings.lease_seconds),

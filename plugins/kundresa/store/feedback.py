@@ -9,14 +9,15 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, distinct, func, or_, select, update
 
+from kundresa.spec.bounces import HARD_BOUNCE
 from kundresa.spec.vocabulary import Automation, BounceClass, FeedbackKind
 from kundresa.store.engine import Database
 from kundresa.store.inbox import take_turns
 from kundresa.store.inbox_records import NewFeedback
 from kundresa.store.inbox_tables import feedback
+from kundresa.store.reported import accept_reported
 from kundresa.store.tables import suppressions
 
-HARD_BOUNCE = "hard_bounce"
 SOFT_BOUNCES = "soft_bounces"
 COMPLAINT = "complaint"
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
@@ -76,7 +77,8 @@ class Feedback:
         self, items: Sequence[NewFeedback], *, rule: SoftBounceRule | None = None
     ) -> list[NewFeedback]:
         """Record what is new of these, and suppress what follows from it, in one transaction; returns what
-        was new. A hard bounce and a complaint suppress at once, soft ones by the rule.
+        was new. A hard bounce and a complaint suppress at once, soft ones by the rule. A message that is
+        unknown and reported delivered is accepted.
         """
         if not items:
             return []
@@ -195,6 +197,10 @@ def record_feedback(
                 "recorded_at": item.received_at,
             }
             connection.execute(database.insert_new(suppressions), suppression)
+    accept_reported(
+        connection,
+        {item.message_id for item in new if item.kind is FeedbackKind.DELIVERED and item.message_id},
+    )
     return new
 
 

@@ -277,6 +277,8 @@ class JourneyMessages:
                 or_(messages.c.state.in_(final), stays_unknown),
             )
             .limit(limit)
+            # An unknown one may be reported delivered at this moment.
+            .with_for_update(of=messages)
         )
         known = (
             update(table)

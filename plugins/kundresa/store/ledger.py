@@ -27,6 +27,7 @@ from kundresa.store.errors import (
 )
 from kundresa.store.ledger_reads import LedgerReads, in_batch
 from kundresa.store.records import Candidate, Lease, PaceVersion, Untried
+from kundresa.store.reported import accept_delivered
 from kundresa.store.tables import UtcDateTime, messages, paces, runs
 from kundresa.store.windows import (
     insert_claimed,
@@ -175,7 +176,8 @@ class Ledger(LedgerReads):
             _require_checked(connection, run_key)
 
     def recover(self, lease: Lease, *, now: datetime, resends: bool = False) -> int:
-        """Settle as unknown what earlier leases of the batch claimed and did not settle.
+        """Settle as unknown what earlier leases of the batch claimed and did not settle, but for what has
+        been reported delivered: that is accepted.
 
         Returns how many. Run it right after taking the lease, before any claim.
 
@@ -193,7 +195,7 @@ class Ledger(LedgerReads):
         )
         with self._database.write() as connection:
             hold(connection, lease, now)
-            return connection.execute(
+            found = connection.execute(
                 update(messages)
                 .where(abandoned)
                 .values(
@@ -204,6 +206,9 @@ class Ledger(LedgerReads):
                     retry_at=now if resends else None,
                 )
             ).rowcount
+            if found:
+                accept_delivered(connection, in_batch(lease))
+            return found
 
     def resolve(self, lease: Lease, receipts: Sequence[Receipt], *, now: datetime) -> None:
         """Record what has become known of unknown messages of the batch, whatever the run's state: nothing

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 
-from kundresa.channels import AccountError, account_from_uri, http2
+from kundresa.channels import AccountError, account_from_uri, http2, open_sender
 from kundresa.channels.apns import ApnsAdapter
 from kundresa.channels.fcm import FcmAdapter
 from kundresa.channels.http_peer import NotSentError, Request, TurnedAwayError
@@ -27,7 +27,9 @@ from kundresa.channels.outage import DOWN_FOR
 from kundresa.sandbox import received
 from kundresa.sandbox.faults import Faults
 from kundresa.sandbox.ports import Ports
+from kundresa.spec.campaign import PushChannel
 from kundresa.spec.messages import Message, PushContent, Receipt
+from kundresa.spec.push_payload import Lifetime, fcm_message
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 
 from .conftest import NOW, RUN_KEY, Time
@@ -135,6 +137,38 @@ def test_a_dead_token_is_to_be_suppressed(
     [receipt] = sender.send([Message("f" * 32, token, CONTENT)])
     assert (receipt.state, receipt.reason) == (FAILED, DeliveryReason.ADDRESS_REFUSED)
     assert receipt.suppress == suppress
+
+
+@pytest.mark.parametrize(
+    ("validity", "seconds"),
+    [(timedelta(hours=84), 302_400), (timedelta(days=90), 28 * 86_400), (timedelta(0), 1)],
+)
+def test_a_service_keeps_it_no_longer_than_it_is_valid(time: Time, validity: timedelta, seconds: int) -> None:
+    until = str(int(NOW.timestamp()) + seconds)
+    uri = f"apns://KEY1234567:{quote(pem(APPLE), safe='')}@h/?team_id=T&topic=t"
+    apple = ApnsAdapter(account_from_uri(uri), run_key=RUN_KEY, clock=time.clock, valid_until=NOW + validity)
+    assert apple.request(pushes(1, "apns")).headers["apns-expiration"] == until
+    lifetime = Lifetime.between(NOW, NOW + validity)
+    made = fcm_message("m", "t", CONTENT, lifetime=lifetime)
+    assert made["android"]["ttl"] == f"{seconds}s"
+    assert made["webpush"]["headers"] == {"TTL": str(seconds)}
+    assert made["apns"]["headers"] == {"apns-collapse-id": "m", "apns-expiration": until}
+    assert made["android"]["notification"] == {"tag": "m"}
+
+
+def test_the_validity_reaches_googles_service(sandbox: Start, time: Time) -> None:
+    ports, folder = sandbox()
+    token_uri = quote(f"http://127.0.0.1:{ports.http}/token", safe="")
+    login = f"a%40p.iam:{quote(pem(GOOGLE), safe='')}"
+    uri = f"fcm://{login}@127.0.0.1:{ports.push}/?security=none&project=p&token_uri={token_uri}"
+    channel = PushChannel(kind="push", template="m", account="app")
+    account = account_from_uri(uri, name="app")
+    until = NOW + timedelta(hours=84)
+    sender = open_sender(channel, account, time.clock, run_key=RUN_KEY, valid_until=until)
+    with contextlib.closing(sender):
+        assert states(list(sender.send(pushes(1)))) == {ACCEPTED: 1}
+    [row] = received(folder)
+    assert json.loads(row.body)["message"]["android"]["ttl"] == "302400s"
 
 
 def test_bad_tokens_suppress_nothing_while_the_account_may_be_the_wrong_one(
@@ -249,6 +283,23 @@ def test_one_busy_device_does_not_hold_the_others(sandbox: Start, push_sender: O
     ports, _ = sandbox(faults)
     receipts = list(push_sender("apns", ports, in_flight=1).send(pushes(9, "apns")))
     assert states(receipts) == {ACCEPTED: 6, DEFERRED: 3}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "state"),
+    [
+        ("apns", '{"reason": "InternalServerError"}', DEFERRED),
+        ("apns", "<html>", UNKNOWN),
+        ("fcm", '{"error": {"status": "INTERNAL"}}', DEFERRED),
+        ("fcm", "<html>", UNKNOWN),
+    ],
+)
+def test_a_service_that_breaks_is_tried_again_where_it_says_so(
+    sandbox: Start, push_sender: Open, kind: str, body: str, state: MessageState
+) -> None:
+    ports, _ = sandbox(Faults(push_every=3, push_status=500, push_body=body))
+    receipts = list(push_sender(kind, ports, in_flight=1).send(pushes(9, kind)))
+    assert states(receipts) == {ACCEPTED: 6, state: 3}
 
 
 def test_an_expired_token_is_renewed_once(sandbox: Start, push_sender: Open) -> None:

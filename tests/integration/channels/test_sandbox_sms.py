@@ -173,7 +173,14 @@ def test_an_account_that_stops_working_leaves_the_receipts_of_what_was_under_way
         (answered("422 Unprocessable Content"), FAILED, DeliveryReason.MESSAGE_REFUSED),
         (answered("408 Request Timeout"), DEFERRED, DeliveryReason.TEMPORARY_FAILURE),
         (answered("429 Too Many Requests"), DEFERRED, DeliveryReason.TEMPORARY_FAILURE),
-        (answered("500 Internal Server Error"), DEFERRED, DeliveryReason.TEMPORARY_FAILURE),
+        (answered("425 Too Early"), DEFERRED, DeliveryReason.TEMPORARY_FAILURE),
+        (
+            answered("500 Internal Server Error", '{"code": 20500}'),
+            UNKNOWN,
+            DeliveryReason.OUTCOME_UNKNOWN,
+        ),
+        (answered("501 Not Implemented"), UNKNOWN, DeliveryReason.OUTCOME_UNKNOWN),
+        (answered("520 Web Server Returned an Unknown Error"), UNKNOWN, DeliveryReason.OUTCOME_UNKNOWN),
         (answered("503 Service Unavailable"), DEFERRED, DeliveryReason.TEMPORARY_FAILURE),
         (answered("409 Conflict"), UNKNOWN, DeliveryReason.OUTCOME_UNKNOWN),
         (answered("502 Bad Gateway"), UNKNOWN, DeliveryReason.OUTCOME_UNKNOWN),
@@ -195,7 +202,41 @@ def test_an_answer_is_classified(
     assert (receipt.retry_at is not None) == (state is DEFERRED)
 
 
-@pytest.mark.parametrize("answer", [b"", answered("502 Bad Gateway"), answered("200 OK")])
+@pytest.mark.parametrize(
+    ("answer", "reason", "suppress"),
+    [
+        (answered("400 Bad Request", '{"code": 21211}'), DeliveryReason.ADDRESS_REFUSED, "hard_bounce"),
+        (answered("400 Bad Request", '{"code": 21614}'), DeliveryReason.ADDRESS_REFUSED, "hard_bounce"),
+        # Unreachable from this sender; has said STOP to it.
+        (answered("400 Bad Request", '{"code": 21612}'), DeliveryReason.ADDRESS_REFUSED, None),
+        (answered("400 Bad Request", '{"code": 21610}'), DeliveryReason.ADDRESS_REFUSED, None),
+        (
+            answered("201 Created", '{"sid": "SM1", "status": "undelivered", "error_code": 30005}'),
+            DeliveryReason.ADDRESS_REFUSED,
+            "hard_bounce",
+        ),
+        (
+            answered("201 Created", '{"sid": "SM1", "status": "undelivered", "error_code": 30007}'),
+            DeliveryReason.MESSAGE_REFUSED,
+            None,
+        ),
+    ],
+)
+def test_a_number_that_no_text_reaches_is_suppressed(
+    gateway: Callable[[bytes], int],
+    sms_sender: Open,
+    answer: bytes,
+    reason: DeliveryReason,
+    suppress: str | None,
+) -> None:
+    [receipt] = sms_sender(gateway(answer)).send(texts(1))
+    assert (receipt.state, receipt.reason, receipt.suppress) == (FAILED, reason, suppress)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", answered("500 Internal Server Error"), answered("502 Bad Gateway"), answered("200 OK")],
+)
 def test_an_idempotent_gateway_is_asked_again(
     gateway: Callable[[bytes], int], sms_sender: Open, answer: bytes
 ) -> None:

@@ -160,7 +160,13 @@ def test_a_receiver_may_answer_person_by_person(receiver: Any, hook_sender: Open
 
 @pytest.mark.parametrize(
     ("status", "headers", "state"),
-    [(500, {}, DEFERRED), (429, {"retry-after": "60"}, DEFERRED), (502, {}, UNKNOWN), (422, {}, FAILED)],
+    [
+        (500, {}, UNKNOWN),
+        (503, {}, DEFERRED),
+        (429, {"retry-after": "60"}, DEFERRED),
+        (502, {}, UNKNOWN),
+        (422, {}, FAILED),
+    ],
 )
 def test_an_answer_holds_for_all_of_its_request(
     receiver: Any, hook_sender: Open, status: int, headers: dict[str, str], state: MessageState

@@ -147,6 +147,17 @@ def test_a_status_is_classified(
     assert (receipt.state, receipt.reason) == (state, reason)
 
 
+def test_an_invalid_number_is_suppressed_once_a_text_was_taken(
+    centre: Callable[..., Centre], smpp_sender: Open
+) -> None:
+    """A centre that wants numbers in another form finds all of them invalid."""
+    statuses = {1: 0x0B, 3: 0x0B, 4: 0x50}
+    sender = smpp_sender(centre(answer=lambda number, _: statuses.get(number, 0)).port, "&window=1")
+    receipts = list(sender.send(texts(4)))
+    assert [each.state for each in receipts] == [FAILED, ACCEPTED, FAILED, FAILED]
+    assert [each.suppress for each in receipts] == [None, None, "hard_bounce", None]
+
+
 def test_a_centre_that_is_too_slow_is_given_time(
     centre: Callable[..., Centre], smpp_sender: Open, time: Time
 ) -> None:

@@ -65,7 +65,7 @@ def test_a_good_server(peer: Start, sender: Open) -> None:
         ("MAIL", "451 4.3.0 busy", DEFERRED, DeliveryReason.TEMPORARY_FAILURE, "451 4.3.0"),
         ("RCPT", "450 4.2.1 greylisted", DEFERRED, DeliveryReason.TEMPORARY_FAILURE, "450 4.2.1"),
         ("RCPT", "550 5.1.1 no such user", FAILED, DeliveryReason.ADDRESS_REFUSED, "550 5.1.1"),
-        ("RCPT", "552 5.2.2 mailbox full", FAILED, DeliveryReason.ADDRESS_REFUSED, "552 5.2.2"),
+        ("RCPT", "552 5.2.2 mailbox full", FAILED, DeliveryReason.TEMPORARY_FAILURE, "552 5.2.2"),
         ("RCPT", "550 no such user", FAILED, DeliveryReason.ADDRESS_REFUSED, "550"),
         ("RCPT", "554 5.7.1 relay denied", FAILED, DeliveryReason.MESSAGE_REFUSED, "554 5.7.1"),
         ("DATA", "452 4.3.1 no space", DEFERRED, DeliveryReason.TEMPORARY_FAILURE, "452 4.3.1"),

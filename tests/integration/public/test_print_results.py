@@ -18,6 +18,7 @@ from kundresa.channels import account_from_uri, open_sender
 from kundresa.cli.feedback import feedback
 from kundresa.content import Token
 from kundresa.feedback.print_results import ResultFileError
+from kundresa.runs.accounting import read_account
 from kundresa.runs.print_results import (
     PrintResults,
     ResultProblem,
@@ -26,7 +27,8 @@ from kundresa.runs.print_results import (
 )
 from kundresa.settings import Settings
 from kundresa.spec.campaign import DirectMailChannel
-from kundresa.spec.messages import DirectMailContent, Message
+from kundresa.spec.messages import DirectMailContent, Message, Receipt
+from kundresa.spec.vocabulary import DeliveryReason, MessageState
 from kundresa.store import Candidate, Store
 
 from .conftest import ANNA, NOW, RUN
@@ -87,6 +89,25 @@ def results(print_file: Path, statuses: dict[str, str], *more: str, name: str = 
 
 def read(settings: Settings, place: Path) -> PrintResults:
     return read_print_results(settings, place, clock=lambda: NOW + DAY)
+
+
+def test_a_letter_of_which_nothing_was_known_and_that_was_printed_was_sent(
+    settings: Settings, store: Store, print_file: Path
+) -> None:
+    store.batches.register(RUN, "direct_mail", 2, 2)
+    lease = store.batches.lease(RUN, "direct_mail", 2, owner="test", seconds=60, now=NOW)
+    lost = ["e" * 32, "f" * 32]
+    store.ledger.claim(lease, [Candidate(each, "p-9") for each in lost], now=NOW)
+    unknown = DeliveryReason.OUTCOME_UNKNOWN
+    store.ledger.settle(lease, [Receipt(each, MessageState.UNKNOWN, unknown) for each in lost], now=NOW)
+    account = {"channels": {"direct_mail": {"not_sent": {"outcome_unknown": 2}}}}
+    store.runs.save_account(RUN, account)
+    assert read_account(settings, RUN) == account
+    found = read(settings, results(print_file, {FIRST: "printed"}, f"{lost[0]};printed"))
+    assert found.counts == {"delivered": 2}
+    lines = store.ledger.lines(lost)
+    assert [lines[each].state for each in lost] == [MessageState.ACCEPTED, MessageState.UNKNOWN]
+    assert read_account(settings, RUN) == account | {"delivered_since": {"direct_mail": 1}}
 
 
 def suppressed(store: Store) -> dict[str, str]:

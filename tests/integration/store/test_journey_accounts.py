@@ -13,12 +13,13 @@ from sqlalchemy import event, text
 
 from kundresa.spec.frozen import FrozenSpec
 from kundresa.spec.messages import Receipt
-from kundresa.spec.vocabulary import DeliveryReason, MessageState, Trigger
+from kundresa.spec.vocabulary import DeliveryReason, FeedbackKind, MessageState, Trigger
 from kundresa.store import (
     Advance,
     Approved,
     Candidate,
     Delayed,
+    NewFeedback,
     NewMessage,
     NewRun,
     Refused,
@@ -105,6 +106,47 @@ def test_a_message_counts_from_its_decision_on_until_it_fails(
     assert counted(store, since=NOW + HOUR) == {}
     [refused] = [each for each in store.journey_messages.of("p1", "cart") if each.message_id == "refused"]
     assert (refused.reason, refused.cap, refused.send_at) == ("capped", "weekly", None)
+
+
+def test_a_message_that_is_reported_delivered_was_sent_and_is_exported_again(
+    store: Store, started: Callable[..., None]
+) -> None:
+    started(message("lost"), message("early"))
+    approve(store, "lost", "early")
+    lease = store.batches.lease(RUN, "email", 1, owner="anna", seconds=60, now=NOW)
+    store.ledger.claim(lease, [Candidate(name, "p1") for name in ("lost", "early")], now=NOW)
+    receipts = [
+        Receipt(name, MessageState.UNKNOWN, DeliveryReason.OUTCOME_UNKNOWN) for name in ("lost", "early")
+    ]
+    store.ledger.settle(lease, receipts, now=NOW)
+
+    def told(name: str) -> NewFeedback:
+        return NewFeedback(
+            feedback_key=name,
+            kind=FeedbackKind.DELIVERED,
+            channel="email",
+            provider="esp",
+            occurred_at=NOW,
+            received_at=NOW,
+            message_id=name,
+        )
+
+    store.feedback.record([told("early")])
+    store.journey_messages.collect("cart", now=NOW, limit=10)
+    assert {each.message_id: each.outcome for each in store.journey_messages.of("p1", "cart")} == {
+        "lost": "not_sent",
+        "early": "sent",
+    }
+    read(store)
+    store.journey_accounts.written("cart", MIDNIGHT, MIDNIGHT + DAY)
+    assert store.journey_accounts.changed_from("cart", None) is None
+    store.feedback.record([told("lost")])
+    assert store.journey_accounts.changed_from("cart", None) == NOW
+    known = {each.message_id: (each.outcome, each.reason) for each in store.journey_messages.of("p1", "cart")}
+    assert known == {"lost": ("sent", None), "early": ("sent", None)}
+    assert {row["message_state"] for row in read(store).values()} == {"accepted"}
+    [line] = store.journey_accounts.of_run(RUN).lines
+    assert (line.outcome, line.state, line.messages) == ("sent", "accepted", 2)
 
 
 def test_what_leaves_in_a_time_is_counted_by_channel_and_domains(

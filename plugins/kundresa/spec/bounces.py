@@ -12,14 +12,19 @@ under which some servers say that a user is unknown. Words about us (our domain,
 before all other words. Only a hard bounce suppresses at once, so that what is not
 understood never costs an address. "Permanent error" is no such word: qmail and Exim say it whenever they give
 up, about full mailboxes and refused content as well.
+
+What a server answers while a message is sent, and what is reported of it later, is judged by the same words.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from kundresa.spec.vocabulary import BounceClass
 
+HARD_BOUNCE = "hard_bounce"
+"""Why an address is suppressed that a hard bounce speaks of, or a refusal of that class."""
 MAX_TEXT = 2_000
 """Characters of a server's words that are looked at."""
 
@@ -77,14 +82,28 @@ _FULL = re.compile(
     re.IGNORECASE,
 )
 _BLOCKED = re.compile(
-    r"spam|block(?:ed|list)|black ?list|reputation|policy|dmarc|\bspf\b|dkim|\brbl\b|spamhaus|barracuda|"
-    r"content rejected|message rejected|not authorized|unsolicited|\bvirus\b|too large|size limit|"
-    r"message size|not accepting mail from|unable to relay|relay(?:ing)? (?:access )?denied",
+    r"spam|blocked|block[ -]?list|black ?list|reputation|policy|dmarc|\bspf\b|dkim|\brbl\b|spamhaus|"
+    r"barracuda|content rejected|message rejected|not authorized|unsolicited|\bvirus\b|too large|"
+    r"size limit|message size|not accepting mail from|unable to relay|relay(?:ing)? (?:access )?denied",
     re.IGNORECASE,
 )
 _MEANINGLESS = {("7", "1"), ("4", "1")}
 _NO_SUCH = ("1", "2", "3", "6", "10")
 """Details of x.1.x: no such mailbox, no such system, no valid address, moved, no mail (RFC 7505)."""
+
+
+TWILIO_CODES: Mapping[str, BounceClass] = {
+    "21211": BounceClass.HARD,  # not a valid number
+    "21610": BounceClass.BLOCK,  # the recipient has replied STOP to this sender
+    "21614": BounceClass.HARD,  # not a mobile number
+    "30003": BounceClass.SOFT,  # unreachable: switched off, out of reach
+    "30004": BounceClass.BLOCK,  # blocked
+    "30005": BounceClass.HARD,  # unknown destination
+    "30006": BounceClass.HARD,  # a landline
+    "30007": BounceClass.BLOCK,  # filtered by the carrier
+    "30008": BounceClass.UNDETERMINED,
+}
+"""Twilio's error codes, "Error and Warning Dictionary"."""
 
 
 def classify(status: str, text: str = "") -> BounceClass:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kundresa.feedback.bounces import classify
+from kundresa.spec.bounces import classify
 from kundresa.spec.vocabulary import BounceClass
 
 HARD, SOFT, BLOCK = BounceClass.HARD, BounceClass.SOFT, BounceClass.BLOCK

@@ -1,0 +1,50 @@
+"""What a refusal for good makes of a message and of its address."""
+
+from __future__ import annotations
+
+import pytest
+
+from kundresa.channels.smtp_status import Refusal, Reply, Stage, refusal
+from kundresa.spec.vocabulary import DeliveryReason
+
+DEAD = Refusal(DeliveryReason.ADDRESS_REFUSED, "hard_bounce")
+ADDRESS = Refusal(DeliveryReason.ADDRESS_REFUSED)
+MESSAGE = Refusal(DeliveryReason.MESSAGE_REFUSED)
+FULL = Refusal(DeliveryReason.TEMPORARY_FAILURE)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "expected"),
+    [
+        (550, "5.1.1 User unknown", DEAD),
+        (550, "no such user", DEAD),
+        (550, "5.1.10 RecipientNotFound", DEAD),
+        (553, "5.1.2 bad domain", DEAD),
+        (550, "5.2.1 mailbox disabled", DEAD),
+        (554, "5.7.1 <anna@shop.example>: user unknown", DEAD),
+        (552, "5.2.2 mailbox full", FULL),
+        (552, "mailbox is full", FULL),
+        (550, "Blocked - see https://www.spamhaus.org/query/ip/192.0.2.4", MESSAGE),
+        (554, "Service unavailable; Client host [192.0.2.4] blocked using zen.spamhaus.org", MESSAGE),
+        (550, "SC-001 messages from 192.0.2.4 weren't sent: its network is on our block list", MESSAGE),
+        (550, "5.7.1 Service unavailable, Client host blocked", MESSAGE),
+        (550, "5.2.0 policy", MESSAGE),
+        (550, "5.1.8 sender rejected", MESSAGE),
+        (550, "5.1.9 no", MESSAGE),
+        (554, "Transaction failed", MESSAGE),
+        (552, "no", MESSAGE),
+        (550, "5.1.0 Address rejected", ADDRESS),
+        (550, "mailbox unavailable", ADDRESS),
+        (550, "5.4.1 Recipient address rejected: Access denied", MESSAGE),
+    ],
+)
+def test_a_refusal_of_rcpt(code: int, text: str, expected: Refusal) -> None:
+    assert refusal(Stage.RCPT, Reply(code, text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("5.1.1 no such user", DEAD), ("no", MESSAGE), ("5.2.0 no", ADDRESS), ("5.7.1 spam", MESSAGE)],
+)
+def test_a_refusal_of_the_content(text: str, expected: Refusal) -> None:
+    assert refusal(Stage.END, Reply(550, text)) == expected
