@@ -125,6 +125,16 @@ def resolve_account(name: str, environ: Mapping[str, str] | None = None) -> Acco
     return account_from_uri(text, name=name)
 
 
+def known_account(name: str, environ: Mapping[str, str] | None = None) -> Account | None:
+    """As :func:`resolve_account`; None where the environment has no such account.
+
+    Raises:
+        AccountError: when it is not usable.
+    """
+    env = os.environ if environ is None else environ
+    return resolve_account(name, env) if env.get(f"{VARIABLE_PREFIX}{name.upper()}", "").strip() else None
+
+
 def account_from_uri(text: str, *, name: str = "unnamed") -> Account:
     """An account from an Airflow connection, in its URI or JSON form.
 
@@ -207,16 +217,17 @@ def _checked(name: str, kind: Kind, port: int, security: Any, raw: Mapping[str, 
 
 
 def _may_be_clear(account: Account) -> bool:
-    if account.kind in _PASSWORD_STAYS or _is_loopback(account.host):
+    if account.kind in _PASSWORD_STAYS or is_loopback(account.host):
         return True
     return account.kind in _CLEAR_TEXT_ALLOWED and account.extra.get("clear_text") == "allowed"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or its address (RFC 6761 6.3)."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.lower().rstrip(".").rpartition(".")[2] == "localhost"
 
 
 def _from_uri(text: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from kundresa.channels.email import SmtpSender
 from kundresa.channels.fcm import FcmAdapter
 from kundresa.channels.http_sender import Adapter, HttpSender
 from kundresa.channels.print_file import PrintFileSender
+from kundresa.channels.public_links import require_public_links
 from kundresa.channels.smpp import SmppSender
 from kundresa.channels.smpp_session import OnReports
 from kundresa.channels.sms import CONNECTIONS as SMS_CONNECTIONS
@@ -49,6 +50,7 @@ def open_sender(
     *,
     run_key: str,
     secret: str = "",
+    public_url: str = "",
     allowed_hosts: Collection[str] = (),
     on_reports: OnReports | None = None,
     valid_until: datetime | None = None,
@@ -61,17 +63,21 @@ def open_sender(
         clock: UTC now.
         run_key: goes with every message, so that it can be found on the other side.
         secret: signs the return paths of emails, where the account has a ``bounce_domain``.
+        public_url: the base of the links that emails carry, held against the account; empty for messages
+            without links.
         allowed_hosts: what webhooks may call: ``webhook_hosts`` of the policies.
         on_reports: gets the delivery reports that arrive while the sender works, where the protocol brings
             them (SMPP); None asks for none.
         valid_until: after it a push service delivers nothing any more to a device that was out of reach.
 
     Raises:
-        AccountError: when the account cannot be used: wrong kind, wrong password, no encryption. A
-            server that is down is not an error: its messages are deferred.
+        AccountError: when the account cannot be used: wrong kind, wrong password, no encryption, links
+            that no reader can follow. A server that is down is not an error: its messages are deferred.
     """
     match channel:
         case EmailChannel():
+            if public_url:
+                require_public_links(account, public_url)
             email = SmtpSender(channel, account, run_key=run_key, secret=secret, clock=clock)
             return _opened(email)
         case SmsChannel():

@@ -24,19 +24,21 @@ def check(
     Without names, journeys and audience shares too; one of them alone: `kundresa journey check`.
 
     Exit code 1 when something blocks a run. What is only advisory (what mail clients and spam filters hold
-    against a template) is shown apart. --json has the key policies.yaml when that file has problems.
+    against a template) is shown apart. An email account in the environment blocks when nobody
+    could follow the links of its mail. --json has the key policies.yaml when that file has problems.
 
     Examples: [bold]kundresa check[/bold] · [bold]kundresa check winback --json[/bold]
     """
+    from kundresa.channels import known_account
     from kundresa.runs.audience_shares import check_audience_shares
     from kundresa.runs.checking import check_campaigns, check_policies
     from kundresa.runs.journey_checking import check_journeys
     from kundresa.spec.policies import POLICIES_FILE
 
     settings = configuration.load()
-    checked = check_campaigns(settings, campaigns or [])
+    checked = check_campaigns(settings, campaigns or [], account_of=known_account)
     policies = check_policies(settings)
-    journeys = [] if campaigns else check_journeys(settings)
+    journeys = [] if campaigns else check_journeys(settings, account_of=known_account)
     shares = [] if campaigns else check_audience_shares(settings)
     everything = [*checked, *journeys, *shares]
     problems = [*policies, *(problem for each in everything for problem in each.problems)]

@@ -38,9 +38,10 @@ def check(
 
     Example: [bold]kundresa journey check abandoned_cart[/bold]
     """
+    from kundresa.channels import known_account
     from kundresa.runs.journey_checking import check_journeys
 
-    checked = check_journeys(configuration.load(), names or [])
+    checked = check_journeys(configuration.load(), names or [], account_of=known_account)
     problems = [problem for each in checked for problem in each.problems]
     if json:
         print_json({each.campaign: told(each.problems, each.advice) for each in checked})
@@ -227,12 +228,17 @@ def plan(
 
     Example: [bold]kundresa journey plan abandoned_cart --days 14[/bold]
     """
+    from kundresa.channels import known_account
     from kundresa.runs.journey_planning import plan_journey
 
-    planned = plan_journey(configuration.load(), name, days=days, answers=_answers(answer))
+    planned = plan_journey(
+        configuration.load(), name, days=days, answers=_answers(answer), account_of=known_account
+    )
     if json:
         print_json(asdict(planned))
         return
+    for warning in planned.warnings:
+        out.print(f"[yellow]Warning:[/yellow] {warning}")
     out.print(
         f"{name} since {planned.since:%Y-%m-%d %H:%M}Z: {planned.events:,} events, "
         f"{planned.entered:,} would enter"

@@ -37,6 +37,7 @@ def plan(  # noqa: PLR0917  # each is an option of the command
     Examples: [bold]kundresa plan spring_sale --as-of 2026-03-01[/bold] · [bold]kundresa plan spring_sale
     --base-rate 3 --effect 0.5[/bold]
     """
+    from kundresa.channels import known_account
     from kundresa.cli.execute import parse_instant
     from kundresa.cli.plan_output import plan_document, print_plan
     from kundresa.runs.planning import plan_campaign
@@ -60,6 +61,7 @@ def plan(  # noqa: PLR0917  # each is an option of the command
             samples=samples,
             base_rate=None if base_rate is None else base_rate / 100,
             effect=None if effect is None else effect / 100,
+            account_of=known_account,
             progress=lambda line: bars.update(task, description=line),
         )
     if json:

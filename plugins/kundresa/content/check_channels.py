@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from jinja2 import nodes
 
 from kundresa.content.files import template_files
+from kundresa.content.hyperlinks import app_link_problem
 from kundresa.content.problems import TemplateProblem
 from kundresa.spec.campaign import Campaign, DirectMailChannel, SmsChannel
 from kundresa.spec.push_payload import MAX_PAYLOAD
@@ -28,6 +29,8 @@ def check_channels(campaign: Campaign, trees: Mapping[str, nodes.Template]) -> I
             yield from _columns(file.name, tree, channel)
         elif file.channel == "push" and file.part in ("title", "body"):
             yield from _octets(file.name, tree)
+        elif file.channel == "push" and file.part == "link":
+            yield from _link(file.name, tree)
 
 
 def _segments(name: str, tree: nodes.Template, channel: SmsChannel) -> Iterator[TemplateProblem]:
@@ -46,6 +49,19 @@ def _octets(name: str, tree: nodes.Template) -> Iterator[TemplateProblem]:
     if octets > MAX_PAYLOAD:
         message = f"its fixed text alone takes {octets} octets; push services take {MAX_PAYLOAD} of all parts"
         yield TemplateProblem(name, None, message)
+
+
+def _link(name: str, tree: nodes.Template) -> Iterator[TemplateProblem]:
+    """One that is the same for everybody, or the beginning of one that a person's values are part of."""
+    first = tree.body[0] if tree.body else None
+    if not isinstance(first, nodes.Output) or not isinstance(first.nodes[0], nodes.TemplateData):
+        return
+    beginning = first.nodes[0].data.lstrip()
+    is_whole = len(tree.body) == 1 and len(first.nodes) == 1
+    url = beginning.rstrip() if is_whole or not beginning else f"{beginning}x.example/x"
+    problem = app_link_problem(url) if url else None
+    if problem:
+        yield TemplateProblem(name, first.lineno, f"the link {beginning.strip()[:80]} {problem}")
 
 
 def _always(body: list[nodes.Node]) -> Iterator[str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
-from html import unescape
 
 from kundresa.content.errors import RenderError
 from kundresa.content.example import example_profile
 from kundresa.content.files import languages, template_files
-from kundresa.content.markup import texts_and_tags
 from kundresa.content.problems import TemplateProblem
 from kundresa.content.render import Renderer
+from kundresa.content.sight import Sight, sight_of
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.messages import EmailContent
 
@@ -54,8 +53,10 @@ def check_example(
                     told = f"a made-up person ({language}) would not get it: {error}"
                     yield TemplateProblem(file, None, told, is_advisory=True)
                     continue
-                if isinstance(content, EmailContent) and not _shows(content.html, content.unsubscribe_url):
-                    yield TemplateProblem(file, None, "the unsubscribe link stands where no reader sees it")
+                if isinstance(content, EmailContent):
+                    sight = sight_of(content.html, content.unsubscribe_url)
+                    if sight is not Sight.SEEN:
+                        yield TemplateProblem(file, None, f"the unsubscribe link {sight.value}")
 
 
 def _file(campaign: Campaign, templates: Collection[str], channel: str, stem: str) -> str:
@@ -66,16 +67,3 @@ def _file(campaign: Campaign, templates: Collection[str], channel: str, stem: st
         if (file.channel, file.stem) == (channel, stem)
     }
     return next((own[part] for part in ("html", "mjml") if part in own), min(own.values(), default=stem))  # type: ignore[index]
-
-
-def _shows(html: str, url: str) -> bool:
-    """As a link, or at least as a text."""
-    for each in texts_and_tags(html):
-        if isinstance(each, str):
-            if url in unescape(each):
-                return True
-        elif each.name in ("a", "area") and not each.is_end:
-            href = each.get("href")
-            if href is not None and href.text.startswith(url):
-                return True
-    return False

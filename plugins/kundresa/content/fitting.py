@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kundresa.content.errors import RenderError
+from kundresa.content.hyperlinks import app_link_problem
 from kundresa.content.text import body_text, subject_line
 from kundresa.spec.campaign import AnyChannel, DirectMailChannel, PrintColumn, PrintLayout, SmsChannel
 from kundresa.spec.messages import DirectMailContent, PushContent, SmsContent, WebhookContent
@@ -38,15 +39,16 @@ def push_content(stem: str, parts: Mapping[str, str]) -> PushContent:
     """A notification of its parts: title, body, and link and data.json where there are any.
 
     Raises:
-        RenderError: when title and body are empty, the data is no object of texts, or it is too long.
+        RenderError: when title and body are empty, the link is none that an app could follow, the
+            data is no object of texts, or it is too long.
     """
     title = subject_line(parts["title"])
     body = body_text(parts["body"]).strip()
     if not title or not body:
         raise RenderError(f"{stem}: the title or the body is empty for this person")
     link = subject_line(parts.get("link", "")) or None
-    if link and " " in link:
-        raise RenderError(f"{stem}.link.j2: a link has no spaces")
+    if link and (problem := app_link_problem(link)):
+        raise RenderError(f"{stem}.link.j2: a link {problem}")
     data = _texts(stem, parts["data.json"]) if "data.json" in parts else {}
     content = PushContent(title=title, body=body, link=link, data=data)
     octets = payload_octets(content)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from html import escape, unescape
 from urllib.parse import quote, urlsplit
 
+import idna
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
@@ -35,6 +36,8 @@ _ADDRESSES = {
     "tel": re.compile(r"[+*#]?[0-9()./*#-]*[0-9]", re.IGNORECASE),
     "sms": re.compile(r"(?://)?\+?[0-9()./-]*[0-9]|\?."),
 }
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*\Z")
+_OF_BROWSERS = frozenset({"about", "blob", "data", "file", "javascript", "vbscript"})
 _WORDS = {"mailto": "address", "tel": "number", "sms": "number"}
 _HOST = re.compile(r"(?:[^\s./?#@:%]+\.)*[^\s./?#@:%]+\.?\Z")
 """Or an address of IPv6, which has colons. Of any script: the host is encoded when it is written."""
@@ -60,15 +63,41 @@ def link_problem(url: str) -> str | None:  # noqa: PLR0911  one return a reason
     return _page_problem(url)
 
 
+def app_link_problem(url: str) -> str | None:
+    """As :func:`link_problem`, for the link of a notification: apps have kinds of their own
+    (``nordlys://cart``), and there is no ``#part``."""
+    scheme, colon, rest = url.partition(":")
+    if url.startswith("#"):
+        return "leads nowhere"
+    if not colon or not _SCHEME.match(scheme) or scheme.lower() in (*PAGES, *OTHERS):
+        return link_problem(url)
+    if any(ord(character) < 33 for character in url):
+        return "holds a space or a line break; write %20"
+    if scheme.lower() in _OF_BROWSERS or not rest.strip("/"):
+        return f"is of the kind {scheme[:20]}:, which leads nowhere"
+    return None
+
+
 def _page_problem(url: str) -> str | None:
     try:
-        host = urlsplit(url).hostname
+        parts = urlsplit(url)
+        host = parts.hostname
     except ValueError:
         host = None
     if not host:
         return "has no host"
     if not _HOST.match(host) and ":" not in host:
         return "has no host that can be: a name has parts with one dot between them"
+    try:
+        _ascii_host(host)
+    except idna.IDNAError:
+        return "has a host that is no domain name"
+    try:
+        has_port = parts.port != 0
+    except ValueError:
+        has_port = False
+    if not has_port:
+        return "has a port that cannot be: it is a number from 1 to 65535"
     if len(url) > MAX_TARGET:
         return f"has more than {MAX_TARGET} characters"
     return None
@@ -105,16 +134,26 @@ def utm_parameters(campaign: Campaign) -> str:
 
 
 def ascii_url(url: str) -> str:
-    """A link in the characters that a redirect may carry (RFC 3986): the host by IDNA, the rest
+    """A link in the characters that a redirect may carry (RFC 3986): the host by IDNA 2008, the rest
     percent-encoded."""
     host = urlsplit(url).hostname or ""
     if not host.isascii():
         start = url.lower().find(host)
         try:
-            url = url[:start] + host.encode("idna").decode("ascii") + url[start + len(host) :]
-        except UnicodeError:
+            url = url[:start] + _ascii_host(host) + url[start + len(host) :]
+        except idna.IDNAError:
             raise TemplateValueError("a link's host is no domain name") from None
     return quote(url, safe=_URL_CHARACTERS)
+
+
+def _ascii_host(host: str) -> str:
+    """As browsers write it (UTS 46): by IDNA 2003, which Python has, straße.de would be strasse.de, which is
+    somebody else's.
+
+    Raises:
+        idna.IDNAError: when it is no name.
+    """
+    return host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +200,8 @@ def rewrite(marked: Marked, html: str, campaign: Campaign, links: Links) -> str:
             if clicks or parameters or not link.prefix:
                 changes.extend(_filtered(marked, link.attribute, number))
             continue
+        if link_problem(link.url):
+            continue  # the check says so, and nothing is sent before it is mended
         target = with_parameters(ascii_url(link.url), parameters)
         if clicks:
             mark = marked.tag("{{", f" {CLICK} ")

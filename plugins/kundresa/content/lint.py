@@ -33,20 +33,24 @@ _CANDIDATE = re.compile(r"\s*(\S*[^\s,])(?:\s+[\d.]+[wxh])?\s*(?:,|\Z)")
 """One of a ``srcset``: a URL, which may have commas in it, and its width or density."""
 _URL = re.compile(r"""(?<!behavior:)url\(\s*(["']?)(.*?)\1\s*\)""", re.IGNORECASE)
 _TEXT_LINK = re.compile(
-    r"""[A-Za-z][A-Za-z0-9+.-]*://(?:\{\{.*?\}\}|\{%.*?%\}|[^\s<>"{}|\\^`*“”„‟‘’‚«»‹›「」『』…])*""",
-    re.DOTALL,
+    r"""(?:[A-Za-z][A-Za-z0-9+.-]*://|\bhttps?:/(?!/))[^\s<>"{}|\\^`*“”„‟‘’‚«»‹›「」『』…]*"""
 )
 _BEHIND = ".,;:!?)]'"
 """What stands behind a link in a sentence."""
+_IN_PORT = re.compile(r"://[^/?#]*:[0-9]*\Z")
 _TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _REPLY = re.compile(r"\s*(re|fwd?|aw|sv|vs)\s*:", re.IGNORECASE)
 _HOST = re.compile(r"(?:https?://)?((?:[a-z0-9-]+\.)+[a-z]{2,})(?:[/?#].*)?\Z", re.IGNORECASE)
 
 
 def lint_page(page: Page) -> Iterator[TemplateProblem]:
-    """An HTML part, before links and styles are written into it."""
+    """An HTML part, before links and styles are written into it, or a text part."""
+    if page.is_text:
+        yield from _links_of_text(page)
+        return
     for link in hyperlinks(page.marked, page.html):
         yield from _link(page, link)
+    yield from _unquoted(page)
     has_pictures = False
     for tag in tags(page.html):
         has_pictures |= tag.name == "img"
@@ -66,8 +70,6 @@ def lint_sources(channel: str, sources: Mapping[Part, Source]) -> Iterator[Templ
         if len(source.text) > MAX_PART:
             message = f"{len(source.text):,} characters; a part has {MAX_PART:,} at most"
             yield TemplateProblem(source.name, None, message)
-    if not sources["txt"].is_derived:
-        yield from _links_of_text(sources["txt"])
     size = len(_TAG.sub("", html.text).encode(errors="replace"))
     if size > GMAIL_CLIPS_AT:
         yield TemplateProblem(
@@ -92,7 +94,8 @@ def _link(page: Page, link: Hyperlink) -> Iterator[TemplateProblem]:
         is_page_or_path = link.prefix and not link.prefix.lower().startswith(
             tuple(f"{each}:" for each in OTHERS)
         )
-        problem = link_problem(f"{link.prefix}x.example/x") if is_page_or_path else None
+        filled = "8" if _IN_PORT.search(link.prefix) else "x.example/x"
+        problem = link_problem(f"{link.prefix}{filled}") if is_page_or_path else None
     if problem:
         shown = MARK.sub("…", shown)
         yield _at(page, where, f"the link {shown} {problem}" if shown else f"a link {problem}")
@@ -104,6 +107,18 @@ def _link(page: Page, link: Hyperlink) -> Iterator[TemplateProblem]:
         yield _at(
             page, link.attribute.value, f"{host[1]} hides where it leads; filters refuse it", advisory=True
         )
+
+
+def _unquoted(page: Page) -> Iterator[TemplateProblem]:
+    """A value with a space in it ends an attribute without quotes, and what follows is another one."""
+    for tag in tags(page.html):
+        for attribute in tag.attributes:
+            if not attribute.value or page.html[attribute.start - 1] in "\"'":
+                continue
+            for piece in page.marked.in_text(attribute.value):
+                if piece.opens.startswith("{{"):
+                    message = f"{{{{{piece.inner}}}}} stands in {attribute.name}=… without quotes around it"
+                    yield TemplateProblem(piece.file or page.file, piece.line or None, message)
 
 
 def _element(page: Page, tag: Tag) -> Iterator[TemplateProblem]:
@@ -157,19 +172,21 @@ def _picture(page: Page, tag: Tag, url: str) -> Iterator[TemplateProblem]:
         yield _at(page, where, f"the picture {url[:80]} cannot be loaded: write https://…")
 
 
-def _links_of_text(source: Source) -> Iterator[TemplateProblem]:
+def _links_of_text(page: Page) -> Iterator[TemplateProblem]:
     """Of the part that has no markup: whatever looks like the beginning of a link."""
-    inside = [match.span() for match in _TAG.finditer(source.text)]
-    for match in _TEXT_LINK.finditer(source.text):
-        if any(start <= match.start() < end for start, end in inside):
-            continue  # a text in an expression, of which the link is put together
-        url = _TAG.sub("x.x", match[0]).rstrip(_BEHIND)
-        shown = _TAG.sub("…", match[0]).rstrip(_BEHIND)[:80]
-        file, line = source.places.get(source.text.count("\n", 0, match.start()) + 1, (source.name, None))
+    for match in _TEXT_LINK.finditer(page.html):
+        url = MARK.sub(_filled, match[0]).rstrip(_BEHIND)
+        shown = MARK.sub("…", match[0]).rstrip(_BEHIND)[:80]
+        file, line = page.marked.place(match.start())
         if problem := link_problem(url):
             yield TemplateProblem(file, line, f"the link {shown} {problem}")
         elif url.lower().startswith("http:"):
             yield TemplateProblem(file, line, f"the link {shown} is not https", is_advisory=True)
+
+
+def _filled(tag: re.Match[str]) -> str:
+    """What stands for a value: a part of a host or a path, or of a port."""
+    return "8" if _IN_PORT.search(tag.string[: tag.start()]) else "x.x"
 
 
 def _words_of_links(page: Page) -> Iterator[TemplateProblem]:

@@ -11,8 +11,10 @@ from html import unescape
 from kundresa.content.markup import MARK, Marked, Tag, texts_and_tags
 
 _SPACE = re.compile(r"[ \t\r\n\f\xa0]+")
-_INVISIBLE = re.compile("[\u200b-\u200f\u034f\ufeff\u00ad]")
+INVISIBLE = re.compile("[\u200b-\u200f\u034f\ufeff\u00ad]")
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|mso-hide\s*:\s*all", re.IGNORECASE)
+_PUNCTUATION = ".,;:!?)]"
+"""What mail clients leave out of a link when nothing of it follows."""
 _LINES = re.compile(r"[ \t]*\n[ \t]*")
 
 LEFT_OUT = frozenset({"head", "title", "style", "script", "template"})
@@ -52,16 +54,18 @@ class _Writer:
         """The element that hides all within it, and those of the same name in it."""
         self._links: list[tuple[str, int]] = []
         """Target and start of the links that are open."""
+        self._target: int | None = None
+        """The part that ends with a link's target, until it is known what follows."""
 
     def text(self, text: str) -> None:
         if self._hidden:
             return
-        text = _INVISIBLE.sub("", unescape(text))
+        text = INVISIBLE.sub("", unescape(text))
         text = _SPACE.sub(" ", text)
         before = MARK.sub("", "".join(self.parts[-3:]))
         if not before or before.endswith((" ", "\n")):
             text = text.lstrip(" ")
-        self.parts.append(text)
+        self._add(text)
 
     def tag(self, tag: Tag) -> None:
         if self._hidden:
@@ -77,9 +81,23 @@ class _Writer:
             self._link(tag)
         elif tag.name == "img":
             alt = tag.get("alt")
-            self.parts.append(alt.text if alt else "")
+            self._add(alt.text if alt else "")
         else:
-            self.parts.append(_break(tag))
+            self._add(_break(tag))
+
+    def _add(self, text: str) -> None:
+        """A target that the text would run into ends with a space."""
+        if self._target is not None and text:
+            shown = MARK.sub(lambda mark: "x" if self._prints(mark[0]) else "", text)
+            rest = shown.lstrip(_PUNCTUATION)
+            if rest:
+                if not rest[0].isspace():
+                    self.parts[self._target] += " "
+                self._target = None
+        self.parts.append(text)
+
+    def _prints(self, mark: str) -> bool:
+        return self._marked.in_text(mark)[0].opens.startswith("{{")
 
     def _link(self, tag: Tag) -> None:
         if not tag.is_end:
@@ -96,6 +114,7 @@ class _Writer:
             self.parts[start:] = [target]
         else:
             self.parts.append(f": {target}")
+        self._target = len(self.parts) - 1
 
 
 def _bare(url: str) -> str:

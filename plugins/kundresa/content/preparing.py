@@ -53,12 +53,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An HTML part before links and styles are written into it: what checks look at."""
+    """An HTML part before links and styles are written into it, or a text part: what checks look at."""
 
     marked: Marked
     html: str
     """With MJML compiled."""
     file: str
+    is_text: bool = False
 
 
 Look = Callable[[Page], None]
@@ -79,7 +80,7 @@ def prepare(
 
     Args:
         environment: whose lexer reads the files.
-        look: is shown the HTML part on its way.
+        look: is shown the HTML part on its way, and a text part that has a file of its own.
 
     Raises:
         TemplateError: for what cannot be put together, with file and line.
@@ -106,6 +107,8 @@ def prepare(
             sources["txt"] = as_source(name, page.marked.unmarked(text), is_derived=True)
     if "txt" in names:
         marked = Marked(pieces("txt"))
+        if look is not None:
+            look(Page(marked, marked.text, names["txt"], is_text=True))
         text = _with_utm(marked.text, parameters)
         sources["txt"] = as_source(names["txt"], marked.unmarked(text))
     return sources

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kundresa import content, warehouse
-from kundresa.runs.sender_accounts import sender_accounts
+from kundresa.runs.sender_accounts import AccountsKnown, mail_problems, sender_accounts
 from kundresa.settings import Settings
 from kundresa.spec.attachments import FileAttachment, WrittenAttachment, attached_files
 from kundresa.spec.campaign import Campaign
@@ -17,6 +17,7 @@ from kundresa.spec.loading import (
     load_campaign,
     load_shared_sources,
     load_sources,
+    read_source,
 )
 from kundresa.spec.policies import Policies, load_policies
 from kundresa.spec.problems import SpecError, SpecProblem
@@ -44,10 +45,16 @@ class Checked:
     """Advisory: what mail clients and spam filters hold against a template."""
 
 
-def check_campaigns(settings: Settings, names: Sequence[str] = ()) -> list[Checked]:
+def check_campaigns(
+    settings: Settings, names: Sequence[str] = (), *, account_of: AccountsKnown | None = None
+) -> list[Checked]:
     """Hold campaigns (all when none is named) against the dbt manifest and the profile contract.
 
     Nothing is run and no warehouse is opened; the manifest is parsed anew when the models have changed.
+
+    Args:
+        account_of: finds a sender account by its name, where accounts are known: whether the links of mail
+            on it lead anywhere is checked then.
 
     Raises:
         CampaignNotFound: naming the nearest one.
@@ -56,7 +63,9 @@ def check_campaigns(settings: Settings, names: Sequence[str] = ()) -> list[Check
     for name in names:
         require_campaign(settings, name)
     known = _known(settings)
-    return [_check(settings, name, known)[0] for name in names or campaign_names(settings.campaigns)]
+    return [
+        _check(settings, name, known, account_of)[0] for name in names or campaign_names(settings.campaigns)
+    ]
 
 
 def check_policies(settings: Settings) -> tuple[SpecProblem, ...]:
@@ -134,12 +143,13 @@ def _known(settings: Settings) -> _Known:
 
 
 def _check(
-    settings: Settings, name: str, known: _Known
+    settings: Settings, name: str, known: _Known, account_of: AccountsKnown | None = None
 ) -> tuple[Checked, tuple[Campaign, dict[str, str]] | None]:
     folder = settings.campaigns / name
     root = settings.project
     try:
         campaign = load_campaign(folder, relative_to=root)
+        source = read_source(folder, relative_to=root)
         templates = read_templates(settings, folder, content.attachments_of(campaign))
     except SpecError as error:
         return Checked(name, error.problems), None
@@ -155,6 +165,8 @@ def _check(
     if known.rule_sets is not None:
         problems.extend(check_budget(campaign, folder, known.policies, relative_to=root))
         problems.extend(check_attachments(campaign, folder, known.policies, relative_to=root))
+    channels = ((("channels", position), part) for position, part in enumerate(campaign.channels))
+    problems.extend(mail_problems(settings, source, channels, account_of))
     found = content.check_templates(campaign, templates, known.columns)
     return checked(settings, folder, problems, found), (campaign, templates)
 

@@ -169,6 +169,7 @@ def deliver(
                     clock,
                     run_key=run_key,
                     secret=settings.signing_secret(),
+                    public_url=settings.public_url,
                     allowed_hosts=policies.webhook_hosts,
                     on_reports=on_reports,
                     valid_until=batch.valid_until,

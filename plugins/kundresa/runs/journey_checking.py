@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from kundresa import content, warehouse
 from kundresa.runs.checking import Checked, checked, read_templates
+from kundresa.runs.sender_accounts import AccountsKnown, mail_problems
 from kundresa.settings import Settings
 from kundresa.spec.events import EventTypes, load_event_types
 from kundresa.spec.journey import Journey
@@ -20,8 +21,13 @@ class UnknownJourney(Exception):
     """There is no folder of that name under ``dags/journeys``."""
 
 
-def check_journeys(settings: Settings, names: Sequence[str] = ()) -> list[Checked]:
+def check_journeys(
+    settings: Settings, names: Sequence[str] = (), *, account_of: AccountsKnown | None = None
+) -> list[Checked]:
     """Hold journeys (all when none is named) against events, models, policies and each other.
+
+    Args:
+        account_of: as for :func:`kundresa.runs.checking.check_campaigns`.
 
     Raises:
         UnknownJourney: naming the nearest one.
@@ -30,7 +36,9 @@ def check_journeys(settings: Settings, names: Sequence[str] = ()) -> list[Checke
     for name in names:
         require_journey(settings, name)
     known = _known(settings) if names or journey_names(settings.journeys) else KnownToJourneys()
-    return [_check(settings, name, known)[0] for name in names or journey_names(settings.journeys)]
+    return [
+        _check(settings, name, known, account_of)[0] for name in names or journey_names(settings.journeys)
+    ]
 
 
 def load_checked_journey(settings: Settings, name: str) -> tuple[Journey, dict[str, str]]:
@@ -89,7 +97,7 @@ def _known(settings: Settings) -> KnownToJourneys:
 
 
 def _check(
-    settings: Settings, name: str, known: KnownToJourneys
+    settings: Settings, name: str, known: KnownToJourneys, account_of: AccountsKnown | None = None
 ) -> tuple[Checked, tuple[Journey, dict[str, str]] | None]:
     folder, root = settings.journeys / name, settings.project
     try:
@@ -102,7 +110,9 @@ def _check(
         )
     except SpecError as error:
         return Checked(name, error.problems), None
-    problems = journey_problems(journey, source, known)
+    problems = list(journey_problems(journey, source, known))
+    channels = ((("steps", step, "channel"), each.channel) for step, each in journey.messages.items())
+    problems.extend(mail_problems(settings, source, channels, account_of))
     records = {"event": (*_properties(journey, known), *journey.answers)}
     campaigns = [
         *map(journey.message_campaign, journey.messages),

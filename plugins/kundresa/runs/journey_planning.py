@@ -16,6 +16,7 @@ from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.journey_rules import Known
 from kundresa.runs.journey_supposing import Answers, Supposing
 from kundresa.runs.opening import Clock, utc_now
+from kundresa.runs.sender_accounts import AccountsKnown, mail_refusal
 from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze
 from kundresa.spec.journey import MOST_PEOPLE, AudienceEntry, BusinessEventEntry, Journey, Rate
@@ -51,6 +52,8 @@ class JourneyPlan:
     print file), or the reason → how many."""
     supposed: Mapping[str, str]
     """Webhook step → what its calls were supposed to come to."""
+    warnings: tuple[str, ...] = ()
+    """Why mail would be refused by its account, each step's in a line."""
 
 
 def plan_journey(
@@ -59,6 +62,7 @@ def plan_journey(
     *,
     days: int,
     answers: Answers | None = None,
+    account_of: AccountsKnown | None = None,
     clock: Clock = utc_now,
 ) -> JourneyPlan:
     """Play a journey, as its files say now, on the events of the last days.
@@ -70,6 +74,7 @@ def plan_journey(
 
     Args:
         answers: what they are answered, at once.
+        account_of: finds a sender account by its name, where accounts are known.
 
     Raises:
         UnfitAnswer: when an answer is for no webhook step.
@@ -123,6 +128,11 @@ def plan_journey(
             skips=store.journey_positions.skips(name),
             messages={step: dict(found) for step, found in outcomes.items()},
             supposed=supposing.told,
+            warnings=tuple(
+                f"{step}: {refusal}"
+                for step, each in journey.messages.items()
+                if (refusal := mail_refusal(settings, each.channel, account_of))
+            ),
         )
 
 

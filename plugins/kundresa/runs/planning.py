@@ -29,6 +29,7 @@ from kundresa.runs.power import ASSUMED_BASE_RATE, BaseRate, Comparability, comp
 from kundresa.runs.readiness import AudienceNotReady, SegmentNotPublished, require_ready
 from kundresa.runs.reservations import ledger_news
 from kundresa.runs.run_rows import open_run_row
+from kundresa.runs.sender_accounts import AccountsKnown, mail_refusal
 from kundresa.runs.warming import sending_runs
 from kundresa.runs.waterfall import Waterfall, waterfalls
 from kundresa.settings import Settings
@@ -102,6 +103,7 @@ def plan_campaign(
     samples: int = 2,
     base_rate: float | None = None,
     effect: float | None = None,
+    account_of: AccountsKnown | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Plan:
     """Decide a campaign on the published marts, in a scratch warehouse that is thrown away.
@@ -113,6 +115,7 @@ def plan_campaign(
         base_rate: the share (0 to 1) that reacts without the message, for the power; None: as observed in
             the campaign's previous runs, or assumed.
         effect: the increase over it (a share) for which the sample size is to be told.
+        account_of: finds a sender account by its name, where accounts are known.
 
     Raises:
         ValueError: when ``as_of`` is in the future.
@@ -203,6 +206,7 @@ def plan_campaign(
             *_readiness(settings, run, spec, now, as_of),
             *_warnings(spec, counts),
             *late_waves(row),
+            *filter(None, (mail_refusal(settings, part, account_of) for part in spec.channels)),
         ),
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import md5
 
-from kundresa.channels import Account, open_sender
+from kundresa.channels import Account, open_sender, require_public_links
 from kundresa.runs.checking import load_checked
 from kundresa.runs.journey_rehearsing import Rehearsal
 from kundresa.runs.opening import Clock, utc_now
@@ -90,7 +90,7 @@ def send_proofs(
         if not isinstance(each.content, EmailContent):
             raise ProofRefused(f"{each.name} cannot be written: {each.problem}")
     copies = [(each.name, part, each.content) for each in previews if isinstance(each.content, EmailContent)]
-    return _send(campaign, copies, addresses, account_of=lambda _: account, clock=clock)
+    return _send(settings, campaign, copies, addresses, account_of=lambda _: account, clock=clock)
 
 
 def send_rehearsal(
@@ -117,10 +117,11 @@ def send_rehearsal(
     if not rehearsed.emails:
         raise ProofRefused(f"{rehearsed.profile_id} would get no email")
     copies = [(each.step, each.channel, each.content) for each in rehearsed.emails]
-    return _send(rehearsed.journey, copies, addresses, account_of=account_of, clock=clock)
+    return _send(settings, rehearsed.journey, copies, addresses, account_of=account_of, clock=clock)
 
 
 def _send(
+    settings: Settings,
     what: str,
     copies: Sequence[tuple[str, EmailChannel, EmailContent]],
     addresses: Sequence[str],
@@ -131,6 +132,8 @@ def _send(
     """Each copy to each address, one after the other."""
     now = clock()
     accounts = {channel.account: account_of(channel.account) for _, channel, _ in copies}
+    for account in accounts.values():
+        require_public_links(account, settings.public_url)
     proofs = []
     for number, (name, channel, content) in enumerate(copies):
         to = {}

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from kundresa.channels import Account, AccountError, require_public_links
 from kundresa.settings import Settings
+from kundresa.spec.campaign import Channel
 from kundresa.spec.journey_loading import journey_names, load_journey
 from kundresa.spec.journey_steps import MessageStep, WebhookStep
 from kundresa.spec.loading import campaign_names, load_campaign
-from kundresa.spec.problems import SpecError
+from kundresa.spec.problems import SpecError, SpecProblem
 from kundresa.spec.vocabulary import ChannelKind
+from kundresa.spec.yaml_source import KeyPath, SpecSource
+
+AccountsKnown = Callable[[str], Account | None]
+"""A sender account by its name; None where it is not known here. Raises AccountError for one that cannot be
+used."""
 
 
 def sender_accounts(settings: Settings) -> Mapping[str, ChannelKind] | None:
@@ -28,6 +35,37 @@ def called_accounts(settings: Settings) -> frozenset[str] | None:
     except SpecError:
         return None
     return frozenset(step.account for step in steps)
+
+
+def mail_problems(
+    settings: Settings,
+    source: SpecSource,
+    channels: Iterable[tuple[KeyPath, Channel]],
+    account_of: AccountsKnown | None,
+) -> list[SpecProblem]:
+    """Why mail of a spec would be refused, at its place in the file.
+
+    Args:
+        source: the spec's file.
+        channels: its channels by their places in it.
+        account_of: None where no accounts are known.
+    """
+    told = ((at, mail_refusal(settings, channel, account_of)) for at, channel in channels)
+    return [source.problem((*at, "account"), message) for at, message in told if message]
+
+
+def mail_refusal(settings: Settings, channel: Channel, account_of: AccountsKnown | None) -> str | None:
+    """Why an email's account would refuse to send: it cannot be used, or no reader could follow the links.
+    None of an account that is not known, and of other channels."""
+    if channel.kind != "email" or account_of is None:
+        return None
+    try:
+        account = account_of(channel.account)
+        if account is not None:
+            require_public_links(account, settings.public_url)
+    except AccountError as error:
+        return str(error)
+    return None
 
 
 def _senders(settings: Settings) -> Iterator[tuple[str, ChannelKind]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -899,6 +900,32 @@ def test_what_is_wrong_is_told_before_anything_is_started(shop: Shop) -> None:
         shop.start()
     with pytest.raises(UnknownJourney, match="did you mean cart"):
         check_journeys(shop.settings, ["carts"])
+
+
+def test_mail_with_links_that_nobody_can_follow_is_told_and_refused(shop: Shop) -> None:
+    shop.accounts["mails"] = "smtp://mail.invalid"
+    refusal = "account mails .* sends real mail, and its links would lead to .* set KUNDRESA_PUBLIC_URL"
+
+    def account_of(name: str) -> Account:
+        return account_from_uri(shop.accounts[name], name=name)
+
+    [checked] = check_journeys(shop.settings, account_of=account_of)
+    [problem] = checked.problems
+    assert (problem.line, problem.key) == (11, "steps.mail.channel.account")
+    assert re.search(refusal, problem.message)
+    planned = plan_journey(shop.settings, "cart", days=1, account_of=account_of, clock=lambda: shop.now)
+    [warning] = planned.warnings
+    assert re.match(f"mail: {refusal}", warning)
+    shop.start()
+    shop.event("anna", value=60)
+    shop.run()
+    with pytest.raises(AccountError, match=refusal):
+        shop.run(hours=2)
+    assert shop.outcome("anna") == [("", None)]
+    assert shop.arrived() == []
+    told = rehearse_journey(shop.settings, "cart", "p-anna", data={"value": 1}, clock=lambda: shop.now)
+    with pytest.raises(AccountError, match=refusal):
+        send_rehearsal(shop.settings, told, ["me@shop.example"], account_of=account_of)
 
 
 def test_a_run_that_stays_does_what_comes_meanwhile_and_ends_in_time(shop: Shop) -> None:

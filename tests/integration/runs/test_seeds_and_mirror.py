@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kundresa import settings as configuration
-from kundresa.channels.accounts import account_from_uri
+from kundresa.channels.accounts import AccountError, account_from_uri
 from kundresa.content import Links, TokenError
 from kundresa.runs.delivering import deliver, plan_batches
 from kundresa.runs.mirror import MessageGone, render_mirror
@@ -86,6 +86,15 @@ def settings(tmp_path):
         store.runs.mark_decided([KEY], at=NOW)
         store.runs.mark_checked(KEY)
     return found
+
+
+def test_mail_with_links_that_nobody_can_follow_is_refused_before_anything_is_claimed(settings):
+    account = account_from_uri("smtp://mail.invalid", name="n")
+    plan_batches(settings, KEY, "email")
+    with pytest.raises(AccountError, match=r"account n .* lead to http://127\.0\.0\.1:2580, which no reader"):
+        deliver(settings, KEY, "email", 1, owner="test", account=account, clock=lambda: NOW)
+    with open_store(settings.store_url) as store:
+        assert store.ledger.tally(KEY, "email", 1).counts == {}
 
 
 def test_seeds_get_each_variant_once_and_are_in_no_figure_and_a_mirror_is_the_message(settings, tmp_path):

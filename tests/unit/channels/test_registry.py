@@ -4,7 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kundresa.channels import AccountError, account_from_uri, is_idempotent, open_sender
+from kundresa.channels import (
+    AccountError,
+    account_from_uri,
+    is_idempotent,
+    open_sender,
+    require_public_links,
+)
 from kundresa.spec.campaign import DirectMailChannel, EmailChannel, SmsChannel
 
 EMAIL = EmailChannel(kind="email", template="m", account="a", sender="Shop <hello@shop.example>")
@@ -20,6 +26,29 @@ def test_an_account_of_the_wrong_kind_is_refused() -> None:
         open_sender(EMAIL, account_from_uri("https://gateway.example"), clock, run_key="r")
     with pytest.raises(AccountError, match="is of kind smtp; sms takes http, https or smpp"):
         open_sender(SMS, account_from_uri("smtp://mail.example"), clock, run_key="r")
+
+
+@pytest.mark.parametrize(
+    ("public_url", "why"),
+    [
+        ("http://127.0.0.1:2580", "no reader can reach"),
+        ("https://localhost", "no reader can reach"),
+        ("https://[::1]:2580", "no reader can reach"),
+        ("http://mail.shop.example", "one-click unsubscription takes https"),
+        ("mail.shop.example", "is no address"),
+        ("https://[", "is no address"),
+    ],
+)
+def test_real_mail_with_links_that_nobody_can_follow_is_refused(public_url: str, why: str) -> None:
+    account = account_from_uri("smtp://mail.example", name="newsletter")
+    with pytest.raises(AccountError, match=rf"account newsletter \(.*{why}: set KUNDRESA_PUBLIC_URL"):
+        open_sender(EMAIL, account, clock, run_key="r", public_url=public_url)
+
+
+def test_links_that_readers_can_follow_and_a_server_of_this_machine_are_fine() -> None:
+    require_public_links(account_from_uri("smtp://mail.example"), "https://mail.shop.example/links")
+    for host in ("127.0.0.1", "localhost", "[::1]"):
+        require_public_links(account_from_uri(f"smtp://{host}:2525"), "http://127.0.0.1:2580")
 
 
 def test_a_sender_that_smtp_cannot_carry_is_refused() -> None:

@@ -83,7 +83,10 @@ def test_a_notification_has_its_optional_parts_where_they_are_there(
         ({"note.data.json.j2": '{"aps": "x"}'}, "the name aps is reserved"),
         ({"note.data.json.j2": '{"google.x": "x"}'}, "the name google.x is reserved"),
         ({"note.data.json.j2": "[]"}, "no JSON object"),
-        ({"note.link.j2": "a b"}, "a link has no spaces"),
+        ({"note.link.j2": "a b"}, "a link holds a space"),
+        ({"note.link.j2": "notalink"}, "a link is relative"),
+        ({"note.link.j2": "https://shop.example/{{ 'a b' }}"}, "a link holds a space"),
+        ({"note.link.j2": "{{ 'javascript:alert(1)' }}"}, "a link is of the kind javascript:, which leads"),
     ],
 )
 def test_a_notification_that_services_would_refuse(
@@ -167,6 +170,25 @@ def test_a_text_of_too_many_segments_is_not_sent(written: Callable[..., Content]
             ["text.txt.j2: a made-up person (en) would not get it: the text takes 2 segments"],
         ),
         (PUSH, {"note.body.j2": "x" * 5_000}, ["note.body.j2: its fixed text alone takes 5000 octets"]),
+        (
+            PUSH,
+            {"note.link.j2": "\njavascript:alert(1)"},
+            ["note.link.j2:1: the link javascript:alert(1) is of the kind javascript:, which leads nowhere"],
+        ),
+        (PUSH, {"note.link.j2": "notalink"}, ["note.link.j2:1: the link notalink is relative"]),
+        (PUSH, {"note.link.j2": "shop/{{ profile.last_name }}"}, ["note.link.j2:1: the link shop/ is rel"]),
+        (PUSH, {"note.link.j2": "htp//x"}, ["note.link.j2:1: the link htp//x is relative"]),
+        (PUSH, {"note.link.j2": "https://shop..example"}, ["note.link.j2:1: the link https://shop..example"]),
+        (PUSH, {"note.link.j2": "shopapp://cart/{{ profile.last_name }}"}, []),
+        (PUSH, {"note.link.j2": "{% if profile.last_name %}https://shop.example{% endif %}"}, []),
+        (
+            TEXT,
+            {"text.txt.j2": "Buy: htp://x.example"},
+            ["text.txt.j2:1: the link htp://x.example is of the"],
+        ),
+        (TEXT, {"text.txt.j2": "Buy\nhttps:/x/y"}, ["text.txt.j2:2: the link https:/x/y has no host"]),
+        (TEXT, {"text.txt.j2": "Buy https://x..example"}, ["text.txt.j2:1: the link https://x..example has"]),
+        (TEXT, {"text.txt.j2": "Buy: https://x.example/{{ profile.last_name }}. 1:/2"}, []),
         (PUSH, {"note.link.j2": "{{ profile.frist_name }}"}, ["note.link.j2:1: profile has no column frist"]),
         (
             HOOK,

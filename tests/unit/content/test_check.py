@@ -214,6 +214,17 @@ def test_a_text_part_that_is_right(
         ('<a href="tel:abc">x</a>', "the link tel:abc has no number behind it"),
         ('<a href="https://x..example/">x</a>', "the link https://x..example/ has no host that can be"),
         ('<a href="mailto:">x</a>', "the link mailto: has no address behind it"),
+        ('<a href="https://x.example:abc/">x</a>', "the link https://x.example:abc/ has a port that cannot"),
+        ('<a href="https://x.example:99999/">x</a>', "the link https://x.example:99999/ has a port that"),
+        (
+            '<a href="https://\U0001f4a9.la/">x</a>',
+            "the link https://\U0001f4a9.la/ has a host that is no domain",
+        ),
+        (
+            "<a href=https://x.example/{{ profile.first_name }}>x</a>",
+            "{{ profile.first_name }} stands in href=… without quotes around it",
+        ),
+        ("<p title={{ profile.first_name }}>x</p>", "{{ profile.first_name }} stands in title=… without"),
     ],
 )
 def test_pictures_and_links_that_do_not_work(
@@ -233,7 +244,10 @@ def test_pictures_and_links_that_do(
         '<a href="mailto:hello@shop.example?subject=Hi">a</a><a href="tel:+46-8-123">b</a>'
         '<a href="sms:+468123">c</a>'
         '<a href="tel:{{ profile.orders_count }}">d</a><a href="https://åäö.example/">e</a>'
-        '<a href="https://127.0.0.1:8080/">f</a>' + "words " * 20
+        '<a href="https://127.0.0.1:8080/">f</a>'
+        '<a href="https://x.example:80{{ profile.orders_count }}/">g</a>'
+        "<td width=3 {% if profile.orders_count %}class=a{% endif %}>x</td>"
+        "<td class={% if profile.orders_count %}a{% else %}b{% endif %}>x</td>" + "words " * 20
     )
     assert check_templates(campaign(), templates, columns) == []
 
@@ -271,6 +285,55 @@ def test_an_unsubscribe_link_that_a_reader_sees(
     campaign: Build, templates: dict[str, str], columns: Mapping[str, str], source: str
 ) -> None:
     templates["mail.html.j2"] = source
+    assert check_templates(campaign(), templates, columns) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("<a href='{{ unsubscribe_url }}'></a>", "has no words"),
+        (
+            "<a href='{{ unsubscribe_url }}'>&nbsp;<span style='display: none'>off</span></a>",
+            "stands where no reader",
+        ),
+        ("<a href='{{ unsubscribe_url }}'><img src='https://i.example/x' alt=''></a>", "has no words"),
+        ("<div style='color:red;display:none'><p><b>x</b>LINK</p></div>", "stands where no reader"),
+        ("<div style='visibility:hidden'><p>LINK</p></div>", "stands where no reader"),
+        ("<div style='font-size:0px'><p>LINK</p></div>", "stands where no reader"),
+        ("<div hidden><p>LINK</p></div>", "stands where no reader"),
+        ("<style>.h{display:none}</style><p class=h>LINK</p>", "stands where no reader"),
+    ],
+)
+def test_an_unsubscribe_link_that_nobody_sees(
+    campaign: Build, templates: dict[str, str], columns: Mapping[str, str], source: str, problem: str
+) -> None:
+    link = '<a href="{{ unsubscribe_url }}">off</a>'
+    templates["mail.html.j2"] = "<p>Words to read</p>" + source.replace("LINK", link) + "words " * 9
+    [found] = [each for each in check_templates(campaign(), templates, columns) if not each.is_advisory]
+    assert found.message.startswith(f"the unsubscribe link {problem}")
+    templates["mail.html.j2"] += link
+    assert not [each for each in check_templates(campaign(), templates, columns) if not each.is_advisory]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<a href='{{ unsubscribe_url }}'><img src='https://i.example/x' alt='No more'></a>",
+        "<td style='font-size:0px'><div style='font-size:13px'>LINK</div></td>",
+        "<td style='font-size:0'><div style='font:13px Arial'>LINK</div></td>",
+        "<div style='visibility:hidden'><p style='visibility:visible'>LINK</p></div>",
+        "<div style='mso-hide:all'>LINK</div>",
+        "<p style='display:none'>Beginning<div>LINK</div>",
+        "<div style='display:none'>Beginning<div>x</div></div>LINK",
+        "<div style='font-size:0.8em'>LINK</div>",
+        "<p>{{ unsubscribe_url }}</p>",
+    ],
+)
+def test_one_that_is_not_hidden_after_all(
+    campaign: Build, templates: dict[str, str], columns: Mapping[str, str], source: str
+) -> None:
+    link = '<a href="{{ unsubscribe_url }}">off</a>'
+    templates["mail.html.j2"] = source.replace("LINK", link) + "words " * 9
     assert check_templates(campaign(), templates, columns) == []
 
 

@@ -239,7 +239,9 @@ def test_opens_are_a_picture_at_the_end_of_the_body(email: Email, links: Links) 
     assert links.read_open(pixel[1]) == "0123456789abcdef0123456789abcdef"
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "/relative", "", "https://", "data:text/html,x"])
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "/relative", "", "https://", "data:text/html,x", "https://💩.la"]
+)
 def test_a_link_that_a_profile_makes_wrong_is_not_sent(email: Email, url: str) -> None:
     with pytest.raises(RenderError, match=r"^mail\.html\.j2:1: a link "):
         email({"mail.html.j2": f'<a href="{{{{ profile.last_name }}}}">x</a>{OFF}'}, last_name=url)
@@ -269,6 +271,38 @@ def test_the_text_part_is_the_page_without_its_markup(email: Email) -> None:
         "Hello <Åsa>\n\nOne two\nthree & four\n\n- a\n- b\n- c\n\nx y\n\nPicture\n\n"
         "Shop: https://shop.example/ https://shop.example/\n\noff: URL"
     )
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        (
+            "<a href='https://a.example/x'>A</a><a href='https://b.example'>B</a>",
+            "A: https://a.example/x B: ",
+        ),
+        ("See <a href='https://a.example/x'>it</a>today", "See it: https://a.example/x today"),
+        ("See <a href='https://a.example/x'>it</a>, <b>now</b>", "See it: https://a.example/x, now"),
+        ("See <a href='https://a.example/x'>it</a>.<b>Now</b>", "See it: https://a.example/x .Now"),
+        ("<a href='https://a.example/x'>it</a>{{ 'Åsa' }}", "it: https://a.example/x Åsa"),
+        ("{% if 1 %}<a href='https://a.example'>it</a>{% endif %}now", "it: https://a.example now"),
+        ("<td><a href='https://a.example'>it</a></td><td>now</td>", "it: https://a.example now"),
+        ("<p><a href='https://a.example'>it</a></p>now", "it: https://a.example\n\nnow"),
+        (
+            "<a href='https://a.example'>it</a><img src='https://i.example' alt='I'>",
+            "it: https://a.example I",
+        ),
+    ],
+)
+def test_a_link_of_the_text_part_ends_before_what_follows(email: Email, html: str, text: str) -> None:
+    content = email({"mail.html.j2": f"<div>{html}</div>{OFF}"})
+    assert content.text.startswith(text), content.text
+
+
+def test_an_international_host_is_encoded_as_browsers_do(email: Email) -> None:
+    html = "<a href='https://straße.de/x'>a</a><a href='https://{{ profile.last_name }}/ä'>b</a>"
+    content = email({"mail.html.j2": html + OFF}, {"tracking": {"utm": {"source": "n"}}}, last_name="faß.de")
+    assert "https://xn--strae-oqa.de/x?" in content.html
+    assert "https://xn--fa-hia.de/%C3%A4?" in content.html
 
 
 def test_the_preheader_is_first_in_the_body_and_not_in_the_text(email: Email) -> None:

@@ -127,6 +127,30 @@ def test_files_travel_only_with_what_is_exempt_from_consent(settings):
     ]
 
 
+def test_links_that_nobody_can_follow_are_told_of_accounts_that_are_known(settings, monkeypatch):
+    folder = settings.project / "dags" / "campaigns" / "sale"
+    email = "[{kind: email, template: mail, account: shop, sender: a@shop.example}]\n"
+    spec = SPEC.replace(", max_size: {messages: 10, score: worth}", "").replace(", promotion", "")
+    (folder / "campaign.yaml").write_text(
+        spec.replace("[{kind: sms, template: text, account: texts, sender: Shop}]\n", email)
+    )
+    for part, text in {"subject": "Hi", "html": '<a href="{{ unsubscribe_url }}">No more</a>'}.items():
+        (folder / f"mail.{part}.j2").write_text(text)
+    command._register()
+    run = CliRunner(env={"COLUMNS": "200"})
+    assert run.invoke(command.app, ["check", "sale"]).exit_code == 0
+    monkeypatch.setenv("AIRFLOW_CONN_KUNDRESA_SHOP", "smtp://127.0.0.1:2525?security=none")
+    assert run.invoke(command.app, ["check", "sale"]).exit_code == 0
+    monkeypatch.setenv("AIRFLOW_CONN_KUNDRESA_SHOP", "smtp://mail.example")
+    refused = run.invoke(command.app, ["check", "sale"])
+    assert refused.exit_code == 1
+    assert (
+        "sale/campaign.yaml:7: channels[0].account: account shop (mail.example:587) sends" in refused.output
+    )
+    monkeypatch.setenv("KUNDRESA_PUBLIC_URL", "https://mail.shop.example")
+    assert run.invoke(command.app, ["check", "sale"]).exit_code == 0
+
+
 def test_a_column_that_profiles_do_not_have_is_named(settings):
     cap = "{name: weekly, max: 3, within: 7d, counted_per: regoin}"
     policies(settings, f"pressure:\n  promotion:\n    - {cap}\n")
