@@ -213,7 +213,7 @@ def show(
             told_counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
             out.print(f"{what}: {told_counts}")
     if aside:
-        out.print(f"set aside: {aside:,} times somebody could not be moved; the log names them and the error")
+        out.print(f"set aside: {aside:,}; the log names whom an error kept from moving")
 
 
 @journey.command()

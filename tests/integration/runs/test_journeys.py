@@ -17,12 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 from sqlalchemy import insert
+from typer.testing import CliRunner
 
 from kundresa import settings as configuration
 from kundresa import warehouse
 from kundresa.channels import Account, AccountError, account_from_uri
+from kundresa.cli.journey import journey
 from kundresa.feedback.webhooks import Report
-from kundresa.journeys import place_of
+from kundresa.journeys import place_of, walking
+from kundresa.journeys.outgoing import message_of
 from kundresa.runs.capping import RuleSetNotFound
 from kundresa.runs.feedback import record_reports
 from kundresa.runs.journey_accounts import export_journeys
@@ -1029,3 +1032,26 @@ def test_the_emails_of_a_rehearsal_reach_who_asks_for_them_and_nobody_else(shop:
     with pytest.raises(ProofRefused, match="would get no email"):
         send_rehearsal(shop.settings, nothing, testers, account_of=account_of)
     assert len(shop.arrived()) == before + 2
+
+
+def test_who_is_set_aside_is_told_of_and_the_others_get_their_message(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(trail: Any, *rest: Any) -> Any:
+        if trail.event["value"] == 61:
+            raise ZeroDivisionError
+        return message_of(trail, *rest)
+
+    monkeypatch.setattr(walking, "message_of", broken)
+    shop.journey(JOURNEY)
+    shop.start()
+    shop.event("anna", value=60)
+    shop.event("bo", value=61)
+    shop.run()
+    shop.run(hours=1)
+    monkeypatch.setattr(configuration, "load", lambda: shop.settings)
+    told = CliRunner().invoke(journey, ["show", "cart"], env={"COLUMNS": "200"})
+    assert told.exit_code == 0, told.output
+    assert "2 entered = 2 inside + 0 left" in told.output
+    assert "set aside: 1; the log names whom" in told.output
+    assert shop.step("bo") == "pause"
