@@ -320,6 +320,8 @@ def _tell(
     if isinstance(told, Earlier):
         walker.hear_again(trail, told)
         return
+    if isinstance(told, Reaction) and not trail.version.reacts:
+        return  # it is read for another version
     walker.elapse(trail, told.at, by_event=True)
     if isinstance(told, Reaction):
         walker.react(trail, told)

@@ -235,6 +235,8 @@ class Life:
     def hear(self, heard: Heard) -> None:
         if self.end is not None or (heard.of and heard.of[0] != self.key):
             return
+        if heard.kind == "reaction" and not self.reacts:
+            return
         self.pass_time(heard.at, by_event=True)
         is_told = heard.kind in ("event", "entered", "left")
         if (
@@ -253,6 +255,12 @@ class Life:
         is_mine = not heard.of or heard.of[1] == self.entry
         if is_mine and self.journey.steps[self.step].kind in ("wait_for", "message", "webhook"):
             self._next(heard)
+
+    @property
+    def reacts(self) -> bool:
+        """Whether anything in this journey asks what people do about its messages."""
+        asked = (*self.journey.exit, *self.journey.steps.values())
+        return any(getattr(each, "reaction", None) is not None for each in asked)
 
     def _lets_out(self, each: Any, heard: Heard) -> bool:
         if isinstance(each, SegmentExit):

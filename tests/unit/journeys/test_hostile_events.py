@@ -221,7 +221,6 @@ def test_random_hostile_streams_come_to_the_same_as_one_person_at_a_time(
         refused = 0
         for happened in stream:
             world.now += timedelta(minutes=7)
-            heard = []
             for who, name, ago, data in happened:
                 at = world.now - timedelta(minutes=ago)
                 world.event(who, name, at, **data)
@@ -229,9 +228,9 @@ def test_random_hostile_streams_come_to_the_same_as_one_person_at_a_time(
                 if name == "cart" and not may_enter:
                     refused += 1
                 else:
-                    heard.append((who, Heard(at, name, data)))
+                    reference.happen(who, Heard(at, name, data, lag=world.now - at))
             world.advance()
-            reference.advance(heard, world.now)
+            reference.advance(world.now)
         positions = {
             (each.profile_id, each.instance_key): (
                 each.entry,
