@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import binascii
+import errno
 import posixpath
 import socket
 from importlib.util import find_spec
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     import paramiko
 
 CONNECT_TIMEOUT = 10.0
+SSH_PORT = 22
+"""With another one a known key is that of ``[host]:port``."""
 
 
 def require_module(account: Account, name: str, *, extra: str = "print") -> None:
@@ -66,14 +70,34 @@ class SftpFolder:
                 # As on a full disk: of a write that was sent ahead nobody reads the answer.
                 self._discard(sftp, part, lost)
                 raise NotSentError(f"{self._account.place} has taken a part of the file only")
-            # The extension replaces what is there; plain rename (of SFTP 3) refuses to.
-            sftp.posix_rename(part, target)
+            self._rename(sftp, part, target, lost)
         except (FileNotFoundError, PermissionError) as error:
             self._discard(sftp, part, lost)
             raise AccountError(f"{self._account.place}: {self._account.path}: {error.strerror}") from None
         except lost as error:
             self.close()
             raise AnswerLostError(f"{self._account.place} broke off: {type(error).__name__}") from None
+
+    def _rename(
+        self, sftp: paramiko.SFTPClient, part: str, target: str, lost: tuple[type[Exception], ...]
+    ) -> None:
+        """The file gets its name. OpenSSH's extension replaces what is there; plain rename (of SFTP 3), which
+        is what other servers have, refuses to. What stands is whole and has the same rows, by its name: it is
+        left alone, since the printer may be reading it."""
+        try:
+            sftp.posix_rename(part, target)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+        else:
+            return
+        try:
+            sftp.rename(part, target)
+        except OSError:
+            # Raised on where nobody answers any more.
+            if not _stands(sftp, target):
+                raise
+            self._discard(sftp, part, lost)
 
     def look(self, name: str) -> Found:
         """Whether the file stands there. Raises as ``folder.Place.look``."""
@@ -124,7 +148,7 @@ class SftpFolder:
     def _connected(self) -> paramiko.SFTPClient:
         if self._sftp is None:
             self._client = self._opened()
-            self._sftp = self._client.open_sftp()
+            self._sftp = _files_of(self._client)
             channel = self._sftp.get_channel()
             if channel is not None:
                 channel.settimeout(self._account.timeout)
@@ -135,6 +159,10 @@ class SftpFolder:
 
         account = self._account
         client = paramiko.SSHClient()
+        # Known before the server is asked, so that of several keys it shows the one of this type.
+        if key := _parsed(account.extra["host_key"]):
+            there = account.host if account.port == SSH_PORT else f"[{account.host}]:{account.port}"
+            client.get_host_keys().add(there, key.get_name(), key)
         client.set_missing_host_key_policy(_KnownOnly(account.extra["host_key"]))
         try:
             client.connect(
@@ -147,13 +175,52 @@ class SftpFolder:
                 allow_agent=False,
                 timeout=min(account.timeout, CONNECT_TIMEOUT),
             )
-        except (paramiko.AuthenticationException, _WrongKeyError) as error:
+        except (paramiko.AuthenticationException, paramiko.BadHostKeyException, _WrongKeyError) as error:
             client.close()
-            raise AccountError(f"{account.place}: {type(error).__name__.strip('_')}") from None
+            known = isinstance(error, paramiko.AuthenticationException)
+            why = type(error).__name__ if known else "WrongKeyError"
+            raise AccountError(f"{account.place}: {why}") from None
         except (OSError, socket.gaierror, EOFError, paramiko.SSHException):
             client.close()
             raise
         return client
+
+
+def _files_of(client: paramiko.SSHClient) -> paramiko.SFTPClient:
+    """The folder behind a connection; what the server does not have is told from what it refuses.
+
+    Raises:
+        paramiko.SSHException: when the connection is closed.
+    """
+    import paramiko
+
+    class Files(paramiko.SFTPClient):  # type: ignore[misc]
+        def _convert_status(self, msg: paramiko.Message) -> None:
+            """As paramiko, which leaves out the code: ``EOPNOTSUPP`` for SSH_FX_OP_UNSUPPORTED."""
+            start = msg.packet.tell()
+            code, text = msg.get_int(), msg.get_text()
+            if code == paramiko.SFTP_OP_UNSUPPORTED:
+                raise OSError(errno.EOPNOTSUPP, text)
+            msg.packet.seek(start)
+            super()._convert_status(msg)
+
+    transport = client.get_transport()
+    files = Files.from_transport(transport) if transport is not None else None
+    if files is None:
+        raise paramiko.SSHException("the connection is closed")
+    return files
+
+
+def _parsed(host_key: str) -> paramiko.PKey | None:
+    """A key from its Base64, which begins with its type; None when paramiko cannot read it."""
+    import paramiko
+
+    try:
+        octets = base64.b64decode(host_key, validate=True)
+        kind = paramiko.Message(octets).get_text()
+        return paramiko.PKey.from_type_string(kind, octets)
+    except (binascii.Error, ValueError, paramiko.SSHException, paramiko.UnknownKeyType):
+        return None
 
 
 def _removed(sftp: paramiko.SFTPClient, path: str) -> bool:
@@ -178,7 +245,8 @@ class _WrongKeyError(Exception):
 
 
 class _KnownOnly:
-    """paramiko asks it about every server, since no other list of known keys is loaded."""
+    """paramiko asks it about the servers whose keys it does not know: the account's key is of a type that it
+    cannot read."""
 
     def __init__(self, known: str) -> None:
         self._known = known

@@ -171,6 +171,14 @@ class _Files(paramiko.SFTPServerInterface):
         self._at("after_rename")
         return int(paramiko.SFTP_OK)
 
+    def rename(self, oldpath: str, newpath: str) -> int:
+        self._at("before_rename")
+        if self.breaks == "before_rename" or self._path(newpath).exists():
+            return int(paramiko.SFTP_FAILURE)
+        self._path(oldpath).rename(self._path(newpath))
+        self._at("after_rename")
+        return int(paramiko.SFTP_OK)
+
     def stat(self, path: str) -> Any:
         try:
             return paramiko.SFTPAttributes.from_stat(self._path(path).stat())
@@ -209,6 +217,7 @@ class Server:
     key: str
     root: Path
     files: type[_Files]
+    other_key: str = ""
 
     def uri(self, password: str = "secret", key: str = "", folder: str = "/in") -> str:
         from urllib.parse import quote
@@ -220,7 +229,7 @@ class Server:
 @pytest.fixture
 def sftp(tmp_path: Path) -> Iterator[Server]:
     (tmp_path / "in").mkdir()
-    key = paramiko.ECDSAKey.generate()
+    key, other_key = paramiko.ECDSAKey.generate(), paramiko.RSAKey.generate(2048)
 
     class Here(_Files):
         root = tmp_path
@@ -242,6 +251,7 @@ def sftp(tmp_path: Path) -> Iterator[Server]:
                     transport = paramiko.Transport(connection)
                     stack.callback(transport.close)
                     transports.append(transport)
+                    transport.add_server_key(other_key)
                     transport.add_server_key(key)
                     transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Here)
                     with contextlib.suppress(paramiko.SSHException, EOFError):
@@ -251,7 +261,7 @@ def sftp(tmp_path: Path) -> Iterator[Server]:
         thread.start()
         stack.callback(thread.join, 5)
         stack.callback(lambda: listener.shutdown(socket.SHUT_RDWR))
-        yield Server(listener.getsockname()[1], key.get_base64(), tmp_path, Here)
+        yield Server(listener.getsockname()[1], key.get_base64(), tmp_path, Here, other_key.get_base64())
 
 
 @pytest.fixture
@@ -271,6 +281,30 @@ def test_a_file_reaches_an_sftp_server_whole_and_once(sftp: Server, closing: Any
         assert {each.state for each in sender.send(messages)} == {ACCEPTED}
     [file] = (sftp.root / "in").iterdir()
     assert file.read_bytes().decode().splitlines()[1] == f"{messages[0].message_id},Åsa"
+
+
+def test_either_key_of_a_server_may_be_the_known_one(sftp: Server, closing: Any) -> None:
+    for number, key in enumerate((sftp.key, sftp.other_key)):
+        messages = letters(["Åsa", "Bo"])[number:]
+        sender = closing(opened(sftp.uri(key=key)))
+        assert {each.state for each in sender.send(messages)} == {ACCEPTED}
+    assert len([*(sftp.root / "in").iterdir()]) == 2
+    wrong = paramiko.ECDSAKey.generate().get_base64()
+    with pytest.raises(AccountError, match="WrongKeyError"):
+        list(opened(sftp.uri(key=wrong)).send(letters(["Cia"])))
+
+
+def test_a_server_without_openssh_s_rename_gets_files_too(sftp: Server, closing: Any) -> None:
+    sftp.files.posix_rename = paramiko.SFTPServerInterface.posix_rename  # type: ignore[method-assign]
+    sender, messages = closing(opened(sftp.uri())), letters(["Åsa", "Bo"])
+    assert {each.state for each in sender.send(messages)} == {ACCEPTED}
+    [file] = (sftp.root / "in").iterdir()
+    before = file.stat()
+    assert file.read_bytes().decode().splitlines()[1] == f"{messages[0].message_id},Åsa"
+    # What stands is not touched: the printer may be reading it.
+    assert {each.state for each in sender.send(messages)} == {ACCEPTED}
+    [file] = (sftp.root / "in").iterdir()
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 @pytest.mark.parametrize(

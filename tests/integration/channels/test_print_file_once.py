@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 from tests.integration.channels.test_print_file import Server, sftp
 from tests.integration.channels.test_print_file_s3 import Bucket, bucket
@@ -140,9 +141,12 @@ def check(found: Campaign, result: BatchResult, printed: list[bytes], *, stood: 
     ("step", "stood"),
     [("open", False), ("write", False), ("before_rename", False), ("after_rename", True)],
 )
+@pytest.mark.parametrize("has_extension", [True, False])
 def test_an_sftp_server_that_hangs_up(
-    sftp: Server, campaign: Callable[[str], Campaign], step: str, stood: bool
+    sftp: Server, campaign: Callable[[str], Campaign], step: str, stood: bool, has_extension: bool
 ) -> None:
+    if not has_extension:
+        sftp.files.posix_rename = paramiko.SFTPServerInterface.posix_rename  # type: ignore[method-assign]
     found = campaign(sftp.uri())
     sftp.files.breaks = step
     result = found.deliver()
