@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from kundresa.delivery.batch import Batch, BatchResult
@@ -29,6 +29,7 @@ def deliver_batch(
     lease: timedelta,
     clock: Callable[[], datetime],
     guard: Guard | None = None,
+    merged: Callable[[Sequence[str]], Mapping[str, str]] | None = None,
     hours: Hours | None = None,
     may_go_on: Callable[[], bool] | None = None,
     pacing: Pacing | None = None,
@@ -40,8 +41,8 @@ def deliver_batch(
     ``rows`` is called at most once, and its rows are read in windows; they may come in any order, but
     all must come. ``open_sender`` is called once there is something to send. ``lease`` is how long
     the batch stays reserved after a sign of life. ``progress`` is told how many rows were dealt with,
-    window by window. ``guard`` defaults to the opt-outs and suppressions of ``books``, ``hours``
-    to the whole day.
+    window by window. ``guard`` defaults to the opt-outs and suppressions of ``books``, also those
+    of former ids that ``merged`` tells; ``hours`` to the whole day.
 
     Before ``batch.not_before`` nothing is done: the result is empty and says when to come again. Later on a
     message that may not leave at this hour waits for the next one at which it may; where there is none within
@@ -95,6 +96,7 @@ def deliver_batch(
             topic=batch.topic,
             is_exempt=batch.is_exempt,
             decided_at=batch.decided_at,
+            merged=merged,
         )
         with Senders(open_sender) as senders:
             passage = Passage(

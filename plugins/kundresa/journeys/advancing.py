@@ -2,7 +2,8 @@
 
 It reads (events, changes of segments, outcomes, elapsed waits, and whom they are about), moves positions in
 memory, and writes all of it in one transaction that counts only if nobody else has written since. Cut off
-anywhere, nothing has happened, and the next advance does it.
+anywhere, nothing has happened, and the next advance does it. Where it is about people who went by other ids
+before, it first puts what there is of them under those of now, in a transaction of its own, and reads again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from kundresa.journeys.apart import NotMoved, move_each, move_together
@@ -75,6 +76,8 @@ class _Read:
     answers: Sequence[CallOutcome]
     reactions: Sequence[Reaction]
     due: Sequence[Position]
+    waiting: Collection[str]
+    """For whom, or about whom, something may leave now."""
     turns: Turns
     is_behind: bool
     told_until: datetime
@@ -83,6 +86,8 @@ class _Read:
         default_factory=dict
     )
     """profile_id → what happened to them, in the order of time."""
+    named: set[str] = field(default_factory=set)
+    """Whom events are about."""
     skips: Counter[str] = field(default_factory=Counter)
 
 
@@ -106,20 +111,39 @@ def advance(
     if row.state is not JourneyState.RUNNING:
         return Advanced(row.state)
 
-    def work_out(*, is_each: bool) -> tuple[_Read, Advance, Advanced]:
+    def read_on() -> _Read:
         read = _read(store, people, row, now, most_events=most_events, most_due=most_due)
         _sort_out(read, people, now)
-        return read, *_move(store, people, read, now, is_each=is_each)
+        return read
 
+    read = read_on()
+    ended = _merge(store, people, read, now)
+    if ended is not None:
+        done = advance(store, people, journey, now=now, most_events=most_events, most_due=most_due)
+        return replace(done, ended=done.ended + ended)
     try:
-        read, change, done = work_out(is_each=False)
+        change, done = _move(store, people, read, now, is_each=False)
     except NotMoved:
-        read, change, done = work_out(is_each=True)
+        read = read_on()
+        change, done = _move(store, people, read, now, is_each=True)
     told = (read.outcomes, read.answers, read.reactions, read.turns.readings)
     is_new = read.has_read or change.positions or any(told) or read.turns.cursor is not None
     if is_new or read.position >= row.event_position + SKIPPED_FAR:
         store.journeys.commit(journey, row.generation, change, at=now)
     return done
+
+
+def _merge(store: Store, people: People, read: _Read, now: datetime) -> int | None:
+    """Put what there is of former ids under those of now, and return how many entries ended by it; None where
+    what was read is about nobody who has become another."""
+    whom = {*read.people, *read.waiting, *(each.profile_id for each in read.due)}
+    formers = people.merged(whom) if whom else {}
+    known = store.journey_merges.known(read.row.journey, formers) if formers else ()
+    merges = {each: formers[each] for each in known}
+    if merges:
+        return store.journey_merges.merge(read.row.journey, read.row.generation, merges, at=now)
+    # Published since the events were read: who is named by them goes by another id now.
+    return None if read.named.isdisjoint(formers) else 0
 
 
 def _read(
@@ -148,6 +172,9 @@ def _read(
     if any(each.reacts for each in known):
         reactions = store.journey_messages.reactions_after(journey, row.feedback_position, most_events)
     due = store.journey_positions.due(journey, now, most_due)
+    waiting = store.journey_messages.waiting(journey, now, most_due)
+    if any(each.call_keys for each in known):
+        waiting |= store.journey_calls.waiting(journey, now, most_due)
     turns = turns_of(store, people, versions, row, events=events, now=now, most=most_events)
     return _Read(
         row=row,
@@ -161,6 +188,7 @@ def _read(
         answers=answers,
         reactions=reactions,
         due=due,
+        waiting=waiting,
         turns=turns,
         is_behind=is_full
         or turns.has_more
@@ -178,6 +206,7 @@ def _sort_out(read: _Read, people: People, now: datetime) -> None:
     read.skips.update(read.turns.skips)
     events = [each for each in read.events if each.namespace]  # of the others `turns` has told
     resolved = people.resolve({(each.namespace, each.identifier) for each in events})
+    read.named.update(resolved.values())
     for event in events:
         profile_id = resolved.get((event.namespace, event.identifier))
         if profile_id is None:

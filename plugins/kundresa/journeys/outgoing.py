@@ -1,6 +1,7 @@
 """What leaves for somebody who comes to a step: messages, calls, and events for other journeys.
 
-Ids are derived, so that each is once in the store whatever is repeated.
+Ids are derived, so that each is once in the store whatever is repeated. Later it is found by its place, not
+by its id: the person may go by another id by then.
 """
 
 from __future__ import annotations
@@ -15,16 +16,6 @@ from kundresa.spec.keys import message_id
 from kundresa.store import NewCall, NewEvent, NewMessage, Position
 
 
-def message_id_of(trail: Trail, step: MessageStep) -> str:
-    """The id of the message of the step where somebody is."""
-    return _derived(trail, trail.version.run_keys, step.channel.kind)
-
-
-def call_id_of(trail: Trail) -> str:
-    """The id of the call of the step where somebody is."""
-    return _derived(trail, trail.version.call_keys, "webhook")
-
-
 def message_of(trail: Trail, step: MessageStep, at: datetime, now: datetime) -> NewMessage:
     """The message of a step that is reached at ``at``, as it turns out ``now``: a letter of which that turns
     out late is in the next print file, and makes none of its own."""
@@ -32,7 +23,7 @@ def message_of(trail: Trail, step: MessageStep, at: datetime, now: datetime) -> 
     name = position.step or ""
     not_before = at if step.collect is None else step.leaves_from(max(at, now))
     return NewMessage(
-        message_id=message_id_of(trail, step),
+        message_id=_derived(trail, trail.version.run_keys, step.channel.kind),
         version=position.version,
         step=name,
         profile_id=position.profile_id,
@@ -54,7 +45,7 @@ def call_of(trail: Trail, step: WebhookStep, at: datetime) -> NewCall:
     """The call of a step that is reached at ``at``."""
     position = trail.position
     return NewCall(
-        call_id=call_id_of(trail),
+        call_id=_derived(trail, trail.version.call_keys, "webhook"),
         version=position.version,
         step=position.step or "",
         profile_id=position.profile_id,

@@ -62,7 +62,8 @@ class People(Protocol):
         ...
 
     def merged(self, profile_ids: Collection[str]) -> Mapping[str, str]:
-        """The profiles that have become one of these, by their own ids: former id → the one it is now."""
+        """Every former id of the people who go by one of these, or did so before: former id → the one it is
+        now."""
         ...
 
     def facts(self, profile_ids: Collection[str], columns: Collection[str]) -> Mapping[str, Facts]:

@@ -11,7 +11,7 @@ from typing import Any
 from kundresa.journeys.people import Facts
 from kundresa.journeys.versions import Version
 from kundresa.spec.journey_steps import AnyStep
-from kundresa.store import Position, Reaction
+from kundresa.store import Place, Position, Reaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,12 @@ class Trail:
     def event(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = json.loads(self.position.event_json)
         return found
+
+    @property
+    def place(self) -> Place:
+        """By which what has left for the step is found, whoever the person was then."""
+        position = self.position
+        return position.profile_id, position.instance_key, position.entry, position.moves
 
     @property
     def step(self) -> AnyStep:

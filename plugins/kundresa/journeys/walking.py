@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from kundresa.journeys.moments import moment_of
-from kundresa.journeys.outgoing import call_id_of, call_of, jump_of, message_id_of, message_of
+from kundresa.journeys.outgoing import call_of, jump_of, message_of
 from kundresa.journeys.people import Facts
 from kundresa.journeys.trail import Earlier, Happening, Trail, heard_of
 from kundresa.journeys.versions import Versions
@@ -212,9 +212,9 @@ class Walker:
         position = trail.position
         step = trail.step
         if isinstance(step, MessageStep) and reason is not JourneyEnd.FINISHED:
-            self._into.cancelled.append(message_id_of(trail, step))
+            self._into.cancelled.append(trail.place)
         if isinstance(step, WebhookStep) and reason is not JourneyEnd.FINISHED:
-            self._into.cancelled_calls.append(call_id_of(trail))
+            self._into.cancelled_calls.append(trail.place)
         position.step, position.due_at = None, None
         position.ended_at, position.end_reason = at, reason.value
         self.ended += 1

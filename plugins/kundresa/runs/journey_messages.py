@@ -163,6 +163,7 @@ def event_of(journey: Journey, message: JourneyMessage, types: EventTypes) -> di
 def deliver_messages(
     settings: Settings,
     store: Store,
+    people: JourneyPeople,
     versions: Versions,
     *,
     owner: str,
@@ -198,6 +199,7 @@ def deliver_messages(
                 which,
                 version.journey,
                 name,
+                people=people,
                 policies=policies,
                 owner=owner,
                 account_of=account_of,
@@ -224,6 +226,7 @@ def _deliver(
     journey: Journey,
     name: str,
     *,
+    people: JourneyPeople,
     policies: Policies,
     owner: str,
     account_of: Callable[[str], Account],
@@ -285,6 +288,7 @@ def _deliver(
             owner=owner,
             lease=timedelta(seconds=settings.lease_seconds),
             clock=clock,
+            merged=people.merged,
             hours=hours,
             may_go_on=may_go_on,
             pacing=None

@@ -13,10 +13,11 @@ from kundresa.settings import Settings
 
 
 class JourneyPeople:
-    """``journeys.People`` over the current publication; a new one is noticed within a second."""
+    """``journeys.People`` over the current publication; a new one is noticed at once, so that nobody is
+    looked for by an id that another run has replaced by now."""
 
     def __init__(self, settings: Settings) -> None:
-        self._index = warehouse.PeopleIndex(settings)
+        self._index = warehouse.PeopleIndex(settings, look_seconds=0)
         self.published = warehouse.PublishedPeople(settings)
         self.sent = warehouse.SentMessages(settings)
         self.senders: dict[str, str | None] = {}

@@ -19,7 +19,8 @@ from kundresa.spec.journey import Journey
 from kundresa.spec.journey_loading import journey_names
 from kundresa.spec.journey_steps import END, MessageStep
 from kundresa.spec.journey_words import again_words, entry_words, exit_words, step_words, ways
-from kundresa.store import ENTERED, JourneyCounts, JourneyTotals, Store, open_store
+from kundresa.store import ENTERED, JourneyCounts, JourneyTotals, Position, Store, open_store
+from kundresa.warehouse import PeopleIndex
 
 NOT_STARTED = "not started"
 
@@ -248,7 +249,8 @@ class PersonTold:
 
 
 def explain_journey(settings: Settings, person: str, name: str) -> PersonTold:
-    """What happened to a person in a journey, and why.
+    """What happened to a person in a journey, and why: also what did under ids by which they went before, of
+    which the journey has not heard yet that they are one.
 
     Args:
         person: a profile id, or an identifier or address of any kind, also one that no profile has.
@@ -259,30 +261,32 @@ def explain_journey(settings: Settings, person: str, name: str) -> PersonTold:
         NothingPublished: before the first build.
     """
     profile_id = one_person(settings, person)
+    formers = PeopleIndex(settings).merged([profile_id])
+    entries: list[EntryTold] = []
+    positions: list[Position] = []
     with open_store(settings.store_url) as store:
         store.journeys.require(name)
-        positions = store.journey_positions.of(name, [profile_id])
-        moves: dict[tuple[str, int], list[Mapping[str, str]]] = {}
-        for row in store.journey_positions.moves(name, profile_id):
-            told = moves.setdefault((row.instance_key, row.entry), [])
-            told += [{"step": step, "at": at, "why": why} for step, at, why in json.loads(row.moves_json)]
-        messages = _messages(store, name, profile_id)
-        calls = _calls(store, name, profile_id)
-    entries = tuple(
-        EntryTold(
-            key,
-            entry,
-            tuple(told),
-            tuple(calls.get((key, entry), ())),
-            tuple(messages.get((key, entry), ())),
-        )
-        for (key, entry), told in sorted(moves.items())
-    )
+        for each in dict.fromkeys([profile_id, *sorted({*formers, *formers.values()})]):
+            positions += store.journey_positions.of(name, [each])
+            entries += _entries(store, name, each)
     shown = [
         {name: value for name, value in asdict(each).items() if name not in ("event_json", "profile_id")}
         for each in positions
     ]
-    return PersonTold(name, profile_id, tuple(shown), entries)
+    return PersonTold(name, profile_id, tuple(shown), tuple(entries))
+
+
+def _entries(store: Store, name: str, profile_id: str) -> Iterator[EntryTold]:
+    """What there is under one id, in order."""
+    moves: dict[tuple[str, int], list[Mapping[str, str]]] = {}
+    for row in store.journey_positions.moves(name, profile_id):
+        told = moves.setdefault((row.instance_key, row.entry), [])
+        told += [{"step": step, "at": at, "why": why} for step, at, why in json.loads(row.moves_json)]
+    messages = _messages(store, name, profile_id)
+    calls = _calls(store, name, profile_id)
+    for (key, entry), told in sorted(moves.items()):
+        own = (key, entry)
+        yield EntryTold(key, entry, tuple(told), tuple(calls.get(own, ())), tuple(messages.get(own, ())))
 
 
 def _messages(store: Store, name: str, profile_id: str) -> dict[tuple[str, int], list[Mapping[str, Any]]]:

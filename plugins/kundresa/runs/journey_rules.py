@@ -169,7 +169,8 @@ class MessageRules:
         earliest: datetime | None = None,
         asked: Mapping[str, MessageRequest] | None = None,
     ) -> Known:
-        """What is known of these people now, in one question to each place.
+        """What is known of these people now, in one question to each place; a no that was said under a former
+        id among it.
 
         Args:
             asked: the requests among what these messages came of, by instance key.
@@ -202,10 +203,13 @@ class MessageRules:
                 earliest=earliest or self._now,
                 now=self._now,
             )
+        formers = people.merged(profile_ids)
+        everybody = {*profile_ids, *formers, *formers.values()}
+        answers = store.answers.latest(**about, profile_ids=everybody, addresses=addresses)
         return Known(
             recipients,
             store.suppressions.active(channel=self._channel, addresses=addresses),
-            store.answers.latest(**about, profile_ids=profile_ids, addresses=addresses),
+            answers.together(profile_ids, formers),
             allowance,
             Room(self.limits, places) if self.limits else None,
             requests,

@@ -206,6 +206,7 @@ def run_rounds(
                 accepted = deliver_messages(
                     settings,
                     store,
+                    people,
                     versions,
                     owner=owner,
                     account_of=account_of,

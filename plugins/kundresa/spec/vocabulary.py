@@ -214,6 +214,8 @@ class JourneyEnd(StrEnum):
     """One of its exit criteria."""
     TIME_OUT = "time_out"
     STOPPED = "stopped"
+    MERGED = "merged"
+    """The person turned out to be one who is inside already, since longer ago."""
 
 
 class CallReason(StrEnum):

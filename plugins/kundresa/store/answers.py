@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,6 +30,21 @@ class LatestAnswers:
     denied: dict[str, datetime]
     """By profile."""
     denied_addresses: dict[str, datetime]
+
+    def together(self, profile_ids: Iterable[str], formers: Mapping[str, str]) -> LatestAnswers:
+        """Of these people what they said under any of their ids, where some have become others: former id →
+        the one of now."""
+        if not formers:
+            return self
+        said = []
+        for answers in (self.granted, self.denied):
+            latest: dict[str, datetime] = {}
+            for each, at in answers.items():
+                now = formers.get(each, each)
+                latest[now] = max(at, latest.get(now, at))
+            now_of = {each: formers.get(each, each) for each in profile_ids}
+            said.append({each: latest[now] for each, now in now_of.items() if now in latest})
+        return LatestAnswers(said[0], said[1], self.denied_addresses)
 
 
 class Answers:

@@ -14,10 +14,12 @@ from typing import Any
 
 from sqlalchemy import BindParameter, bindparam, func, select, update
 
+from kundresa.spec.journey_outcomes import FAILED
+from kundresa.spec.vocabulary import DeliveryReason
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
 from kundresa.store.journey_counts import Outcomes, outcomes_in
-from kundresa.store.journey_messages import KNOWN, OPEN
+from kundresa.store.journey_messages import KNOWN, OPEN, OVER
 from kundresa.store.journey_records import CallOutcome, JourneyCall, NewCall
 from kundresa.store.journey_tables import journey_calls as table
 from kundresa.store.tables import UtcDateTime
@@ -72,6 +74,17 @@ class JourneyCalls:
                 select(*_NEW, table.c.attempts).where(some).order_by(table.c.call_id)
             ).all()
         return [JourneyCall(**row._mapping) for row in rows]
+
+    def waiting(self, journey: str, now: datetime, limit: int) -> set[str]:
+        """About whom calls may be made now."""
+        query = (
+            select(table.c.profile_id)
+            .where(table.c.journey == journey, table.c.state == OPEN, table.c.not_before <= now)
+            .order_by(table.c.not_before)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return {*connection.execute(query).scalars()}
 
     def settle(self, owner: str, results: Sequence[CallResult], *, now: datetime) -> int:
         """Record what attempts came to; returns how many are over. A call whose claim has run out, and was
@@ -158,6 +171,12 @@ class JourneyCalls:
         """Step, outcome (None while under way), reason, calls."""
         with self._database.read() as connection:
             return outcomes_in(connection, table, journey)
+
+
+def not_called(at: datetime) -> dict[str, object]:
+    """What becomes of a call whose person has left before it was answered."""
+    reason = DeliveryReason.RUN_CANCELLED.value
+    return {"state": OVER, "outcome": FAILED, "reason": reason, "settled_at": at}
 
 
 def _at(name: str) -> BindParameter[datetime]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Column, Connection, Table, func, select, update
 
 from kundresa.spec.journey_outcomes import DELAYED, SENT
 from kundresa.spec.journey_steps import END
@@ -148,3 +149,22 @@ def skips_in(connection: Connection, journey: str) -> Mapping[str, int]:
     """What let nobody in: reason → how many."""
     query = select(journey_skips).where(journey_skips.c.journey == journey)
     return {row.reason: int(row.events) for row in connection.execute(query)}
+
+
+def add_count(
+    database: Database,
+    connection: Connection,
+    counter: Column[Any],
+    key: Mapping[str, str],
+    count: int,
+    *,
+    at: datetime,
+) -> None:
+    """Add to one row of a table that counts."""
+    table = counter.table
+    connection.execute(database.insert_new(table), {**key, counter.name: 0, "last_at": at})
+    connection.execute(
+        update(table)
+        .where(*(table.c[name] == value for name, value in key.items()))
+        .values({counter.name: counter + count, "last_at": at})
+    )

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Row, Select, and_, bindparam, exists, func, or_, select, update
 
 from kundresa.spec.journey_outcomes import DELAYED, NOT_SENT, SENT
-from kundresa.spec.vocabulary import MessageState
+from kundresa.spec.vocabulary import DeliveryReason, MessageState
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
 from kundresa.store.inbox_tables import feedback
@@ -70,6 +70,17 @@ class JourneyMessages:
         )
         with self._database.read() as connection:
             return [_message(row) for row in connection.execute(query)]
+
+    def waiting(self, journey: str, now: datetime, limit: int) -> set[str]:
+        """Whose messages :meth:`open` has."""
+        query = (
+            select(table.c.profile_id)
+            .where(table.c.journey == journey, table.c.state == OPEN, table.c.not_before <= now)
+            .order_by(table.c.not_before, table.c.message_id)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return {*connection.execute(query).scalars()}
 
     def next_at(self, journey: str) -> datetime | None:
         """When the next message may be decided; None when none waits."""
@@ -359,6 +370,12 @@ class JourneyMessages:
         """The account of a journey: step, outcome (None while under way), reason, messages."""
         with self._database.read() as connection:
             return outcomes_in(connection, table, journey)
+
+
+def not_sent(at: datetime) -> dict[str, object]:
+    """What becomes of a message whose person has left before it did."""
+    reason = DeliveryReason.RUN_CANCELLED.value
+    return {"state": OVER, "outcome": NOT_SENT, "reason": reason, "settled_at": at, "exported": 0}
 
 
 def _domains(each: Approved | Delayed | Supposed) -> dict[str, str | None]:

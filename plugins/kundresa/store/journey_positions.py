@@ -17,7 +17,7 @@ from kundresa.store.journey_records import MoveRow, Position
 from kundresa.store.journey_tables import journey_moves, journey_traits
 from kundresa.store.journey_tables import journey_positions as table
 
-_COLUMNS = tuple(table.c[each.name] for each in fields(Position))
+POSITION = tuple(table.c[each.name] for each in fields(Position))
 
 
 class JourneyPositions:
@@ -30,9 +30,9 @@ class JourneyPositions:
     def due(self, journey: str, now: datetime, limit: int) -> list[Position]:
         """Who is due, the longest first."""
         is_due = (table.c.journey == journey, table.c.due_at <= now)
-        query = select(*_COLUMNS).where(*is_due).order_by(table.c.due_at).limit(limit)
+        query = select(*POSITION).where(*is_due).order_by(table.c.due_at).limit(limit)
         with self._database.read() as connection:
-            return [_position(row) for row in connection.execute(query)]
+            return [position_of(row) for row in connection.execute(query)]
 
     def next_due(self, journey: str) -> datetime | None:
         """When the next person is due; None when nobody waits for a time."""
@@ -48,9 +48,9 @@ class JourneyPositions:
         return self._where(journey, among(self._database, table.c.profile_id, profile_ids))
 
     def _where(self, journey: str, which: ColumnElement[bool]) -> list[Position]:
-        query = select(*_COLUMNS).where(table.c.journey == journey, which)
+        query = select(*POSITION).where(table.c.journey == journey, which)
         with self._database.read() as connection:
-            return [_position(row) for row in connection.execute(query)]
+            return [position_of(row) for row in connection.execute(query)]
 
     def traits(self, profile_ids: Collection[str], names: Collection[str]) -> dict[str, dict[str, Any]]:
         """The traits that journeys have set: profile_id → name → value. Who has none is left out."""
@@ -94,5 +94,5 @@ class JourneyPositions:
             return [MoveRow(**row._mapping) for row in rows]
 
 
-def _position(row: Any) -> Position:
+def position_of(row: Any) -> Position:
     return Position(*row)

@@ -14,6 +14,10 @@ from kundresa.store.inbox_records import NewEvent
 ENTERED = ""
 """In the place of a step: entering the journey."""
 
+Place = tuple[str, str, int, int]
+"""Where an entry was when something left for it: profile_id, instance key, entry, and which of its moves. The
+id of what left is derived from who the person was then."""
+
 
 @dataclass(frozen=True, slots=True)
 class JourneyRow:
@@ -311,12 +315,12 @@ class Advance:
     messages: list[NewMessage] = field(default_factory=list)
     taken: Sequence[str] = ()
     """Messages whose outcome has been acted on."""
-    cancelled: list[str] = field(default_factory=list)
+    cancelled: list[Place] = field(default_factory=list)
     """Messages of people who left before these did."""
     calls: list[NewCall] = field(default_factory=list)
     answered: Sequence[str] = ()
     """Calls whose outcome has been acted on."""
-    cancelled_calls: list[str] = field(default_factory=list)
+    cancelled_calls: list[Place] = field(default_factory=list)
     """Calls about people who left before they were answered."""
     traits: dict[tuple[str, str], tuple[str, datetime]] = field(default_factory=dict)
     """(profile_id, trait) → (value as JSON, when)."""

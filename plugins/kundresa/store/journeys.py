@@ -7,22 +7,22 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Table, Update, bindparam, delete, func, insert, select, update
 
 from kundresa.spec.frozen import FrozenSpec
-from kundresa.spec.journey_outcomes import FAILED
 from kundresa.spec.journey_steps import END
-from kundresa.spec.vocabulary import DeliveryReason, JourneyEnd, JourneyState
+from kundresa.spec.vocabulary import JourneyEnd, JourneyState
 from kundresa.store.bulk import insert_rows, put_rows
 from kundresa.store.engine import Database
 from kundresa.store.errors import JourneyMoved, JourneyNotFound, JourneyStopped
 from kundresa.store.inbox import take_turns
 from kundresa.store.inbox_records import NewEvent
 from kundresa.store.inbox_tables import events, feedback
+from kundresa.store.journey_calls import not_called
+from kundresa.store.journey_counts import add_count
 from kundresa.store.journey_early_events import keep_early
-from kundresa.store.journey_messages import KNOWN, OPEN, OVER
+from kundresa.store.journey_messages import KNOWN, OPEN, OVER, not_sent
 from kundresa.store.journey_records import (
     Advance,
     JourneyRow,
@@ -30,6 +30,7 @@ from kundresa.store.journey_records import (
     MoveRow,
     NewCall,
     NewMessage,
+    Place,
     Position,
     ReadingRow,
 )
@@ -144,12 +145,12 @@ class Journeys:
             connection.execute(
                 update(journey_messages)
                 .where(journey_messages.c.journey == journey, journey_messages.c.state == OPEN)
-                .values(_cancelled(at))
+                .values(not_sent(at))
             )
             connection.execute(
                 update(journey_calls)
                 .where(journey_calls.c.journey == journey, journey_calls.c.state == OPEN)
-                .values(_not_called(at))
+                .values(not_called(at))
             )
             connection.execute(
                 update(journey_readings)
@@ -267,8 +268,8 @@ class Journeys:
             connection.execute(taken, [{"id": each} for each in advance.taken])
         self._calls(connection, journey, advance, at)
         if advance.cancelled:
-            cancelled = over.where(journey_messages.c.state == OPEN).values(_cancelled(at))
-            connection.execute(cancelled, [{"id": each} for each in advance.cancelled])
+            cancelled = _at_place(journey_messages, journey).values(not_sent(at))
+            connection.execute(cancelled, [_where(each) for each in advance.cancelled])
 
     def _calls(self, connection: Connection, journey: str, advance: Advance, at: datetime) -> None:
         calls = [(journey, OPEN, each.reached_at, 0, *_values(each, _CALL)) for each in advance.calls]
@@ -279,8 +280,8 @@ class Journeys:
             answered = over.where(journey_calls.c.state == KNOWN).values(state=OVER)
             connection.execute(answered, [{"id": each} for each in advance.answered])
         if advance.cancelled_calls:
-            cancelled = over.where(journey_calls.c.state == OPEN).values(_not_called(at))
-            connection.execute(cancelled, [{"id": each} for each in advance.cancelled_calls])
+            cancelled = _at_place(journey_calls, journey).values(not_called(at))
+            connection.execute(cancelled, [_where(each) for each in advance.cancelled_calls])
 
     def _beside(self, connection: Connection, journey: str, advance: Advance) -> None:
         traits = [(*key, value, journey, set_at) for key, (value, set_at) in advance.traits.items()]
@@ -305,7 +306,7 @@ class Journeys:
             passages.update(each.passages)
         for reason, count in sorted(skips.items()):
             key = {"journey": journey, "reason": reason}
-            self._count(connection, journey_skips.c.events, key, count, at=at)
+            add_count(self._database, connection, journey_skips.c.events, key, count, at=at)
         self._pass(connection, journey, passages, at)
 
     def _pass(
@@ -313,25 +314,7 @@ class Journeys:
     ) -> None:
         for (step, reason), count in sorted(passages.items()):
             key = {"journey": journey, "step": step, "end_reason": reason}
-            self._count(connection, journey_passages.c.entries, key, count, at=at)
-
-    def _count(
-        self,
-        connection: Connection,
-        counter: Column[Any],
-        key: Mapping[str, str],
-        count: int,
-        *,
-        at: datetime,
-    ) -> None:
-        """Add to one row of a table that counts."""
-        table = counter.table
-        connection.execute(self._database.insert_new(table), {**key, counter.name: 0, "last_at": at})
-        connection.execute(
-            update(table)
-            .where(*(table.c[name] == value for name, value in key.items()))
-            .values({counter.name: counter + count, "last_at": at})
-        )
+            add_count(self._database, connection, journey_passages.c.entries, key, count, at=at)
 
 
 def _row(each: JourneyRow | JourneyVersion) -> dict[str, object]:
@@ -342,16 +325,20 @@ def _values(each: object, names: tuple[str, ...]) -> tuple[object, ...]:
     return tuple([getattr(each, name) for name in names])
 
 
-def _cancelled(at: datetime) -> dict[str, object]:
-    """What becomes of a message whose person has left before it did."""
-    reason = DeliveryReason.RUN_CANCELLED.value
-    return {"state": OVER, "outcome": "not_sent", "reason": reason, "settled_at": at, "exported": 0}
+def _at_place(table: Table, journey: str) -> Update:
+    """What waits at a place."""
+    return update(table).where(
+        table.c.journey == journey,
+        table.c.profile_id == bindparam("who"),
+        table.c.instance_key == bindparam("key"),
+        table.c.entry == bindparam("number"),
+        table.c.move == bindparam("of_moves"),
+        table.c.state == OPEN,
+    )
 
 
-def _not_called(at: datetime) -> dict[str, object]:
-    """What becomes of a call whose person has left before it was answered."""
-    reason = DeliveryReason.RUN_CANCELLED.value
-    return {"state": OVER, "outcome": FAILED, "reason": reason, "settled_at": at}
+def _where(place: Place) -> dict[str, object]:
+    return dict(zip(("who", "key", "number", "of_moves"), place, strict=True))
 
 
 def _left_out(connection: Connection, known: JourneyRow, cursor: str) -> dict[str, object]:

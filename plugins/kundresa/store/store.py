@@ -15,6 +15,7 @@ from kundresa.store.journey_accounts import JourneyAccounts
 from kundresa.store.journey_calls import JourneyCalls
 from kundresa.store.journey_counts import CountedJourneys
 from kundresa.store.journey_early_events import JourneyEarlyEvents
+from kundresa.store.journey_merges import JourneyMerges
 from kundresa.store.journey_messages import JourneyMessages
 from kundresa.store.journey_positions import JourneyPositions
 from kundresa.store.journey_readings import JourneyReadings
@@ -57,6 +58,7 @@ class Store:
         self.journey_early_events = JourneyEarlyEvents(database)
         self.audience_shares = AudienceShares(database)
         self.journey_calls = JourneyCalls(database)
+        self.journey_merges = JourneyMerges(database)
         self.message_requests = MessageRequests(database)
         self.journey_counts = CountedJourneys(database)
         self.journey_accounts = JourneyAccounts(database)

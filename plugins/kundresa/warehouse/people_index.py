@@ -89,8 +89,13 @@ def write_index(folder: Path, traits: Sequence[str]) -> int:
 class PeopleIndex:
     """Reads the current publication's index. Safe to use from several threads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, look_seconds: float = LOOK_SECONDS) -> None:
+        """
+        Args:
+            look_seconds: how long a newer publication may stay unseen; 0 looks each time, for some 50 µs.
+        """
         self._settings = settings
+        self._look_seconds = look_seconds
         self._local = threading.local()
 
     def person(self, profile_id: str) -> Person | None:
@@ -135,8 +140,9 @@ class PeopleIndex:
         return {(namespace, word): found for namespace, word, found in opened[0].execute(_RESOLVE, (asked,))}
 
     def merged(self, profile_ids: Collection[str]) -> dict[str, str]:
-        """The profiles that have become one of these: former id → the one it is now. Nothing before the first
-        publication with an index."""
+        """Every former id of the people who go by one of these, or did so before: former id → the one it is
+        now. A profile that is published is none's former one. Nothing before the first publication with an
+        index."""
         opened = self._opened()
         if opened is None:
             return {}
@@ -169,7 +175,7 @@ class PeopleIndex:
                 if known is not None:
                     known[0].close()
                 known = (_open(file), build)
-        state.opened, state.look_at = known, now + LOOK_SECONDS
+        state.opened, state.look_at = known, now + self._look_seconds
         return known
 
 
@@ -227,9 +233,18 @@ _RESOLVE = """
 """
 
 _MERGED = """
+    with found as (
+        select asked.value, iif(people.profile_id is null, redirects.current_profile_id, null) as became
+        from json_each(?) as asked
+        left join redirects on asked.value = redirects.profile_id
+        left join people on redirects.profile_id = people.profile_id
+    ),
+    now as (
+        select distinct coalesce(became, value) as profile_id from found
+    )
     select redirects.profile_id, redirects.current_profile_id
-    from json_each(?) as asked
-    inner join redirects on asked.value = redirects.current_profile_id
+    from now
+    inner join redirects on now.profile_id = redirects.current_profile_id
     left join people on redirects.profile_id = people.profile_id
     where people.profile_id is null
 """

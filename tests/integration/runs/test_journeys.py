@@ -865,7 +865,8 @@ def test_a_merged_profile_is_found_under_its_new_id(shop: Shop) -> None:
         ("profile_id", "p-old"): "p-anna",
     }
     assert index.merged(["p-anna", "p-none"]) == {"p-old": "p-anna"}
-    assert index.merged(["p-old"]) == {}
+    assert index.merged(["p-old"]) == index.merged(["p-old", "p-anna"]) == {"p-old": "p-anna"}
+    assert index.merged(["p-bo", "p-none"]) == {}
 
 
 def test_nothing_is_taken_for_a_stranger_before_anything_is_published(shop: Shop) -> None:

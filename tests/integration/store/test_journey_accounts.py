@@ -49,7 +49,8 @@ def started(store: Store) -> Callable[..., None]:
 
     def commit(*some: NewMessage, **changes: Any) -> None:
         generation = store.journeys.require("cart").generation
-        store.journeys.commit("cart", generation, Advance(1, "", messages=[*some], **changes), at=NOW)
+        messages = [replace(each, entry=number) for number, each in enumerate(some, 1)]
+        store.journeys.commit("cart", generation, Advance(1, "", messages=messages, **changes), at=NOW)
 
     return commit
 
@@ -102,7 +103,7 @@ def test_a_message_counts_from_its_decision_on_until_it_fails(
     assert counted(store, "p2") == {}
     assert counted(store, since=NOW + HOUR) == {"quiet": NOW + HOUR}
     # Who leaves while it waits does not get it.
-    started(cancelled=["quiet"])
+    started(cancelled=[("p1", "", 3, 2)])
     assert counted(store, since=NOW + HOUR) == {}
     [refused] = [each for each in store.journey_messages.of("p1", "cart") if each.message_id == "refused"]
     assert (refused.reason, refused.cap, refused.send_at) == ("capped", "weekly", None)
@@ -271,7 +272,7 @@ def test_what_changes_while_a_day_is_written_is_written_again(
     assert accounts.changed_from("cart", None) == NOW - DAY
     # A day that was read and, by a crash, not written is read again.
     assert len(read(store)) == 2
-    started(cancelled=["m1"])
+    started(cancelled=[("p1", "", 1, 2)])
     assert accounts.changed_from("cart", MIDNIGHT) == NOW
     assert read(store)["m1"]["reason"] == "run_cancelled"
 

@@ -16,7 +16,7 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 def call(name: str, profile_id: str = "p1") -> NewCall:
-    return NewCall(name, 1, "ask", profile_id, "", 1, 2, NOW, NOW + HOUR, "{}")
+    return NewCall(name, 1, "ask", profile_id, "", 1, int(name[1:]), NOW, NOW + HOUR, "{}")
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_who_leaves_and_who_is_stopped_is_not_called_about(
     store: Store, started: Callable[..., None]
 ) -> None:
     started(call("c1"), call("c2"))
-    started(cancelled_calls=["c1"])
+    started(cancelled_calls=[("p1", "", 1, 1)])
     store.journeys.stop("cart", at=NOW)
     assert claim(store, "anna") == {}
     assert {each["reason"] for each in store.journey_calls.of("p1", "cart")} == {"run_cancelled"}
@@ -96,7 +96,7 @@ def test_old_calls_are_forgotten_and_those_under_way_are_not(
     store: Store, started: Callable[..., None]
 ) -> None:
     started(*(call(f"c{number}") for number in range(4)))
-    started(cancelled_calls=["c0", "c1", "c2"])
+    started(cancelled_calls=[("p1", "", 1, move) for move in range(3)])
     assert store.retention.forget_calls(NOW, chunk=2) == 0
     assert store.retention.forget_calls(NOW + MINUTE, chunk=2) == 3
     assert [each["call_id"] for each in store.journey_calls.of("p1", "cart")] == ["c3"]

@@ -64,7 +64,7 @@ def position(profile_id: str, *, step: str | None = "wait", due_at: datetime | N
 def message(number: int, profile_id: str = "p1") -> NewMessage:
     ends = NOW + HOUR
     return NewMessage(
-        f"m{number}", 1, "say", profile_id, "", 1, 2, NOW, ends, "email", RUN, "{}", "offers", None
+        f"m{number}", 1, "say", profile_id, "", 1, number, NOW, ends, "email", RUN, "{}", "offers", None
     )
 
 
@@ -281,7 +281,7 @@ def test_a_message_goes_its_way_to_its_outcome(
         "m3": ("sent", None, later),
         "m4": ("not_sent", "address_refused", later),
     }
-    started(Advance(2, "", taken=["m1", "m3"], cancelled=["m2", "m3"]))
+    started(Advance(2, "", taken=["m1", "m3"], cancelled=[("p1", "", 1, 2), ("p1", "", 1, 3)]))
     assert [each.message_id for each in store.journey_messages.known("cart", 10)] == ["m4"]
     assert store.journey_messages.counts("cart") == [
         ("say", "not_sent", "address_refused", 1),

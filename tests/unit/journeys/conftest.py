@@ -41,7 +41,8 @@ class Known:
         return {each: self.redirects.get(each[1], each[1]) for each in known}
 
     def merged(self, profile_ids: Collection[str]) -> Mapping[str, str]:
-        return {former: current for former, current in self.redirects.items() if current in profile_ids}
+        now = {self.redirects.get(each, each) for each in profile_ids}
+        return {former: current for former, current in self.redirects.items() if current in now}
 
     def facts(self, profile_ids: Collection[str], columns: Collection[str]) -> Mapping[str, Facts]:
         return {
