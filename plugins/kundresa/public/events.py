@@ -17,11 +17,13 @@ One event per id and caller: sending a batch again, after an answer that was los
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -33,7 +35,7 @@ from kundresa.public.refusals import Refused, content_type, echoed, parse_json, 
 from kundresa.public.service import Service
 from kundresa.spec.addresses import normalised_identifier
 from kundresa.spec.events import About, EventTypes, parse_instant, problem_with
-from kundresa.spec.problems import alternatives, nearest, shown
+from kundresa.spec.problems import alternatives, misspelt, nearest, shown
 from kundresa.store import NewEvent
 
 MOST_BYTES = 4_000_000
@@ -50,8 +52,19 @@ FUTURE = timedelta(hours=1)
 
 JSON, NDJSON = "application/json", ("application/x-ndjson", "application/ndjson", "application/jsonl")
 CLOUD, CLOUD_BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
-ATTRIBUTES = ("specversion", "id", "source", "type", "time", "subject", "data", "datacontenttype")
+ATTRIBUTES = (
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "time",
+    "subject",
+    "data",
+    "datacontenttype",
+    "dataschema",
+)
 _BROKEN = object()
+_ESCAPED = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +142,7 @@ def _event(document: object, types: EventTypes, caller: str, now: datetime) -> N
         raise ValueError("expected an object")
     for name in document:
         if name not in ATTRIBUTES and not _is_extension(name):
-            near = nearest(name, ATTRIBUTES)
+            near = misspelt(name, ATTRIBUTES)
             hint = f"; did you mean '{near}'?" if near else ""
             raise ValueError(f"unknown attribute {shown(name)}{hint}")
     if document.get("specversion", "1.0") != "1.0":
@@ -160,7 +173,7 @@ def _event(document: object, types: EventTypes, caller: str, now: datetime) -> N
 
 def _is_extension(name: str) -> bool:
     """CloudEvents 3.1: extensions are lower-case letters and digits. Those that look like a slip are none."""
-    return name.isascii() and name.isalnum() and name.islower() and nearest(name, ATTRIBUTES) is None
+    return name.isascii() and name.isalnum() and name == name.lower() and misspelt(name, ATTRIBUTES) is None
 
 
 def _text(document: Mapping[str, Any], name: str, longest: int) -> str:
@@ -234,7 +247,11 @@ def _line(text: bytes) -> object:
 
 
 def _binary(request: Request, body: bytes) -> list[object]:
-    """CloudEvents' HTTP binding, 3.1: attributes in headers, the body is the data."""
+    """CloudEvents' HTTP binding, 3.1: attributes in headers, the body is the data.
+
+    Raises:
+        Refused: when the body is no JSON, or a header no UTF-8.
+    """
     attributes: dict[str, Any] = dict(_attributes(request))
     data = read_json(body) if body.strip() else {}
     return [attributes | {"data": data}]
@@ -243,4 +260,19 @@ def _binary(request: Request, body: bytes) -> list[object]:
 def _attributes(request: Request) -> Iterator[tuple[str, str]]:
     for name, value in request.headers.items():
         if name.startswith("ce-"):
-            yield name.removeprefix("ce-"), value
+            yield name.removeprefix("ce-"), _header_text(name, value)
+
+
+def _header_text(name: str, value: str) -> str:
+    """The HTTP binding, 3.1.3.2: double quotes and the backslashes within are taken off (RFC 7230, 3.2.6),
+    then it is percent-decoded once.
+
+    Raises:
+        Refused: when what comes out is no UTF-8.
+    """
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = _ESCAPED.sub(r"\1", value[1:-1])
+    try:
+        return unquote(value, errors="strict")
+    except UnicodeDecodeError:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"{name}: expected percent-encoded UTF-8") from None

@@ -72,6 +72,44 @@ def test_binary_mode(client: httpx.Client, store: Store) -> None:
     assert [each.event_id for each in store.inbox.after(0, 10)] == ["e-1"]
 
 
+@pytest.mark.parametrize(
+    ("written", "identifier"),
+    [
+        ("crm_id:caf%C3%A9", "café"),
+        ("crm_id:caf%c3%a9%20%25", "café %"),
+        ("crm_id:100%", "100%"),
+        ('"crm_id:a \\"b\\" %63"', 'a "b" c'),
+    ],
+)
+def test_the_headers_of_binary_mode_are_decoded(
+    client: httpx.Client, store: Store, written: str, identifier: str
+) -> None:
+    attributes = {f"ce-{name}": value for name, value in event().items() if isinstance(value, str)}
+    answer = send(client, {"cart_id": "c"}, **attributes | {"ce-subject": written})
+    assert answer.status_code == 202, answer.text
+    assert [each.identifier for each in store.inbox.after(0, 10)] == [identifier]
+
+
+def test_a_header_that_is_no_text_is_refused(client: httpx.Client, store: Store) -> None:
+    attributes = {f"ce-{name}": value for name, value in event().items() if isinstance(value, str)}
+    answer = send(client, {"cart_id": "c"}, **attributes | {"ce-subject": "crm_id:%E9"})
+    assert (answer.status_code, answer.json()["detail"]) == (
+        400,
+        "ce-subject: expected percent-encoded UTF-8",
+    )
+    assert store.inbox.count() == 0
+
+
+def test_extensions_are_taken(client: httpx.Client, store: Store) -> None:
+    documented = (
+        "dataref dataschema traceparent tracestate partitionkey sequence sequencetype sampledrate authtype "
+        "authid authclaims expirytime recordedtime severitytext severitynumber correlationid causationid"
+    )
+    told = dict.fromkeys(documented.split(), "x")
+    assert send(client, event(**told)).json()["accepted"] == 1
+    assert store.inbox.count() == 1
+
+
 def test_sending_again_changes_nothing(client: httpx.Client, store: Store) -> None:
     for _ in range(3):
         assert send(client, [event(1), event(2), event(1)]).status_code == 202
@@ -139,6 +177,9 @@ def test_two_callers_ids_do_not_meet(client: httpx.Client, store: Store) -> None
         ({"data": {"cart_id": "c", "\ud800": 1}}, r"unknown property '\ud800' of cart_updated"),
         ({"id": "\ud800", "\ud801": 1}, r"unknown attribute '\ud801'"),
         ({"dat": {}}, "unknown attribute 'dat'; did you mean 'data'?"),
+        ({"tiem": "x"}, "unknown attribute 'tiem'; did you mean 'time'?"),
+        ({"sorce": "x"}, "unknown attribute 'sorce'; did you mean 'source'?"),
+        ({"specverson": "1.0"}, "unknown attribute 'specverson'; did you mean 'specversion'?"),
         ({"specversion": "2.0"}, "specversion"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kundresa.spec.problems import SpecError, SpecProblem, alternatives, nearest, shown
+from kundresa.spec.problems import SpecError, SpecProblem, alternatives, misspelt, nearest, shown
 
 
 def test_a_problem_is_one_line_that_a_terminal_can_jump_to():
@@ -58,3 +58,22 @@ def test_shown_is_printable_short_and_on_one_line():
     assert shown("å👋") == "'å👋'"
     assert shown("x" * 100) == "'" + "x" * 60 + "…'"
     shown("\ud800").encode()
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("dat", "data"),
+        ("tiem", "time"),
+        ("Time", "time"),
+        ("subejct", "subject"),
+        ("sbjct", "subject"),
+        ("dataref", None),
+        ("ref", None),
+        ("sbj", None),
+        ("", None),
+        ("x" * 100_000, None),
+    ],
+)
+def test_only_a_slip_is_taken_for_a_slip(word, meant):
+    assert misspelt(word, ("id", "data", "time", "subject")) == meant
