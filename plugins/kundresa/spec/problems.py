@@ -75,9 +75,9 @@ def misspelt(word: str, valid: Iterable[str]) -> str | None:
 def _slips(one: str, other: str) -> int:
     """Optimal string alignment distance."""
     before: list[int] = []
-    row = [*range(len(other) + 1)]
+    row: list[int] = list(range(len(other) + 1))
     for at, letter in enumerate(one, 1):
-        before, last, row = row, before, [at]
+        last, before, row = before, row, [at]
         for there, wanted in enumerate(other, 1):
             slips = min(before[there] + 1, row[-1] + 1, before[there - 1] + (letter != wanted))
             if at > 1 and there > 1 and letter == other[there - 2] and one[at - 2] == wanted:
