@@ -158,6 +158,7 @@ def _read(
     events = store.inbox.after(row.event_position, most_events, types)
     last = events[-1].position if events else row.event_position
     is_full, has_read = len(events) >= most_events, bool(events)
+    told_until = min(now, events[-1].received_at) if is_full else now
     events = [each for each in events if versions.names_event(each.event_type, each.position)]
     segments = frozenset[str]().union(*(each.segments for each in known))
     changes = people.segment_changes(segments, row.segment_cursor, most_events) if segments else []
@@ -195,7 +196,7 @@ def _read(
         or has_more_changes
         or len(reactions) >= most_events
         or max(collected, len(outcomes), len(answers), len(due)) >= most_due,
-        told_until=min(now, events[-1].received_at) if is_full else now,
+        told_until=told_until,
     )
 
 
@@ -205,7 +206,9 @@ def _sort_out(read: _Read, people: People, now: datetime) -> None:
     journeys = [each.journey for each in read.versions.all()]
     read.skips.update(read.turns.skips)
     events = [each for each in read.events if each.namespace]  # of the others `turns` has told
-    resolved = people.resolve({(each.namespace, each.identifier) for each in events})
+    # Segments name people by their ids of when they changed.
+    changed = {("profile_id", each.profile_id) for each in read.changes}
+    resolved = people.resolve({*((each.namespace, each.identifier) for each in events), *changed})
     read.named.update(resolved.values())
     for event in events:
         profile_id = resolved.get((event.namespace, event.identifier))
@@ -228,7 +231,8 @@ def _sort_out(read: _Read, people: People, now: datetime) -> None:
             read.people.setdefault(profile_id, []).append(what)
     for change in read.changes:
         data = {ENTITY: change.entity_id}
-        read.people.setdefault(change.profile_id, []).append(
+        profile_id = resolved.get(("profile_id", change.profile_id), change.profile_id)
+        read.people.setdefault(profile_id, []).append(
             Happening(
                 change.segment,
                 change.changed_at,

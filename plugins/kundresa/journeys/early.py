@@ -60,7 +60,8 @@ def early_events(
     found: dict[str, list[Happening]] = {}
     if late:
         # Who was somebody else when the event came, as a guest is before their account, is told of it too.
-        whose = {**people.merged(late), **{each: each for each in late}}
+        formers = {former: now for former, now in people.merged(late).items() if now in late}
+        whose = formers | {each: each for each in late}
         for profile_id, at, event in store.journey_early_events.of(journey, whose, min(late.values())):
             found.setdefault(whose[profile_id], []).append(
                 Happening(

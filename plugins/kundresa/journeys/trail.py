@@ -100,7 +100,7 @@ class Trail:
         told: list[tuple[datetime, Reaction | tuple[str, ...]]] = [(at, steps) for steps, at in self.heard]
         told += [
             (each.at, each)
-            for each in self.reactions
+            for each in (self.reactions if self.version.reacts else ())
             if each.position <= feedback_position and each.entry == position.entry
         ]
         key, entry = position.instance_key, position.entry

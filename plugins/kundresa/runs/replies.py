@@ -6,7 +6,7 @@ What somebody wrote is not kept: only that they did, and whether it was a no.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -135,7 +135,10 @@ def _writer(
     person = people.find("phone", address)
     # A number that is a contact point and identifies nobody is looked for in all of them.
     profile_id = person.profile_id if person else _only(settings, address)
-    written_to = profile_id or stranger_id(settings.secret, "phone", address)
+    # Messages stay under the id that they were written to until something happens to their person.
+    written_to = {stranger_id(settings.secret, "phone", address)}
+    if profile_id is not None:
+        written_to |= {profile_id, *people.merged([profile_id])}
     message = next(_texts(store, written_to, address, now), None)
     return _Writer(address, profile_id, message)
 
@@ -152,9 +155,10 @@ def _only(settings: Settings, sender: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _texts(store: Store, profile_id: str, address: str, now: datetime) -> Iterator[JourneyMessage]:
+def _texts(store: Store, ids: Collection[str], address: str, now: datetime) -> Iterator[JourneyMessage]:
     """The texts of journeys that were taken for this number, the last one first."""
-    for message in reversed(list(store.journey_messages.of(profile_id))):
+    written = [message for each in sorted(ids) for message in store.journey_messages.of(each)]
+    for message in sorted(written, key=lambda each: each.reached_at, reverse=True):
         if message.reached_at < now - ANSWERS_WITHIN:
             return
         if message.row_json is None or str(read_row(message.row_json)["address"]) != address:

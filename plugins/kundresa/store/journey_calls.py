@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, bindparam, func, select, update
+from sqlalchemy import BindParameter, bindparam, func, literal_column, select, update
 
 from kundresa.spec.journey_outcomes import FAILED
 from kundresa.spec.vocabulary import DeliveryReason
@@ -24,6 +24,8 @@ from kundresa.store.journey_records import CallOutcome, JourneyCall, NewCall
 from kundresa.store.journey_tables import journey_calls as table
 from kundresa.store.tables import UtcDateTime
 
+_UNDER_WAY = table.c.state != literal_column("'over'")
+"""As of messages."""
 _NEW = tuple(table.c[each.name] for each in fields(NewCall))
 
 
@@ -57,7 +59,7 @@ class JourneyCalls:
         """
         query = (
             select(table.c.call_id)
-            .where(table.c.journey == journey, table.c.state == OPEN, table.c.not_before <= now)
+            .where(table.c.journey == journey, table.c.state == OPEN, _UNDER_WAY, table.c.not_before <= now)
             .order_by(table.c.not_before)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -79,7 +81,7 @@ class JourneyCalls:
         """About whom calls may be made now."""
         query = (
             select(table.c.profile_id)
-            .where(table.c.journey == journey, table.c.state == OPEN, table.c.not_before <= now)
+            .where(table.c.journey == journey, table.c.state == OPEN, _UNDER_WAY, table.c.not_before <= now)
             .order_by(table.c.not_before)
             .limit(limit)
         )
@@ -124,7 +126,9 @@ class JourneyCalls:
 
     def next_at(self, journey: str) -> datetime | None:
         """When the next call may be made; None when none waits."""
-        query = select(func.min(table.c.not_before)).where(table.c.journey == journey, table.c.state == OPEN)
+        query = select(func.min(table.c.not_before)).where(
+            table.c.journey == journey, table.c.state == OPEN, _UNDER_WAY
+        )
         with self._database.read() as connection:
             found: datetime | None = connection.execute(query).scalar_one()
             return found
@@ -133,7 +137,7 @@ class JourneyCalls:
         """Outcomes that nobody has acted on yet."""
         columns = [table.c[each.name] for each in fields(CallOutcome) if each.name != "at"]
         query = select(*columns, table.c.settled_at.label("at")).where(
-            table.c.journey == journey, table.c.state == KNOWN
+            table.c.journey == journey, table.c.state == KNOWN, _UNDER_WAY
         )
         with self._database.read() as connection:
             return [CallOutcome(**row._mapping) for row in connection.execute(query.limit(limit))]

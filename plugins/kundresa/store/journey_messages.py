@@ -11,7 +11,19 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BindParameter, Row, Select, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from kundresa.spec.journey_outcomes import DELAYED, NOT_SENT, SENT
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
@@ -52,6 +64,9 @@ _DOMAINS: dict[str, Any] = {
     "address_domain": bindparam("to_domain"),
 }
 OPEN, BATCHED, KNOWN, OVER = "open", "batched", "known", "over"
+UNDER_WAY = table.c.state != literal_column("'over'")
+"""What the partial index has. SQLite uses it only where a query says so, in these words: it does not infer it
+from another state, and would read every message that the journey ever had."""
 
 
 class JourneyMessages:
@@ -64,7 +79,7 @@ class JourneyMessages:
         """Messages that may be decided now, the longest waiting first; always in the same order."""
         query = (
             select(table)
-            .where(table.c.journey == journey, table.c.state == OPEN, table.c.not_before <= now)
+            .where(table.c.journey == journey, table.c.state == OPEN, UNDER_WAY, table.c.not_before <= now)
             .order_by(table.c.not_before, table.c.message_id)
             .limit(limit)
         )
@@ -75,7 +90,7 @@ class JourneyMessages:
         """Whose messages :meth:`open` has."""
         query = (
             select(table.c.profile_id)
-            .where(table.c.journey == journey, table.c.state == OPEN, table.c.not_before <= now)
+            .where(table.c.journey == journey, table.c.state == OPEN, UNDER_WAY, table.c.not_before <= now)
             .order_by(table.c.not_before, table.c.message_id)
             .limit(limit)
         )
@@ -84,7 +99,9 @@ class JourneyMessages:
 
     def next_at(self, journey: str) -> datetime | None:
         """When the next message may be decided; None when none waits."""
-        query = select(func.min(table.c.not_before)).where(table.c.journey == journey, table.c.state == OPEN)
+        query = select(func.min(table.c.not_before)).where(
+            table.c.journey == journey, table.c.state == OPEN, UNDER_WAY
+        )
         with self._database.read() as connection:
             found: datetime | None = connection.execute(query).scalar_one()
             return found
@@ -285,8 +302,10 @@ class JourneyMessages:
             .where(
                 table.c.journey == journey,
                 table.c.state == BATCHED,
+                UNDER_WAY,
                 or_(messages.c.state.in_(final), stays_unknown),
             )
+            .order_by(messages.c.message_id)
             .limit(limit)
             # An unknown one may be reported delivered at this moment.
             .with_for_update(of=messages)
@@ -321,7 +340,9 @@ class JourneyMessages:
 
     def known(self, journey: str, limit: int) -> list[MessageOutcome]:
         """Outcomes that nobody has acted on yet."""
-        query = select(table).where(table.c.journey == journey, table.c.state == KNOWN).limit(limit)
+        query = (
+            select(table).where(table.c.journey == journey, table.c.state == KNOWN, UNDER_WAY).limit(limit)
+        )
         with self._database.read() as connection:
             return [
                 MessageOutcome(

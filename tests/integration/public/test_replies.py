@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 from tests.integration.channels.smsc import Centre, Reply
 
 from kundresa.channels import DeliveryReport, account_from_uri
@@ -17,8 +18,11 @@ from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.sending import JourneySender
 from kundresa.runs.text_reports import TextReports, receive_text_reports
 from kundresa.settings import Settings
+from kundresa.spec.keys import stranger_id
 from kundresa.spec.policies import load_policies
 from kundresa.store import Store
+from kundresa.store.journey_tables import journey_messages
+from kundresa.warehouse import PeopleIndex
 
 from .conftest import NOW, Clock, start_orders
 from .test_text_reports import TEXTED, claim, uri
@@ -157,6 +161,26 @@ def test_a_reply_while_a_journey_sends_is_of_its_text(
     ]
     assert no_of(store, "order_updates", profile_ids=("p-anna",)) == {"p-anna", ANNA}
     assert no_of(store, "offers", profile_ids=("p-anna",)) == {"p-anna", ANNA}
+
+
+@pytest.mark.parametrize("written_to", ["p-former", stranger_id("a secret for tests", "phone", ANNA)])
+def test_a_reply_is_of_a_text_to_whom_the_person_was_before(
+    settings: Settings,
+    store: Store,
+    client: httpx.Client,
+    clock: Clock,
+    centre: Callable[..., Centre],
+    monkeypatch: pytest.MonkeyPatch,
+    written_to: str,
+) -> None:
+    message_id = send_texts(settings, store, client, clock, centre())
+    with store.database.write() as connection:
+        connection.execute(update(journey_messages).values(profile_id=written_to))
+    monkeypatch.setattr(PeopleIndex, "merged", lambda *_: {"p-former": "p-anna"})
+    peer = centre(replies=[Reply(ANNA.removeprefix("+"), b"stop")])
+    assert received(settings, peer, clock, 1)["opt_outs"] == 1
+    assert told(store) == [("unsubscribed", ANNA, "p-anna", message_id)]
+    assert no_of(store, "order_updates", profile_ids=("p-anna",)) == {"p-anna", ANNA}
 
 
 def test_a_number_without_its_country(
