@@ -127,7 +127,8 @@ class JourneyMerges:
                 before += each.entry
                 if each.step is not None:
                     ended.append(replace(each, profile_id=now, entry=before))
-            kept.append(replace(last, profile_id=now, entry=before + last.entry))
+            heard = _heard([each for each in own if each.version == last.version])
+            kept.append(replace(last, profile_id=now, entry=before + last.entry, heard_json=heard))
         connection.execute(
             delete(journey_positions).where(
                 journey_positions.c.journey == journey,
@@ -167,6 +168,17 @@ class JourneyMerges:
             rows = [latest[key] for key in sorted(latest)]
             put_rows(self._database, connection, journey_traits, _TRAIT, rows, newest="set_at")
             connection.execute(delete(journey_traits).where(of_formers))
+
+
+def _heard(inside: Sequence[Position]) -> str | None:
+    """What any of these remembers of events while an outcome is not known, in order of time: it happened to the
+    one person that they are."""
+    told = [each.heard_json for each in inside if each.step is not None and each.heard_json is not None]
+    if len(told) < 2:
+        return told[0] if told else None
+    heard = [what for each in told for what in json.loads(each)]
+    heard.sort(key=lambda what: datetime.fromisoformat(what[1]))
+    return json.dumps(heard, separators=(",", ":"))
 
 
 def _in_order(own: Sequence[Position]) -> Sequence[Position]:

@@ -56,6 +56,21 @@ def test_a_change_of_a_segment_under_a_former_id_lets_nobody_in_a_second_time(wo
     assert (message.profile_id, message.entry) == ("N", 1)
 
 
+def test_what_either_entry_remembers_is_heard_after_a_merge(world):
+    awaiting = "bought: {kind: wait_for, event: order, within: 1h, timeout: end}\n"
+    world.start(journey_of(MESSAGE + awaiting + WAIT))
+    for who, what in (("old", "cart"), ("new", "cart"), ("new", "order")):
+        world.event(who, what)
+        world.advance()
+        world.now += 5 * SECOND
+    world.people.redirects = {"old": "new"}
+    world.event("new", "cart")
+    world.advance()
+    world.settle("sent", at=NOW + SECOND)
+    world.advance()
+    assert world.way("new")[-2:] == [("bought", "sent"), ("pause", "event")]
+
+
 @pytest.mark.parametrize("is_asked_by_another", [False, True])
 def test_a_reaction_that_another_version_asks_for_ends_nobodys_lateness(world, is_asked_by_another):
     awaiting = MESSAGE + "bought: {kind: wait_for, event: order, within: 1m, timeout: end}\n" + WAIT
