@@ -171,7 +171,7 @@ class JourneyMerges:
 
 
 def _heard(inside: Sequence[Position]) -> str | None:
-    """What any of these remembers of events while an outcome is not known, in order of time: it happened to the
+    """What these remember of events while an outcome is not known, in order of time: it happened to the
     one person that they are."""
     told = [each.heard_json for each in inside if each.step is not None and each.heard_json is not None]
     if len(told) < 2:
