@@ -6,7 +6,7 @@ What an answer means (RFC 5321 4.2, RFC 3463; the details are in ``smtp_status``
 |---|---|
 | 2xx after the end of DATA or BDAT | accepted |
 | 4xx at any step, 421 | deferred |
-| 5xx that says what a hard bounce does (``spec.bounces``) | failed, address_refused, suppressed |
+| 5xx that says what a hard bounce does (``spec.bounces``) | failed, address_refused, suppressed [1] |
 | 5xx that says what a soft bounce does: a full mailbox | failed, temporary_failure |
 | other 5xx about the recipient: status x.1.x, x.2.x, or 550, 551, 553 to RCPT | failed, address_refused |
 | other 5xx: policy, a block list, the message | failed, message_refused |
@@ -14,6 +14,9 @@ What an answer means (RFC 5321 4.2, RFC 3463; the details are in ``smtp_status``
 | lost, stalled or garbage before the end of its content was written | tried once more, then deferred |
 | lost, stalled or garbage after it | unknown |
 | its domain has refused five in a row for now | deferred, untouched |
+
+[1] Once this sender has had a message taken: a relay that is broken, or a staging one, says it of everybody.
+Not by words that may be about our account or the relay's routing; a bounce suppresses then.
 """
 
 from __future__ import annotations
@@ -112,6 +115,7 @@ class SmtpSender:
         self._again: deque[Transaction] = deque()
         """Certainly not sent, to be offered before the rest of the window."""
         self._receipts: deque[Receipt] = deque()
+        self._has_accepted = False
 
     def open(self) -> None:
         """Connects and logs in now, so that a wrong password shows before any message is claimed. A
@@ -208,6 +212,7 @@ class SmtpSender:
         domain = self._domains.of(transaction.domain)
         if reply.code < 300:
             self._outage.over()
+            self._has_accepted = True
             self._domains.took(domain)
             self._receipts.append(
                 accepted(
@@ -234,7 +239,8 @@ class SmtpSender:
                 f"{self._account.place} refused the sender {self._return_address}: {reply.shown} {detail}"
             )
         refused = refusal(stage, reply)
-        return failed(key, refused.reason, reply.shown, detail, suppress=refused.suppress)
+        suppress = refused.suppress if self._has_accepted else None
+        return failed(key, refused.reason, reply.shown, detail, suppress=suppress)
 
     @property
     def _return_address(self) -> str:

@@ -93,7 +93,7 @@ class PrintFileSender:
         except AnswerLostError as error:
             yield from (unknown(message.message_id, None, str(error)) for message in messages)
         else:
-            yield from self._written(messages)
+            yield from self.taken(messages)
 
     def ask(self, window: Sequence[Message]) -> list[Receipt]:
         """What became of messages that were handed over together and of which nobody knows: one receipt for
@@ -114,13 +114,13 @@ class PrintFileSender:
             until = now + RETRY_AFTER
             return [replace(unknown(each.message_id, None, str(error)), retry_at=until) for each in messages]
         if found is Found.STANDS:
-            return self._written(messages)
+            return self.taken(messages)
         if found is Found.NOT_WRITTEN or (found is Found.ABSENT and self._is_kept):
             return [deferred(each.message_id, None, "no print file was written", now) for each in messages]
         return [replace(unknown(each.message_id, None, _CANNOT_TELL), retry_at=now) for each in messages]
 
-    def _written(self, messages: Sequence[Message]) -> list[Receipt]:
-        """The receipts of those whose file stands."""
+    def taken(self, messages: Sequence[Message]) -> list[Receipt]:
+        """The receipts of those whose file stands, or has been printed."""
         unique, repeated = without_repeats(self._layout, messages)
         name = self._name(unique)
         return [

@@ -73,10 +73,26 @@ class Refusal:
     """Why nobody may be written to there again, when the address is dead."""
 
 
+_UNROUTED = frozenset({"1.2", "4.4"})
+"""No such host, no route to it: a relay says so of everybody when its own resolver or routing is broken."""
+_NO_HOST = re.compile(
+    r"unknown (?:host|domain)|(?:host|domain) (?:name )?(?:is )?(?:unknown|not found)|no relay\b",
+    re.IGNORECASE,
+)
+_CLOSED_ACCOUNT = re.compile(
+    r"account\b[^.]{0,60}\b(?:disabled|closed|deleted|suspended|locked|deactivated)|"
+    r"\b(?:disabled|closed|deleted|suspended|locked|deactivated) account",
+    re.IGNORECASE,
+)
+"""Ours with whoever takes our mail, unless the words name the recipient."""
+_RECIPIENT = re.compile(r"mail ?box|recipient|\buser|tried to reach", re.IGNORECASE)
+_NO_MAILBOX = frozenset({"1.1", "1.10"})
+
+
 def refusal(stage: Stage, reply: Reply) -> Refusal:
     """Why a message is refused for good, by what a bounce of the same words says (``spec.bounces``):
 
-    - hard: the address is refused, and dead;
+    - hard: the address is refused, and dead, unless the words may be about our account or a relay's routing;
     - soft: a full mailbox. The message has failed, the address is none the worse;
     - block: the message is refused, or we are;
     - undetermined: the address is refused, and not dead, when the status is about the recipient, or when
@@ -84,7 +100,8 @@ def refusal(stage: Stage, reply: Reply) -> Refusal:
     """
     match classify(reply.enhanced, f"{reply.code} {reply.text}"):
         case BounceClass.HARD:
-            return Refusal(DeliveryReason.ADDRESS_REFUSED, HARD_BOUNCE)
+            suppress = HARD_BOUNCE if _is_dead(stage, reply) else None
+            return Refusal(DeliveryReason.ADDRESS_REFUSED, suppress)
         case BounceClass.SOFT:
             return Refusal(DeliveryReason.TEMPORARY_FAILURE)
         case BounceClass.BLOCK:
@@ -92,6 +109,16 @@ def refusal(stage: Stage, reply: Reply) -> Refusal:
         case _:
             is_address = _is_about_address(stage, reply)
             return Refusal(DeliveryReason.ADDRESS_REFUSED if is_address else DeliveryReason.MESSAGE_REFUSED)
+
+
+def _is_dead(stage: Stage, reply: Reply) -> bool:
+    """Whether words of a hard bounce are beyond doubt about the address, when whoever speaks may be our own
+    relay. What is left waits for a bounce."""
+    if stage is Stage.RCPT and reply.topic in _NO_MAILBOX:
+        return True
+    if reply.topic in _UNROUTED or (reply.topic not in _NO_MAILBOX and _NO_HOST.search(reply.text)):
+        return False
+    return not _CLOSED_ACCOUNT.search(reply.text) or bool(_RECIPIENT.search(reply.text))
 
 
 def _is_about_address(stage: Stage, reply: Reply) -> bool:

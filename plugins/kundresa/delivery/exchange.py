@@ -110,9 +110,14 @@ class Exchange:
         if claimed:
             self._send(claimed, attempts)
 
-    def ask(self, rows: Sequence[Row], write: Callable[[Row], Written]) -> Sequence[Receipt]:
+    def ask(
+        self, rows: Sequence[Row], write: Callable[[Row], Written], *, is_taken: bool
+    ) -> Sequence[Receipt]:
         """Ask the receiver what became of these, which were claimed together and are unknown, and record what
         it says; none where it cannot be asked anything.
+
+        Args:
+            is_taken: it has reported about some of them: it has had all, and is not asked.
 
         Raises:
             AccountError: the account cannot be used.
@@ -125,7 +130,7 @@ class Exchange:
         now, valid_until = self._clock(), self._batch.valid_until
         receipts = [
             each if each.retry_at is None or each.retry_at <= valid_until else replace(each, retry_at=None)
-            for each in sender.ask(messages)
+            for each in (sender.taken(messages) if is_taken else sender.ask(messages))
         ]
         self._ledger.resolve(self._lease, receipts, now=now)
         self._settled(receipts, now)

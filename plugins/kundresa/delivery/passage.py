@@ -16,6 +16,7 @@ from kundresa.delivery.protocols import Books, Guard, Hours, Renderer, Row
 from kundresa.delivery.senders import Senders
 from kundresa.delivery.stopping import Stop
 from kundresa.delivery.withhold import WITHHELD_BY, stays_unknown, windows, withhold_rows
+from kundresa.spec.messages import Receipt
 from kundresa.spec.vocabulary import DeliveryPolicy, DeliveryReason, MessageState
 from kundresa.store.errors import BatchIncomplete, PaceChanged, RunClosed, RunStopped
 from kundresa.store.records import Lease, Standing
@@ -109,12 +110,19 @@ class Passage:
             retry_at = standing[whole[0]["message_id"]].retry_at
             if retry_at is None or (retry_at > self._clock() and not self._over()):
                 continue
+            # What is reported of one of them has left, and all with it; it may be there no more.
+            is_taken = self._ledger.has_result([row["message_id"] for row in whole])
+            receipts: Sequence[Receipt] = ()
             try:
-                receipts = self._exchange.ask(whole, ahead.write)
+                receipts = self._exchange.ask(whole, ahead.write, is_taken=is_taken)
             except AccountError:
-                if self._over():
-                    return  # nobody will know
-                raise
+                if not self._over():
+                    raise
+            if not receipts and (is_taken or self._over()):
+                # Nobody will know of all of them, and none leaves again. What is reported of each counts.
+                stay = [stays_unknown(row) for row in whole]
+                self._ledger.settle_untried(self._lease, stay, now=self._clock())
+                receipts = [each.receipt for each in stay]
             for each in receipts:
                 known = standing[each.message_id]
                 standing[each.message_id] = replace(known, state=each.state, retry_at=each.retry_at)

@@ -73,6 +73,11 @@ class AskedSender(Protocol):
         """
         ...
 
+    def taken(self, window: Sequence[Message], /) -> Iterable[Receipt]:
+        """The receipts of messages that were claimed together, when it is known otherwise that the
+        receiver has had them; nobody is asked."""
+        ...
+
 
 class Renderer(Protocol):
     """Writes a person's message."""
@@ -127,6 +132,8 @@ class LedgerBook(Protocol):
     def recover(self, lease: Lease, *, now: datetime, resends: bool = False) -> int: ...
 
     def resolve(self, lease: Lease, receipts: Sequence[Receipt], *, now: datetime) -> None: ...
+
+    def has_result(self, message_ids: Sequence[str]) -> bool: ...
 
     def standing(self, lease: Lease) -> Mapping[str, Standing]: ...
 

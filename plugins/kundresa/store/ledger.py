@@ -17,6 +17,7 @@ from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 from kundresa.spec.messages import Receipt
 from kundresa.spec.vocabulary import CloseReason, DeliveryReason, MessageState, RunState
 from kundresa.store.batches import hold
+from kundresa.store.bulk import among
 from kundresa.store.errors import (
     PaceChanged,
     RunClosed,
@@ -226,8 +227,8 @@ class Ledger(LedgerReads):
         """Settle messages that are not going to be tried (again), whatever the run's state.
 
         Written are those without a line and the deferred ones, of which the last attempt's code and
-        detail stay. Unknown ones stay what they are, for good: they are not tried again either. Others are
-        left alone. Returns how many were written.
+        detail stay. Unknown ones stay what they are, for good, unless they were reported delivered: they are
+        not tried again either. Others are left alone. Returns how many were written.
 
         Raises:
             LeaseLost: when another worker has the batch.
@@ -276,6 +277,7 @@ class Ledger(LedgerReads):
             )
         if ends.unknown:
             connection.execute(_STAYS, [{"id": key} for key in ends.unknown])
+            accept_delivered(connection, among(self._database, messages.c.message_id, ends.unknown))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from kundresa.spec.keys import SEED_BATCH
 from kundresa.spec.vocabulary import DeliveryReason, FeedbackKind, MessageState
+from kundresa.store.bulk import among
 from kundresa.store.engine import Database
 from kundresa.store.inbox_tables import feedback
 from kundresa.store.records import BatchTally, Lease, LedgerCount, LedgerLine, PartTally, Pending, Standing
@@ -257,6 +258,20 @@ class LedgerReads:
         )
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def has_result(self, message_ids: Sequence[str]) -> bool:
+        """Whether one of these was reported delivered or come back: then it has left, whatever its line
+        says."""
+        query = (
+            select(feedback.c.position)
+            .where(
+                among(self._database, feedback.c.message_id, message_ids),
+                feedback.c.kind.in_((FeedbackKind.DELIVERED.value, FeedbackKind.BOUNCED.value)),
+            )
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
 
     def attempts_of(self, message_id: str) -> list[dict[str, Any]]:
         """The attempts of one message that came to an end, the first one first, as plain dicts."""

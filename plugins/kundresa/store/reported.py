@@ -25,16 +25,19 @@ def accept_reported(connection: Connection, message_ids: Collection[str]) -> Non
     the state of their run, as nothing leaves by it; in a journey they were sent.
 
     ``settled_at`` stays: the attempt ended then. One that is claimed right now is its worker's to settle; one
-    that a worker left claimed is accepted by whoever recovers its batch.
+    that a worker left claimed is whoever recovers its batch's. Should it be unknown then, both look for what
+    is recorded here.
     """
     if not message_ids:
         return
     query = select(messages.c.run_key, messages.c.channel, messages.c.batch_number).where(
-        messages.c.message_id.in_(message_ids), *_UNKNOWN
+        messages.c.message_id.in_(message_ids),
+        messages.c.state.in_((MessageState.CLAIMED.value, MessageState.UNKNOWN.value)),
     )
     of_batches = sorted({(row.run_key, row.channel, row.batch_number) for row in connection.execute(query)})
     for run_key, channel, number in of_batches:
-        # As every write about a batch does: nobody claims one of these again meanwhile.
+        # As every write about a batch does: nobody claims one of these again meanwhile, and who settles a
+        # claimed one has done so, or does when this is recorded.
         connection.execute(
             select(batches.c.fence)
             .where(
@@ -46,13 +49,13 @@ def accept_reported(connection: Connection, message_ids: Collection[str]) -> Non
         _accept(connection, messages.c.message_id.in_(message_ids))
 
 
-def accept_delivered(connection: Connection, batch: ColumnElement[bool]) -> None:
-    """Under the batch's lease: accepted are its unknown messages that were reported delivered before they
-    were known to be unknown."""
+def accept_delivered(connection: Connection, which: ColumnElement[bool]) -> None:
+    """Under the lease of their batch: accepted are those of these that are unknown and were reported
+    delivered before they were known to be unknown."""
     told = exists().where(
         feedback.c.message_id == messages.c.message_id, feedback.c.kind == FeedbackKind.DELIVERED.value
     )
-    _accept(connection, and_(batch, told))
+    _accept(connection, and_(which, told))
 
 
 def _accept(connection: Connection, which: ColumnElement[bool]) -> None:

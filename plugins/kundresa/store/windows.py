@@ -18,6 +18,7 @@ from kundresa.store.bulk import among, as_table
 from kundresa.store.engine import Database
 from kundresa.store.errors import BatchConflict
 from kundresa.store.records import Candidate, Lease
+from kundresa.store.reported import accept_delivered
 from kundresa.store.tables import UtcDateTime, attempts, messages
 
 _NOW = bindparam("now", type_=UtcDateTime())
@@ -50,7 +51,8 @@ def insert_claimed(
 def settle_claimed(
     database: Database, connection: Connection, lease: Lease, receipts: Sequence[Receipt], now: datetime
 ) -> None:
-    """What became of messages that are claimed under this lease.
+    """What became of messages that are claimed under this lease. Accepted are unknown ones that were reported
+    delivered meanwhile.
 
     Raises:
         BatchConflict: for a message that is not, or that has two receipts; the transaction is to be undone.
@@ -69,7 +71,8 @@ def settle_claimed(
 def settle_unknown(
     database: Database, connection: Connection, lease: Lease, receipts: Sequence[Receipt], now: datetime
 ) -> None:
-    """What has become known of messages of a batch of which it was not.
+    """What has become known of messages of a batch of which it was not; of those that stay unknown, as
+    ``settle_claimed``.
 
     Raises:
         BatchConflict: for a message that is not unknown; the transaction is to be undone.
@@ -116,7 +119,11 @@ def _settle(
             and {which}
         """
     )
-    return connection.execute(statement, values | _of(lease) | {"now": now}).rowcount
+    settled = connection.execute(statement, values | _of(lease) | {"now": now}).rowcount
+    unknown = [each.message_id for each in receipts if each.state is MessageState.UNKNOWN]
+    if unknown:
+        accept_delivered(connection, among(database, messages.c.message_id, unknown))
+    return settled
 
 
 def known_lines(

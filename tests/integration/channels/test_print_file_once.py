@@ -21,8 +21,8 @@ from kundresa.channels.folder import Folder
 from kundresa.delivery import Batch, BatchResult, deliver_batch
 from kundresa.spec.campaign import DirectMailChannel
 from kundresa.spec.messages import Content, DirectMailContent
-from kundresa.spec.vocabulary import DeliveryPolicy, MessageState, Trigger
-from kundresa.store import NewRun, Store, open_store
+from kundresa.spec.vocabulary import DeliveryPolicy, FeedbackKind, MessageState, Trigger
+from kundresa.store import NewFeedback, NewRun, Store, open_store
 
 __all__ = ["bucket", "sftp"]
 ACCEPTED, WITHHELD, UNKNOWN = MessageState.ACCEPTED, MessageState.WITHHELD, MessageState.UNKNOWN
@@ -103,6 +103,19 @@ class Campaign:
             source="letter",
             recorded_at=self.now,
         )
+
+    def report(self, kind: FeedbackKind) -> None:
+        """By the printer, of the second of them."""
+        told = NewFeedback(
+            feedback_key=f"printer/{IDS[1]}",
+            kind=kind,
+            channel="direct_mail",
+            provider="printer",
+            occurred_at=self.now,
+            received_at=self.now,
+            message_id=IDS[1],
+        )
+        self.store.feedback.record([told])
 
     def later(self) -> BatchResult:
         self.now += timedelta(minutes=10)
@@ -252,3 +265,45 @@ def test_a_place_that_can_never_be_asked_leaves_it_unknown(
     assert (result.counts, result.retry_at) == ({UNKNOWN: PEOPLE}, None)
     bucket.answers.clear()
     assert found.deliver().already_settled == PEOPLE
+
+
+@pytest.mark.parametrize("kind", [FeedbackKind.DELIVERED, FeedbackKind.BOUNCED])
+def test_a_file_of_which_a_letter_is_reported_is_not_written_again(
+    tmp_path: Path,
+    campaign: Callable[[str], Campaign],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: FeedbackKind,
+) -> None:
+    """The printer has taken it away, and printed it."""
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    found = campaign(f"file://{folder}")
+    with monkeypatch.context() as broken:
+        broken.setattr(Folder, "_flush", lambda _: (_ for _ in ()).throw(TimeoutError(110, "timed out")))
+        assert found.deliver().counts == {UNKNOWN: PEOPLE}
+    [taken] = folder.iterdir()
+    printed = taken.read_bytes()
+    taken.unlink()
+    found.report(kind)
+    check(found, found.later(), [printed], stood=True)
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+def test_a_letter_is_accepted_when_its_place_could_never_be_asked(
+    bucket: Bucket, campaign: Callable[[str], Campaign], is_early: bool
+) -> None:
+    """Reported before the batch is finished or after it: the account is of no use by then."""
+    found = campaign(bucket.uri())
+    bucket.answers += ["lose"] * 99
+    assert found.deliver().counts == {UNKNOWN: PEOPLE}
+    bucket.answers.clear()
+    found.uri = "smtp://127.0.0.1:1/"
+    found.now += timedelta(hours=85)
+    if is_early:
+        found.report(FeedbackKind.DELIVERED)
+    assert found.deliver().retry_at is None
+    if not is_early:
+        found.report(FeedbackKind.DELIVERED)
+    lines = found.store.ledger.lines(IDS)
+    assert [key for key in IDS if lines[key].state is ACCEPTED] == [IDS[1]]

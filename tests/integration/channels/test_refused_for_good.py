@@ -17,7 +17,8 @@ from kundresa.store import LedgerLine, NewRun, Store, open_store
 
 from .conftest import EMAIL, NOW, Peer, Step, Time
 
-ADDRESSES = ("dead@shop.example", "alive@shop.example")
+ALIVE, DEAD = "alive@shop.example", "dead@shop.example"
+ADDRESSES = (ALIVE, DEAD)
 
 
 class Writer:
@@ -78,6 +79,7 @@ def run(store: Store, port: int, time: Time, number: int) -> dict[str, LedgerLin
         ("550 Blocked - see https://www.spamhaus.org/query/ip/192.0.2.4", "message_refused", False),
         ("550 5.2.0 policy", "message_refused", False),
         ("550 mailbox unavailable", "address_refused", False),
+        ("550 Account disabled", "address_refused", False),
     ],
 )
 def test_the_next_run_leaves_out_who_is_dead_and_nobody_else(
@@ -93,16 +95,28 @@ def test_the_next_run_leaves_out_who_is_dead_and_nobody_else(
 
     port = peer(script).port
     first = run(store, port, time, 1)
-    assert (first[ADDRESSES[0]].state, first[ADDRESSES[0]].reason) == (MessageState.FAILED, reason)
-    assert first[ADDRESSES[1]].state is MessageState.ACCEPTED
+    assert (first[DEAD].state, first[DEAD].reason) == (MessageState.FAILED, reason)
+    assert first[ALIVE].state is MessageState.ACCEPTED
     suppressed = [(row["address"], row["reason"], row["source"]) for row in store.suppressions.rows()]
-    assert suppressed == ([(ADDRESSES[0], "hard_bounce", "delivery")] if is_dead else [])
+    assert suppressed == ([(DEAD, "hard_bounce", "delivery")] if is_dead else [])
     second = run(store, port, time, 2)
     if is_dead:
-        withheld = second[ADDRESSES[0]]
+        withheld = second[DEAD]
         assert (withheld.state, withheld.reason) == (MessageState.WITHHELD, "suppressed_since_decision")
     else:
-        assert second[ADDRESSES[0]].reason == reason
-    assert second[ADDRESSES[1]].state is MessageState.ACCEPTED
+        assert second[DEAD].reason == reason
+    assert second[ALIVE].state is MessageState.ACCEPTED
     assert sum("dead@" in each for each in asked) == (1 if is_dead else 2)
     assert sum("alive@" in each for each in asked) == 2
+
+
+def test_a_relay_that_calls_everybody_dead_costs_no_address(
+    peer: Callable[..., Peer], store: Store, time: Time
+) -> None:
+    """As a staging one may: until it has taken a message, nobody knows that it takes any."""
+    relay = peer(lambda step: "550 5.1.1 no such user" if step.verb == "RCPT" else None)
+    lines = run(store, relay.port, time, 1)
+    assert {(line.state, line.reason) for line in lines.values()} == {
+        (MessageState.FAILED, "address_refused")
+    }
+    assert not list(store.suppressions.rows())

@@ -19,7 +19,14 @@ FULL = Refusal(DeliveryReason.TEMPORARY_FAILURE)
         (550, "5.1.1 User unknown", DEAD),
         (550, "no such user", DEAD),
         (550, "5.1.10 RecipientNotFound", DEAD),
-        (553, "5.1.2 bad domain", DEAD),
+        (550, "5.1.2 <anna@shop.example>: Host unknown", ADDRESS),
+        (550, "Host unknown", ADDRESS),
+        (554, "5.4.4 Unable to route: no relay", ADDRESS),
+        (550, "Account disabled", ADDRESS),
+        (550, "5.2.1 This account has been closed", ADDRESS),
+        (550, "5.2.1 The email account that you tried to reach is disabled", DEAD),
+        (550, "User account is disabled", DEAD),
+        (550, "5.1.1 account disabled", DEAD),
         (550, "5.2.1 mailbox disabled", DEAD),
         (554, "5.7.1 <anna@shop.example>: user unknown", DEAD),
         (552, "5.2.2 mailbox full", FULL),
@@ -44,7 +51,14 @@ def test_a_refusal_of_rcpt(code: int, text: str, expected: Refusal) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("5.1.1 no such user", DEAD), ("no", MESSAGE), ("5.2.0 no", ADDRESS), ("5.7.1 spam", MESSAGE)],
+    [
+        ("5.1.1 no such user", DEAD),
+        ("no", MESSAGE),
+        ("5.2.0 no", ADDRESS),
+        ("5.7.1 spam", MESSAGE),
+        ("Sending disabled: account has been closed", ADDRESS),
+        ("5.1.1 account suspended", ADDRESS),
+    ],
 )
 def test_a_refusal_of_the_content(text: str, expected: Refusal) -> None:
     assert refusal(Stage.END, Reply(550, text)) == expected
