@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from jinja2 import TemplateSyntaxError, nodes
 from jinja2.meta import find_undeclared_variables
@@ -101,7 +102,7 @@ def check_templates(
             problems.extend(check_json(name, tree))
     problems.extend(_links(campaign, templates, trees))
     problems.extend(check_channels(campaign, trees))
-    if not problems:
+    if all(each.is_advisory for each in problems):
         problems.extend(_as_prepared(campaign, templates, environment, columns, records))
     return sorted(set(problems), key=lambda each: (each.file, each.line or 0, each.message))
 
@@ -313,8 +314,10 @@ class _Checker:
     def _types(self) -> Iterator[TemplateProblem]:
         columns = self._fields["profile"]
         types = columns if isinstance(columns, Mapping) else {}
-        for node, message in (*filter_problems(self._tree, types), *expression_problems(self._tree, types)):
+        for node, message in filter_problems(self._tree, types):
             yield self._problem(node, message)
+        for each in expression_problems(self._tree, types):
+            yield replace(self._problem(each.node, each.message), is_advisory=each.is_advisory)
 
     def _blocks(self) -> Iterator[TemplateProblem]:
         for name in self._tree.find_all(nodes.Name):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from kundresa.content import TemplateProblem, check_templates, template_files, templates_to_freeze
+from kundresa.content.environment import build_environment
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.loading import load_campaign, load_shared_sources, load_sources
 
@@ -300,6 +303,8 @@ def test_an_unsubscribe_link_that_a_reader_sees(
         ("<div style='color:red;display:none'><p><b>x</b>LINK</p></div>", "stands where no reader"),
         ("<div style='visibility:hidden'><p>LINK</p></div>", "stands where no reader"),
         ("<div style='font-size:0px'><p>LINK</p></div>", "stands where no reader"),
+        ("<div style='font-size:0'><p style='font-size:larger'>LINK</p></div>", "stands where no reader"),
+        ("<div style='font-size:.0em'><font color=red>LINK</font></div>", "stands where no reader"),
         ("<div hidden><p>LINK</p></div>", "stands where no reader"),
         ("<style>.h{display:none}</style><p class=h>LINK</p>", "stands where no reader"),
     ],
@@ -326,6 +331,12 @@ def test_an_unsubscribe_link_that_nobody_sees(
         "<p style='display:none'>Beginning<div>LINK</div>",
         "<div style='display:none'>Beginning<div>x</div></div>LINK",
         "<div style='font-size:0.8em'>LINK</div>",
+        "<td style='font-size:0'><div style='font-size:small'>LINK</div></td>",
+        "<td style='font-size:0'><div style='font-size: calc(10px + 1vw)'>LINK</div></td>",
+        "<td style='font-size:0'><div style='font-size:.5rem'>LINK</div></td>",
+        "<td style='font-size:0'><font size=2>LINK</font></td>",
+        "<p style='font-size:1.2.3px'>LINK</p>",
+        "<p style='font-size:.'>LINK</p>",
         "<p>{{ unsubscribe_url }}</p>",
     ],
 )
@@ -460,7 +471,7 @@ def test_helpers_are_held_against_the_contract(
             "in takes a list or a text; profile.orders_count is a bigint",
         ),
         ("{% if 3 in profile.first_name %}x{% endif %}", "in a text there are texts; 3 is a number"),
-        ("{{ profile.orders_count | upper }}", "upper takes a text; profile.orders_count is a bigint"),
+        ("{{ profile.orders_count | truncate }}", "truncate takes a text; profile.orders_count is a bigint"),
         ("{{ profile.first_name | round }}", "round takes a number; profile.first_name is a varchar"),
         ("{{ profile.total_spend | length }}", "length takes a list; profile.total_spend is a double"),
         ("{{ profile.orders_count.first }}", "there is no .first: profile.orders_count is a bigint"),
@@ -470,7 +481,10 @@ def test_helpers_are_held_against_the_contract(
             "for goes through a list; profile.orders_count is a bigint",
         ),
         # What operators and filters make of a column is known as well.
-        ("{{ (profile.orders_count + 1) | upper }}", "upper takes a text; what it is given is a number"),
+        (
+            "{{ (profile.orders_count + 1) | truncate }}",
+            "truncate takes a text; what it is given is a number",
+        ),
         ("{{ (profile.first_name | upper) / 2 }}", "/ takes numbers; what it is given is a text"),
         (
             "{{ (profile.first_name | default('you')) - 1 }}",
@@ -482,6 +496,57 @@ def test_expressions_are_held_against_the_contract(
     problems: Callable[[str], list[str]], source: str, problem: str
 ) -> None:
     assert f"text.txt.j2:1: {problem}" in problems(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "problem", "advisory"),
+    [
+        ("{% if profile.orders_count != '' %}x{% endif %}", "!= never finds equal", True),
+        ("Hi{% if profile.orders_count == '3' %}x{% endif %}", "== never finds equal", True),
+        ("{% if profile.orders_count < '3' %}x{% endif %}", "< cannot compare", False),
+    ],
+)
+def test_what_is_written_all_the_same_is_advice(
+    campaign: Build,
+    templates: dict[str, str],
+    columns: Mapping[str, str],
+    source: str,
+    problem: str,
+    advisory: bool,
+) -> None:
+    templates["text.txt.j2"] = source
+    templates["mail.html.j2"] += '<a href="/sale">x</a>'
+    [*others, found] = check_templates(campaign(), templates, columns)
+    assert (found.message.startswith(problem), found.is_advisory) == (True, advisory)
+    # Advice ends nothing: what shows only in the whole page is told as well.
+    assert [each.message[:14] for each in others] == ["the link /sale"] * advisory
+
+
+@pytest.mark.parametrize("kind", ["bigint", "double", "decimal(18,2)", "date", "timestamp", "boolean"])
+@pytest.mark.parametrize(
+    "name", ["abs", "capitalize", "lower", "round", "title", "trim", "truncate", "upper", "wordcount"]
+)
+def test_a_filter_is_refused_where_it_fails_and_nowhere_else(
+    campaign: Build, templates: dict[str, str], columns: Mapping[str, str], kind: str, name: str
+) -> None:
+    values = {
+        "bigint": 3,
+        "double": 1.5,
+        "decimal(18,2)": Decimal("1.5"),
+        "date": date(2026, 1, 15),
+        "timestamp": datetime(2026, 1, 15, tzinfo=UTC),
+        "boolean": True,
+    }
+    source = f"{{{{ profile.x | {name} }}}}"
+    templates["text.txt.j2"] = source
+    found = check_templates(campaign(), templates, {**columns, "x": kind})
+    template = build_environment({}).from_string(source)
+    try:
+        template.render({"profile": {"x": values[kind]}})
+    except TypeError:
+        assert [each.is_advisory for each in found] == [False]
+    else:
+        assert found == []
 
 
 @pytest.mark.parametrize(
