@@ -64,6 +64,7 @@ def check_templates(
         columns: the contracted columns of ``profiles``; a mapping of name to type, and helpers are held
             against the types too.
         records: what else templates may use, by name, with its fields: the ``event`` of a journey.
+            A mapping of name to declared property, and an example is written with it too.
     """
     records = records or {}
     environment = build_environment(templates)
@@ -140,6 +141,7 @@ def _as_prepared(
         (file.channel, file.stem, file.language): file for file in template_files(campaign, templates)
     }
     found: list[TemplateProblem] = []
+    types = columns if isinstance(columns, Mapping) else {}
     try:
         for channel, stem, language in seen:
             if channel not in PREPARED:
@@ -152,12 +154,13 @@ def _as_prepared(
                 language=language,
                 environment=environment,
                 links=links,
-                look=lambda page: found.extend(lint_page(page)),
+                look=lambda page: found.extend(lint_page(page, types)),
             )
             found.extend(lint_sources(channel, sources))
         renderer = compile_templates(campaign, templates, links=links, logical_at=LOGICAL_AT)
-        if isinstance(columns, Mapping) and not records:
-            found.extend(check_example(campaign, templates, columns, renderer))
+        event = records.get("event")
+        if isinstance(columns, Mapping) and (event is None or isinstance(event, Mapping)):
+            found.extend(check_example(campaign, templates, columns, renderer, event=event))
     except TemplateError as error:
         found.append(_problem(str(error)))
     yield from found

@@ -88,6 +88,11 @@ def expression_problems(tree: nodes.Template, types: Mapping[str, str]) -> Itera
         yield from told.filtered(each)
 
 
+def kind_of(node: nodes.Node | None, types: Mapping[str, str]) -> Kind | None:
+    """What an expression gives; None where that cannot be told."""
+    return _Told(types).kind(node)
+
+
 class _Told:
     def __init__(self, types: Mapping[str, str]) -> None:
         self._types = types

@@ -12,9 +12,13 @@ import pytest
 from kundresa.content import TemplateProblem, check_templates, template_files, templates_to_freeze
 from kundresa.content.environment import build_environment
 from kundresa.spec.campaign import Campaign
+from kundresa.spec.events import Property, PropertyKind, load_event_types
+from kundresa.spec.journey_loading import journey_names, load_journey
+from kundresa.spec.journey_references import entry_properties
 from kundresa.spec.loading import load_campaign, load_shared_sources, load_sources
 
 Build = Callable[..., Campaign]
+JOURNEYS = Path(__file__).resolve().parents[3] / "dags" / "journeys"
 
 
 @pytest.fixture
@@ -228,6 +232,19 @@ def test_a_text_part_that_is_right(
             "{{ profile.first_name }} stands in href=… without quotes around it",
         ),
         ("<p title={{ profile.first_name }}>x</p>", "{{ profile.first_name }} stands in title=… without"),
+        (
+            "<p title={{ profile.first_name | upper }}>x</p>",
+            "{{ profile.first_name | upper }} stands in title",
+        ),
+        ("<p title={{ campaign.description }}>x</p>", "{{ campaign.description }} stands in title=… without"),
+        (
+            "<p title={{ profile.orders_count | default('not one') }}>x</p>",
+            "{{ profile.orders_count | default('not one') }} stands in title=… without",
+        ),
+        (
+            "{% set x = profile.first_name %}<p title={{ x }}>x</p>",
+            "{{ x }} stands in title=… without quotes around it",
+        ),
     ],
 )
 def test_pictures_and_links_that_do_not_work(
@@ -266,6 +283,11 @@ def test_pictures_and_links_that_do(
         '<a href="sms:?&body=Look">Tell a friend</a>',
         '<a href="mailto:a%40shop.example">x</a>',
         '<a href="tel:*100%23">x</a>',
+        "<a href={{ unsubscribe_url }}>x</a> <a href={{ preferences_url }}>y</a>",
+        "<td width={{ profile.orders_count }} class={{ campaign.name }} id={{message_id}}>x</td>",
+        "<td width={{ profile.orders_count * 2 }} title={{ profile.orders_count | default('none') }}>x</td>",
+        "<td title={{ profile.last_order_date }} class={{ 'a' if profile.orders_count > 2 else 'b' }}>x</td>",
+        "<td title={{ profile.orders_count | number }}>x</td>",
     ],
 )
 def test_what_mail_clients_take_is_right(
@@ -346,6 +368,40 @@ def test_one_that_is_not_hidden_after_all(
     link = '<a href="{{ unsubscribe_url }}">off</a>'
     templates["mail.html.j2"] = source.replace("LINK", link) + "words " * 9
     assert check_templates(campaign(), templates, columns) == []
+
+
+def test_a_journeys_email_is_written_with_a_made_up_event(
+    campaign: Build, templates: dict[str, str], columns: Mapping[str, str]
+) -> None:
+    event = {name: Property(kind=PropertyKind(name)) for name in PropertyKind}
+    event |= {"currency": Property(kind=PropertyKind.TEXT, max_length=3)}
+    templates["mail.html.j2"] = (
+        "<p>{{ event.number | money(event.currency) }} {{ event.text }} {{ event.texts | listed }}</p>"
+        "{{ event.whole | plural(other='{n}') }} {{ event.day }} {{ event.instant }}"
+        "{{ logical_at | date(zone='UTC') }}"
+        "{% if event.truth %}<div style='display:none'><a href='{{ unsubscribe_url }}'></a></div>{% endif %}"
+    )
+    [found] = check_templates(campaign(), templates, columns, records={"event": event})
+    assert not found.is_advisory
+    assert found.message == "the unsubscribe link stands where no reader sees it"
+    templates["mail.html.j2"] += "<a href='{{ unsubscribe_url }}'>off</a>"
+    assert check_templates(campaign(), templates, columns, records={"event": event}) == []
+
+
+@pytest.mark.parametrize("name", journey_names(JOURNEYS))
+def test_the_journeys_that_ship_are_right_with_one(columns: Mapping[str, str], name: str) -> None:
+    journey, dags = load_journey(JOURNEYS / name), JOURNEYS.parent
+    event = entry_properties(journey, load_event_types(dags))
+    assert event is not None
+    templates = templates_to_freeze(load_sources(JOURNEYS / name), load_shared_sources(dags))
+    for step in journey.messages:
+        found = check_templates(
+            journey.message_campaign(step),
+            templates,
+            columns,
+            records={"event": {**journey.answers, **event}},
+        )
+        assert found == []
 
 
 def test_one_that_outlook_alone_would_show_is_seen_by_nobody_else(
