@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from jinja2 import TemplateSyntaxError, nodes
 from jinja2.meta import find_undeclared_variables
@@ -63,6 +64,7 @@ def check_templates(
         columns: the contracted columns of ``profiles``; a mapping of name to type, and helpers are held
             against the types too.
         records: what else templates may use, by name, with its fields: the ``event`` of a journey.
+            A mapping of name to declared property, and an example is written with it too.
     """
     records = records or {}
     environment = build_environment(templates)
@@ -101,7 +103,7 @@ def check_templates(
             problems.extend(check_json(name, tree))
     problems.extend(_links(campaign, templates, trees))
     problems.extend(check_channels(campaign, trees))
-    if not problems:
+    if all(each.is_advisory for each in problems):
         problems.extend(_as_prepared(campaign, templates, environment, columns, records))
     return sorted(set(problems), key=lambda each: (each.file, each.line or 0, each.message))
 
@@ -139,6 +141,7 @@ def _as_prepared(
         (file.channel, file.stem, file.language): file for file in template_files(campaign, templates)
     }
     found: list[TemplateProblem] = []
+    types = columns if isinstance(columns, Mapping) else {}
     try:
         for channel, stem, language in seen:
             if channel not in PREPARED:
@@ -151,12 +154,13 @@ def _as_prepared(
                 language=language,
                 environment=environment,
                 links=links,
-                look=lambda page: found.extend(lint_page(page)),
+                look=lambda page: found.extend(lint_page(page, types)),
             )
             found.extend(lint_sources(channel, sources))
         renderer = compile_templates(campaign, templates, links=links, logical_at=LOGICAL_AT)
-        if isinstance(columns, Mapping) and not records:
-            found.extend(check_example(campaign, templates, columns, renderer))
+        event = records.get("event")
+        if isinstance(columns, Mapping) and (event is None or isinstance(event, Mapping)):
+            found.extend(check_example(campaign, templates, columns, renderer, event=event))
     except TemplateError as error:
         found.append(_problem(str(error)))
     yield from found
@@ -313,8 +317,10 @@ class _Checker:
     def _types(self) -> Iterator[TemplateProblem]:
         columns = self._fields["profile"]
         types = columns if isinstance(columns, Mapping) else {}
-        for node, message in (*filter_problems(self._tree, types), *expression_problems(self._tree, types)):
+        for node, message in filter_problems(self._tree, types):
             yield self._problem(node, message)
+        for each in expression_problems(self._tree, types):
+            yield replace(self._problem(each.node, each.message), is_advisory=each.is_advisory)
 
     def _blocks(self) -> Iterator[TemplateProblem]:
         for name in self._tree.find_all(nodes.Name):

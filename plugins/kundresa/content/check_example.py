@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from kundresa.content.errors import RenderError
-from kundresa.content.example import example_profile
+from kundresa.content.example import example_event, example_profile
 from kundresa.content.files import languages, template_files
 from kundresa.content.problems import TemplateProblem
 from kundresa.content.render import Renderer
 from kundresa.content.sight import Sight, sight_of
 from kundresa.spec.campaign import Campaign
+from kundresa.spec.events import Property
 from kundresa.spec.messages import EmailContent
 
 LOGICAL_AT = datetime(2026, 1, 15, 9, tzinfo=UTC)
@@ -21,7 +23,12 @@ _COUNTRY = "SE"
 
 
 def check_example(
-    campaign: Campaign, templates: Collection[str], columns: Mapping[str, str], renderer: Renderer
+    campaign: Campaign,
+    templates: Collection[str],
+    columns: Mapping[str, str],
+    renderer: Renderer,
+    *,
+    event: Mapping[str, Property] | None = None,
 ) -> Iterator[TemplateProblem]:
     """Every channel, variant and language once, of a person who has a value in every column.
 
@@ -31,6 +38,7 @@ def check_example(
     Args:
         columns: SQL type by column of ``profiles``.
         renderer: that of these templates.
+        event: of a journey the properties of the event that lets people in; each has a value.
     """
     arms: list[str | None] = [None]
     if campaign.experiment:
@@ -40,13 +48,15 @@ def check_example(
             stem = campaign.template_stem(channel.kind, arm)
             file = _file(campaign, templates, channel.kind, stem)
             for language in sorted({campaign.language, *languages(channel.kind, stem, templates)}):
-                row = {
+                row: dict[str, Any] = {
                     "message_id": "0" * 32,
                     "profile_id": "example",
                     "channel": channel.kind,
                     "variant": arm,
                     "profile": example_profile(columns, language) | {"country": _COUNTRY},
                 }
+                if event is not None:
+                    row |= {"event": example_event(event), "logical_at": LOGICAL_AT}
                 try:
                     content = renderer.render(row)
                 except RenderError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import nodes
 
@@ -33,7 +33,8 @@ _GIVES: Mapping[str, Kind] = {
     **dict.fromkeys(("abs", "count", "float", "int", "length", "round", "wordcount"), Kind.NUMBER),
 }
 """Filter → what comes out of it, whatever went in."""
-_TEXT_FILTERS = frozenset({"capitalize", "lower", "title", "trim", "truncate", "upper", "wordcount"})
+_TEXT_FILTERS = frozenset({"truncate"})
+"""Those that fail on anything else; ``upper``, ``trim`` and the like write a number as it is."""
 _NUMBER_FILTERS = frozenset({"abs", "round"})
 _SEVERAL = frozenset(
     {"count", "first", "join", "last", "length", "listed", "max", "min", "sort", "sum", "unique"}
@@ -52,8 +53,16 @@ _EQUALITY: Mapping[str, str] = {"eq": "==", "ne": "!="}
 _TIMES = (Kind.DATE, Kind.TIMESTAMP)
 
 
-def expression_problems(tree: nodes.Template, types: Mapping[str, str]) -> Iterator[tuple[nodes.Node, str]]:
-    """What cannot be done with a column, or would never hold, each at its place.
+class ExpressionProblem(NamedTuple):
+    """What cannot be done, at its place; what can be and is hardly meant is advice."""
+
+    node: nodes.Node
+    message: str
+    is_advisory: bool = False
+
+
+def expression_problems(tree: nodes.Template, types: Mapping[str, str]) -> Iterator[ExpressionProblem]:
+    """What cannot be done with a column, and as advice what would never hold, each at its place.
 
     Args:
         types: SQL type by column of ``profiles``; a column that is not in it is not judged.
@@ -63,7 +72,7 @@ def expression_problems(tree: nodes.Template, types: Mapping[str, str]) -> Itera
         yield from told.arithmetic(operation)
     for sign in (*tree.find_all(nodes.Neg), *tree.find_all(nodes.Pos)):
         if told.kind(sign.node) not in (None, Kind.NUMBER, Kind.TRUTH):
-            yield sign, f"{sign.operator} takes a number; {told.words(sign.node)}"
+            yield ExpressionProblem(sign, f"{sign.operator} takes a number; {told.words(sign.node)}")
     for comparison in tree.find_all(nodes.Compare):
         yield from told.comparison(comparison)
     for look_up in tree.find_all(nodes.Getattr):
@@ -74,9 +83,14 @@ def expression_problems(tree: nodes.Template, types: Mapping[str, str]) -> Itera
     ]
     for node, whole, wanted in parts:
         if told.kind(whole) not in (None, Kind.TEXT):
-            yield node, f"{wanted}; {told.words(whole)}"
+            yield ExpressionProblem(node, f"{wanted}; {told.words(whole)}")
     for each in tree.find_all(nodes.Filter):
         yield from told.filtered(each)
+
+
+def kind_of(node: nodes.Node | None, types: Mapping[str, str]) -> Kind | None:
+    """What an expression gives; None where that cannot be told."""
+    return _Told(types).kind(node)
 
 
 class _Told:
@@ -114,19 +128,19 @@ class _Told:
             return f"{node.value!r} is a {self.kind(node)}"
         return f"what it is given is a {self.kind(node)}"
 
-    def arithmetic(self, node: nodes.BinExpr) -> Iterator[tuple[nodes.Node, str]]:
+    def arithmetic(self, node: nodes.BinExpr) -> Iterator[ExpressionProblem]:
         sign = _ARITHMETIC.get(type(node))
         if sign is None or self._may_be(sign, node):
             return
         kinds = {self.kind(node.left), self.kind(node.right)}
         if sign == "-" and kinds == set(_TIMES):
             told = f"{self.words(node.left)}, {self.words(node.right)}"
-            yield node, f"- between a date and a timestamp: {told}"
+            yield ExpressionProblem(node, f"- between a date and a timestamp: {told}")
             return
         for side in (node.left, node.right):
             if self.kind(side) not in (None, Kind.NUMBER, Kind.TRUTH):
                 hint = "; join texts with ~" if sign == "+" and Kind.TEXT in kinds else ""
-                yield node, f"{sign} takes numbers; {self.words(side)}{hint}"
+                yield ExpressionProblem(node, f"{sign} takes numbers; {self.words(side)}{hint}")
                 return
 
     def _may_be(self, sign: str, node: nodes.BinExpr) -> bool:
@@ -145,39 +159,41 @@ class _Told:
         # Of texts the sandbox says what to write in its place.
         return sign == "%" and left is Kind.TEXT
 
-    def comparison(self, node: nodes.Compare) -> Iterator[tuple[nodes.Node, str]]:
+    def comparison(self, node: nodes.Compare) -> Iterator[ExpressionProblem]:
         left = node.expr
         for operand in node.ops:
             right = operand.expr
             kinds = (self.kind(left), self.kind(right))
             if operand.op in ("in", "notin"):
                 if kinds[1] not in (None, Kind.TEXT):
-                    yield node, f"in takes a list or a text; {self.words(right)}"
+                    yield ExpressionProblem(node, f"in takes a list or a text; {self.words(right)}")
                 elif kinds[1] is Kind.TEXT and kinds[0] not in (None, Kind.TEXT):
-                    yield node, f"in a text there are texts; {self.words(left)}"
+                    yield ExpressionProblem(node, f"in a text there are texts; {self.words(left)}")
             elif None not in kinds and Kind.TRUTH not in kinds and kinds[0] is not kinds[1]:
-                if operand.op in _ORDER:
-                    how = f"{_ORDER[operand.op]} cannot compare"
-                else:
+                is_equality = operand.op in _EQUALITY  # which writes something all the same
+                if is_equality:
                     how = f"{_EQUALITY[operand.op]} never finds equal"
-                yield node, f"{how}: {self.words(left)}, {self.words(right)}"
+                else:
+                    how = f"{_ORDER[operand.op]} cannot compare"
+                told = f"{how}: {self.words(left)}, {self.words(right)}"
+                yield ExpressionProblem(node, told, is_advisory=is_equality)
             left = right
 
-    def attribute(self, node: nodes.Getattr) -> Iterator[tuple[nodes.Node, str]]:
+    def attribute(self, node: nodes.Getattr) -> Iterator[ExpressionProblem]:
         kind = self.kind(node.node)
         if kind is not None and not any(hasattr(each, node.attr) for each in _EXAMPLES[kind]):
-            yield node, f"there is no .{node.attr}: {self.words(node.node)}"
+            yield ExpressionProblem(node, f"there is no .{node.attr}: {self.words(node.node)}")
 
-    def filtered(self, node: nodes.Filter) -> Iterator[tuple[nodes.Node, str]]:
+    def filtered(self, node: nodes.Filter) -> Iterator[ExpressionProblem]:
         kind = self.kind(node.node)
         if kind is None:
             return
         if node.name in _TEXT_FILTERS and kind is not Kind.TEXT:
-            yield node, f"{node.name} takes a text; {self.words(node.node)}"
+            yield ExpressionProblem(node, f"{node.name} takes a text; {self.words(node.node)}")
         elif node.name in _NUMBER_FILTERS and kind not in (Kind.NUMBER, Kind.TRUTH):
-            yield node, f"{node.name} takes a number; {self.words(node.node)}"
+            yield ExpressionProblem(node, f"{node.name} takes a number; {self.words(node.node)}")
         elif node.name in _SEVERAL and kind is not Kind.TEXT:
-            yield node, f"{node.name} takes a list; {self.words(node.node)}"
+            yield ExpressionProblem(node, f"{node.name} takes a list; {self.words(node.node)}")
 
     def _both(self, first: nodes.Node | None, second: nodes.Node | None) -> Kind | None:
         kind = self.kind(first)

@@ -16,6 +16,7 @@ from kundresa.content.markup import MARK, Attribute, Tag, tags, texts_and_tags
 from kundresa.content.preparing import Page, Source
 from kundresa.content.problems import TemplateProblem
 from kundresa.content.text import MAX_PART
+from kundresa.content.unquoted import may_break
 
 GMAIL_CLIPS_AT = 102 * 1024
 """Octets of HTML; what is behind, the unsubscribe link for one, is hidden behind "view entire message"."""
@@ -43,14 +44,18 @@ _REPLY = re.compile(r"\s*(re|fwd?|aw|sv|vs)\s*:", re.IGNORECASE)
 _HOST = re.compile(r"(?:https?://)?((?:[a-z0-9-]+\.)+[a-z]{2,})(?:[/?#].*)?\Z", re.IGNORECASE)
 
 
-def lint_page(page: Page) -> Iterator[TemplateProblem]:
-    """An HTML part, before links and styles are written into it, or a text part."""
+def lint_page(page: Page, types: Mapping[str, str]) -> Iterator[TemplateProblem]:
+    """An HTML part, before links and styles are written into it, or a text part.
+
+    Args:
+        types: SQL type by column of ``profiles``.
+    """
     if page.is_text:
         yield from _links_of_text(page)
         return
     for link in hyperlinks(page.marked, page.html):
         yield from _link(page, link)
-    yield from _unquoted(page)
+    yield from _unquoted(page, types)
     has_pictures = False
     for tag in tags(page.html):
         has_pictures |= tag.name == "img"
@@ -109,14 +114,14 @@ def _link(page: Page, link: Hyperlink) -> Iterator[TemplateProblem]:
         )
 
 
-def _unquoted(page: Page) -> Iterator[TemplateProblem]:
+def _unquoted(page: Page, types: Mapping[str, str]) -> Iterator[TemplateProblem]:
     """A value with a space in it ends an attribute without quotes, and what follows is another one."""
     for tag in tags(page.html):
         for attribute in tag.attributes:
             if not attribute.value or page.html[attribute.start - 1] in "\"'":
                 continue
             for piece in page.marked.in_text(attribute.value):
-                if piece.opens.startswith("{{"):
+                if piece.opens.startswith("{{") and may_break(piece.inner, types):
                     message = f"{{{{{piece.inner}}}}} stands in {attribute.name}=… without quotes around it"
                     yield TemplateProblem(piece.file or page.file, piece.line or None, message)
 

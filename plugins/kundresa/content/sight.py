@@ -10,12 +10,16 @@ from html import unescape
 from kundresa.content.markup import Tag, texts_and_tags
 from kundresa.content.plain_text import INVISIBLE, LEFT_OUT, LINES, PARAGRAPHS
 
-_SIZE = re.compile(r"(?:^|;)\s*font-size\s*:\s*([0-9.]+)\s*([a-z%]*)", re.IGNORECASE)
+_SIZE = re.compile(
+    r"(?:^|;)\s*font-size\s*:\s*(?:(?P<number>\d*\.?\d+)\s*(?P<unit>[a-z%]*)|(?P<word>[^;\s]+))",
+    re.IGNORECASE,
+)
 _NOT_THERE = re.compile(r"(?:^|;)\s*display\s*:\s*none", re.IGNORECASE)
 _FONT = re.compile(r"(?:^|;)\s*font\s*:", re.IGNORECASE)
 _VISIBILITY = re.compile(r"(?:^|;)\s*visibility\s*:\s*(\w+)", re.IGNORECASE)
 _OF_PARENT = ("em", "%", "ex", "ch")
 """Units of a size that depend on the size around it."""
+_AS_PARENT = ("inherit", "larger", "smaller", "unset")
 _CLOSES_ITSELF = frozenset({"p", "li", "td", "th", "tr", "dt", "dd", "option"})
 
 
@@ -46,14 +50,21 @@ class _Shown:
             shown = replace(shown, is_there=False)
         if visibility := _VISIBILITY.search(style):
             shown = replace(shown, is_visible=visibility[1].lower() == "visible")
-        if size := _SIZE.search(style):
-            if not float(size[1].rstrip(".") or 0):
-                shown = replace(shown, has_size=False)
-            elif size[2].lower() not in _OF_PARENT:
-                shown = replace(shown, has_size=True)
-        elif _FONT.search(style):
-            shown = replace(shown, has_size=True)
-        return shown
+        has_size = _has_size(tag, style)
+        return shown if has_size is None else replace(shown, has_size=has_size)
+
+
+def _has_size(tag: Tag, style: str) -> bool | None:
+    """Whether the letters of an element have a size; None where that is left to those around it."""
+    if size := _SIZE.search(style):
+        if size["number"]:
+            if not float(size["number"]):
+                return False
+            return None if size["unit"].lower() in _OF_PARENT else True
+        return None if size["word"].lower() in _AS_PARENT else True
+    if _FONT.search(style) or (tag.name == "font" and tag.get("size") is not None):
+        return True
+    return None
 
 
 def sight_of(html: str, url: str) -> Sight:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from kundresa import content, warehouse
 from kundresa.runs.checking import Checked, checked, read_templates
@@ -113,7 +113,7 @@ def _check(
     problems = list(journey_problems(journey, source, known))
     channels = ((("steps", step, "channel"), each.channel) for step, each in journey.messages.items())
     problems.extend(mail_problems(settings, source, channels, account_of))
-    records = {"event": (*_properties(journey, known), *journey.answers)}
+    records = {"event": {**journey.answers, **(entry_properties(journey, known.events) or {})}}
     campaigns = [
         *map(journey.message_campaign, journey.messages),
         *map(journey.webhook_campaign, journey.webhooks),
@@ -124,7 +124,3 @@ def _check(
         for each in content.check_templates(campaign, templates, known.columns, records=records)
     ]
     return checked(settings, folder, problems, found), (journey, templates)
-
-
-def _properties(journey: Journey, known: KnownToJourneys) -> Collection[str]:
-    return tuple(entry_properties(journey, known.events) or ())

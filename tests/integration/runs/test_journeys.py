@@ -902,6 +902,10 @@ def test_what_is_wrong_is_told_before_anything_is_started(shop: Shop) -> None:
     shop.journey(**{"m.subject.j2": "{{ event.valeu }}"})
     with pytest.raises(SpecError, match=r"m\.subject\.j2:1: event has no field valeu; did you mean value"):
         shop.start()
+    hidden = "<div style='display:none'><a href='{{ unsubscribe_url }}'></a></div>{{ event.value | number }}"
+    shop.journey(**{"m.html.j2": hidden, "m.txt.j2": "{{ unsubscribe_url }}"})
+    with pytest.raises(SpecError, match="the unsubscribe link stands where no reader sees it"):
+        shop.start()
     with pytest.raises(UnknownJourney, match="did you mean cart"):
         check_journeys(shop.settings, ["carts"])
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from kundresa.content import TemplateProblem, check_templates, template_files, templates_to_freeze
+from kundresa.content.environment import build_environment
 from kundresa.spec.campaign import Campaign
+from kundresa.spec.events import Property, PropertyKind, load_event_types
+from kundresa.spec.journey_loading import journey_names, load_journey
+from kundresa.spec.journey_references import entry_properties
 from kundresa.spec.loading import load_campaign, load_shared_sources, load_sources
 
 Build = Callable[..., Campaign]
+JOURNEYS = Path(__file__).resolve().parents[3] / "dags" / "journeys"
 
 
 @pytest.fixture
@@ -225,6 +232,19 @@ def test_a_text_part_that_is_right(
             "{{ profile.first_name }} stands in href=… without quotes around it",
         ),
         ("<p title={{ profile.first_name }}>x</p>", "{{ profile.first_name }} stands in title=… without"),
+        (
+            "<p title={{ profile.first_name | upper }}>x</p>",
+            "{{ profile.first_name | upper }} stands in title",
+        ),
+        ("<p title={{ campaign.description }}>x</p>", "{{ campaign.description }} stands in title=… without"),
+        (
+            "<p title={{ profile.orders_count | default('not one') }}>x</p>",
+            "{{ profile.orders_count | default('not one') }} stands in title=… without",
+        ),
+        (
+            "{% set x = profile.first_name %}<p title={{ x }}>x</p>",
+            "{{ x }} stands in title=… without quotes around it",
+        ),
     ],
 )
 def test_pictures_and_links_that_do_not_work(
@@ -263,6 +283,11 @@ def test_pictures_and_links_that_do(
         '<a href="sms:?&body=Look">Tell a friend</a>',
         '<a href="mailto:a%40shop.example">x</a>',
         '<a href="tel:*100%23">x</a>',
+        "<a href={{ unsubscribe_url }}>x</a> <a href={{ preferences_url }}>y</a>",
+        "<td width={{ profile.orders_count }} class={{ campaign.name }} id={{message_id}}>x</td>",
+        "<td width={{ profile.orders_count * 2 }} title={{ profile.orders_count | default('none') }}>x</td>",
+        "<td title={{ profile.last_order_date }} class={{ 'a' if profile.orders_count > 2 else 'b' }}>x</td>",
+        "<td title={{ profile.orders_count | number }}>x</td>",
     ],
 )
 def test_what_mail_clients_take_is_right(
@@ -300,6 +325,8 @@ def test_an_unsubscribe_link_that_a_reader_sees(
         ("<div style='color:red;display:none'><p><b>x</b>LINK</p></div>", "stands where no reader"),
         ("<div style='visibility:hidden'><p>LINK</p></div>", "stands where no reader"),
         ("<div style='font-size:0px'><p>LINK</p></div>", "stands where no reader"),
+        ("<div style='font-size:0'><p style='font-size:larger'>LINK</p></div>", "stands where no reader"),
+        ("<div style='font-size:.0em'><font color=red>LINK</font></div>", "stands where no reader"),
         ("<div hidden><p>LINK</p></div>", "stands where no reader"),
         ("<style>.h{display:none}</style><p class=h>LINK</p>", "stands where no reader"),
     ],
@@ -326,6 +353,12 @@ def test_an_unsubscribe_link_that_nobody_sees(
         "<p style='display:none'>Beginning<div>LINK</div>",
         "<div style='display:none'>Beginning<div>x</div></div>LINK",
         "<div style='font-size:0.8em'>LINK</div>",
+        "<td style='font-size:0'><div style='font-size:small'>LINK</div></td>",
+        "<td style='font-size:0'><div style='font-size: calc(10px + 1vw)'>LINK</div></td>",
+        "<td style='font-size:0'><div style='font-size:.5rem'>LINK</div></td>",
+        "<td style='font-size:0'><font size=2>LINK</font></td>",
+        "<p style='font-size:1.2.3px'>LINK</p>",
+        "<p style='font-size:.'>LINK</p>",
         "<p>{{ unsubscribe_url }}</p>",
     ],
 )
@@ -335,6 +368,40 @@ def test_one_that_is_not_hidden_after_all(
     link = '<a href="{{ unsubscribe_url }}">off</a>'
     templates["mail.html.j2"] = source.replace("LINK", link) + "words " * 9
     assert check_templates(campaign(), templates, columns) == []
+
+
+def test_a_journeys_email_is_written_with_a_made_up_event(
+    campaign: Build, templates: dict[str, str], columns: Mapping[str, str]
+) -> None:
+    event = {name: Property(kind=PropertyKind(name)) for name in PropertyKind}
+    event |= {"currency": Property(kind=PropertyKind.TEXT, max_length=3)}
+    templates["mail.html.j2"] = (
+        "<p>{{ event.number | money(event.currency) }} {{ event.text }} {{ event.texts | listed }}</p>"
+        "{{ event.whole | plural(other='{n}') }} {{ event.day }} {{ event.instant }}"
+        "{{ logical_at | date(zone='UTC') }}"
+        "{% if event.truth %}<div style='display:none'><a href='{{ unsubscribe_url }}'></a></div>{% endif %}"
+    )
+    [found] = check_templates(campaign(), templates, columns, records={"event": event})
+    assert not found.is_advisory
+    assert found.message == "the unsubscribe link stands where no reader sees it"
+    templates["mail.html.j2"] += "<a href='{{ unsubscribe_url }}'>off</a>"
+    assert check_templates(campaign(), templates, columns, records={"event": event}) == []
+
+
+@pytest.mark.parametrize("name", journey_names(JOURNEYS))
+def test_the_journeys_that_ship_are_right_with_one(columns: Mapping[str, str], name: str) -> None:
+    journey, dags = load_journey(JOURNEYS / name), JOURNEYS.parent
+    event = entry_properties(journey, load_event_types(dags))
+    assert event is not None
+    templates = templates_to_freeze(load_sources(JOURNEYS / name), load_shared_sources(dags))
+    for step in journey.messages:
+        found = check_templates(
+            journey.message_campaign(step),
+            templates,
+            columns,
+            records={"event": {**journey.answers, **event}},
+        )
+        assert found == []
 
 
 def test_one_that_outlook_alone_would_show_is_seen_by_nobody_else(
@@ -460,7 +527,7 @@ def test_helpers_are_held_against_the_contract(
             "in takes a list or a text; profile.orders_count is a bigint",
         ),
         ("{% if 3 in profile.first_name %}x{% endif %}", "in a text there are texts; 3 is a number"),
-        ("{{ profile.orders_count | upper }}", "upper takes a text; profile.orders_count is a bigint"),
+        ("{{ profile.orders_count | truncate }}", "truncate takes a text; profile.orders_count is a bigint"),
         ("{{ profile.first_name | round }}", "round takes a number; profile.first_name is a varchar"),
         ("{{ profile.total_spend | length }}", "length takes a list; profile.total_spend is a double"),
         ("{{ profile.orders_count.first }}", "there is no .first: profile.orders_count is a bigint"),
@@ -470,7 +537,10 @@ def test_helpers_are_held_against_the_contract(
             "for goes through a list; profile.orders_count is a bigint",
         ),
         # What operators and filters make of a column is known as well.
-        ("{{ (profile.orders_count + 1) | upper }}", "upper takes a text; what it is given is a number"),
+        (
+            "{{ (profile.orders_count + 1) | truncate }}",
+            "truncate takes a text; what it is given is a number",
+        ),
         ("{{ (profile.first_name | upper) / 2 }}", "/ takes numbers; what it is given is a text"),
         (
             "{{ (profile.first_name | default('you')) - 1 }}",
@@ -482,6 +552,57 @@ def test_expressions_are_held_against_the_contract(
     problems: Callable[[str], list[str]], source: str, problem: str
 ) -> None:
     assert f"text.txt.j2:1: {problem}" in problems(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "problem", "advisory"),
+    [
+        ("{% if profile.orders_count != '' %}x{% endif %}", "!= never finds equal", True),
+        ("Hi{% if profile.orders_count == '3' %}x{% endif %}", "== never finds equal", True),
+        ("{% if profile.orders_count < '3' %}x{% endif %}", "< cannot compare", False),
+    ],
+)
+def test_what_is_written_all_the_same_is_advice(
+    campaign: Build,
+    templates: dict[str, str],
+    columns: Mapping[str, str],
+    source: str,
+    problem: str,
+    advisory: bool,
+) -> None:
+    templates["text.txt.j2"] = source
+    templates["mail.html.j2"] += '<a href="/sale">x</a>'
+    [*others, found] = check_templates(campaign(), templates, columns)
+    assert (found.message.startswith(problem), found.is_advisory) == (True, advisory)
+    # Advice ends nothing: what shows only in the whole page is told as well.
+    assert [each.message[:14] for each in others] == ["the link /sale"] * advisory
+
+
+@pytest.mark.parametrize("kind", ["bigint", "double", "decimal(18,2)", "date", "timestamp", "boolean"])
+@pytest.mark.parametrize(
+    "name", ["abs", "capitalize", "lower", "round", "title", "trim", "truncate", "upper", "wordcount"]
+)
+def test_a_filter_is_refused_where_it_fails_and_nowhere_else(
+    campaign: Build, templates: dict[str, str], columns: Mapping[str, str], kind: str, name: str
+) -> None:
+    values = {
+        "bigint": 3,
+        "double": 1.5,
+        "decimal(18,2)": Decimal("1.5"),
+        "date": date(2026, 1, 15),
+        "timestamp": datetime(2026, 1, 15, tzinfo=UTC),
+        "boolean": True,
+    }
+    source = f"{{{{ profile.x | {name} }}}}"
+    templates["text.txt.j2"] = source
+    found = check_templates(campaign(), templates, {**columns, "x": kind})
+    template = build_environment({}).from_string(source)
+    try:
+        template.render({"profile": {"x": values[kind]}})
+    except TypeError:
+        assert [each.is_advisory for each in found] == [False]
+    else:
+        assert found == []
 
 
 @pytest.mark.parametrize(

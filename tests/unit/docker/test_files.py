@@ -117,6 +117,19 @@ def test_secret_files_are_kept_out_of_git_and_of_the_image():
     assert all(source not in ("docker", ".", "./") for line in copied for source in line.split()[:-1])
 
 
+def test_what_connections_env_may_state_is_not_overridden(compose, values):
+    """`environment` wins over `env_file`, with an empty text too: nobody's bounces would be read any more."""
+    lines = re.findall(r"^(KUNDRESA_\w+)=", text("README.md"), re.MULTILINE)
+    assert lines == ["KUNDRESA_MAILBOX", "KUNDRESA_PRINT_RESULTS"]
+    for name in OURS:
+        service = compose["services"][name]
+        assert service["env_file"] == [{"path": "connections.env", "required": False}]
+        assert not set(lines) & set(service["environment"]), name
+    # A key that a secret does not have stops every pod.
+    required = {each["secretKey"] for each in values["secret"]}
+    assert required == {"admin-password", "api-keys", "signing-secret", "store-url", "webhooks"}
+
+
 def test_every_service_has_a_health_check_and_a_memory_limit(compose):
     assert set(compose["services"]) == OURS | {"postgres", "redis"}
     for name, service in compose["services"].items():
@@ -180,7 +193,8 @@ def test_each_of_our_variables_is_one_that_is_read(compose, values):
 def test_kubernetes_gets_what_compose_gets(compose, values):
     environment = compose["services"]["init"]["environment"]
     stated = {each["name"] for each in values["env"]} | {each["envName"] for each in values["secret"]}
-    assert stated == {name for name in environment if name.startswith("KUNDRESA_")}
+    of_connections = {"KUNDRESA_PRINT_RESULTS"}
+    assert stated - of_connections == {name for name in environment if name.startswith("KUNDRESA_")}
     assert values["executor"] == environment["AIRFLOW__CORE__EXECUTOR"]
     assert values["migrateDatabaseJob"]["command"] == compose["services"]["init"]["command"]
     assert values["volumeMounts"] == [{"name": "state", "mountPath": "/var/lib/kundresa"}]
