@@ -924,13 +924,14 @@ def test_mail_with_links_that_nobody_can_follow_is_told_and_refused(shop: Shop) 
     planned = plan_journey(shop.settings, "cart", days=1, account_of=account_of, clock=lambda: shop.now)
     [warning] = planned.warnings
     assert re.match(f"mail: {refusal}", warning)
+    before = len(shop.arrived())
     shop.start()
     shop.event("anna", value=60)
     shop.run()
     with pytest.raises(AccountError, match=refusal):
         shop.run(hours=2)
     assert shop.outcome("anna") == [("", None)]
-    assert shop.arrived() == []
+    assert len(shop.arrived()) == before
     told = rehearse_journey(shop.settings, "cart", "p-anna", data={"value": 1}, clock=lambda: shop.now)
     with pytest.raises(AccountError, match=refusal):
         send_rehearsal(shop.settings, told, ["me@shop.example"], account_of=account_of)
