@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.unit.journeys.conftest import World, journey_of
+from tests.unit.journeys.lives import PEOPLE, PROFILES, SEGMENTS
+from tests.unit.journeys.playing import Play, state_of, state_of_reference
 from tests.unit.journeys.reference import Reference
-from tests.unit.journeys.test_reference import (
-    PEOPLE,
-    PROFILES,
-    SEGMENTS,
-    play,
-    state_of,
-    state_of_reference,
-)
 
 from kundresa.spec.journey import MAX_KEY
 from kundresa.store import open_store
@@ -45,20 +38,17 @@ def world(store_url: str) -> Iterator[World]:
 
 def stream(rng: random.Random) -> list[Any]:
     """Forty advances of some events each."""
+
+    def told() -> tuple[Any, ...]:
+        data = {"value": rng.randrange(3), "key": rng.choice("xyz")}
+        return "event", rng.choice(PEOPLE), rng.choice(["cart", "order"]), rng.randrange(8), data
+
+    def settled() -> list[tuple[Any, ...]]:
+        ago = rng.choice([None, 0, 0, 3])
+        return [] if ago is None else [("settle", ago)]
+
     return [
-        (
-            rng.choice([0, 1, 9, 61]),
-            [
-                (
-                    rng.choice(PEOPLE),
-                    rng.choice(["cart", "order"]),
-                    rng.randrange(8),
-                    {"value": rng.randrange(3), "key": rng.choice("xyz")},
-                )
-                for _ in range(rng.randrange(6))
-            ],
-            rng.choice([None, 0, 0, 3]),
-        )
+        (rng.choice([0, 1, 9, 61]), [*settled(), *(told() for _ in range(rng.randrange(6)))])
         for _ in range(40)
     ]
 
@@ -72,10 +62,9 @@ def test_a_long_stream(world: World) -> None:
         time_out="90m",
         lateness="5m",
     )
-    world.lateness = timedelta(minutes=5)  # type: ignore[attr-defined]
     world.start(journey)
     reference = Reference(journey, PROFILES, SEGMENTS)
-    play(world, stream(random.Random(7)), reference, lambda each: each.advance())
+    Play(world, [journey], reference).play(stream(random.Random(7)), World.advance)
     found, expected = state_of(world), state_of_reference(reference)
     assert found.pop("cancelled") <= expected.pop("cancelled")
     assert found == expected
