@@ -19,6 +19,7 @@ from kundresa.demo.shoppers import (
     JOURNEYS,
     ORDERS,
     UNORDERED,
+    Told,
     have_arrived,
     let_people_shop,
     movements,
@@ -40,15 +41,16 @@ def test_people_are_where_their_carts_and_orders_lead_and_the_screen_says_so(
     service.start(shop.environ)
     try:
         for _ in range(2):  # a second demo tells the same, and nothing changes
-            let_people_shop(shop.settings, service, datetime.now(tz=UTC))
+            told = let_people_shop(shop.settings, service, datetime.now(tz=UTC))
     finally:
         service.stop()
-    assert not have_arrived(movements(shop.settings))
+    assert told == Told(ORDERS, CARTS, CARTS - UNORDERED)
+    assert not have_arrived(movements(shop.settings), told)
     for name in JOURNEYS:
         shop.kundresa("journey", "run", name)
 
     confirmations, carts = reports = movements(shop.settings)
-    assert have_arrived(reports)
+    assert have_arrived(reports, told)
     assert (confirmations.entered, confirmations.inside, confirmations.left) == (ORDERS, 0, ORDERS)
     assert confirmations.ended == {"finished": ORDERS}
     assert (carts.entered, carts.inside, carts.ended) == (CARTS, UNORDERED, {"exit": CARTS - UNORDERED})

@@ -205,9 +205,9 @@ class Demo:
     def _let_people_shop(self) -> None:
         """People fill carts and order; the DAGs of journeys are started by these events, not by us."""
         with self.screen.step(f"{CARTS} carts are filled and {ORDERS} orders placed; journeys react"):
-            let_people_shop(self.settings, self.service, datetime.now(tz=UTC))
+            told = let_people_shop(self.settings, self.service, datetime.now(tz=UTC))
             deadline = time.monotonic() + REACT_SECONDS
-            while not have_arrived(movements(self.settings)):
+            while not have_arrived(movements(self.settings), told):
                 if time.monotonic() > deadline:
                     raise DemoError(
                         f"{' and '.join(JOURNEYS)} have not reacted within {REACT_SECONDS} s.\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,7 +34,17 @@ _PEOPLE = """
 """
 
 
-def let_people_shop(settings: Settings, service: PublicService, now: datetime) -> None:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How many events the service was told: fewer in a shop of fewer people."""
+
+    orders: int
+    carts: int
+    ordered_carts: int
+    """Of the carts: those whose person orders as well."""
+
+
+def let_people_shop(settings: Settings, service: PublicService, now: datetime) -> Told:
     """Start the journeys, and tell the service of the carts and, after them, of the orders. A second time
     changes nothing: an event counts once by its id.
 
@@ -43,19 +54,18 @@ def let_people_shop(settings: Settings, service: PublicService, now: datetime) -
     for journey in JOURNEYS:
         start_journey(settings, journey, clock=lambda: now)
     people = [row["email"] for row in warehouse.query(settings, _PEOPLE, people=ORDERS + UNORDERED)]
-    filled = now - timedelta(seconds=1)
-    service.post_events(
-        [
-            _event("cart_updated", f"C{number:04}", email, filled, {"cart_value": 60 + number})
-            for number, email in enumerate(people[ORDERS - (CARTS - UNORDERED) :], 1)
-        ]
-    )
-    service.post_events(
-        [
-            _event("order_placed", f"D{number:04}", email, now, {"order_value": 20 + number})
-            for number, email in enumerate(people[:ORDERS], 1)
-        ]
-    )
+    filled, first_cart = now - timedelta(seconds=1), ORDERS - (CARTS - UNORDERED)
+    carts = [
+        _event("cart_updated", f"C{number:04}", email, filled, {"cart_value": 60 + number})
+        for number, email in enumerate(people[first_cart:], 1)
+    ]
+    orders = [
+        _event("order_placed", f"D{number:04}", email, now, {"order_value": 20 + number})
+        for number, email in enumerate(people[:ORDERS], 1)
+    ]
+    for events in filter(None, (carts, orders)):
+        service.post_events(events)
+    return Told(len(orders), len(carts), len(people[first_cart:ORDERS]))
 
 
 def _event(kind: str, number: str, email: str, time: datetime, data: dict[str, Any]) -> dict[str, Any]:
@@ -74,12 +84,12 @@ def movements(settings: Settings) -> list[JourneyReport]:
     return [journey_report(settings, journey) for journey in JOURNEYS]
 
 
-def have_arrived(journeys: Sequence[JourneyReport]) -> bool:
+def have_arrived(journeys: Sequence[JourneyReport], told: Told) -> bool:
     """Whether everybody is where their events lead: every order is confirmed, and who has ordered has left
     their cart. Whom something kept out, such as an event that was read too late, counts as arrived."""
     return all(
         each.entered + sum(each.skips.values()) >= entries and each.left + sum(each.skips.values()) >= exits
         for each, (entries, exits) in zip(
-            journeys, ((ORDERS, ORDERS), (CARTS, CARTS - UNORDERED)), strict=True
+            journeys, ((told.orders, told.orders), (told.carts, told.ordered_carts)), strict=True
         )
     )

@@ -14,8 +14,6 @@ from sqlalchemy import update
 from tests.integration.channels.smsc import Centre, Reply
 
 from kundresa.channels import DeliveryReport, account_from_uri
-from kundresa.runs.journey_people import JourneyPeople
-from kundresa.runs.sending import JourneySender
 from kundresa.runs.text_reports import TextReports, receive_text_reports
 from kundresa.settings import Settings
 from kundresa.spec.keys import stranger_id
@@ -24,8 +22,8 @@ from kundresa.store import Store
 from kundresa.store.journey_tables import journey_messages
 from kundresa.warehouse import PeopleIndex
 
-from .conftest import NOW, Clock, start_orders
-from .test_text_reports import TEXTED, claim, uri
+from .conftest import NOW, Clock
+from .test_text_reports import claim, send_texts, uri
 from .test_webhooks import events, twilio
 
 ANNA, NOBODY = "+441632960001", "+441632960999"
@@ -70,34 +68,6 @@ def received(settings: Settings, peer: Centre, clock: Clock, count: int) -> dict
         may_go_on=lambda: len(peer.report_answers) < before + count,
         clock=lambda: clock.now,
     )
-
-
-def send_texts(settings: Settings, store: Store, client: httpx.Client, clock: Clock, peer: Centre) -> str:
-    """One text about an order to Anna; its message id."""
-    start_orders(store, "texted", TEXTED)
-    wanted = {
-        "id": "m-1",
-        "journey": "texted",
-        "recipient": "crm_id:C1",
-        "data": {"order_id": "o-1", "order_value": 5.5},
-    }
-    answer = client.post("/messages", json=wanted, headers={"Authorization": "Bearer till"})
-    assert answer.status_code < 300, answer.text
-    with JourneyPeople(settings) as people:
-        sender = JourneySender(
-            settings,
-            store,
-            people,
-            owner="test",
-            account_of=lambda name: account_from_uri(uri(peer), name=name),
-            clock=lambda: clock.now,
-            may_go_on=lambda: True,
-        )
-        while sender.look():
-            pass
-    assert sender.accepted == 1
-    message_id: str = answer.json()["message_ids"][0]
-    return message_id
 
 
 def test_stop_over_smpp_is_a_no_at_once_and_the_rest_is_counted(
