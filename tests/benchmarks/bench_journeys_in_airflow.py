@@ -24,11 +24,10 @@ from pathlib import Path
 
 import httpx
 from bench_public import CHECKOUT, _free_port, _home
-from kundresa.demo.orders import _PEOPLE, JOURNEY
 from report import at_most
 
 from kundresa import settings as configuration
-from kundresa import warehouse
+from kundresa.demo.shoppers import CONFIRMATION, addresses
 from kundresa.demo.standalone import AirflowPorts, AirflowStandalone
 from kundresa.orchestration.pools import POOLS
 from kundresa.runs.journeys import start_journey
@@ -52,8 +51,8 @@ def measure(report, *, people: int | None) -> None:  # type: ignore[no-untyped-d
         _kundresa(environ, "sample", "--people", str(people or PEOPLE))
         _kundresa(environ, "build")
         settings = configuration.load(environ)
-        start_journey(settings, JOURNEY)
-        persons = [row["email"] for row in warehouse.query(settings, _PEOPLE, orders=people or PEOPLE)]
+        start_journey(settings, CONFIRMATION)
+        persons = addresses(settings, people or PEOPLE)
         sandbox = stack.enter_context(Sandbox(folder / "home"))
         airflow = AirflowStandalone(
             home=folder / "airflow",
@@ -72,8 +71,8 @@ def measure(report, *, people: int | None) -> None:  # type: ignore[no-untyped-d
         airflow.wait_healthy()
         for pool in POOLS:
             airflow.api.put_pool(pool.name, pool.slots, pool.description)
-        airflow.api.wait_for_dags([f"journey_{JOURNEY}"])
-        airflow.api.unpause(f"journey_{JOURNEY}")
+        airflow.api.wait_for_dags([f"journey_{CONFIRMATION}"])
+        airflow.api.unpause(f"journey_{CONFIRMATION}")
         port = _free_port()
         service = subprocess.Popen(
             [sys.executable, "-m", "kundresa.cli.main", "serve", "--port", str(port)],

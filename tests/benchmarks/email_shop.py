@@ -21,9 +21,6 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 MODELS = CHECKOUT / "dbt_project" / "models"
 COLUMNS = 12
 BATCH = 5_000
-SETTLED = 16
-"""Batches after which a worker's memory has found its size: for so long the allocator's heaps grow, by some
-9 MB at a time, with what is rendered ahead in a window of large messages. A million people are 200."""
 RUN = "spring_sale--20261125T090000Z"
 ACCOUNT = "bench"
 
@@ -224,7 +221,7 @@ def require_all_accepted(settings: Settings, people: int) -> None:
 
 def deliver_share(share: int, shares: int) -> None:
     """Every ``shares``-th batch, as a worker's tasks do, with the environment's settings and account; prints
-    memory in MB after a tenth of them (SETTLED at least) and at the end, and CPU seconds."""
+    the largest resident memory in MB up to a tenth of them and to the end, and CPU seconds."""
     import resource
 
     from kundresa import settings as configuration
@@ -245,7 +242,14 @@ def deliver_share(share: int, shares: int) -> None:
             account=resolve_account(ACCOUNT),
             may_go_on=lambda: True,
         )
-        if done == min(max(SETTLED, len(mine) // 10), len(mine)):
-            early = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        if done == max(1, len(mine) // 10):
+            early = _peak_mb()
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    print(early, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
+    print(early, _peak_mb(), usage.ru_utime + usage.ru_stime)
+
+
+def _peak_mb() -> float:
+    """Of this process since it was started. ``ru_maxrss`` survives ``exec``: it has what a parent took."""
+    status = Path("/proc/self/status").read_text()
+    [kilobytes] = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(kilobytes) / 1024

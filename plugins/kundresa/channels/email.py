@@ -159,8 +159,11 @@ class SmtpSender:
         self._pool.waiting = waiting
 
     def close(self) -> None:
+        """The last window goes at once: some of what a sender holds refers back to it, and 500 messages of
+        each batch would wait for the collector of cycles."""
         self._pool.waiting = nullcontext
         self._pool.close()
+        self._window, self._next = (), 0
 
     def _known(self) -> Iterator[Receipt]:
         receipts = self._receipts

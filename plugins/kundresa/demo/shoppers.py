@@ -53,7 +53,7 @@ def let_people_shop(settings: Settings, service: PublicService, now: datetime) -
     """
     for journey in JOURNEYS:
         start_journey(settings, journey, clock=lambda: now)
-    people = [row["email"] for row in warehouse.query(settings, _PEOPLE, people=ORDERS + UNORDERED)]
+    people = addresses(settings, ORDERS + UNORDERED)
     filled, first_cart = now - timedelta(seconds=1), ORDERS - (CARTS - UNORDERED)
     carts = [
         _event("cart_updated", f"C{number:04}", email, filled, {"cart_value": 60 + number})
@@ -66,6 +66,11 @@ def let_people_shop(settings: Settings, service: PublicService, now: datetime) -
     for events in filter(None, (carts, orders)):
         service.post_events(events)
     return Told(len(orders), len(carts), len(people[first_cart:ORDERS]))
+
+
+def addresses(settings: Settings, most: int) -> list[str]:
+    """Email addresses of as many people, each of one person only; fewer in a smaller shop."""
+    return [row["email"] for row in warehouse.query(settings, _PEOPLE, people=most)]
 
 
 def _event(kind: str, number: str, email: str, time: datetime, data: dict[str, Any]) -> dict[str, Any]:

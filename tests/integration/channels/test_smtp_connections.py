@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import os
 import re
 import signal
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
@@ -74,6 +76,26 @@ def test_connections_grow_with_the_work_up_to_the_limit(peer: Start, sender: Ope
     assert len(receipts) == 1_500
     assert set(arrived(server).values()) == {5}
     assert 2 <= server.connections <= 4
+
+
+def test_a_closed_sender_leaves_no_message_to_the_collector_of_cycles(peer: Start, sender: Open) -> None:
+    """A process that delivers batch after batch grew by the last window of each: 2.5 MB at 20 KB."""
+
+    class Address(str):
+        """One that can be watched."""
+
+    address = Address("anna@shop.example")
+    opened = sender(peer().port)
+    gc.disable()
+    try:
+        [receipt] = opened.send([replace(mails(1)[0], address=address)])
+        opened.close()
+        watched = weakref.ref(address)
+        del address
+        assert receipt.state is ACCEPTED
+        assert watched() is None
+    finally:
+        gc.enable()
 
 
 def test_a_server_that_takes_only_two_connections_gets_two(peer: Start, sender: Open) -> None:

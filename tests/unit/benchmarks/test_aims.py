@@ -90,3 +90,15 @@ def test_the_runner_fails_for_a_missed_aim_and_for_a_broken_benchmark(
     assert done.returncode == code, done.stdout + done.stderr
     assert said in done.stderr
     assert (tmp_path / "build" / "bench.jsonl").exists() == (aims != "nothing")
+
+
+def test_every_benchmark_can_be_loaded() -> None:
+    """Nothing else looks at them until somebody measures."""
+    folder = RUNNER.parent
+    code = "import importlib, run\nfor name in run.names(): importlib.import_module(f'bench_{name}').measure"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
