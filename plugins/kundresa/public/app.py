@@ -17,7 +17,7 @@ from kundresa.content import Links
 from kundresa.feedback import RawHit, record_hits
 from kundresa.feedback.webhooks import parse_webhooks
 from kundresa.public.audiences import Audiences
-from kundresa.public.events import EventIntake
+from kundresa.public.events import Arrival, EventIntake, take_in
 from kundresa.public.group_commit import GroupCommit
 from kundresa.public.keys import Keys, parse_keys
 from kundresa.public.links import MessageLinks
@@ -30,7 +30,7 @@ from kundresa.public.service import Clock, Service, utc_now
 from kundresa.public.webhooks import Webhooks
 from kundresa.runs.message_requests import MessageDesk, Pending
 from kundresa.settings import Settings
-from kundresa.store import NewEvent, Store, StoreError, open_store
+from kundresa.store import Store, StoreError, open_store
 from kundresa.warehouse import PeopleIndex
 
 
@@ -58,7 +58,7 @@ def build_app(settings: Settings, store: Store, *, clock: Clock = utc_now) -> St
     hits: GroupCommit[RawHit] = GroupCommit(
         lambda items: record_hits(store, items, address_of=service.people.address)
     )
-    inbox: GroupCommit[NewEvent] = GroupCommit(store.inbox.append)
+    inbox: GroupCommit[Arrival] = GroupCommit(partial(take_in, store))
     desk = MessageDesk(settings, store, lambda: rules.policies, lambda: rules.event_types)
     requests: GroupCommit[Pending] = GroupCommit(lambda items: desk.take(items, clock()))
     keys = Keys(parse_keys(settings.api_keys))

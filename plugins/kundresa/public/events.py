@@ -8,17 +8,21 @@ has none. Each is checked by its type's schema in ``dags/events.yaml``.
 | answer | when |
 |---|---|
 | 202 | all are in the inbox |
-| 207 | some are, and what is wrong with the others is said line by line |
-| 422 | none is: the same, line by line |
+| 207 | some are, and what is wrong with each of the others is said |
+| 422 | none is: the same |
 
-One event per id and caller: sending a batch again, after an answer that was lost, changes nothing.
+Every event that is refused is named by its ``line``: of NDJSON that of the body, blank ones counted; of an
+array its place in it; both from 1. Its ``status`` is 422, or 409 for an id that stands for another event.
+
+One event per id and caller: sending a batch again, after an answer that was lost, changes nothing. What says
+something else under an id that is known, in this batch or from before, is refused; the first one stands.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -36,7 +40,7 @@ from kundresa.public.service import Service
 from kundresa.spec.addresses import normalised_identifier
 from kundresa.spec.events import About, EventTypes, parse_instant, problem_with
 from kundresa.spec.problems import alternatives, misspelt, nearest, shown
-from kundresa.store import NewEvent
+from kundresa.store import Appended, NewEvent, Store
 
 MOST_BYTES = 4_000_000
 MOST_EVENTS = 5_000
@@ -45,8 +49,9 @@ MOST_DATA = 50_000
 MOST_ID = 200
 """Characters of an event's id."""
 BODY_SECONDS = 20.0
-MOST_REPORTED = 100
-"""Refused lines that are told one by one; the rest is a number."""
+MOST_OF_ID, MOST_OF_DETAIL = 380, 340
+"""Octets of JSON in which a refusal repeats an id, and says why: all of them together are no longer than a
+body may be."""
 FUTURE = timedelta(hours=1)
 """How far ahead a producer's clock may be."""
 
@@ -67,6 +72,11 @@ _BROKEN = object()
 _ESCAPED = re.compile(r"\\(.)")
 
 
+_OTHER_CONTENT = (
+    "id: it stands for another event, which was told before and stays; this one needs an id of its own"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """One event that was not taken: its line (from 1), its id where it has one, and why."""
@@ -74,15 +84,38 @@ class Refusal:
     line: int
     event_id: str | None
     detail: str
+    status: HTTPStatus = HTTPStatus.UNPROCESSABLE_ENTITY
 
     def as_dict(self) -> dict[str, Any]:
-        return {"line": self.line, "id": self.event_id, "status": 422, "detail": self.detail}
+        return {
+            "line": self.line,
+            "id": None if self.event_id is None else _told(self.event_id, MOST_OF_ID),
+            "status": self.status.value,
+            "detail": _told(self.detail, MOST_OF_DETAIL),
+        }
+
+
+@dataclass(slots=True)
+class Arrival:
+    """An event that may go into the inbox, and what became of it there."""
+
+    line: int
+    event: NewEvent
+    appended: Appended | None = None
+    """None until it was offered."""
+
+
+def take_in(store: Store, arrivals: Sequence[Arrival]) -> None:
+    """Offer events, of one request or of many, to the inbox; durable when this returns."""
+    found = store.inbox.append([each.event for each in arrivals])
+    for arrival, appended in zip(arrivals, found, strict=True):
+        arrival.appended = appended
 
 
 class EventIntake:
     """Answers ``POST /events``."""
 
-    def __init__(self, service: Service, keys: Keys, inbox: GroupCommit[NewEvent]) -> None:
+    def __init__(self, service: Service, keys: Keys, inbox: GroupCommit[Arrival]) -> None:
         self._service = service
         self._keys = keys
         self._inbox = inbox
@@ -100,35 +133,60 @@ class EventIntake:
             )
         body = await read_body(request, most=MOST_BYTES, seconds=BODY_SECONDS)
         documents = _binary(request, body) if "ce-id" in request.headers else _documents(kind, body)
-        events, refused = check_events(
+        arrivals, refused = check_events(
             documents, self._service.event_types, caller=caller.name, now=self._service.clock()
         )
-        await self._inbox.submit(events)
-        report = {
-            "accepted": len(events),
-            "refused": len(refused),
-            "errors": [each.as_dict() for each in refused[:MOST_REPORTED]],
-        }
-        status = HTTPStatus.ACCEPTED
-        if refused:
-            status = HTTPStatus.MULTI_STATUS if events else HTTPStatus.UNPROCESSABLE_ENTITY
-        return JSONResponse(report, status.value)
+        if arrivals:
+            await self._inbox.submit(arrivals)
+        return _answer(arrivals, refused)
+
+
+def _answer(arrivals: Sequence[Arrival], refused: Sequence[Refusal]) -> Response:
+    """What became of each event, now that those that could be are in the inbox."""
+    conflicting = [
+        Refusal(each.line, each.event.event_id, _OTHER_CONTENT, HTTPStatus.CONFLICT)
+        for each in arrivals
+        if each.appended is Appended.CONFLICTING
+    ]
+    accepted = len(arrivals) - len(conflicting)
+    told = sorted([*refused, *conflicting], key=lambda each: each.line)
+    report = {
+        "accepted": accepted,
+        "known": sum(each.appended is Appended.KNOWN for each in arrivals),
+        "refused": len(told),
+        "errors": [each.as_dict() for each in told],
+    }
+    status = HTTPStatus.ACCEPTED
+    if told:
+        status = HTTPStatus.MULTI_STATUS if accepted else HTTPStatus.UNPROCESSABLE_ENTITY
+    return JSONResponse(report, status.value)
+
+
+def _told(text: str, most: int) -> str:
+    """What an answer repeats: as much of it as takes at most ``most`` octets of JSON."""
+    told = echoed(text, len(text))
+    while len(json.dumps(told, ensure_ascii=False).encode()) > most:
+        told = told[: len(told) * 3 // 4]
+    return told
 
 
 def check_events(
-    documents: Iterable[object], types: EventTypes, *, caller: str, now: datetime
-) -> tuple[list[NewEvent], list[Refusal]]:
-    """(those that may go into the inbox, what is wrong with the others)."""
-    events: list[NewEvent] = []
+    documents: Iterable[tuple[int, object]], types: EventTypes, *, caller: str, now: datetime
+) -> tuple[list[Arrival], list[Refusal]]:
+    """(those that may go into the inbox, what is wrong with the others), both in order.
+
+    Args:
+        documents: each with its line.
+    """
+    arrivals: list[Arrival] = []
     refused: list[Refusal] = []
-    for line, document in enumerate(documents, 1):
+    for line, document in documents:
         try:
-            events.append(_event(document, types, caller, now))
+            arrivals.append(Arrival(line, _event(document, types, caller, now)))
         except ValueError as error:
             given = document.get("id") if isinstance(document, dict) else None
-            told = echoed(given, MOST_ID) if isinstance(given, str) else None
-            refused.append(Refusal(line, told, str(error)))
-    return events, refused
+            refused.append(Refusal(line, given[:MOST_ID] if isinstance(given, str) else None, str(error)))
+    return arrivals, refused
 
 
 def _event(document: object, types: EventTypes, caller: str, now: datetime) -> NewEvent:
@@ -216,22 +274,19 @@ def _time(document: Mapping[str, Any], now: datetime) -> datetime:
     return found.astimezone(UTC)
 
 
-def _documents(kind: str, body: bytes) -> list[object]:
-    """
+def _documents(kind: str, body: bytes) -> list[tuple[int, object]]:
+    """The documents of a body, each with its line or place, from 1.
+
     Raises:
         Refused: when the body as a whole cannot be read, or holds too many.
     """
     if kind in NDJSON:
-        found = [_line(line) for line in body.splitlines() if line.strip()]
+        found = [(number, _line(line)) for number, line in enumerate(body.splitlines(), 1) if line.strip()]
     else:
         whole = read_json(body)
         if kind == CLOUD_BATCH and not isinstance(whole, list):
             raise Refused(HTTPStatus.BAD_REQUEST, "a batch is an array")
-        found = whole if isinstance(whole, list) and kind != CLOUD else [whole]
-    return _bounded(found)
-
-
-def _bounded(found: list[object]) -> list[object]:
+        found = [*enumerate(whole if isinstance(whole, list) and kind != CLOUD else [whole], 1)]
     if not found:
         raise Refused(HTTPStatus.BAD_REQUEST, "there is no event in it")
     if len(found) > MOST_EVENTS:
@@ -246,7 +301,7 @@ def _line(text: bytes) -> object:
         return _BROKEN
 
 
-def _binary(request: Request, body: bytes) -> list[object]:
+def _binary(request: Request, body: bytes) -> list[tuple[int, object]]:
     """CloudEvents' HTTP binding, 3.1: attributes in headers, the body is the data.
 
     Raises:
@@ -254,7 +309,7 @@ def _binary(request: Request, body: bytes) -> list[object]:
     """
     attributes: dict[str, Any] = dict(_attributes(request))
     data = read_json(body) if body.strip() else {}
-    return [attributes | {"data": data}]
+    return [(1, attributes | {"data": data})]
 
 
 def _attributes(request: Request) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from kundresa import __version__
 from kundresa.feedback.webhooks import REPORTED_KINDS
-from kundresa.public.events import CLOUD, CLOUD_BATCH, JSON, NDJSON
+from kundresa.public.events import CLOUD, CLOUD_BATCH, JSON, MOST_EVENTS, NDJSON
 from kundresa.public.refusals import PROBLEM_TYPE
 from kundresa.spec.events import About, EventType, EventTypes, Property, PropertyKind
 from kundresa.spec.vocabulary import BounceClass, ChannelKind, FeedbackKind
@@ -44,6 +44,9 @@ def document(types: EventTypes, *, url: str, contracts: Mapping[str, EventType])
                 "post": {
                     "operationId": "sendEvents",
                     "summary": "Take in what happened to people; durable before the answer.",
+                    "description": "One event per id and caller: told again it is accepted and changes "
+                    "nothing; what says something else under an id that is known is refused. Type, subject, "
+                    "data and, where both state one, the time are what it says.",
                     "requestBody": {
                         "required": True,
                         "content": {
@@ -245,7 +248,7 @@ def _property(declared: Property) -> Schema:
 
 
 def _array(items: Schema) -> Schema:
-    return {"type": "array", "minItems": 1, "maxItems": 5_000, "items": items}
+    return {"type": "array", "minItems": 1, "maxItems": MOST_EVENTS, "items": items}
 
 
 def _path(name: str) -> Schema:
@@ -259,21 +262,37 @@ def _refusals(codes: Iterable[int]) -> Schema:
 
 _REPORT: Schema = {
     "type": "object",
-    "required": ["accepted", "refused", "errors"],
+    "required": ["accepted", "known", "refused", "errors"],
     "additionalProperties": False,
     "properties": {
-        "accepted": {"type": "integer", "minimum": 0},
+        "accepted": {"type": "integer", "minimum": 0, "description": "They are in the inbox."},
+        "known": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "Of those that are accepted: told before, the same, under the same id.",
+        },
         "refused": {"type": "integer", "minimum": 0},
         "errors": {
             "type": "array",
+            "maxItems": MOST_EVENTS,
+            "description": "Each event that is refused.",
             "items": {
                 "type": "object",
                 "required": ["line", "id", "status", "detail"],
+                "additionalProperties": False,
                 "properties": {
-                    "line": {"type": "integer", "minimum": 1},
-                    "id": {"type": ["string", "null"]},
-                    "status": {"const": 422},
-                    "detail": {"type": "string"},
+                    "line": {
+                        "type": "integer",
+                        "minimum": 1,
+                        "description": "Of NDJSON the line, blank ones counted; of an array the place in it.",
+                    },
+                    "id": {"type": ["string", "null"], "description": "As it was sent; a long one is cut."},
+                    "status": {
+                        "enum": [409, 422],
+                        "description": "409: the id stands for an event that says something else, of before "
+                        "or further up; that one stays.",
+                    },
+                    "detail": {"type": "string", "description": "Why, in words."},
                 },
             },
         },

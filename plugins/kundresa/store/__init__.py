@@ -22,7 +22,7 @@ from kundresa.store.errors import (
     StoreUnavailable,
 )
 from kundresa.store.feedback import CameBack, Hit, SoftBounceRule
-from kundresa.store.inbox_records import Answer, InboxEvent, NewEvent, NewFeedback
+from kundresa.store.inbox_records import Answer, Appended, InboxEvent, NewEvent, NewFeedback
 from kundresa.store.journey_accounts import AccountedMessages, JourneyAccount
 from kundresa.store.journey_calls import CallResult
 from kundresa.store.journey_counts import JourneyCounts, JourneyTotals, StepCount
@@ -77,6 +77,7 @@ __all__ = [
     "AccountedMessages",
     "Advance",
     "Answer",
+    "Appended",
     "Approved",
     "BatchBusy",
     "BatchConflict",

@@ -28,6 +28,13 @@ def insert_rows(
     _run(database, connection, table, tuple(columns), rows, ending="")
 
 
+def insert_new_rows(
+    database: Database, connection: Connection, table: Table, columns: Sequence[str], rows: Rows
+) -> int:
+    """Insert rows, but for those whose key exists, in their order; returns how many."""
+    return _run(database, connection, table, tuple(columns), rows, ending=" on conflict do nothing")
+
+
 def put_rows(
     database: Database,
     connection: Connection,
@@ -95,17 +102,21 @@ def _run(
     rows: Rows,
     *,
     ending: str,
-) -> None:
+) -> int:
+    """Returns how many rows were written."""
     if not rows:
-        return
+        return 0
     head = f"insert into {table.name} ({', '.join(columns)})"
     if database.is_sqlite:
         marks = ", ".join("?" for _ in columns)
-        connection.exec_driver_sql(f"{head} values ({marks}){ending}", _plain(table, columns, rows))
-        return
-    arrays = ", ".join(f"%s::{kind}[]" for kind in _kinds(table, columns))
-    values = tuple([*column] for column in zip(*rows, strict=True))
-    connection.exec_driver_sql(f"{head} select * from unnest({arrays}){ending}", values)
+        statement = f"{head} values ({marks}){ending}"
+        values: list[tuple[Any, ...]] | tuple[list[Any], ...] = _plain(table, columns, rows)
+    else:
+        arrays = ", ".join(f"%s::{kind}[]" for kind in _kinds(table, columns))
+        statement = f"{head} select * from unnest({arrays}){ending}"
+        values = tuple([*column] for column in zip(*rows, strict=True))
+    options = {"preserve_rowcount": True}  # psycopg has forgotten it when the cursor is closed
+    return connection.exec_driver_sql(statement, values, execution_options=options).rowcount
 
 
 def _plain(table: Table, columns: tuple[str, ...], rows: Rows) -> list[tuple[Any, ...]]:

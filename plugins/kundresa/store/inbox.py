@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
+from operator import attrgetter
 
 from sqlalchemy import Connection, func, select, text
 
+from kundresa.store.bulk import as_table, insert_new_rows
 from kundresa.store.engine import Database
-from kundresa.store.inbox_records import InboxEvent, NewEvent
+from kundresa.store.inbox_records import Appended, InboxEvent, NewEvent
 from kundresa.store.inbox_tables import events
 
 _ORDER_LOCK = 0x6B756E696E  # any constant of our own; "kunin" in ASCII
 
 
 _COLUMNS = tuple(each.name for each in fields(NewEvent))
+_ROW = attrgetter(*_COLUMNS)
+_Key = tuple[str, str]
+"""Source and event id."""
 
 
 def take_turns(database: Database, connection: Connection) -> None:
@@ -39,15 +44,39 @@ class Inbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def append(self, new: Sequence[NewEvent]) -> None:
-        """Take in events; durable when this returns. One that is there already stays as it is."""
-        # Not dataclasses.asdict: it copies every value, eight times as long as all the rest.
-        rows = [{name: getattr(event, name) for name in _COLUMNS} for event in new]
-        if not rows:
-            return
+    def append(self, new: Sequence[NewEvent]) -> list[Appended]:
+        """Take in events, at most a few thousand; durable when this returns. One that is there already stays
+        as it is, and of two with one id the first counts.
+
+        Returns what became of each, in their order.
+        """
+        first: dict[_Key, NewEvent] = {}
+        for event in new:
+            first.setdefault((event.source, event.event_id), event)
+        if not first:
+            return []
         with self._database.write() as connection:
             take_turns(self._database, connection)
-            connection.execute(self._database.insert_new(events), rows)
+            rows = [_ROW(event) for event in first.values()]
+            inserted = insert_new_rows(self._database, connection, events, _COLUMNS, rows)
+            if inserted == len(new):
+                return [Appended.NEW] * inserted
+            # What is new needs no look at what is there; that is for what is sent again.
+            before = self._before(connection, [*first], inserted) if inserted < len(first) else {}
+        return _compared(new, before)
+
+    def _before(self, connection: Connection, keys: Sequence[_Key], inserted: int) -> dict[_Key, NewEvent]:
+        """Of the events with these keys, all of which are there now, those that were before this transaction
+        has added ``inserted`` of them: the ones with the lower positions."""
+        given, values = as_table(self._database, events, ("source", "event_id"), keys)
+        # A cross join: SQLite begins with the keys then, and finds each by the index.
+        query = text(
+            f"select {', '.join(f'events.{name}' for name in _COLUMNS)} from {given} as given "
+            "cross join events where events.source = given.source and events.event_id = given.event_id "
+            "order by events.position"
+        ).columns(*(events.c[name] for name in _COLUMNS))
+        found = [NewEvent(**row._mapping) for row in connection.execute(query, values)]
+        return {(each.source, each.event_id): each for each in found[: len(found) - inserted]}
 
     def after(self, position: int, limit: int, types: Collection[str] | None = None) -> list[InboxEvent]:
         """At most ``limit`` events beyond a position, in order; of these types only, where some are named."""
@@ -82,3 +111,18 @@ class Inbox:
         """How many events are in the inbox."""
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).select_from(events)).scalar_one())
+
+
+def _compared(new: Sequence[NewEvent], before: Mapping[_Key, NewEvent]) -> list[Appended]:
+    """What became of each, where these were there before."""
+    there = dict(before)
+    found = []
+    for event in new:
+        key = (event.source, event.event_id)
+        if key not in there:
+            there[key] = event
+            found.append(Appended.NEW)
+        else:
+            is_same = event.says_the_same_as(there[key])
+            found.append(Appended.KNOWN if is_same else Appended.CONFLICTING)
+    return found

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from kundresa.spec.vocabulary import Automation, BounceClass, FeedbackKind
+
+
+class Appended(StrEnum):
+    """What became of an event that was offered to the inbox."""
+
+    NEW = "new"
+    KNOWN = "known"
+    """It had been told before, the same; nothing was written."""
+    CONFLICTING = "conflicting"
+    """Its id stands for an event that says something else, and that stays; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,18 @@ class NewEvent:
     def lag(self) -> timedelta:
         """How much later than it happened it came; negative where its producer's clock is ahead."""
         return self.received_at - self.occurred_at
+
+    def says_the_same_as(self, other: NewEvent) -> bool:
+        """Whether both tell the same of the same person at the same time. The order of the fields of the data
+        says nothing, and an event without a time of its own, which happened when it came, may come again."""
+        return (
+            (self.event_type, self.namespace, self.identifier)
+            == (other.event_type, other.namespace, other.identifier)
+            and (self.occurred_at == other.occurred_at or not self.lag or not other.lag)
+            and (
+                self.data_json == other.data_json or json.loads(self.data_json) == json.loads(other.data_json)
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from kundresa.public import rules
+from kundresa.public.events import MOST_BYTES, MOST_EVENTS
 from kundresa.settings import Settings
 from kundresa.store import NewEvent, Store
 
@@ -58,7 +59,10 @@ def send(
 )
 def test_every_form_is_the_same_event(client: httpx.Client, store: Store, kind: str, content: object) -> None:
     answer = send(client, content, kind)
-    assert (answer.status_code, answer.json()) == (202, {"accepted": 1, "refused": 0, "errors": []})
+    assert (answer.status_code, answer.json()) == (
+        202,
+        {"accepted": 1, "known": 0, "refused": 0, "errors": []},
+    )
     (found,) = store.inbox.after(0, 10)
     assert (found.source, found.event_id, found.event_type) == ("shop/web", "e-1", "cart_updated")
     assert (found.namespace, found.identifier) == ("email", "anna@x.example")
@@ -111,9 +115,105 @@ def test_extensions_are_taken(client: httpx.Client, store: Store) -> None:
 
 
 def test_sending_again_changes_nothing(client: httpx.Client, store: Store) -> None:
-    for _ in range(3):
-        assert send(client, [event(1), event(2), event(1)]).status_code == 202
+    for number in range(3):
+        answer = send(client, [event(1), event(2), event(1)])
+        assert answer.status_code == 202
+        assert answer.json() == {"accepted": 3, "known": 3 if number else 1, "refused": 0, "errors": []}
     assert [each.event_id for each in store.inbox.after(0, 10)] == ["e-1", "e-2"]
+
+
+def test_an_event_without_a_time_may_be_sent_again(client: httpx.Client, store: Store) -> None:
+    told = event()
+    del told["time"]
+    for known in (0, 1, 1):
+        assert send(client, told).json() == {"accepted": 1, "known": known, "refused": 0, "errors": []}
+    assert store.inbox.count() == 1
+
+
+OTHER = {"cart_id": "c-1", "cart_value": 13}
+
+
+@pytest.mark.parametrize(
+    ("kind", "alone"),
+    [
+        ("application/json", True),
+        ("application/json", False),
+        ("application/x-ndjson", False),
+        ("application/cloudevents+json", True),
+        ("application/cloudevents-batch+json", False),
+    ],
+)
+def test_another_content_under_a_known_id_is_refused_in_every_form(
+    client: httpx.Client, store: Store, kind: str, alone: bool
+) -> None:
+    assert send(client, event()).status_code == 202
+    other = event(data=OTHER)
+    answer = send(client, other if alone else [other], kind)
+    report = answer.json()
+    assert (answer.status_code, report["accepted"], report["known"], report["refused"]) == (422, 0, 0, 1)
+    [error] = report["errors"]
+    assert (error["line"], error["id"], error["status"]) == (1, "e-1", 409)
+    assert "another event" in error["detail"]
+    (found,) = store.inbox.after(0, 10)
+    assert json.loads(found.data_json)["cart_value"] == 12.5
+
+
+def test_another_content_is_refused_in_binary_mode_too(client: httpx.Client, store: Store) -> None:
+    attributes = {f"ce-{name}": value for name, value in event().items() if isinstance(value, str)}
+    assert send(client, {"cart_id": "c"}, **attributes).status_code == 202
+    assert send(client, {"cart_id": "c"}, **attributes).json()["known"] == 1
+    answer = send(client, {"cart_id": "d"}, **attributes)
+    assert (answer.status_code, answer.json()["errors"][0]["status"]) == (422, 409)
+    assert store.inbox.count() == 1
+
+
+def test_within_one_batch_the_first_of_an_id_stands(client: httpx.Client, store: Store) -> None:
+    sent = [
+        event(1),
+        event(1, data=OTHER),
+        event(2),
+        event(1),
+        event(3, type="x"),
+        event(2, subject="crm_id:7"),
+    ]
+    answer = send(client, sent, "application/x-ndjson")
+    report = answer.json()
+    assert (answer.status_code, report["accepted"], report["known"], report["refused"]) == (207, 3, 1, 3)
+    assert [(each["line"], each["status"]) for each in report["errors"]] == [(2, 409), (5, 422), (6, 409)]
+    assert [each.event_id for each in store.inbox.after(0, 10)] == ["e-1", "e-2"]
+
+
+def test_lines_are_numbered_as_they_stand_in_the_body(client: httpx.Client, store: Store) -> None:
+    good, bad = json.dumps(event()).encode(), b"{"
+    answer = send(client, b"\n\r\n".join([b"", bad, good, b"  ", bad]) + b"\n", "application/x-ndjson")
+    assert answer.status_code == 207
+    assert [each["line"] for each in answer.json()["errors"]] == [3, 9]
+    answer = send(client, [7, event(), None])
+    assert [each["line"] for each in answer.json()["errors"]] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"id": "x"},
+        {"id": "\U0001f600" * 185},
+        {"id": "\ud800" * 120},
+        {"id": '"' * 200, "type": "x"},
+        {"id": "x" * 200, "\u0000" * 80: 1},
+        {"id": "x" * 200, "type": "cart_updated", "data": {"\U0001f600" * 120: 1}},
+    ],
+)
+def test_every_refused_line_is_told_and_the_answer_is_no_longer_than_a_body_may_be(
+    client: httpx.Client, store: Store, bad: dict[str, Any]
+) -> None:
+    body = b"\n".join([json.dumps(bad, ensure_ascii=True).encode()] * MOST_EVENTS)
+    if len(body) > MOST_BYTES:
+        body = b"\n".join([json.dumps(bad, ensure_ascii=False).encode()] * MOST_EVENTS)
+    answer = send(client, body, "application/x-ndjson")
+    assert answer.status_code == 422
+    assert [each["line"] for each in answer.json()["errors"]] == list(range(1, MOST_EVENTS + 1))
+    assert len(answer.content) <= MOST_BYTES
+    assert store.inbox.count() == 0
 
 
 @pytest.mark.parametrize(
