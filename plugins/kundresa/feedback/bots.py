@@ -11,6 +11,9 @@ In this order; the first that applies names the machine:
 | clicks on two or more links of a message within 30 s of its acceptance | scanner, all of them |
 | clicks on four or more links of a message within 5 s | scanner, all of them |
 
+How long and how many is in ``spec.machines``. What a later hit shows of an earlier click changes it, within
+``KNOWN_AFTER``; who acts on a click and cannot take it back, as a journey does, waits for that.
+
 A person who clicks once, however soon, is a person: a code to log in is clicked within seconds. Prefetched
 opens say nothing about a reader either way, and are kept apart from crawlers so that a figure can be made
 with or without them.
@@ -20,22 +23,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 
 from crawlerdetect import CrawlerDetect
 
+from kundresa.spec.machines import ARRIVAL, ARRIVAL_LINKS, BURST, BURST_LINKS, HONEYPOT_AROUND
 from kundresa.spec.vocabulary import Automation, FeedbackKind
 from kundresa.store import Hit
-
-ARRIVAL = timedelta(seconds=30)
-"""Scanners follow links while they hold the message back, or right after. Longer catches people who open
-the mail at once and click twice; the slowest scanners come minutes later and are told by their burst."""
-ARRIVAL_LINKS = 2
-BURST = timedelta(seconds=5)
-BURST_LINKS = 4
-"""A person who opens three links in tabs does it in a few seconds; four within five is none."""
-HONEYPOT_AROUND = timedelta(seconds=60)
 
 IMAGE_PROXIES = ("GoogleImageProxy", "YahooMailProxy", "OutlookImageProxy", "ymail-img-proxy")
 APPLE_PROXY = "Mozilla/5.0"
@@ -69,23 +64,23 @@ def judge(
 
     Args:
         accepted_at: when the provider took the message; None when that is not known.
-        earlier: the hits on the same message before this one.
+        earlier: the hits on the same message that were told before this one. A provider may tell of one that
+            happened later first.
     """
     clicks = [hit for hit in earlier if hit.kind is FeedbackKind.CLICKED]
+    near_trap = [hit for hit in clicks if abs(at - hit.occurred_at) <= HONEYPOT_AROUND]
     if is_honeypot:
-        around = [hit.position for hit in clicks if at - hit.occurred_at <= HONEYPOT_AROUND]
-        return Judgement(Automation.HONEYPOT, tuple(around))
+        return Judgement(Automation.HONEYPOT, tuple(hit.position for hit in near_trap))
     by_itself = _by_request(kind, method, user_agent[:MAX_USER_AGENT])
     if by_itself is not None:
         return Judgement(by_itself)
     if kind is not FeedbackKind.CLICKED:
         return Judgement(None)
-    trapped = [hit for hit in clicks if hit.automation is Automation.HONEYPOT]
-    if any(at - hit.occurred_at <= HONEYPOT_AROUND for hit in trapped):
+    if any(hit.automation is Automation.HONEYPOT for hit in near_trap):
         return Judgement(Automation.SCANNER)
     for together, enough in (
         (_at_arrival(clicks, at, accepted_at), ARRIVAL_LINKS),
-        ([hit for hit in clicks if at - hit.occurred_at <= BURST], BURST_LINKS),
+        ([hit for hit in clicks if abs(at - hit.occurred_at) <= BURST], BURST_LINKS),
     ):
         if together is not None and len({target, *(hit.target for hit in together)}) >= enough:
             return Judgement(Automation.SCANNER, tuple(hit.position for hit in together))
@@ -95,7 +90,7 @@ def judge(
 def _at_arrival(clicks: Sequence[Hit], at: datetime, accepted_at: datetime | None) -> list[Hit] | None:
     if accepted_at is None or at - accepted_at > ARRIVAL:
         return None
-    return list(clicks)
+    return [hit for hit in clicks if hit.occurred_at - accepted_at <= ARRIVAL]
 
 
 def _by_request(kind: FeedbackKind, method: str, user_agent: str) -> Automation | None:

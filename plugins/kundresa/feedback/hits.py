@@ -80,9 +80,7 @@ def record_hits(
         address = address_of(line.profile_id, line.channel) if hit.address is None else hit.address
         new.append(_feedback(hit, line, address, judged.automation))
         before.append(Hit(-len(new), hit.message_id, hit.kind, hit.target, judged.automation, hit.at))
-    store.feedback.record(new, rule=SoftBounceRule())
-    if marked:
-        store.feedback.mark_automated(marked, Automation.SCANNER)
+    store.feedback.record(new, rule=SoftBounceRule(), scanned=marked)
     return new
 
 

@@ -33,6 +33,7 @@ from kundresa.store import (
     Position,
     Reaction,
     Store,
+    UnreadReactions,
 )
 
 MOST_EVENTS = 10_000
@@ -74,7 +75,7 @@ class _Read:
     """Whether there were events or changes at all, those of before a version that names them included."""
     outcomes: Sequence[MessageOutcome]
     answers: Sequence[CallOutcome]
-    reactions: Sequence[Reaction]
+    reactions: UnreadReactions
     due: Sequence[Position]
     waiting: Collection[str]
     """For whom, or about whom, something may leave now."""
@@ -126,7 +127,7 @@ def advance(
     except NotMoved:
         read = read_on()
         change, done = _move(store, people, read, now, is_each=True)
-    told = (read.outcomes, read.answers, read.reactions, read.turns.readings)
+    told = (read.outcomes, read.answers, read.reactions.reactions, read.turns.readings)
     is_new = read.has_read or change.positions or any(told) or read.turns.cursor is not None
     if is_new or read.position >= row.event_position + SKIPPED_FAR:
         store.journeys.commit(journey, row.generation, change, at=now)
@@ -169,9 +170,9 @@ def _read(
     answers: list[CallOutcome] = []
     if any(each.call_keys for each in known):
         answers = store.journey_calls.known(journey, most_due)
-    reactions: list[Reaction] = []
+    reactions = UnreadReactions([], row.feedback_position, row.click_position)
     if any(each.reacts for each in known):
-        reactions = store.journey_messages.reactions_after(journey, row.feedback_position, most_events)
+        reactions = store.journey_reactions.unread(row, now=now, limit=most_events)
     due = store.journey_positions.due(journey, now, most_due)
     waiting = store.journey_messages.waiting(journey, now, most_due)
     if any(each.call_keys for each in known):
@@ -194,7 +195,7 @@ def _read(
         is_behind=is_full
         or turns.has_more
         or has_more_changes
-        or len(reactions) >= most_events
+        or len(reactions.reactions) >= most_events
         or max(collected, len(outcomes), len(answers), len(due)) >= most_due,
         told_until=told_until,
     )
@@ -242,7 +243,11 @@ def _sort_out(read: _Read, people: People, now: datetime) -> None:
                 is_entry=change.is_entry,
             )
         )
-    told: list[MessageOutcome | CallOutcome | Reaction] = [*read.outcomes, *read.answers, *read.reactions]
+    told: list[MessageOutcome | CallOutcome | Reaction] = [
+        *read.outcomes,
+        *read.answers,
+        *read.reactions.reactions,
+    ]
     for each in told:
         read.people.setdefault(each.profile_id, []).append(each)
     for turn in read.turns.people:
@@ -264,7 +269,8 @@ def _move(
     into = Advance(
         event_position=read.position,
         segment_cursor=read.segment_cursor,
-        feedback_position=read.reactions[-1].position if read.reactions else read.row.feedback_position,
+        feedback_position=read.reactions.feedback_position,
+        click_position=read.reactions.click_position,
         taken=[each.message_id for each in read.outcomes],
         answered=[each.call_id for each in read.answers],
         audience_cursor=read.turns.cursor,
@@ -275,7 +281,7 @@ def _move(
     trails: dict[str, dict[str, Trail]] = {each.profile_id: {} for each in read.due}
     trails |= {profile_id: {} for profile_id in read.people}
     facts = known_facts(store, people, read.versions, trails)
-    reactions = _reactions(store, read, trails)
+    reactions = _reactions(store, read, trails, now)
     walker = Walker(read.versions, into, now)
     of_people = store.journey_positions.of(journey, read.people) if read.people else []
     for each in (*read.due, *of_people):
@@ -314,7 +320,7 @@ def _move(
                     read.changes,
                     read.outcomes,
                     read.answers,
-                    read.reactions,
+                    read.reactions.reactions,
                     read.turns.people,
                 ),
             )
@@ -338,7 +344,7 @@ def _hear_again(read: _Read, trails: Mapping[str, Mapping[str, Trail]]) -> None:
     """Put what was read before into its place among what happened, for who may come in this advance to a step
     that waited for it by then."""
     for profile_id, own in trails.items():
-        again = [each for trail in own.values() for each in trail.earlier(read.row.feedback_position)]
+        again = [each for trail in own.values() for each in trail.earlier(read.row)]
         if again:
             told = [*again, *read.people.get(profile_id, ())]
             read.people[profile_id] = sorted(told, key=lambda each: each.at)
@@ -365,14 +371,14 @@ def _tell(
 
 
 def _reactions(
-    store: Store, read: _Read, profile_ids: Collection[str]
+    store: Store, read: _Read, profile_ids: Collection[str], now: datetime
 ) -> Mapping[tuple[str, str], Sequence[Reaction]]:
     """What people did about messages so far, by person and instance key; nothing where nobody waits for
     it."""
     found: dict[tuple[str, str], list[Reaction]] = {}
     if profile_ids and any(each.reacts for each in read.versions.all()):
-        for each in store.journey_messages.reactions_of(read.row.journey, profile_ids):
-            if not read.row.leaves_out(each.position):
+        for each in store.journey_reactions.of(read.row.journey, profile_ids, now=now):
+            if not read.row.leaves_out(each):
                 found.setdefault((each.profile_id, each.instance_key), []).append(each)
     return found
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from kundresa.journeys.people import Facts
 from kundresa.journeys.versions import Version
-from kundresa.spec.journey_steps import AnyStep
-from kundresa.store import Place, Position, Reaction
+from kundresa.spec.journey_steps import AnyStep, MessageStep, WaitForStep, WebhookStep
+from kundresa.store import JourneyRow, Place, Position, Reaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Trail:
     """What the person did about messages of this entry, as far as it is known."""
     heard: list[tuple[tuple[str, ...], datetime]] = field(default_factory=list)
     """Events that steps of this entry may turn out to have waited for, while the outcome of a message or a
-    call is not known: of each event the steps, and when it happened."""
+    call, or whose a click was, is not known: of each event the steps, and when it happened."""
     has_heard: bool = False
     """Whether this advance has added to it."""
     moves: list[list[str]] = field(default_factory=list)
@@ -88,11 +88,17 @@ class Trail:
         """
         return self.version.journey.steps[self.position.step or ""]
 
-    def earlier(self, feedback_position: int) -> list[Earlier]:
+    @property
+    def may_be_further(self) -> bool:
+        """Whether something has perhaps ended the step by now that is not known yet: what became of a message
+        or a call, or whose a click was."""
+        return isinstance(self.step, MessageStep | WebhookStep) or awaits_click(self.step)
+
+    def earlier(self, row: JourneyRow) -> list[Earlier]:
         """What was read before this advance, and happened since the step was reached.
 
         Args:
-            feedback_position: reactions had been read up to here.
+            row: the journey as it was before this advance.
         """
         position = self.position
         if position.step is None:
@@ -101,10 +107,15 @@ class Trail:
         told += [
             (each.at, each)
             for each in (self.reactions if self.version.reacts else ())
-            if each.position <= feedback_position and each.entry == position.entry
+            if row.has_read(each) and each.entry == position.entry
         ]
         key, entry = position.instance_key, position.entry
         return [Earlier(at, key, entry, what) for at, what in told if at > position.step_at]
+
+
+def awaits_click(step: AnyStep) -> bool:
+    """Whether only a click ends a step before its time."""
+    return isinstance(step, WaitForStep) and step.reaction == "clicked"
 
 
 def heard_of(written: str) -> list[tuple[tuple[str, ...], datetime]]:

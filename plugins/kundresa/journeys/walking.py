@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from kundresa.journeys.moments import moment_of
 from kundresa.journeys.outgoing import call_of, jump_of, message_of
 from kundresa.journeys.people import Facts
-from kundresa.journeys.trail import Earlier, Happening, Trail, heard_of
+from kundresa.journeys.trail import Earlier, Happening, Trail, awaits_click, heard_of
 from kundresa.journeys.versions import Versions
 from kundresa.spec.buckets import BUCKETS, bucket, journey_experiment_salt, weighted_buckets
 from kundresa.spec.journey_steps import (
@@ -31,6 +31,7 @@ from kundresa.spec.journey_steps import (
     WaitUntilStep,
     WebhookStep,
 )
+from kundresa.spec.machines import KNOWN_AFTER
 from kundresa.spec.vocabulary import JourneyEnd
 from kundresa.store import (
     ENTERED,
@@ -122,7 +123,7 @@ class Walker:
             self.end(trail, max(what.at, position.step_at), JourneyEnd.EXIT)
             return
         step = trail.step
-        if isinstance(step, MessageStep | WebhookStep):
+        if trail.may_be_further:
             self._keep(trail, what)
         elif (
             isinstance(step, WaitForStep)
@@ -134,7 +135,8 @@ class Walker:
             self._go(trail, self._after(trail), what.at, "event")
 
     def _keep(self, trail: Trail, what: Happening) -> None:
-        """Remember an event that may turn out to have come after the outcome that is not known yet."""
+        """Remember an event that may turn out to have come after an outcome, or a click, that is not known
+        yet."""
         waits = trail.version.event_waits.get(what.name, ()) if what.is_event else ()
         steps = [(name, trail.version.journey.steps[name]) for name in waits]
         fitting = tuple(
@@ -152,9 +154,12 @@ class Walker:
         Who has not has heard it; nobody leaves by it, since that was asked wherever they were. An event moves
         on once, also where one step after the other waits for it."""
         position = trail.position
-        if not trail.moves or position.entry != earlier.entry:
+        if position.entry != earlier.entry:
             return
+        # First: that nobody has clicked in time is known only now.
         self.elapse(trail, earlier.at, by_event=True)
+        if not trail.moves:
+            return
         if isinstance(earlier.what, Reaction):
             self.react(trail, earlier.what)
         elif position.step in earlier.what:
@@ -267,7 +272,10 @@ class Walker:
         moment = self._moment(trail, step)
         if moment is not None:
             if isinstance(step, WaitForStep):
-                is_due = moment < until if by_event else moment + journey.lateness <= until
+                known = moment + _known_after(step)
+                is_due = moment < until if by_event else known + journey.lateness <= until
+                # An event says how much time has passed, and not whose a click was that came before it.
+                is_due &= not awaits_click(step) or known <= self._now
             else:
                 is_due = moment <= until
             # Not <=: a time-out that comes first is what ``due_at`` keeps of a ``wait_until``.
@@ -291,7 +299,7 @@ class Walker:
         step, journey = trail.step, trail.version.journey
         moment = self._moment(trail, step)
         if moment is not None and isinstance(step, WaitForStep):
-            moment += journey.lateness
+            moment += journey.lateness + _known_after(step)
         over = trail.position.entered_at + journey.time_out
         return over if moment is None else min(moment, over)
 
@@ -402,10 +410,15 @@ class Walker:
             self._into.traits[profile_id, step.trait] = (json.dumps(value), at)
 
 
+def _known_after(step: WaitForStep) -> timedelta:
+    """How much later than it happens that which ends a step may be heard of, lateness aside."""
+    return KNOWN_AFTER if awaits_click(step) else timedelta(0)
+
+
 def _still_heard(trail: Trail) -> str | None:
-    """What is to be remembered: nothing of before the step, and nothing where no outcome is waited for."""
+    """What is to be remembered: nothing of before the step, and nothing where it is known what ends it."""
     position = trail.position
-    if position.step is None or not isinstance(trail.step, MessageStep | WebhookStep):
+    if position.step is None or not trail.may_be_further:
         return None
     left = [(steps, at.isoformat()) for steps, at in trail.heard if at > position.step_at]
     return json.dumps(left, separators=(",", ":")) if left else None

@@ -292,7 +292,7 @@ def work_waits(
     if store.inbox.after(row.event_position, 1, types):
         return True
     reacts = any(each.reacts for each in versions.all())
-    if reacts and store.journey_messages.reactions_after(name, row.feedback_position, 1):
+    if reacts and store.journey_reactions.unread(row, now=now, limit=1).reactions:
         return True
     keys = [key for each in versions.all() for key in each.run_keys.values()]
     return store.journey_messages.may_deliver(keys, now)

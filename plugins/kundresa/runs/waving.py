@@ -104,7 +104,7 @@ class Gates:
             return WaveWaits(tally.last_at + hold.after)
         results = self._results(numbers, tally)
         beyond = _beyond(hold, results)
-        champion, found = (None, "") if beyond else self._find_champion(wave)
+        champion, found = (None, "") if beyond else self._find_champion(wave, now)
         return self._store.wave_gates.record(
             WaveGate(
                 run_key=self._run.run_key,
@@ -125,7 +125,7 @@ class Gates:
             for channel, waves in self._waves.items()
         }
 
-    def _find_champion(self, wave: int) -> tuple[str | None, str]:
+    def _find_champion(self, wave: int, now: datetime) -> tuple[str | None, str]:
         """The champion that is sent from this wave on, None without one, and what it was found by."""
         experiment = self._spec.experiment
         if experiment is None or experiment.champion is None or wave != experiment.champion.after_wave + 1:
@@ -133,7 +133,9 @@ class Gates:
         numbers = self._batches(1, wave - 1)
         kind = FeedbackKind(experiment.champion.measure)
         people = self._store.ledger.people_by_variant(self._run.run_key, numbers)
-        responded = self._store.ledger.people_by_variant(self._run.run_key, numbers, with_feedback=kind)
+        responded = self._store.ledger.people_by_variant(
+            self._run.run_key, numbers, with_feedback=(kind, now)
+        )
         return _champion(
             experiment,
             {

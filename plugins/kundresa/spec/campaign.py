@@ -312,7 +312,7 @@ class Champion(Spec):
     one that is."""
 
     measure: Literal["opened", "clicked"]
-    """Who counts as having responded. Machines do not, as far as they are known to be ones."""
+    """Who counts as having responded. Machines do not, and a click counts once it is known to be none's."""
     after_wave: Annotated[Whole, Field(ge=1, le=MAX_WAVES - 1)] = 1
     """The waves up to this one keep the split and are what it is found by."""
     certainty_percent: Annotated[float, Field(ge=50, le=99.9)] = 95

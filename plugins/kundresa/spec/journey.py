@@ -146,8 +146,8 @@ class SegmentExit(Spec):
 
 
 class ReactionExit(Spec):
-    """Who does this about a message of the journey leaves. What machines did does not count, as far as it is
-    known when it is told."""
+    """Who does this about a message of the journey leaves. What machines did does not count; a click lets out
+    a good minute later, when no scanner can show itself any more."""
 
     reaction: Reaction
     to: Name | None = None

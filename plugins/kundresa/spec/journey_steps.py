@@ -121,12 +121,14 @@ class WaitForStep(_Onward):
     where: Condition | None = None
     """What must hold for the event; None is any."""
     reaction: Reaction | None = None
-    """What a person did about a message, instead of an event; what machines did does not count, as far as it
-    is known when it is told. One of before the step is reached counts too."""
+    """What a person did about a message, instead of an event; what machines did does not count. A click is
+    heard a good minute later, when no scanner can show itself any more, and counts at its time. One of before
+    the step is reached counts too."""
     to: Name | None = None
     """The message step that they react to, in this entry."""
     within: Wait
-    """How long: 1s to 366d. The time-out is taken once the journey's ``lateness`` has passed as well."""
+    """How long: 1s to 366d. The time-out is taken once the journey's ``lateness`` has passed as well, and
+    of a click the minute after which it is known."""
     timeout: Name
     """The step to go to when it has not come."""
 

@@ -48,6 +48,7 @@ from kundresa.store.journey_records import (
     ReadingRow,
     Refused,
     Supposed,
+    UnreadReactions,
 )
 from kundresa.store.message_requests import MessageRequest
 from kundresa.store.paces import Grant, PaceRow, Paces
@@ -149,6 +150,7 @@ __all__ = [
     "StoreUnavailable",
     "Supposed",
     "Suppression",
+    "UnreadReactions",
     "Untried",
     "WaveGate",
     "open_store",

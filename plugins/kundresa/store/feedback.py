@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, distinct, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, distinct, func, or_, select, update
 
 from kundresa.spec.bounces import HARD_BOUNCE
+from kundresa.spec.machines import KNOWN_AFTER
 from kundresa.spec.vocabulary import Automation, BounceClass, FeedbackKind
 from kundresa.store.engine import Database
 from kundresa.store.inbox import take_turns
@@ -74,16 +75,30 @@ class Feedback:
         self._database = database
 
     def record(
-        self, items: Sequence[NewFeedback], *, rule: SoftBounceRule | None = None
+        self,
+        items: Sequence[NewFeedback],
+        *,
+        rule: SoftBounceRule | None = None,
+        scanned: Collection[int] = (),
     ) -> list[NewFeedback]:
         """Record what is new of these, and suppress what follows from it, in one transaction; returns what
         was new. A hard bounce and a complaint suppress at once, soft ones by the rule. A message that is
         unknown and reported delivered is accepted.
+
+        Args:
+            scanned: positions of clicks that these show to have been a scanner's, where they were taken for a
+                person's.
         """
-        if not items:
+        if not items and not scanned:
             return []
         with self._database.write() as connection:
             take_turns(self._database, connection)
+            if scanned:
+                connection.execute(
+                    update(feedback)
+                    .where(feedback.c.position.in_(scanned), feedback.c.automation.is_(None))
+                    .values(automation=Automation.SCANNER.value, is_automated=True)
+                )
             return record_feedback(self._database, connection, items, rule or SoftBounceRule())
 
     def known(self, keys: Sequence[str]) -> set[str]:
@@ -140,15 +155,10 @@ class Feedback:
                 found.setdefault(row.message_id, []).append(came)
         return found
 
-    def mark_automated(self, positions: Sequence[int], automation: Automation) -> int:
-        """These hits were a machine's, as later ones have shown; returns how many were not known to be."""
-        change = (
-            update(feedback)
-            .where(feedback.c.position.in_(positions), feedback.c.automation.is_(None))
-            .values(automation=automation.value, is_automated=True)
-        )
-        with self._database.write() as connection:
-            return connection.execute(change).rowcount
+    def end(self) -> int:
+        """The position of the last line; 0 when there is none."""
+        with self._database.read() as connection:
+            return end_of(connection)
 
     def all_rows(self) -> Iterator[dict[str, Any]]:
         """All lines that are kept, as ``rows`` gives them."""
@@ -174,6 +184,19 @@ class Feedback:
             if len(page) < chunk:
                 return
             last = page[-1]["position"]
+
+
+def end_of(connection: Connection) -> int:
+    """The position of the last line; 0 when there is none."""
+    return int(connection.execute(select(func.coalesce(func.max(feedback.c.position), 0))).scalar_one())
+
+
+def is_known_to_be_a_persons(now: datetime) -> ColumnElement[bool]:
+    """Whether a person did it, and no later hit shows that it was a machine: only of clicks one does."""
+    return and_(
+        feedback.c.is_automated.is_(False),
+        or_(feedback.c.kind != FeedbackKind.CLICKED.value, feedback.c.received_at <= now - KNOWN_AFTER),
+    )
 
 
 def record_feedback(

@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 from operator import attrgetter
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, Table, func, select, text
 
 from kundresa.store.bulk import as_table, insert_new_rows
 from kundresa.store.engine import Database
@@ -32,6 +32,21 @@ def take_turns(database: Database, connection: Connection) -> None:
     """
     if not database.is_sqlite:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ORDER_LOCK})
+
+
+def received_before(connection: Connection, table: Table, moment: datetime, *, first: int, last: int) -> int:
+    """Of the positions from ``first`` to ``last`` of the inbox, or the feedback, one up to which everything
+    was received before a moment, by halves: what comes in is received in the order of its positions, but for
+    what the clocks of several services differ by."""
+    query = select(table.c.position, table.c.received_at).order_by(table.c.position.desc()).limit(1)
+    while first < last:
+        middle = (first + last + 1) // 2
+        row = connection.execute(query.where(table.c.position <= middle)).first()
+        if row is None or row.position <= first or row.received_at < moment:
+            first = middle
+        else:
+            last = row.position - 1
+    return first
 
 
 class Inbox:
@@ -88,19 +103,11 @@ class Inbox:
             return [InboxEvent(**row._mapping) for row in connection.execute(query)]
 
     def before(self, moment: datetime) -> int:
-        """A position up to which everything was received before a moment, by halves: events are received
-        in the order of their positions, but for what the clocks of several services differ by."""
-        query = select(events.c.position, events.c.received_at).order_by(events.c.position.desc()).limit(1)
-        found, last = 0, self.end()
+        """A position up to which everything was received before a moment, but for what the clocks of several
+        services differ by."""
+        last = self.end()
         with self._database.read() as connection:
-            while found < last:
-                middle = (found + last + 1) // 2
-                row = connection.execute(query.where(events.c.position <= middle)).first()
-                if row is None or row.position <= found or row.received_at < moment:
-                    found = middle
-                else:
-                    last = row.position - 1
-        return found
+            return received_before(connection, events, moment, first=0, last=last)
 
     def end(self) -> int:
         """The position of the last event; 0 when there is none."""

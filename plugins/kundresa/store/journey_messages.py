@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     Row,
-    Select,
     and_,
     bindparam,
     exists,
@@ -27,36 +26,19 @@ from sqlalchemy import (
 
 from kundresa.spec.journey_outcomes import DELAYED, NOT_SENT, SENT
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
-from kundresa.store.bulk import among
 from kundresa.store.engine import Database
-from kundresa.store.inbox_tables import feedback
 from kundresa.store.journey_counts import Outcomes, outcomes_in
 from kundresa.store.journey_records import (
     Approved,
     Delayed,
     JourneyMessage,
     MessageOutcome,
-    Reaction,
     Refused,
     Supposed,
 )
 from kundresa.store.journey_tables import journey_messages as table
 from kundresa.store.tables import UtcDateTime, batches, messages, runs
 
-_REACTIONS = (
-    select(
-        feedback.c.position,
-        table.c.profile_id,
-        table.c.instance_key,
-        table.c.entry,
-        table.c.step,
-        feedback.c.kind,
-        feedback.c.occurred_at,
-        feedback.c.received_at,
-    )
-    .join(table, table.c.message_id == feedback.c.message_id)
-    .where(feedback.c.is_automated.is_(False))
-)
 _LONGEST_LEASE = timedelta(hours=1)
 """Longer than a worker takes a batch for."""
 _DOMAINS: dict[str, Any] = {
@@ -357,35 +339,6 @@ class JourneyMessages:
                 )
                 for row in connection.execute(query)
             ]
-
-    def reactions_after(self, journey: str, position: int, limit: int) -> list[Reaction]:
-        """What people did about messages of a journey beyond a position of the feedback, in order."""
-        query = _REACTIONS.where(table.c.journey == journey, feedback.c.position > position)
-        return self._reactions(query.order_by(feedback.c.position).limit(limit))
-
-    def reactions_of(self, journey: str, profile_ids: Collection[str]) -> list[Reaction]:
-        """Everything that these people did about messages of a journey, in order."""
-        own = among(self._database, table.c.profile_id, profile_ids)
-        return self._reactions(
-            _REACTIONS.where(table.c.journey == journey, own).order_by(feedback.c.position)
-        )
-
-    def _reactions(self, query: Select[Any]) -> list[Reaction]:
-        with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return [
-            Reaction(
-                position=row.position,
-                profile_id=row.profile_id,
-                instance_key=row.instance_key,
-                entry=row.entry,
-                step=row.step,
-                kind=row.kind,
-                # A report's clock may be ahead; nothing happens before it is told.
-                at=min(row.occurred_at, row.received_at),
-            )
-            for row in rows
-        ]
 
     def counts(self, journey: str) -> Outcomes:
         """The account of a journey: step, outcome (None while under way), reason, messages."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from kundresa.spec.vocabulary import JourneyState
+from kundresa.spec.vocabulary import FeedbackKind, JourneyState
 from kundresa.store.inbox_records import NewEvent
 
 ENTERED = ""
@@ -32,18 +32,29 @@ class JourneyRow:
     event_position: int
     """The inbox has been read up to here."""
     feedback_position: int
-    """Feedback has been read up to here."""
+    """Feedback has been read up to here, clicks aside."""
     segment_cursor: str
     """``segment_changes`` has been read up to here; what it means is the reader's."""
     changed_at: datetime
     audience_cursor: str = ""
     """How far the segment is read whose people enter at a rate; empty before that."""
     feedback_left_out: str = "[]"
-    """What came while a pause discarded: a JSON list of [after, to], positions of the feedback."""
+    """What came while a pause discarded: a JSON list of [after, to], positions of the feedback, with a third
+    after which it is clicks, where that is another."""
+    click_position: int = 0
+    """Clicks have been read up to here."""
 
-    def leaves_out(self, position: int) -> bool:
-        """Whether a line of the feedback came while a pause discarded."""
-        return any(after < position <= to for after, to in json.loads(self.feedback_left_out))
+    def leaves_out(self, reaction: Reaction) -> bool:
+        """Whether a pause has discarded it."""
+        ranges = json.loads(self.feedback_left_out)
+        return any(
+            (clicks[0] if clicks and reaction.is_click else after) < reaction.position <= to
+            for after, to, *clicks in ranges
+        )
+
+    def has_read(self, reaction: Reaction) -> bool:
+        """Whether an advance of before has read it."""
+        return reaction.position <= (self.click_position if reaction.is_click else self.feedback_position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +96,8 @@ class Position:
     variant: str | None = None
     """Of the last experiment that this entry came through."""
     heard_json: str | None = None
-    """Events that were heard while the outcome of a message or a call is not known: steps that wait for them,
-    and when they happened, as a JSON list of pairs."""
+    """Events that were heard while the outcome of a message or a call, or whose a click was, is not known:
+    steps that wait for them, and when they happened, as a JSON list of pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +275,20 @@ class Reaction:
     kind: str
     at: datetime
 
+    @property
+    def is_click(self) -> bool:
+        return self.kind == FeedbackKind.CLICKED
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadReactions:
+    """What people did about messages of a journey that it has not read, in order, and how far it is read with
+    them: as in ``JourneyRow``."""
+
+    reactions: Sequence[Reaction]
+    feedback_position: int
+    click_position: int
+
 
 @dataclass(frozen=True, slots=True)
 class MoveRow:
@@ -310,6 +335,7 @@ class Advance:
     event_position: int
     segment_cursor: str
     feedback_position: int = 0
+    click_position: int = 0
     positions: list[Position] = field(default_factory=list)
     moves: list[MoveRow] = field(default_factory=list)
     messages: list[NewMessage] = field(default_factory=list)

@@ -29,8 +29,10 @@ journeys = Table(
     Column("changed_at", UtcDateTime, nullable=False),
     # How far a segment is read whose people enter at a rate; what it says is the reader's.
     Column("audience_cursor", Text, nullable=False, server_default=""),
-    # Of the feedback: what came while a pause discarded, as a JSON list of [after, to].
+    # Of the feedback: what came while a pause discarded, as a JSON list of [after, to, after of clicks].
     Column("feedback_left_out", Text, nullable=False, server_default="[]"),
+    # Of clicks the feedback is read later than of the rest: when it is known whose they were.
+    Column("click_position", BigInteger, nullable=False, server_default="0"),
 )
 
 # Written once and never changed: people inside stay on the version that they entered on.

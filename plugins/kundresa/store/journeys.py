@@ -16,9 +16,10 @@ from kundresa.spec.vocabulary import JourneyEnd, JourneyState
 from kundresa.store.bulk import insert_rows, put_rows
 from kundresa.store.engine import Database
 from kundresa.store.errors import JourneyMoved, JourneyNotFound, JourneyStopped
+from kundresa.store.feedback import end_of
 from kundresa.store.inbox import take_turns
 from kundresa.store.inbox_records import NewEvent
-from kundresa.store.inbox_tables import events, feedback
+from kundresa.store.inbox_tables import events
 from kundresa.store.journey_calls import not_called
 from kundresa.store.journey_counts import add_count
 from kundresa.store.journey_early_events import keep_early
@@ -78,10 +79,11 @@ class Journeys:
         """
         with self._database.write() as connection:
             known = _get(connection, journey, lock=True)
-            position = _end(connection, events)
+            position = _last_event(connection)
             if known is None:
-                reactions = _end(connection, feedback)
-                first = JourneyRow(journey, JourneyState.RUNNING, 1, 0, position, reactions, cursor, at)
+                reactions = end_of(connection)
+                start = (position, reactions, cursor, at)
+                first = JourneyRow(journey, JourneyState.RUNNING, 1, 0, *start, click_position=reactions)
                 connection.execute(insert(journeys), _row(first))
                 version = JourneyVersion(journey, 1, spec.json, spec.hash, at, position)
                 connection.execute(insert(journey_versions), _row(version))
@@ -210,6 +212,7 @@ class Journeys:
                     event_position=advance.event_position,
                     segment_cursor=advance.segment_cursor,
                     feedback_position=advance.feedback_position,
+                    click_position=advance.click_position,
                     **read,
                 )
             ).rowcount
@@ -344,21 +347,21 @@ def _where(place: Place) -> dict[str, object]:
 def _left_out(connection: Connection, known: JourneyRow, cursor: str) -> dict[str, object]:
     """The row after a pause that discards: whatever was not read is passed by. Reactions are looked up later
     too, by who comes to a step that asks for them, so those are remembered."""
-    reactions = _end(connection, feedback)
+    reactions = end_of(connection)
     ranges = json.loads(known.feedback_left_out)
-    if reactions > known.feedback_position:
-        ranges.append([known.feedback_position, reactions])
+    if reactions > min(known.feedback_position, known.click_position):
+        ranges.append([known.feedback_position, reactions, known.click_position])
     return {
-        "event_position": _end(connection, events),
+        "event_position": _last_event(connection),
         "segment_cursor": cursor,
         "feedback_position": reactions,
+        "click_position": reactions,
         "feedback_left_out": json.dumps(ranges),
     }
 
 
-def _end(connection: Connection, table: Table) -> int:
-    """The last position of the inbox or of the feedback."""
-    return int(connection.execute(select(func.coalesce(func.max(table.c.position), 0))).scalar_one())
+def _last_event(connection: Connection) -> int:
+    return int(connection.execute(select(func.coalesce(func.max(events.c.position), 0))).scalar_one())
 
 
 def _hash(connection: Connection, journey: str, version: int) -> str:

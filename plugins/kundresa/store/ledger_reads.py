@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -26,6 +27,7 @@ from kundresa.spec.keys import SEED_BATCH
 from kundresa.spec.vocabulary import DeliveryReason, FeedbackKind, MessageState
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
+from kundresa.store.feedback import is_known_to_be_a_persons
 from kundresa.store.inbox_tables import feedback
 from kundresa.store.records import BatchTally, Lease, LedgerCount, LedgerLine, PartTally, Pending, Standing
 from kundresa.store.tables import attempts, batches, messages
@@ -98,10 +100,11 @@ class LedgerReads:
         run_key: str,
         batch_numbers: Mapping[str, Sequence[int]],
         *,
-        with_feedback: FeedbackKind | None = None,
+        with_feedback: tuple[FeedbackKind, datetime] | None = None,
     ) -> dict[str, int]:
         """Variant → people whose messages of some batches were taken; ``with_feedback`` only those of whom
-        such feedback came, that is no machine's as far as is known. A person with two messages counts once.
+        such feedback came, that at that moment is known to be a person's. A person with two messages counts
+        once.
         """
         query = select(messages.c.variant, messages.c.profile_id).where(
             messages.c.run_key == run_key,
@@ -115,8 +118,9 @@ class LedgerReads:
             ),
         )
         if with_feedback is not None:
+            kind, now = with_feedback
             query = query.join(feedback, feedback.c.message_id == messages.c.message_id).where(
-                feedback.c.kind == with_feedback.value, feedback.c.is_automated.is_(False)
+                feedback.c.kind == kind.value, is_known_to_be_a_persons(now)
             )
         people = query.distinct().subquery()
         counted = select(people.c.variant, func.count().label("people")).group_by(people.c.variant)

@@ -18,6 +18,7 @@ from kundresa.store.journey_early_events import JourneyEarlyEvents
 from kundresa.store.journey_merges import JourneyMerges
 from kundresa.store.journey_messages import JourneyMessages
 from kundresa.store.journey_positions import JourneyPositions
+from kundresa.store.journey_reactions import JourneyReactions
 from kundresa.store.journey_readings import JourneyReadings
 from kundresa.store.journeys import Journeys
 from kundresa.store.ledger import Ledger
@@ -54,6 +55,7 @@ class Store:
         self.journeys = Journeys(database)
         self.journey_positions = JourneyPositions(database)
         self.journey_messages = JourneyMessages(database)
+        self.journey_reactions = JourneyReactions(database)
         self.journey_readings = JourneyReadings(database)
         self.journey_early_events = JourneyEarlyEvents(database)
         self.audience_shares = AudienceShares(database)

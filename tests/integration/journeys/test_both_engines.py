@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,8 +13,12 @@ from tests.unit.journeys.lives import PEOPLE, PROFILES, SEGMENTS
 from tests.unit.journeys.playing import Play, state_of, state_of_reference
 from tests.unit.journeys.reference import Reference
 
+from kundresa.feedback import RawHit, record_hits
 from kundresa.spec.journey import MAX_KEY
+from kundresa.spec.machines import KNOWN_AFTER
+from kundresa.spec.vocabulary import FeedbackKind
 from kundresa.store import open_store
+from kundresa.store.tables import messages
 
 STEPS = """
 s0: {kind: condition, paths: [{when: {profile: {tier: 1}}, go: s2}], otherwise: s1}
@@ -72,6 +77,9 @@ def test_a_long_stream(world: World) -> None:
     assert {step for way in found["ways"].values() for step, _, _ in way} == {*journey.steps, "end"}
 
 
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+SAY = "say: {kind: message, channel: {kind: email, template: a, account: b, sender: a@shop.example}}"
+WAIT = "{kind: wait, duration: 9d, next: end}"
 OUT = """
 say: {kind: message, channel: {kind: email, template: a, account: b, sender: a@shop.example}}
 pause: {kind: wait, duration: 1h}
@@ -88,11 +96,14 @@ def test_reactions_let_people_out(world: World) -> None:
     world.react("anna", "unsubscribed")
     world.react("bo", "clicked")
     world.advance()
+    world.now += KNOWN_AFTER
+    world.advance()
     assert (world.at("anna").end_reason, world.at("bo").step, world.at("eva").step) == ("exit", "say", "say")
     world.settle("sent")
     world.advance()
     world.after(hours=1)
     world.react("eva", "clicked")
+    world.now += KNOWN_AFTER
     world.advance()
     assert (world.at("bo").step, world.at("eva").step, world.at("eva").end_reason) == ("more", None, "exit")
     assert world.way("eva")[-1] == ("end", "exit")
@@ -107,3 +118,34 @@ def test_the_longest_key_fits_into_the_indexes_and_a_longer_one_stops_nobody(wor
     assert world.advance().entered == 2
     world.after(hours=1)
     assert [world.at("anna", key).end_reason for key in (longest, "short")] == ["finished", "finished"]
+
+
+def test_a_scanner_that_follows_the_links_moves_nobody_and_a_person_does(world: World) -> None:
+    """As the service records what it is asked for, with looks of the journey in between."""
+    click = "clicked: {kind: wait_for, reaction: clicked, to: say, within: 1h, timeout: late}"
+    world.start(journey_of(f"{SAY}\n{click}\nfound: {WAIT}\nlate: {WAIT}"))
+    for person in PEOPLE:
+        world.event(person)
+    world.advance()
+    world.settle("sent")
+    world.advance()
+    sent = {who: next(world.store.journey_messages.of(who, "cart")).message_id for who in PEOPLE}
+    line = {"run_key": "r", "channel": "email", "batch_number": 1, "attempts": 1, "state": "accepted"}
+    with world.store.database.write() as connection:
+        lines = [
+            line | {"message_id": each, "profile_id": who, "settled_at": world.now}
+            for who, each in sent.items()
+        ]
+        connection.execute(messages.insert(), lines)
+    for who, number in (("anna", 1), ("bo", 1), ("anna", 2), ("bo", 1)):
+        world.now += timedelta(seconds=5)
+        target = f"https://shop.example/{number}"
+        hit = RawHit(FeedbackKind.CLICKED, sent[who], "GET", FIREFOX, world.now, target)
+        record_hits(world.store, [hit], address_of=lambda *_: "")
+        world.advance()
+        assert world.at(who).step == "clicked"
+    for _ in range(14):
+        world.after(seconds=5)
+    assert [world.at(who).step for who in PEOPLE] == ["clicked", "found", "clicked"]
+    world.after(hours=1)
+    assert [world.at(who).step for who in PEOPLE] == ["late", "found", "late"]

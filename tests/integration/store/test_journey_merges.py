@@ -13,6 +13,7 @@ from sqlalchemy import event, select
 from tests.unit.journeys.conftest import NOW, World, journey_of
 
 from kundresa.journeys import advance
+from kundresa.spec.machines import KNOWN_AFTER
 from kundresa.spec.vocabulary import JourneyEnd
 from kundresa.store import Advance, JourneyMoved, Store
 from kundresa.store.journey_tables import journey_traits, message_requests
@@ -155,6 +156,7 @@ def test_a_reaction_to_what_the_old_id_got_is_the_new_ones(world: World) -> None
     world.settle("sent")
     world.advance()
     world.react("old", "clicked")
+    world.now += KNOWN_AFTER
     merge(world)
     world.advance()
     assert positions(world) == [("new", "", 1, "thanks", None)]

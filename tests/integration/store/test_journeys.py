@@ -30,6 +30,7 @@ from kundresa.store import (
     NewMessage,
     NewRun,
     Position,
+    Reaction,
     Refused,
     Store,
 )
@@ -119,7 +120,30 @@ def test_what_was_discarded_stays_so_when_it_is_held_from_then_on(store: Store) 
     row = store.journeys.start("cart", SPEC, cursor="d", at=NOW)
     assert (row.event_position, row.segment_cursor) == (held.event_position, "c")
     last = held.feedback_position
-    assert [row.leaves_out(position) for position in (last - 1, last, last + 1)] == [False, True, False]
+    some = [Reaction(position, "p1", "", 1, "say", "clicked", NOW) for position in (last - 1, last, last + 1)]
+    assert [row.leaves_out(each) for each in some] == [False, True, False]
+
+
+def test_a_click_that_was_not_known_yet_is_discarded_and_what_was_heard_beside_it_is_not(
+    store: Store, started: Callable[[Advance], None]
+) -> None:
+    """Two came before the pause, of which the journey has heard the second, and one while it discards."""
+    for number in (1, 2):
+        store.feedback.record([reaction(number)])
+    started(Advance(0, "", feedback_position=2, click_position=0))
+    store.journeys.pause("cart", JourneyState.DISCARDING, cursor="", at=NOW)
+    store.feedback.record([reaction(3)])
+    row = store.journeys.start("cart", SPEC, cursor="", at=NOW)
+    assert (row.feedback_position, row.click_position) == (3, 3)
+    left_out = {
+        kind: [
+            number
+            for number in range(1, 5)
+            if row.leaves_out(Reaction(number, "p1", "", 1, "say", kind, NOW))
+        ]
+        for kind in ("clicked", "delivered")
+    }
+    assert left_out == {"clicked": [1, 2, 3], "delivered": [3]}
 
 
 def test_a_version_knows_where_the_inbox_ended_when_it_was_started(store: Store) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kundresa.feedback.bots import ARRIVAL, BURST, HONEYPOT_AROUND, Judgement, judge
+from kundresa.spec.machines import KNOWN_AFTER
 from kundresa.spec.vocabulary import Automation, FeedbackKind
 from kundresa.store import Hit
 
@@ -105,6 +106,25 @@ def test_around_a_trap_all_clicks_are_a_scanner_s(after: timedelta, is_scanner: 
     before = click(2, "https://x.example/other", NOON)
     trapped = judged([before], at=NOON + after, is_honeypot=True)
     assert trapped == Judgement(Automation.HONEYPOT, (2,) if is_scanner else ())
+
+
+def test_what_is_told_out_of_order_is_judged_by_when_it_happened() -> None:
+    """A provider tells of a later click first."""
+    later = [click(number, f"https://x.example/{number}", NOON + timedelta(hours=1)) for number in (1, 2, 3)]
+    assert judged(later, at=NOON, accepted_at=NOON) == Judgement(None)
+    soon = [click(number, f"https://x.example/{number}", NOON + BURST) for number in (1, 2, 3)]
+    assert judged(soon, at=NOON) == Judgement(Automation.SCANNER, (1, 2, 3))
+    for after, expected in ((HONEYPOT_AROUND, Automation.SCANNER), (HONEYPOT_AROUND + TICK, None)):
+        trap = click(1, "https://x.example/trap", NOON + after, Automation.HONEYPOT)
+        assert judged([trap], at=NOON).automation is expected
+
+
+def test_no_later_hit_shows_anything_of_a_click_once_it_is_known() -> None:
+    first = click(1, "https://x.example/1", NOON)
+    others = [click(number, f"https://x.example/{number}", NOON) for number in (2, 3)]
+    at = NOON + KNOWN_AFTER
+    assert judged([first], at=at, is_honeypot=True).also_scanned == ()
+    assert judged([first, *others], at=at, accepted_at=NOON).also_scanned == ()
 
 
 def test_opens_do_not_make_clicks_a_burst() -> None:

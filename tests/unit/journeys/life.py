@@ -13,6 +13,7 @@ from typing import Any
 
 from kundresa.spec.buckets import bucket
 from kundresa.spec.journey import Journey, ReactionExit, SegmentExit
+from kundresa.spec.machines import KNOWN_AFTER
 
 
 @dataclass
@@ -30,6 +31,8 @@ class Heard:
     the step of the message that it is ``to``."""
     lag: timedelta = timedelta(0)
     """How much later than it happened an event came."""
+    known: datetime | None = None
+    """Of a click: when it is known to be the person's; nobody hears of it before."""
 
 
 KINDS = ("event", "entered", "left", "outcome", "answer", "reaction")
@@ -56,6 +59,9 @@ class Life:
     until: datetime | None = None
     """When the step would be left by itself; None for never."""
     grace: timedelta = timedelta(0)
+    """How much longer the step is not left, for what comes late."""
+    unknown: timedelta = timedelta(0)
+    """The same for what is known late, also when an event says that the time is over."""
     run: Generator[None, Heard | None, str | None] | None = None
     variant: str | None = None
     kept: list[Heard] = field(default_factory=list)
@@ -98,7 +104,7 @@ class Life:
             step = steps[name]
             names = [*steps, "end"]
             below = getattr(step, "next", None) or names[names.index(name) + 1]
-            self.until, self.grace = None, timedelta(0)
+            self.until, self.grace, self.unknown = None, timedelta(0), timedelta(0)
             match step.kind:
                 case "wait":
                     self.until = self.at + step.duration
@@ -119,6 +125,7 @@ class Life:
                     name, why = below, "jumped"
                 case "wait_for" if step.reaction is not None:
                     self.until, self.grace = self.at + step.within, self.journey.lateness
+                    self.unknown = KNOWN_AFTER if step.reaction == "clicked" else timedelta(0)
                     is_there = any(self._is_it(step, each) and each.at <= self.at for each in self.reactions)
                     name, why = below, step.reaction
                     while not is_there:
@@ -223,8 +230,9 @@ class Life:
                 is_step = self.until < now or (
                     self.until == now and self.journey.steps[self.step].kind != "wait_for"
                 )
+                is_step = is_step and (not self.unknown or self.until + self.unknown <= self.world.now)
             elif is_step:
-                is_step = self.until + self.grace <= now
+                is_step = self.until + self.grace + self.unknown <= now
             if is_step:
                 self._next(None)
             elif self.over <= now:
@@ -248,13 +256,20 @@ class Life:
         if any(self._lets_out(each, heard) for each in self.journey.exit):
             self.finish(max(heard.at, self.at), "exit")
             return
-        if self.is_waiting_for_outcome and heard.kind == "event":
+        if self.may_be_further and heard.kind == "event":
             waits = [each for each in self.journey.steps.values() if each.kind == "wait_for"]
             if any(each.event == heard.name and self._fits(each, heard) for each in waits):
                 self.kept.append(heard)
         is_mine = not heard.of or heard.of[1] == self.entry
         if is_mine and self.journey.steps[self.step].kind in ("wait_for", "message", "webhook"):
             self._next(heard)
+
+    @property
+    def may_be_further(self) -> bool:
+        """Whether what ends the step may have happened and is not known yet."""
+        return self.is_waiting_for_outcome or (
+            self.step is not None and getattr(self.journey.steps[self.step], "reaction", None) == "clicked"
+        )
 
     @property
     def reacts(self) -> bool:
@@ -278,11 +293,11 @@ class Life:
 
     def remember(self, heard: Heard, moves: int) -> None:
         """What came before, now that somebody may be further; ``moves`` was before."""
-        if self.end is None and self.moves > moves:
+        if self.end is None:
             self.pass_time(heard.at, by_event=True)
-            if self.end is None and self.journey.steps[self.step].kind == "wait_for":
-                self._next(heard)
+        if self.end is None and self.moves > moves and self.journey.steps[self.step].kind == "wait_for":
+            self._next(heard)
 
     def forget(self) -> None:
         """Keep only what may still turn out to be in time."""
-        self.kept = [each for each in self.kept if self.is_waiting_for_outcome and each.at > self.at]
+        self.kept = [each for each in self.kept if self.may_be_further and each.at > self.at]

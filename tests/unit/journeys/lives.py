@@ -169,6 +169,7 @@ EXITS: tuple[list[dict[str, Any]], ...] = (
     [{"event": "order", "where": {"event": {"value": 2}}}],
     [{"segment": "bought"}],
     [{"reaction": "unsubscribed"}],
+    [{"reaction": "clicked"}],
 )
 lags = st.integers(0, 7)
 """Minutes between happening and arriving."""
@@ -198,6 +199,8 @@ reacting = st.tuples(
     st.sampled_from(["clicked", "clicked", "delivered"]),
     lags,
 )
+unmasking = st.tuples(st.just("unmask"), st.sampled_from(PEOPLE))
+"""The clicks of a person that nobody has heard of turn out to be a scanner's."""
 asking = st.tuples(st.just("call"), st.sampled_from([*ANSWERS, "much", "much", "later"]), st.integers(0, 3))
 """Calls are made: what is answered, or that nothing is for now, and how many minutes ago that was."""
 late_answer = st.tuples(st.just("answer"), st.sampled_from([*ANSWERS, "much"]), st.integers(0, 3))
@@ -234,13 +237,16 @@ def rounds(
 
 
 streams = st.lists(
-    rounds([0, 1, 9, 10, 61], settling([None, 0, 1, 10]), happening | happening | reacting | asking),
+    rounds(
+        *([0, 1, 9, 10, 61], settling([None, 0, 1, 10])),
+        st.one_of(happening, happening, reacting, asking, unmasking),
+    ),
     min_size=1,
     max_size=6,
 )
 telling_much = st.one_of(
     *(happening, happening, keyless, reacting, reacting, reacting, asking, asking),
-    *(late_answer, changing, changing, jumping, again),
+    *(late_answer, changing, changing, jumping, again, unmasking),
 )
 
 
@@ -265,8 +271,10 @@ def full_streams(draw: st.DrawFn) -> list[Any]:
         st.lists(st.tuples(st.integers(1, 3), st.sampled_from([*ANSWERS])), max_size=2)
     ):
         # What is reached at first becomes known, and everybody does something about it.
+        # Some of them are scanners.
         found[begins][1][:0] = [("settle", 0), ("call", answer, 0)]
-        found[begins + 1][1].extend(clicks)
+        unmasked = draw(st.sampled_from([(), PEOPLE[:1], PEOPLE[:2], PEOPLE]))
+        found[begins + 1][1].extend([*clicks, *(("unmask", who) for who in unmasked)])
     if draw(st.sampled_from([False, False, False, True])):
         found[-2][1].append(("stop",))
         found[-1][1].append(("start", 1))
@@ -277,7 +285,7 @@ clicking = st.tuples(
     *(st.just("react"), st.sampled_from(PEOPLE), st.just(0), st.just("clicked"), st.integers(0, 1))
 )
 late_streams = st.lists(
-    rounds([1, 2, 9], settling([None, None, 2, 10]), happening | clicking, least=2),
+    rounds([1, 2, 9], settling([None, None, 2, 10]), st.one_of(happening, clicking, unmasking), least=2),
     min_size=6,
     max_size=12,
 )

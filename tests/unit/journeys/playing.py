@@ -25,6 +25,7 @@ from kundresa.spec.frozen import thaw_journey
 from kundresa.spec.journey import Journey
 from kundresa.spec.journey_references import ENTITY
 from kundresa.spec.journey_steps import END, WebhookStep
+from kundresa.spec.machines import KNOWN_AFTER
 from kundresa.spec.vocabulary import JourneyState
 from kundresa.store import ENTERED, CallResult, JourneyCall, JourneyStopped, NewEvent
 from kundresa.store.journey_tables import journey_messages
@@ -56,6 +57,8 @@ class Play:
         self.since = world.now
         """Builds of before the last start are over."""
         self.events: list[tuple[NewEvent, str, Heard]] = []
+        self.clicks: list[tuple[str, int, Heard]] = []
+        """Whose, where in the feedback."""
         self.calls: dict[str, tuple[str, JourneyCall]] = {}
         """Those that are made, by whom."""
 
@@ -161,7 +164,18 @@ class Play:
             at = self.world.now - lag * MINUTE
             self.world.react(who, kind, at, message=message)
             of = (message.instance_key, message.entry)
-            self._tell(who, Heard(at, kind, {"to": message.step}, "reaction", of))
+            known = self.world.now + KNOWN_AFTER if kind == "clicked" else None
+            heard = Heard(at, kind, {"to": message.step}, "reaction", of, known=known)
+            self._tell(who, heard)
+            if known is not None:
+                self.clicks.append((who, self.world.store.feedback.end(), heard))
+
+    def _unmask(self, who: str) -> None:
+        """Whoever clicked for a person was a scanner, as it shows before that is known."""
+        for whose, position, heard in self.clicks:
+            if whose == who and heard.known > self.world.now:
+                self.world.store.feedback.record([], scanned=[position])
+                self._do("unmask", heard)
 
     def _settle(self, ago: int) -> None:
         """Something has become of every message that is open, so many minutes ago."""

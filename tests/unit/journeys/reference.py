@@ -27,6 +27,8 @@ class Reference:
     """Whatever anybody could have heard so far, where the journey states a lateness: who enters by an event
     of before that hears it too."""
     state: str = "running"
+    now: datetime | None = None
+    """Of the advance that is under way."""
     lives: dict[tuple[str, str], list[Life]] = field(default_factory=dict)
     waiting: list[tuple[str, Heard]] = field(default_factory=list)
     """What happened and is yet to be taken."""
@@ -164,12 +166,18 @@ class Reference:
         if heard.of or heard.name in named:
             self.waiting.append((who, heard))
 
+    def unmask(self, heard: Heard) -> None:
+        """A click turns out to be a scanner's, before anybody has heard of it."""
+        self.waiting = [each for each in self.waiting if each[1] is not heard]
+
     def advance(self, now: datetime) -> None:
         """One person after the other."""
         if self.state != "running":
             return
-        happened = sorted(self.waiting, key=lambda each: KINDS.index(each[1].kind))
-        self.waiting = []
+        self.now = now
+        known = [each for each in self.waiting if each[1].known is None or each[1].known <= now]
+        happened = sorted(known, key=lambda each: KINDS.index(each[1].kind))
+        self.waiting = [each for each in self.waiting if not any(each is one for one in known)]
         turns = self.turns(now)
         people = {who for each in (happened, self.lives, turns) for who, _ in each}
         for person in sorted(people):

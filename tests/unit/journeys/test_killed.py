@@ -69,6 +69,7 @@ RULED = [
     (0, [("change", who, "crowd", "", 0) for who in ("anna", "bo")]),
     (1, [("settle", 0), ("pause", "held"), ("change", "eva", "crowd", "x", 0)]),
     (1, [("start", 0), ("react", "anna", 0, "clicked", 0)]),
+    (2, []),  # by now it is known that it was anna
     (1, [("call", "much", 0), ("pause", "discarding"), ("react", "bo", 0, "clicked", 0)]),
     (1, [("pause", "held"), ("change", "anna", "crowd", "", 0)]),
     (1, [("start", 1), ("settle", 0), ("change", "eva", "crowd", "", 0)]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,21 @@ def _without_stop(told: str, given: Any) -> Any:
     return None if told == "stop" else (told, given)
 
 
+def _at_once(told: str, given: Any) -> Any:
+    """As if a click were heard before it is known whose it was."""
+    if told == "happen" and given[1].known is not None:
+        return told, (given[0], replace(given[1], known=None))
+    return told, given
+
+
+def _unmasked(told: str, given: Any) -> Any:
+    """As if a scanner were a person."""
+    return None if told == "unmask" else (told, given)
+
+
 KINDS: dict[str, Other] = {
+    "a click is known later": _at_once,
+    "a scanner's click": _unmasked,
     "reaction": _without("reaction"),
     "answer": _without("answer"),
     "entering a segment lets in": _without("entered", name="crowd"),

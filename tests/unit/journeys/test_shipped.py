@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from kundresa.spec.journey_loading import load_journey
+from kundresa.spec.machines import KNOWN_AFTER
 
 WIN_BACK = Path(__file__).resolve().parents[3] / "dags" / "journeys" / "win_back"
 
@@ -44,12 +45,14 @@ def test_who_follows_the_link_is_left_alone(lapsed):
     settle(lapsed, "sent")
     lapsed.after(days=4)
     lapsed.react("anna", "clicked")
+    lapsed.now += KNOWN_AFTER
     lapsed.advance()
     assert steps(lapsed) == ["morning", "letter", "followed", "end"]
 
 
 def test_who_does_not_gets_a_push_and_without_an_app_a_text(lapsed):
     settle(lapsed, "sent")
+    lapsed.now += KNOWN_AFTER
     lapsed.after(days=5)
     assert lapsed.at("anna").step == "push"
     settle(lapsed, "not_sent", "contact_point_missing")
@@ -60,6 +63,7 @@ def test_who_does_not_gets_a_push_and_without_an_app_a_text(lapsed):
 
 def test_a_push_that_arrived_is_the_end_of_it(lapsed):
     settle(lapsed, "sent")
+    lapsed.now += KNOWN_AFTER
     lapsed.after(days=5)
     settle(lapsed, "sent")
     assert steps(lapsed) == ["morning", "letter", "followed", "push", "end"]

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.journeys.conftest import World
 
 from kundresa.spec.journey_loading import load_journey
+from kundresa.spec.machines import KNOWN_AFTER
 
 JOURNEYS = Path(__file__).resolve().parents[3] / "dags" / "journeys"
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
@@ -111,11 +112,13 @@ class TestTheWelcome:
         settle(welcome, "sent")
         welcome.after(days=3)
         welcome.react("anna", "clicked")
+        welcome.now += KNOWN_AFTER
         welcome.advance()
         assert steps(welcome) == ["welcome", "looked", "end"]
 
     def test_who_does_not_is_shown_it_four_days_later_in_the_morning(self, welcome: World) -> None:
         settle(welcome, "sent")
+        welcome.now += KNOWN_AFTER
         welcome.after(days=4)
         due = local(welcome.at("anna").due_at)
         assert (welcome.at("anna").step, due.hour, due.minute) == ("morning", 9, 0)
@@ -164,6 +167,7 @@ class TestTheReview:
         settle(self.asked(review), "sent")
         review.after(days=6)
         review.react("anna", "clicked")
+        review.now += KNOWN_AFTER
         review.advance()
         assert steps(review) == ["arrival", "evening", "question", "reviewed", "thanks", "end"]
         assert review.store.journey_positions.traits(["anna"], ["has_reviewed"])["anna"] == {
@@ -172,6 +176,7 @@ class TestTheReview:
 
     def test_who_does_not_is_left_alone(self, review: World) -> None:
         settle(self.asked(review), "sent")
+        review.now += KNOWN_AFTER
         review.after(days=7)
         assert steps(review) == ["arrival", "evening", "question", "reviewed", "end"]
         assert not review.store.journey_positions.traits(["anna"], ["has_reviewed"])

@@ -13,6 +13,7 @@ from tests.unit.journeys.conftest import NOW, journey_of
 from kundresa.journeys.versions import JUMP
 from kundresa.journeys.walking import MOST_HEARD
 from kundresa.spec.buckets import bucket, weighted_buckets
+from kundresa.spec.machines import KNOWN_AFTER
 from kundresa.spec.vocabulary import Automation, JourneySkip, JourneyState
 from kundresa.store import CallResult, JourneyMoved, JourneyNotFound
 
@@ -257,6 +258,7 @@ class TestReactions:
         at = NOW + timedelta(minutes=minutes)
         world.now += timedelta(hours=2)
         world.react("anna", kind, at, **more)
+        world.now += KNOWN_AFTER
         world.advance()
         assert world.at("anna").step == step
         assert world.at("anna").step_at == (at if step == "thanks" else NOW + timedelta(hours=1))
@@ -266,6 +268,7 @@ class TestReactions:
         written = REACTION.replace("clicked:", "pause: {kind: wait, duration: 1h}\nclicked:", 1)
         self.arrive(world, written)
         world.react("anna", "clicked")
+        world.now += KNOWN_AFTER
         world.advance()
         assert world.at("anna").step == "pause"
         world.after(hours=1)
@@ -276,6 +279,7 @@ class TestReactions:
         world.event("anna")
         world.advance()
         world.react("anna", "clicked")
+        world.now += KNOWN_AFTER
         world.advance()
         assert world.at("anna").step == "say"
         world.settle("sent")
@@ -289,6 +293,7 @@ class TestReactions:
         world.advance()
         world.after(seconds=seconds)
         world.react("anna", "clicked")
+        world.now += KNOWN_AFTER
         world.advance()
         assert world.at("anna").step == "say"
         world.after(seconds=10)
@@ -301,11 +306,13 @@ class TestReactions:
         self.arrive(world)
         world.store.journeys.pause("cart", JourneyState.DISCARDING, cursor="", at=world.now)
         world.react("anna", "clicked")
+        world.now += KNOWN_AFTER
         world.event("anna", kind="other")
         world.start(journey_of(REACTION))
         world.advance()
         assert world.at("anna").step == "clicked"
         world.react("anna", "clicked")
+        world.now += KNOWN_AFTER
         world.advance()
         assert world.at("anna").step == "thanks"
 
@@ -315,6 +322,7 @@ class TestReactions:
         self.arrive(world, written)
         world.store.journeys.pause("cart", JourneyState.DISCARDING, cursor="", at=world.now)
         world.react("anna", "clicked")
+        world.now += KNOWN_AFTER
         if is_held_after:
             world.store.journeys.pause("cart", JourneyState.HELD, cursor="", at=world.now)
             world.event("bo")
@@ -325,6 +333,7 @@ class TestReactions:
             ["bo"] if is_held_after else []
         )
         world.react("anna", "clicked")
+        world.now += KNOWN_AFTER
         world.advance()
         assert world.at("anna").step == "thanks"
 
@@ -333,13 +342,116 @@ class TestReactions:
         world.event("anna", kind="order")
         world.event("anna")
         world.react("anna", "clicked")
+        world.now += KNOWN_AFTER
         world.advance()
         world.settle("sent")
         world.advance()
         assert (world.at("anna").entry, world.at("anna").step) == (2, "clicked")
         world.react("anna", "clicked")
+        world.now += KNOWN_AFTER
         world.advance()
         assert world.at("anna").step == "thanks"
+
+
+class TestClicksOfWhomItIsNotKnown:
+    """A scanner shows itself after its first click: until it would have, nobody has clicked."""
+
+    def arrive(self, world, steps, **more):
+        TestReactions().arrive(world, steps, **more)
+
+    def test_a_click_is_heard_when_it_is_known_and_counts_at_its_time(self, world):
+        self.arrive(world, REACTION)
+        world.after(minutes=5)
+        world.react("anna", "clicked")
+        world.now += KNOWN_AFTER - SECOND
+        assert world.advance().events == 0
+        assert world.at("anna").step == "clicked"
+        world.after(seconds=1)
+        assert (world.at("anna").step, world.at("anna").step_at) == ("thanks", NOW + timedelta(minutes=5))
+
+    def test_a_scanners_first_click_moves_nobody(self, world):
+        self.arrive(world, REACTION, exit=[{"reaction": "clicked", "to": "say"}])
+        world.react("anna", "clicked")
+        world.advance()
+        world.store.feedback.record([], scanned=[world.store.feedback.end()])
+        world.now += KNOWN_AFTER
+        assert world.advance().events == 0
+        assert world.at("anna").step == "clicked"
+        assert world.after(hours=1).ended == 0
+        assert world.at("anna").step == "again"
+
+    def test_everything_else_is_heard_at_once(self, world):
+        self.arrive(world, REACTION, exit=[{"reaction": "unsubscribed"}])
+        world.react("anna", "clicked")
+        world.react("anna", "unsubscribed")
+        world.advance()
+        assert (world.at("anna").end_reason, world.at("anna").ended_at) == ("exit", NOW)
+
+    def test_the_time_out_waits_until_it_is_known_that_nobody_has_clicked_and_is_of_its_own_time(self, world):
+        self.arrive(world, REACTION)
+        ends = NOW + timedelta(hours=1)
+        assert world.at("anna").due_at == ends + KNOWN_AFTER
+        world.now = ends + KNOWN_AFTER - SECOND
+        world.advance()
+        assert world.at("anna").step == "clicked"
+        world.after(seconds=1)
+        assert (world.at("anna").step, world.at("anna").step_at) == ("again", ends)
+
+    @pytest.mark.parametrize("is_scanned", [False, True])
+    def test_one_of_the_last_second_is_in_time(self, world, is_scanned):
+        self.arrive(world, REACTION)
+        world.now = NOW + timedelta(hours=1)
+        world.react("anna", "clicked")
+        world.advance()
+        # What happens then says that the time is over, and not that nobody has clicked.
+        world.now += SECOND
+        world.event("anna")
+        world.advance()
+        assert world.at("anna").step == "clicked"
+        if is_scanned:
+            world.store.feedback.record([], scanned=[world.store.feedback.end()])
+        world.now += KNOWN_AFTER
+        world.advance()
+        assert world.at("anna").step == ("again" if is_scanned else "thanks")
+        assert world.at("anna").step_at == NOW + timedelta(hours=1)
+
+    @pytest.mark.parametrize(
+        ("clicked_at", "ordered_at", "way"),
+        [
+            (60, 70, [("bought", "clicked"), ("thanks", "event")]),
+            (60, 50, [("bought", "clicked")]),
+            (None, 3_601, [("late", "timeout"), ("thanks", "event")]),
+            (None, 3_599, [("late", "timeout")]),
+            (3_600, 3_601, [("bought", "clicked"), ("thanks", "event")]),
+        ],
+    )
+    def test_what_happens_before_a_click_is_known_is_heard_by_the_step_that_it_led_to(
+        self, world, clicked_at, ordered_at, way
+    ):
+        awaiting = "kind: wait_for, event: order, within: 1d"
+        self.arrive(
+            world,
+            f"""
+            say: {{kind: message, channel: {CHANNEL}}}
+            clicked: {{kind: wait_for, reaction: clicked, to: say, within: 1h, timeout: late}}
+            bought: {{{awaiting}, timeout: end, next: thanks}}
+            late: {{{awaiting}, timeout: end}}
+            thanks: {{kind: wait, duration: 9d}}
+            """,
+        )
+        for second in sorted({clicked_at or 0, ordered_at}):
+            world.now = NOW + second * SECOND
+            if second == clicked_at:
+                world.react("anna", "clicked")
+            if second == ordered_at:
+                world.event("anna", "order")
+            world.advance()
+        assert world.at("anna").step == "clicked"
+        world.now = NOW + 3_600 * SECOND + KNOWN_AFTER
+        world.advance()
+        assert world.way("anna")[2:] == way
+        if len(way) == 2:
+            assert world.at("anna").step_at == NOW + ordered_at * SECOND
 
 
 OUT = f"""
@@ -387,14 +499,16 @@ class TestReactionsThatLetOut:
         world.advance()
         assert world.at("anna").step == "clicked"
         world.react("anna", "clicked")
+        world.now += KNOWN_AFTER
         world.advance()
-        assert self.left(world) == ("exit", world.now)
+        assert self.left(world) == ("exit", world.now - KNOWN_AFTER)
 
     def test_one_to_another_message_lets_nobody_out(self, world):
         self.arrive(world, exit=[{"reaction": "clicked", "to": "more"}])
         world.settle("sent")
         world.advance()
         world.react("anna", "clicked")
+        world.now += KNOWN_AFTER
         world.advance()
         assert world.at("anna").step == "pause"
 
@@ -419,6 +533,7 @@ class TestReactionsThatLetOut:
         world.advance()
         world.now += timedelta(hours=2)
         world.react("anna", "clicked", NOW + timedelta(minutes=90))
+        world.now += KNOWN_AFTER
         world.advance()
         assert world.way("anna")[-2:] == [("more", "waited"), ("end", "exit")]
         # What had not left does not leave any more.
@@ -437,6 +552,7 @@ class TestReactionsThatLetOut:
         self.arrive(world)
         world.start(journey_of(OUT, exit=[{"reaction": "clicked"}]))
         world.react("anna", "clicked")
+        world.now += KNOWN_AFTER
         world.advance()
         assert world.at("anna").step == "say"
 

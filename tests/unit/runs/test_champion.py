@@ -17,6 +17,7 @@ from kundresa.runs.explaining import variant_of
 from kundresa.runs.mirror import render_mirror
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.frozen import freeze
+from kundresa.spec.machines import KNOWN_AFTER
 from kundresa.spec.messages import Receipt
 from kundresa.spec.vocabulary import (
     Automation,
@@ -136,18 +137,19 @@ class Bench:
             self.settings, RUN, "email", wave, owner=str(self.now), account=ACCOUNT, clock=lambda: self.now
         )
 
-    def feedback(self, variant: str, people: int, kind=FeedbackKind.CLICKED, **more) -> None:
+    def feedback(self, variant: str, people: int, kind=FeedbackKind.CLICKED, at=None, **more) -> None:
+        at = at or NOW + timedelta(minutes=5)
         numbers = [number for number in range(SIZES[1]) if "ab"[number % 2] == variant][:people]
         self.store.feedback.record(
             [
                 NewFeedback(
-                    feedback_key=f"{kind} {variant} {number} {again} {more}",
+                    feedback_key=f"{kind} {variant} {number} {again} {more} {at}",
                     kind=kind,
                     channel="email",
                     provider="link",
                     message_id=f"m{_name(1, number)}",
-                    occurred_at=NOW + timedelta(minutes=5),
-                    received_at=NOW + timedelta(minutes=5),
+                    occurred_at=at,
+                    received_at=at,
                     **more,
                 )
                 for number in numbers
@@ -236,6 +238,8 @@ def test_machines_and_other_feedback_do_not_count(bench):
     bench.feedback("a", 40)
     bench.feedback("b", 100, automation=Automation.SCANNER)
     bench.feedback("b", 100, kind=FeedbackKind.OPENED)
+    # Who clicked just now may still show themselves to be a scanner.
+    bench.feedback("b", 100, at=NOW + timedelta(hours=2) - KNOWN_AFTER + timedelta(seconds=1))
     bench.deliver(2)
     assert bench.gate.champion == "a"
     assert "b: 0 of 200 clicked" in bench.gate.champion_detail
