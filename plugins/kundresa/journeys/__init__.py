@@ -1,6 +1,6 @@
 """Journeys: entering, advancing and leaving them, in sets."""
 
-from kundresa.journeys.advancing import Advanced, advance
+from kundresa.journeys.advancing import Advanced, advance, is_far
 from kundresa.journeys.asked import Asked, enter_asked
 from kundresa.journeys.people import Facts, Member, People, SegmentChange, place_of
 from kundresa.journeys.reading import Reading
@@ -20,6 +20,7 @@ __all__ = [
     "Versions",
     "advance",
     "enter_asked",
+    "is_far",
     "next_turn_at",
     "place_of",
     "standing_key",

@@ -40,7 +40,8 @@ MOST_EVENTS = 10_000
 """Events of one advance: some 100 MB in memory, and half a second of SQLite's one write lock."""
 MOST_DUE = 10_000
 SKIPPED_FAR = 10_000
-"""So many positions of the inbox that are about nobody here are worth a transaction of their own."""
+"""So many positions of the inbox, or of the feedback, that are about nobody here are worth a transaction of
+their own."""
 _NOBODY = Facts()
 
 
@@ -129,9 +130,21 @@ def advance(
         change, done = _move(store, people, read, now, is_each=True)
     told = (read.outcomes, read.answers, read.reactions.reactions, read.turns.readings)
     is_new = read.has_read or change.positions or any(told) or read.turns.cursor is not None
-    if is_new or read.position >= row.event_position + SKIPPED_FAR:
+    if is_new or is_far(row, read.position, read.reactions):
         store.journeys.commit(journey, row.generation, change, at=now)
     return done
+
+
+def is_far(row: JourneyRow, event_position: int, reactions: UnreadReactions) -> bool:
+    """Whether it is worth a transaction to remember how far was read, though nothing was found."""
+    return (
+        max(
+            event_position - row.event_position,
+            reactions.feedback_position - row.feedback_position,
+            reactions.click_position - row.click_position,
+        )
+        >= SKIPPED_FAR
+    )
 
 
 def _merge(store: Store, people: People, read: _Read, now: datetime) -> int | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kundresa.channels import Account, AccountError
-from kundresa.journeys import Versions, advance, next_turn_at, standing_key
+from kundresa.journeys import Versions, advance, is_far, next_turn_at, standing_key
 from kundresa.runs.journey_accounts import journey_campaign
 from kundresa.runs.journey_calls import make_calls
 from kundresa.runs.journey_checking import load_checked_journey
@@ -18,7 +18,7 @@ from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze, thaw_journey
 from kundresa.spec.vocabulary import CloseReason, JourneyState, RunState, Trigger
-from kundresa.store import JourneyMoved, JourneyRow, NewRun, Store, open_store
+from kundresa.store import JourneyMoved, JourneyRow, NewRun, Store, UnreadReactions, open_store
 from kundresa.warehouse import cursor_at
 
 _AGES = timedelta(days=36_500)
@@ -272,7 +272,8 @@ def work_waits(
     store: Store, row: JourneyRow, versions: Versions, now: datetime, *, patience: timedelta = timedelta(0)
 ) -> bool:
     """Whether there is something to do for a running journey: an event that it looks at, somebody who is due,
-    a message. A few questions by index; changes of segments are looked at by the run itself.
+    a message. A few questions by index; changes of segments are looked at by the run itself. Where much has
+    come that is about nobody here, it is remembered that it was looked at.
 
     Args:
         patience: how long a message may have waited without being looked at.
@@ -289,11 +290,16 @@ def work_waits(
     if message_at is not None and message_at <= now - patience:
         return True
     types = frozenset[str]().union(*(each.events for each in versions.all()))
+    end = max(row.event_position, store.inbox.end())  # before the events: what comes between is beyond it
     if store.inbox.after(row.event_position, 1, types):
         return True
-    reacts = any(each.reacts for each in versions.all())
-    if reacts and store.journey_reactions.unread(row, now=now, limit=1).reactions:
-        return True
+    reactions = UnreadReactions([], row.feedback_position, row.click_position)
+    if any(each.reacts for each in versions.all()):
+        reactions = store.journey_reactions.unread(row, now=now, limit=1)
+        if reactions.reactions:
+            return True
+    if is_far(row, end, reactions):
+        store.journeys.pass_by(row, end, reactions)  # else every look would go through more
     keys = [key for each in versions.all() for key in each.run_keys.values()]
     return store.journey_messages.may_deliver(keys, now)
 

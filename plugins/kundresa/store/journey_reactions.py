@@ -69,7 +69,7 @@ class JourneyReactions:
                 break
         return UnreadReactions(
             [_reaction(each) for each in sorted((*others, *clicks), key=lambda each: int(each.position))],
-            others[-1].position if others else row.feedback_position,
+            others[-1].position if len(others) >= limit else end,
             click_position,
         )
 

@@ -34,6 +34,7 @@ from kundresa.store.journey_records import (
     Place,
     Position,
     ReadingRow,
+    UnreadReactions,
 )
 from kundresa.store.journey_tables import (
     journey_calls,
@@ -222,6 +223,24 @@ class Journeys:
             self._beside(connection, journey, advance)
             keep_early(self._database, connection, journey, advance)
             self._counts(connection, journey, [advance], at)
+
+    def pass_by(self, row: JourneyRow, event_position: int, reactions: UnreadReactions) -> None:
+        """Remember how far a look has read that has found nothing. The generation stays: an advance that is
+        under way has read no more than that, and may write what it has found."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(journeys)
+                .where(
+                    journeys.c.journey == row.journey,
+                    journeys.c.generation == row.generation,
+                    journeys.c.state == JourneyState.RUNNING.value,
+                )
+                .values(
+                    event_position=event_position,
+                    feedback_position=reactions.feedback_position,
+                    click_position=reactions.click_position,
+                )
+            )
 
     def enter(
         self,

@@ -8,7 +8,11 @@ import pytest
 from sqlalchemy import event
 from tests.unit.journeys.conftest import NOW, journey_of
 
-from kundresa.spec.vocabulary import JourneyState
+from kundresa.journeys import Versions
+from kundresa.runs.journeys import work_waits
+from kundresa.spec.machines import KNOWN_AFTER
+from kundresa.spec.vocabulary import FeedbackKind, JourneyState
+from kundresa.store import NewFeedback
 
 SECOND = timedelta(seconds=1)
 WAIT = "pause: {kind: wait, duration: 1d}\n"
@@ -89,6 +93,45 @@ def test_a_reaction_that_another_version_asks_for_ends_nobodys_lateness(world, i
     world.event("anna", "order", NOW + 30 * SECOND)
     world.advance()
     assert world.at("anna").step == "pause"
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_what_is_about_others_is_not_gone_through_again(world, monkeypatch, is_asked):
+    """Whether it is an advance that finds nothing, or whoever asks if there is anything to do."""
+    monkeypatch.setattr("kundresa.journeys.advancing.SKIPPED_FAR", 10)
+    world.start(journey_of(MESSAGE + WAIT, exit=[{"reaction": "opened"}]))
+
+    def look():
+        row = world.store.journeys.require("cart")
+        if is_asked:
+            versions = Versions(row.version, world.store.journeys.versions("cart"))
+            assert not work_waits(world.store, row, versions, world.now)
+        else:
+            assert world.advance().events == 0
+        row = world.store.journeys.require("cart")
+        return row.event_position, row.feedback_position, row.click_position
+
+    def told(first, count):
+        for number in range(first, first + count):
+            kind, now = FeedbackKind(("opened", "clicked")[number % 2]), world.now
+            key = {"feedback_key": f"other {number}", "message_id": "of a campaign"}
+            told = NewFeedback(
+                kind=kind, channel="email", provider="link", **key, occurred_at=now, received_at=now
+            )
+            world.store.feedback.record([told])
+
+    told(0, 9)
+    assert look() == (0, 0, 0)
+    told(9, 1)
+    assert look() == (0, 10, 0)
+    world.now += KNOWN_AFTER
+    assert look() == (0, 10, 10)
+    for _ in range(10):
+        world.event("anna", "other")
+    assert look() == (10, 10, 10)
+    world.event("anna")
+    world.advance()
+    assert world.at("anna").step == "say"
 
 
 def test_what_is_under_way_is_found_without_reading_what_is_over(world):
