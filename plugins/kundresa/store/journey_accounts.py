@@ -3,7 +3,7 @@ capacities and warm-ups."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from kundresa.store.journey_messages import BATCHED, OVER
 from kundresa.store.journey_records import CountedMessage
 from kundresa.store.journey_tables import COUNTED_MESSAGE
 from kundresa.store.journey_tables import journey_messages as table
+from kundresa.store.locks import hold_rows
 from kundresa.store.tables import messages
 
 WRITING, WRITTEN = 1, 2
@@ -168,6 +169,7 @@ class JourneyAccounts:
             with self._database.write() as connection:
                 places = connection.execute(after).all()
                 some = among(self._database, table.c.message_id, [row.message_id for row in places])
+                hold_rows(connection, table, some)
                 # Before they are read: a change that comes later leaves a 0, which stays.
                 connection.execute(update(table).where(some, _UNEXPORTED).values(exported=WRITING))
                 rows = [dict(row._mapping) for row in connection.execute(line.where(some))]
@@ -244,12 +246,13 @@ class JourneyAccounts:
         )
         while True:
             with self._database.write() as connection:
-                done = connection.execute(
-                    update(table)
-                    .where(table.c.message_id.in_(some), table.c.exported == WRITING)
-                    .values(exported=WRITTEN)
-                ).rowcount
-            if done < chunk:
+                ids: Sequence[str] = connection.execute(some).scalars().all()
+                those = among(self._database, table.c.message_id, ids)
+                hold_rows(connection, table, those)
+                connection.execute(
+                    update(table).where(those, table.c.exported == WRITING).values(exported=WRITTEN)
+                )
+            if len(ids) < chunk:
                 return
 
     def cancel_unsent(self, journey: str, *, at: datetime) -> int:
@@ -258,10 +261,12 @@ class JourneyAccounts:
         on_its_way = select(messages.c.message_id).where(
             messages.c.message_id == table.c.message_id, messages.c.state != MessageState.DEFERRED.value
         )
+        unsent = and_(table.c.journey == journey, table.c.state == BATCHED, ~on_its_way.exists())
         with self._database.write() as connection:
+            hold_rows(connection, table, unsent)
             return connection.execute(
                 update(table)
-                .where(table.c.journey == journey, table.c.state == BATCHED, ~on_its_way.exists())
+                .where(unsent)
                 .values(
                     state=OVER,
                     outcome=NOT_SENT,

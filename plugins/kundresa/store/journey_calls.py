@@ -22,6 +22,7 @@ from kundresa.store.journey_counts import Outcomes, outcomes_in
 from kundresa.store.journey_messages import KNOWN, OPEN, OVER
 from kundresa.store.journey_records import CallOutcome, JourneyCall, NewCall
 from kundresa.store.journey_tables import journey_calls as table
+from kundresa.store.locks import hold_rows
 from kundresa.store.tables import UtcDateTime
 
 _UNDER_WAY = table.c.state != literal_column("'over'")
@@ -110,6 +111,8 @@ class JourneyCalls:
         again = [each for each in results if each.outcome is None]
         count = 0
         with self._database.write() as connection:
+            ids = [each.call_id for each in results]
+            hold_rows(connection, table, among(self._database, table.c.call_id, ids))
             for each in over:
                 told = {"what": each.outcome, "why": each.reason, "said": each.response_json}
                 told |= {"id": each.call_id, "number": each.code, "more": each.detail}

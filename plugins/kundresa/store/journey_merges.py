@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, select, update
 
 from kundresa.spec.journey_steps import END
 from kundresa.spec.vocabulary import JourneyEnd, JourneyState
@@ -30,6 +30,7 @@ from kundresa.store.journey_tables import (
     journeys,
     message_requests,
 )
+from kundresa.store.locks import hold_rows
 
 _OF_ENTRIES = (journey_moves, journey_messages, journey_calls)
 _TRAIT = ("profile_id", "trait", "value_json", "journey", "set_at")
@@ -82,6 +83,10 @@ class JourneyMerges:
             ).rowcount
             if moved != 1:
                 raise JourneyMoved(f"journey {journey} has moved on since generation {generation}")
+            everybody = {*formers, *formers.values()}
+            for table in (journey_messages, journey_calls):
+                theirs = among(self._database, table.c.profile_id, everybody)
+                hold_rows(connection, table, and_(table.c.journey == journey, theirs))
             groups = self._groups(connection, journey, formers)
             _number_entries(connection, journey, groups)
             _rename(connection, journey, formers, groups)

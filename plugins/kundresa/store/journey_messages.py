@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from kundresa.spec.journey_outcomes import DELAYED, NOT_SENT, SENT
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
+from kundresa.store.bulk import among
 from kundresa.store.engine import Database
 from kundresa.store.journey_counts import Outcomes, outcomes_in
 from kundresa.store.journey_records import (
@@ -37,6 +38,8 @@ from kundresa.store.journey_records import (
     Supposed,
 )
 from kundresa.store.journey_tables import journey_messages as table
+from kundresa.store.journey_tables import journeys
+from kundresa.store.locks import hold_rows
 from kundresa.store.tables import UtcDateTime, batches, messages, runs
 
 _LONGEST_LEASE = timedelta(hours=1)
@@ -108,7 +111,11 @@ class JourneyMessages:
         """
         still = update(table).where(table.c.message_id == bindparam("id"), table.c.state == OPEN)
         made = []
+        ids = [each.message_id for each in refused] + [each.message_id for each in delayed]
+        ids += [each.message_id for some in approved.values() for each in some] + [*(put_off or {})]
+        theirs = select(table.c.journey).where(among(self._database, table.c.message_id, ids))
         with self._database.write() as connection:
+            hold_rows(connection, journeys, journeys.c.journey.in_(theirs))
             if refused:
                 known = still.values(
                     state=KNOWN,
@@ -289,8 +296,9 @@ class JourneyMessages:
             )
             .order_by(messages.c.message_id)
             .limit(limit)
-            # An unknown one may be reported delivered at this moment.
-            .with_for_update(of=messages)
+            # An unknown one may be reported delivered at this moment: it is collected by the next look, as
+            # whatever it is then.
+            .with_for_update(of=messages, skip_locked=True)
         )
         known = (
             update(table)

@@ -8,12 +8,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, Table, Update, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from kundresa.spec.frozen import FrozenSpec
 from kundresa.spec.journey_steps import END
 from kundresa.spec.vocabulary import JourneyEnd, JourneyState
-from kundresa.store.bulk import insert_rows, put_rows
+from kundresa.store.bulk import among, as_table, insert_rows, put_rows
 from kundresa.store.engine import Database
 from kundresa.store.errors import JourneyMoved, JourneyNotFound, JourneyStopped
 from kundresa.store.feedback import end_of
@@ -49,6 +62,7 @@ from kundresa.store.journey_tables import (
     journey_versions,
     journeys,
 )
+from kundresa.store.locks import hold_rows
 from kundresa.store.message_requests import MessageRequest, take_new
 
 _POSITION = tuple(each.name for each in fields(Position))
@@ -57,6 +71,7 @@ _MESSAGE = tuple(each.name for each in fields(NewMessage) if each.name != "not_b
 _CALL = tuple(each.name for each in fields(NewCall))
 _EVENT = tuple(each.name for each in fields(NewEvent))
 _READING = tuple(each.name for each in fields(ReadingRow))
+_PLACE = ("profile_id", "instance_key", "entry", "move")
 
 
 class Journeys:
@@ -136,6 +151,8 @@ class Journeys:
         with self._database.write() as connection:
             _require(connection, journey, lock=True)
             _change(connection, journey, at=at, state=JourneyState.STOPPED.value)
+            for table in (journey_messages, journey_calls):
+                hold_rows(connection, table, and_(table.c.journey == journey, table.c.state == OPEN))
             left = connection.execute(
                 update(journey_positions)
                 .where(*inside)
@@ -201,6 +218,8 @@ class Journeys:
         """
         read = {} if advance.audience_cursor is None else {"audience_cursor": advance.audience_cursor}
         with self._database.write() as connection:
+            if advance.jumps:
+                take_turns(self._database, connection)
             moved = connection.execute(
                 update(journeys)
                 .where(
@@ -219,6 +238,7 @@ class Journeys:
             ).rowcount
             if moved != 1:
                 raise JourneyMoved(f"journey {journey} has moved on since generation {generation}")
+            self._hold(connection, journey, advance)
             self._people(connection, journey, advance, at)
             self._beside(connection, journey, advance)
             keep_early(self._database, connection, journey, advance)
@@ -260,11 +280,14 @@ class Journeys:
         """
         new: set[str] = set()
         with self._database.write() as connection:
+            if any(advance.jumps for _, advance in asked):
+                take_turns(self._database, connection)
             known = _get(connection, journey, share=True)
             if known is None or (known.state, known.version) != (JourneyState.RUNNING, version):
                 raise JourneyMoved(f"journey {journey} does not let people in on version {version}")
             entered = []
-            for request, advance in asked:
+            # In one order: another service may be asked the same at this moment.
+            for request, advance in sorted(asked, key=lambda each: each[0].request_id):
                 if take_new(self._database, connection, request):
                     new.add(request.request_id)
                     self._people(connection, journey, advance, at)
@@ -272,6 +295,23 @@ class Journeys:
                     entered.append(advance)
             self._counts(connection, journey, entered, at)
         return new
+
+    def _hold(self, connection: Connection, journey: str, advance: Advance) -> None:
+        """Lock what is there of the messages and calls that the advance writes, see ``locks``."""
+        for table, key, ids, places in (
+            (journey_messages, journey_messages.c.message_id, advance.taken, advance.cancelled),
+            (journey_calls, journey_calls.c.call_id, advance.answered, advance.cancelled_calls),
+        ):
+            if not self._database.is_sqlite and (ids or places):
+                given, values = as_table(self._database, table, _PLACE, places)
+                same = " and ".join(f"given.{name} = own.{name}" for name in _PLACE)
+                at_places = text(
+                    f"select own.{key.name} from {given} as given join {table.name} as own on {same} "
+                    "where own.journey = :journey and own.state = :open"
+                )
+                asked = values | {"journey": journey, "open": OPEN}
+                found: Iterable[str] = connection.execute(at_places, asked).scalars()
+                hold_rows(connection, table, among(self._database, key, [*ids, *found]))
 
     def _people(self, connection: Connection, journey: str, advance: Advance, at: datetime) -> None:
         positions = [(journey, *_values(each, _POSITION)) for each in advance.positions]
@@ -306,11 +346,11 @@ class Journeys:
             connection.execute(cancelled, [_where(each) for each in advance.cancelled_calls])
 
     def _beside(self, connection: Connection, journey: str, advance: Advance) -> None:
-        traits = [(*key, value, journey, set_at) for key, (value, set_at) in advance.traits.items()]
+        # In the order of the key: other journeys set traits of the same people.
+        traits = [(*key, value, journey, set_at) for key, (value, set_at) in sorted(advance.traits.items())]
         columns = ("profile_id", "trait", "value_json", "journey", "set_at")
         put_rows(self._database, connection, journey_traits, columns, traits, newest="set_at")
         if advance.jumps:
-            take_turns(self._database, connection)
             rows = [{name: getattr(each, name) for name in _EVENT} for each in advance.jumps]
             connection.execute(self._database.insert_new(events), rows)
         readings = [(journey, *_values(each, _READING)) for each in advance.readings]

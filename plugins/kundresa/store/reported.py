@@ -10,6 +10,7 @@ from kundresa.spec.journey_outcomes import DELAYED, SENT
 from kundresa.spec.vocabulary import ChannelKind, DeliveryReason, FeedbackKind, MessageState
 from kundresa.store.inbox_tables import feedback
 from kundresa.store.journey_tables import journey_messages
+from kundresa.store.locks import hold_rows
 from kundresa.store.tables import batches, messages
 
 DETAIL = "it was not known whether it had been taken; reported delivered since"
@@ -59,8 +60,8 @@ def accept_delivered(connection: Connection, which: ColumnElement[bool]) -> None
 
 
 def _accept(connection: Connection, which: ColumnElement[bool]) -> None:
-    query = select(messages.c.message_id).where(which, *_UNKNOWN)
-    accepted: list[str] = list(connection.execute(query).scalars())
+    query = select(messages.c.message_id).where(which, *_UNKNOWN).order_by(messages.c.message_id)
+    accepted: list[str] = list(connection.execute(query.with_for_update(of=messages)).scalars())
     if not accepted:
         return
     connection.execute(
@@ -69,8 +70,10 @@ def _accept(connection: Connection, which: ColumnElement[bool]) -> None:
         .values(state=MessageState.ACCEPTED.value, reason=None, detail=DETAIL, retry_at=None)
     )
     own = journey_messages
+    is_unknown = and_(own.c.message_id.in_(accepted), own.c.reason == DeliveryReason.OUTCOME_UNKNOWN.value)
+    hold_rows(connection, own, is_unknown)
     connection.execute(
         update(own)
-        .where(own.c.message_id.in_(accepted), own.c.reason == DeliveryReason.OUTCOME_UNKNOWN.value)
+        .where(is_unknown)
         .values(outcome=case((own.c.is_delayed == 1, DELAYED), else_=SENT), reason=None, exported=0)
     )

@@ -1,0 +1,237 @@
+"""Transactions that write the same rows wait for each other, and never in a circle; on both engines.
+
+Each is held up at the place at which it could have had one lock and wanted another, by a third that has a row
+which both come to. On SQLite they take turns from the beginning.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Connection, select, text
+
+from kundresa.spec.frozen import FrozenSpec
+from kundresa.spec.vocabulary import DeliveryReason, FeedbackKind, MessageState, Trigger
+from kundresa.store import (
+    Advance,
+    Approved,
+    NewEvent,
+    NewFeedback,
+    NewMessage,
+    NewRun,
+    Refused,
+    Store,
+    open_store,
+)
+from kundresa.store.engine import Database
+from kundresa.store.journey_tables import journey_messages
+from kundresa.store.tables import batches, messages
+
+NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+RUN = "cart.say--20261123T090000Z"
+JUMP = NewEvent("cart", "jump-1", "jump:other", "profile_id", "p1", "{}", NOW, NOW)
+
+
+def new_message(name: str) -> NewMessage:
+    until = NOW + timedelta(hours=1)
+    place = ("say", f"p-{name}", "", 1, 1)
+    return NewMessage(name, 1, *place, NOW, until, "email", RUN, "{}", "offers", None)
+
+
+def delivered(*names: str) -> list[NewFeedback]:
+    return [
+        NewFeedback(
+            feedback_key=f"delivered/{name}",
+            kind=FeedbackKind.DELIVERED,
+            channel="email",
+            provider="esp",
+            occurred_at=NOW,
+            received_at=NOW,
+            message_id=name,
+        )
+        for name in names
+    ]
+
+
+@pytest.fixture
+def unknown(store: Store) -> Callable[..., None]:
+    """Starts ``cart`` with messages of which it is not known whether they have left, in this order."""
+
+    def make(*names: str) -> None:
+        store.journeys.start("cart", FrozenSpec("{}", "a" * 64), cursor="", at=NOW)
+        run = NewRun(RUN, "journey:cart", NOW, Trigger.JOURNEY, "{}", "a" * 64, NOW, NOW + timedelta(days=9))
+        store.runs.open_standing(run)
+        made = [new_message(name) for name in names]
+        store.journeys.commit("cart", 0, Advance(0, "", messages=made), at=NOW)
+        approved = {(RUN, "email"): [Approved(name, "{}") for name in names]}
+        store.journey_messages.decide(refused=[], delayed=[], approved=approved, now=NOW)
+        line = {
+            "run_key": RUN,
+            "channel": "email",
+            "batch_number": 1,
+            "attempts": 1,
+            "state": MessageState.UNKNOWN.value,
+            "reason": DeliveryReason.OUTCOME_UNKNOWN.value,
+            "settled_at": NOW,
+        }
+        with store.database.write() as connection:
+            lines = [line | {"message_id": name, "profile_id": f"p-{name}"} for name in names]
+            connection.execute(messages.insert(), lines)
+
+    return make
+
+
+@pytest.fixture
+def at_once(store: Store, store_url: str) -> Callable[..., None]:
+    """Runs some things beside each other, each once the ones before it wait, and lets them go on then."""
+
+    def run(hold: Callable[[Connection], object], works: Sequence[Callable[[Store], object]]) -> None:
+        failures: list[BaseException] = []
+
+        def work(it: Callable[[Store], object]) -> None:
+            try:
+                with open_store(store_url) as own:
+                    it(own)
+            except BaseException as error:  # told below, on the thread of the test
+                failures.append(error)
+
+        threads = [threading.Thread(target=work, args=(it,)) for it in works]
+        with holding(store_url, hold):
+            for number, thread in enumerate(threads, 1):
+                thread.start()
+                wait_for_locks(store, threads[:number])
+        for thread in threads:
+            thread.join(60)
+        assert failures == []
+
+    return run
+
+
+@contextmanager
+def holding(store_url: str, hold: Callable[[Connection], object]) -> Iterator[None]:
+    database = Database(store_url)
+    try:
+        with database.write() as connection:
+            hold(connection)
+            yield
+    finally:
+        database.close()
+
+
+def wait_for_locks(store: Store, threads: Sequence[threading.Thread]) -> None:
+    """Until each of these waits for a lock, or has ended; or a little while, where nobody can be asked."""
+    if store.database.is_sqlite:
+        time.sleep(0.1)
+        return
+    waiting = text("select count(distinct pid) from pg_locks where not granted")
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with store.database.read() as connection:
+            count = connection.execute(waiting).scalar_one()
+        if count >= sum(thread.is_alive() for thread in threads):
+            return
+        time.sleep(0.02)
+    raise AssertionError("they should wait by now")
+
+
+def test_an_advance_with_jumps_and_a_report_of_what_it_acts_on(
+    store: Store, unknown: Callable[..., None], at_once: Callable[..., None]
+) -> None:
+    """The report has its turn, and comes to the message of the journey last; the advance has come to the
+    message when it asks for its turn."""
+    unknown("m1")
+    assert store.journey_messages.collect("cart", now=NOW, limit=10) == 1
+    row = store.journeys.require("cart")
+    advance = Advance(0, "", taken=["m1"], jumps=[JUMP])
+
+    def hold_batch(connection: Connection) -> object:
+        return connection.execute(select(batches.c.size).with_for_update()).all()
+
+    at_once(
+        hold_batch,
+        [
+            lambda own: own.feedback.record(delivered("m1")),
+            lambda own: own.journeys.commit("cart", row.generation, advance, at=NOW),
+        ],
+    )
+    assert store.journey_messages.known("cart", 10) == []
+    assert [each.event_id for each in store.inbox.after(0, 10)] == ["jump-1"]
+    assert store.journey_messages.counts("cart") == [("say", "sent", None, 1)]
+
+
+def test_collecting_and_a_report_of_the_same_messages(
+    store: Store, unknown: Callable[..., None], at_once: Callable[..., None]
+) -> None:
+    """Collecting goes by the ids; the report found them as they had been written, the other way round."""
+    unknown("m2", "m1")
+
+    def hold_first(connection: Connection) -> object:
+        return connection.execute(
+            select(messages.c.message_id).where(messages.c.message_id == "m1").with_for_update()
+        ).all()
+
+    at_once(
+        hold_first,
+        [
+            lambda own: own.journey_messages.collect("cart", now=NOW, limit=10),
+            lambda own: own.feedback.record(delivered("m1", "m2")),
+        ],
+    )
+    store.journey_messages.collect("cart", now=NOW, limit=10)  # what was being changed at that moment
+    found = store.journey_messages.known("cart", 10)
+    assert [(each.outcome, each.reason) for each in found] == [("sent", None)] * 2
+
+
+def test_a_report_and_an_advance_that_acts_on_the_same_messages(
+    store: Store, unknown: Callable[..., None], at_once: Callable[..., None]
+) -> None:
+    """The advance was told of them the other way round."""
+    unknown("m2", "m1")
+    assert store.journey_messages.collect("cart", now=NOW, limit=10) == 2
+    row = store.journeys.require("cart")
+
+    def hold_first(connection: Connection) -> object:
+        return connection.execute(
+            select(journey_messages.c.message_id)
+            .where(journey_messages.c.message_id == "m1")
+            .with_for_update()
+        ).all()
+
+    at_once(
+        hold_first,
+        [
+            lambda own: own.feedback.record(delivered("m1", "m2")),
+            lambda own: own.journeys.commit(
+                "cart", row.generation, Advance(0, "", taken=["m2", "m1"]), at=NOW
+            ),
+        ],
+    )
+    assert store.journey_messages.counts("cart") == [("say", "sent", None, 2)]
+
+
+def test_a_decision_and_people_who_leave(store: Store, at_once: Callable[..., None]) -> None:
+    """Whoever decides goes by what becomes of the messages, who leaves by who they are."""
+    store.journeys.start("cart", FrozenSpec("{}", "a" * 64), cursor="", at=NOW)
+    made = [new_message(name) for name in ("m1", "m2")]
+    store.journeys.commit("cart", 0, Advance(0, "", messages=made), at=NOW)
+    left = Advance(0, "", cancelled=[("p-m2", "", 1, 1), ("p-m1", "", 1, 1)])
+
+    def hold_first(connection: Connection) -> object:
+        return connection.execute(
+            select(journey_messages.c.message_id)
+            .where(journey_messages.c.message_id == "m1")
+            .with_for_update()
+        ).all()
+
+    def decide(own: Store) -> None:
+        refused = [Refused(name, "consent_denied") for name in ("m1", "m2")]
+        own.journey_messages.decide(refused=refused, delayed=[], approved={}, now=NOW)
+
+    at_once(hold_first, [decide, lambda own: own.journeys.commit("cart", 1, left, at=NOW)])
+    [(step, outcome, _, count)] = store.journey_messages.counts("cart")  # whichever of the two came first
+    assert (step, outcome, count) == ("say", "not_sent", 2)
