@@ -13,7 +13,7 @@ What an answer means (RFC 5321 4.2, RFC 3463; the details are in ``smtp_status``
 | 5xx to MAIL: the sender is refused | AccountError |
 | lost, stalled or garbage before the end of its content was written | tried once more, then deferred |
 | lost, stalled or garbage after it | unknown |
-| its domain has refused five in a row for now | deferred, untouched |
+| its domain has refused five in a row for now, here or with another worker | deferred, untouched |
 
 [1] Once this sender has had a message taken: a relay that is broken, or a staging one, says it of everybody.
 Not by words that may be about our account or the relay's routing; a bounce suppresses then.
@@ -24,7 +24,7 @@ from __future__ import annotations
 import selectors
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 
@@ -49,6 +49,7 @@ from kundresa.channels.smtp_status import Reply, Stage, refusal, slows_domain
 from kundresa.channels.stopping import UNANSWERED, WIND_UP, not_sent
 from kundresa.spec.campaign import EmailChannel
 from kundresa.spec.messages import EmailContent, Message, Receipt
+from kundresa.spec.pace import Rest
 from kundresa.spec.vocabulary import DeliveryReason
 
 RETRY_AFTER = timedelta(minutes=5)
@@ -157,6 +158,14 @@ class SmtpSender:
         """``waiting()`` is opened around each wait for a server, and nowhere else: what is raised there finds
         every octet that was written accounted for."""
         self._pool.waiting = waiting
+
+    def know_rests(self, rests: Mapping[str, Rest]) -> None:
+        """The rests of the account's receiving domains, as all its workers have found them."""
+        self._domains.know(rests)
+
+    def new_rests(self) -> Mapping[str, Rest | None]:
+        """Those found, or over, since the last call."""
+        return self._domains.changes()
 
     def close(self) -> None:
         """The last window goes at once: some of what a sender holds refers back to it, and 500 messages of

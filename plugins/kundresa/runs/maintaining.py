@@ -48,6 +48,7 @@ def apply_retention(settings: Settings, now: datetime) -> dict[str, int]:
         done["journey early events removed"] = sum(
             store.retention.forget_early_events(row.journey, before) for row in store.journeys.all()
         )
+        done["rests removed"] = store.rests.forget(now=now)
         done["message requests removed"] = store.retention.forget_requests(before)
         done["journey positions removed"] = forget_ended(store, before, now)
     done["builds removed"] = warehouse.prune_builds(settings, settings.published_builds)

@@ -26,6 +26,7 @@ from kundresa.store.migrate import migrate as migrate_tables
 from kundresa.store.migrate import require_current
 from kundresa.store.opt_outs import OptOuts
 from kundresa.store.paces import Paces
+from kundresa.store.rests import Rests
 from kundresa.store.retention import Retention
 from kundresa.store.runs import Runs
 from kundresa.store.suppressions import Suppressions
@@ -51,6 +52,7 @@ class Store:
         self.throughput = Throughput(database)
         self.wave_gates = WaveGates(database)
         self.paces = Paces(database)
+        self.rests = Rests(database)
         self.journeys = Journeys(database)
         self.journey_positions = JourneyPositions(database)
         self.journey_messages = JourneyMessages(database)
