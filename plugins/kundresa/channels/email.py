@@ -7,7 +7,7 @@ What an answer means (RFC 5321 4.2, RFC 3463; the details are in ``smtp_status``
 | 2xx after the end of DATA or BDAT | accepted |
 | 4xx at any step, 421 | deferred |
 | 5xx that says what a hard bounce does (``spec.bounces``) | failed, address_refused, suppressed [1] |
-| 5xx that says what a soft bounce does: a full mailbox | failed, temporary_failure |
+| 5xx that says what a soft bounce does: a full mailbox | failed, temporary_failure [2] |
 | other 5xx about the recipient: status x.1.x, x.2.x, or 550, 551, 553 to RCPT | failed, address_refused |
 | other 5xx: policy, a block list, the message | failed, message_refused |
 | 5xx to MAIL: the sender is refused | AccountError |
@@ -17,6 +17,8 @@ What an answer means (RFC 5321 4.2, RFC 3463; the details are in ``smtp_status``
 
 [1] Once this sender has had a message taken: a relay that is broken, or a staging one, says it of everybody.
 Not by words that may be about our account or the relay's routing; a bounce suppresses then.
+[2] As a 4xx of the address is in the end. The message counts with soft bounces
+(``smtp_status.is_soft_refusal``).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from kundresa.delivery.protocols import AskedSender, Books, Guard, Row
 from kundresa.delivery.retries import schedule
 from kundresa.delivery.senders import Senders
 from kundresa.delivery.stopping import Stop
-from kundresa.delivery.suppress import suppress_dead
+from kundresa.delivery.suppress import SoftRefusals, suppress_dead
 from kundresa.delivery.withhold import candidate, stays_unknown
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.vocabulary import DeliveryPolicy, MessageState
@@ -39,6 +39,7 @@ class Exchange:
         guard: Guard,
         senders: Senders,
         pacer: Pacer | None,
+        refusals: SoftRefusals,
         clock: Callable[[], datetime],
         stop: Stop,
     ) -> None:
@@ -50,6 +51,7 @@ class Exchange:
         self._guard = guard
         self._senders = senders
         self._pacer = pacer
+        self._refusals = refusals
         self._clock = clock
         self._stop = stop
         self._renewed_at = clock()
@@ -185,6 +187,7 @@ class Exchange:
         try:
             # Before the settle: a crash between the two must not forget that an address is dead.
             suppress_dead(self._suppressions, self._batch.channel, messages, receipts, now=now)
+            self._refusals.sent(messages, receipts, now=now)
             self._open = receipts
             if handed.error is not None:
                 self.settle()

@@ -16,6 +16,7 @@ from kundresa.delivery.pacing import AccountBusy, Pacer, Pacing, Turn
 from kundresa.delivery.protocols import Books, Guard, Hours, Renderer, Row
 from kundresa.delivery.senders import Senders
 from kundresa.delivery.stopping import Stop
+from kundresa.delivery.suppress import SoftRefusals
 from kundresa.delivery.withhold import WITHHELD_BY, candidate, stays_unknown, windows, withhold_rows
 from kundresa.spec.messages import Receipt
 from kundresa.spec.pace import Rest
@@ -62,6 +63,7 @@ class Passage:
             if pacing is None
             else Pacer(books.paces, books.rests, pacing, clock=clock, pause=self._pause)
         )
+        self._refusals = SoftRefusals(books, batch.channel, batch.soft_bounces)
         self._exchange = Exchange(
             books,
             batch,
@@ -69,6 +71,7 @@ class Passage:
             guard=guard,
             senders=senders,
             pacer=self._pacer,
+            refusals=self._refusals,
             clock=clock,
             stop=stop,
         )
@@ -231,7 +234,7 @@ class Passage:
         self, rows: Sequence[Row], standing: Mapping[str, Standing], reason: DeliveryReason
     ) -> None:
         now = self._clock()
-        withhold_rows(self._ledger, self._lease, rows, standing, reason, now=now)
+        withhold_rows(self._ledger, self._lease, rows, standing, reason, refusals=self._refusals, now=now)
 
     def _put_off(self, resting: Sequence[tuple[Row, Rest]], pace: PaceVersion) -> None:
         """Let messages wait whose domain is left alone: nothing is tried, and no attempt counted."""

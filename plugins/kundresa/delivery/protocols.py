@@ -16,11 +16,13 @@ from kundresa.store.records import (
     BatchTally,
     Candidate,
     Lease,
+    LedgerLine,
     OptOutHits,
     PaceVersion,
     Standing,
     Untried,
 )
+from kundresa.store.soft_bounces import SoftBounceRule
 
 Row = Mapping[str, Any]
 """One ``send`` decision: ``message_id``, ``profile_id``, ``channel``, ``address``, ``variant`` (None without
@@ -175,6 +177,8 @@ class LedgerBook(Protocol):
         self, lease: Lease, untried: Sequence[Untried], *, now: datetime, pace: PaceVersion
     ) -> None: ...
 
+    def lines(self, message_ids: Sequence[str]) -> Mapping[str, LedgerLine]: ...
+
     def tally(self, run_key: str, channel: str, batch_number: int) -> BatchTally: ...
 
 
@@ -201,6 +205,16 @@ class SuppressionBook(Protocol):
     def add_many(
         self, *, channel: str, reasons: Mapping[str, str], source: str, recorded_at: datetime
     ) -> None: ...
+
+
+class SoftRefusalBook(Protocol):
+    """What addresses have refused: see ``store.soft_bounces.SoftRefusals``."""
+
+    def record(
+        self, *, channel: str, refused: Mapping[str, str], rule: SoftBounceRule, source: str, now: datetime
+    ) -> None: ...
+
+    def taken(self, *, channel: str, addresses: Sequence[str]) -> None: ...
 
 
 class PaceBook(Protocol):
@@ -243,3 +257,6 @@ class Books(Protocol):
 
     @property
     def suppressions(self) -> SuppressionBook: ...
+
+    @property
+    def soft_refusals(self) -> SoftRefusalBook: ...

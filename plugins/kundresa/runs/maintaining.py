@@ -42,6 +42,7 @@ def apply_retention(settings: Settings, now: datetime) -> dict[str, int]:
         done["attempts removed"] = store.retention.apply(before)
         done["events removed"] = store.retention.forget_events(before)
         done["feedback removed"] = store.retention.forget_feedback(before)
+        done["refusals removed"] = store.retention.forget_refusals(before)
         done["journey moves removed"] = store.retention.forget_moves(before)
         done["journey calls removed"] = store.retention.forget_calls(before)
         done["journey readings removed"] = store.retention.forget_readings(before)

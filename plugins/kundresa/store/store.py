@@ -29,6 +29,7 @@ from kundresa.store.paces import Paces
 from kundresa.store.rests import Rests
 from kundresa.store.retention import Retention
 from kundresa.store.runs import Runs
+from kundresa.store.soft_bounces import SoftRefusals
 from kundresa.store.suppressions import Suppressions
 from kundresa.store.throughput import Throughput
 from kundresa.store.wave_gates import WaveGates
@@ -48,6 +49,7 @@ class Store:
         self.answers = Answers(database)
         self.inbox = Inbox(database)
         self.feedback = Feedback(database)
+        self.soft_refusals = SoftRefusals(database)
         self.retention = Retention(database)
         self.throughput = Throughput(database)
         self.wave_gates = WaveGates(database)

@@ -1,4 +1,4 @@
-"""Receiving domains that are left alone, by account."""
+"""Receiving domains that are left alone, by account, and messages that were refused for now and given up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,18 @@ def upgrade() -> None:
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("account", "domain", name="pk_rests"),
     )
+    op.create_table(
+        "soft_refusals",
+        sa.Column("channel", sa.String(), nullable=False),
+        sa.Column("address", sa.String(), nullable=False),
+        sa.Column("message_id", sa.String(), nullable=False),
+        sa.Column("refused_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("channel", "address", "message_id", name="pk_soft_refusals"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_soft_refusals_refused_at", "soft_refusals", ["refused_at"])
 
 
 def downgrade() -> None:
+    op.drop_table("soft_refusals")
     op.drop_table("rests")
