@@ -3,6 +3,9 @@
 A provider that is asked too fast answers 4xx for everybody at it. Going on would use up everyone's attempts
 and make it angrier; so after a few such answers in a row the domain rests, its messages are deferred
 untouched, and afterwards the first answer decides whether it is over. Other domains go on.
+
+A sender is one worker's, for one batch: what it finds is told to those who keep it for all (``changes``), and
+what the others have found is told to it (``know``).
 """
 
 from __future__ import annotations
@@ -10,14 +13,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Generic, TypeVar
+
+from kundresa.spec.pace import FIRST_REST, LONGEST_REST, Rest
 
 SLOW_AFTER = 5
 """Temporary refusals of a domain in a row until it rests: fewer happen by chance."""
-FIRST_REST = timedelta(minutes=5)
-LONGEST_REST = timedelta(hours=1)
-"""Doubled from the first to this, while the message that tries it is refused too."""
 
 Item = TypeVar("Item")
 
@@ -26,10 +28,12 @@ Item = TypeVar("Item")
 class Domain(Generic[Item]):
     """One receiving domain."""
 
+    name: str
     limit: int
     in_flight: int = 0
     refusals: int = 0
     rests: int = 0
+    """In a row; what is refused while it rests was under way before."""
     resting_until: datetime | None = None
     detail: str = ""
     waiting: deque[Item] = field(default_factory=deque)
@@ -44,12 +48,13 @@ class Domains(Generic[Item]):
         self._default = default
         self._clock = clock
         self._domains: dict[str, Domain[Item]] = {}
+        self._changes: dict[str, Rest | None] = {}
 
     def of(self, name: str) -> Domain[Item]:
         """The domain, known from its first message on."""
         known = self._domains.get(name)
         if known is None:
-            known = self._domains[name] = Domain(self._limits.get(name, self._default))
+            known = self._domains[name] = Domain(name, self._limits.get(name, self._default))
         return known
 
     def all(self) -> Iterable[Domain[Item]]:
@@ -75,17 +80,36 @@ class Domains(Generic[Item]):
 
     def refused(self, domain: Domain[Item], detail: str) -> None:
         """A temporary refusal that is the domain's."""
+        if domain.resting_until is not None:
+            return
         domain.refusals += 1
         if domain.refusals >= SLOW_AFTER:
-            domain.resting_until = self._clock() + min(
-                LONGEST_REST, FIRST_REST * (1 << min(domain.rests, 10))
-            )
             domain.rests += 1
-            domain.detail = detail
+            length = min(LONGEST_REST, FIRST_REST * (1 << min(domain.rests - 1, 10)))
+            domain.resting_until, domain.detail = self._clock() + length, detail
+            self._changes[domain.name] = Rest(domain.resting_until, domain.rests, detail)
 
     def took(self, domain: Domain[Item]) -> None:
         """It took a message."""
-        domain.refusals = domain.rests = 0
+        domain.refusals = 0
+        if domain.rests and domain.resting_until is None:
+            domain.rests = 0
+            self._changes[domain.name] = None
+
+    def know(self, rests: Mapping[str, Rest]) -> None:
+        """These rests hold, or have held and the next answer decides; of others nobody knows any more."""
+        for domain in self._domains.values():
+            if domain.rests and domain.name not in rests:
+                domain.refusals = domain.rests = 0
+                domain.resting_until = None
+        for name, rest in rests.items():
+            domain = self.of(name)
+            domain.resting_until, domain.rests, domain.detail = rest.until, rest.number, rest.detail
+
+    def changes(self) -> Mapping[str, Rest | None]:
+        """What has been found since the last call: rests, and None where one is over for good."""
+        changes, self._changes = self._changes, {}
+        return changes
 
 
 def parse_limits(text: str) -> dict[str, int]:

@@ -7,16 +7,18 @@ What an answer means (RFC 5321 4.2, RFC 3463; the details are in ``smtp_status``
 | 2xx after the end of DATA or BDAT | accepted |
 | 4xx at any step, 421 | deferred |
 | 5xx that says what a hard bounce does (``spec.bounces``) | failed, address_refused, suppressed [1] |
-| 5xx that says what a soft bounce does: a full mailbox | failed, temporary_failure |
+| 5xx that says what a soft bounce does: a full mailbox | failed, temporary_failure [2] |
 | other 5xx about the recipient: status x.1.x, x.2.x, or 550, 551, 553 to RCPT | failed, address_refused |
 | other 5xx: policy, a block list, the message | failed, message_refused |
 | 5xx to MAIL: the sender is refused | AccountError |
 | lost, stalled or garbage before the end of its content was written | tried once more, then deferred |
 | lost, stalled or garbage after it | unknown |
-| its domain has refused five in a row for now | deferred, untouched |
+| its domain has refused five in a row for now, here or with another worker | deferred, untouched |
 
 [1] Once this sender has had a message taken: a relay that is broken, or a staging one, says it of everybody.
 Not by words that may be about our account or the relay's routing; a bounce suppresses then.
+[2] As a 4xx of the address is in the end. The message counts with soft bounces
+(``smtp_status.is_soft_refusal``).
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from __future__ import annotations
 import selectors
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 
@@ -49,6 +51,7 @@ from kundresa.channels.smtp_status import Reply, Stage, refusal, slows_domain
 from kundresa.channels.stopping import UNANSWERED, WIND_UP, not_sent
 from kundresa.spec.campaign import EmailChannel
 from kundresa.spec.messages import EmailContent, Message, Receipt
+from kundresa.spec.pace import Rest
 from kundresa.spec.vocabulary import DeliveryReason
 
 RETRY_AFTER = timedelta(minutes=5)
@@ -157,6 +160,14 @@ class SmtpSender:
         """``waiting()`` is opened around each wait for a server, and nowhere else: what is raised there finds
         every octet that was written accounted for."""
         self._pool.waiting = waiting
+
+    def know_rests(self, rests: Mapping[str, Rest]) -> None:
+        """The rests of the account's receiving domains, as all its workers have found them."""
+        self._domains.know(rests)
+
+    def new_rests(self) -> Mapping[str, Rest | None]:
+        """Those found, or over, since the last call."""
+        return self._domains.changes()
 
     def close(self) -> None:
         """The last window goes at once: some of what a sender holds refers back to it, and 500 messages of

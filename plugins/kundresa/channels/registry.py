@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from kundresa.channels import smtp_status
 from kundresa.channels.accounts import Account
 from kundresa.channels.apns import ApnsAdapter
 from kundresa.channels.email import SmtpSender
@@ -110,6 +111,17 @@ def is_idempotent(channel: Channel, account: Account) -> bool:
     if isinstance(channel, DirectMailChannel):
         return True
     return account.is_idempotent and account.kind not in ("smtp", "smpp")
+
+
+def judges_addresses(channel: str) -> bool:
+    """Whether who takes a channel's messages says of an address, while it is handed one, that it takes none
+    for now: receiving mail servers do."""
+    return channel == "email"
+
+
+def is_soft_refusal(channel: str, code: str | None, detail: str | None) -> bool:
+    """Whether this answer, as the ledger keeps it, is of such an address."""
+    return judges_addresses(channel) and smtp_status.is_soft_refusal(code, detail)
 
 
 def _opened(sender: SmtpSender | SmppSender) -> Sender:

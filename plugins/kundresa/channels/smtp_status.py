@@ -127,6 +127,15 @@ def _is_about_address(stage: Stage, reply: Reply) -> bool:
     return stage is Stage.RCPT and reply.code in _UNNAMED_MAILBOX
 
 
+def is_soft_refusal(code: str | None, detail: str | None) -> bool:
+    """Whether what the ledger keeps of a server's answer is a soft refusal of the address: what a soft bounce
+    of the same words says. Not our own word (a server that is down, a domain that rests), nor an answer about
+    the service (421) or the sender (MAIL)."""
+    if not code or code.startswith("421") or (detail or "").startswith(f"{Stage.MAIL}: "):
+        return False
+    return classify("", f"{code} {detail or ''}") is BounceClass.SOFT
+
+
 def slows_domain(stage: Stage, reply: Reply) -> bool:
     """Whether a temporary refusal is about the receiving domain rather than one mailbox in it.
 

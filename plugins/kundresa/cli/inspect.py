@@ -23,7 +23,8 @@ def status(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
     json: Json = False,
 ) -> None:
-    """List runs, newest first, with what has become of their messages so far.
+    """List runs, newest first, with what has become of their messages so far; and receiving domains that are
+    left alone for now.
 
     Example: [bold]kundresa status --campaign winback[/bold]
     """
@@ -34,6 +35,7 @@ def status(
             (run, store.ledger.counts(run.run_key))
             for run in store.runs.list(campaign=campaign, state=state, limit=limit)
         ]
+        resting = store.rests.all(now=datetime.now(tz=UTC))
     documents = [
         {
             "run_key": run.run_key,
@@ -62,6 +64,10 @@ def status(
         for run, counts in runs
     ]
     table("Runs", ("run", "state", "closed as", "messages"), rows)
+    for each in resting:
+        until = f"{each.rest.until:%H:%M:%S}Z"
+        told = f"{each.account}: {each.domain} is left alone until {until}: {each.rest.detail}"
+        out.print(told, markup=False)
 
 
 def account(

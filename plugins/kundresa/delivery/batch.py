@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from kundresa.spec.vocabulary import DeliveryPolicy, MessageState
+from kundresa.store.soft_bounces import SoftBounceRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,9 @@ class Batch:
     """Whether the receiver knows what was claimed together only as a whole, as a printer knows a file. An
     unknown one is asked about first (``AskedSender``). Where that does not help it is handed over again as it
     was or, under ``at_most_once``, not at all. Such a batch is one window, and is not paced."""
+
+    soft_bounces: SoftBounceRule = field(default_factory=SoftBounceRule)
+    """When an address that refuses messages for now gets no more of them."""
 
     @property
     def resends_unknown(self) -> bool:

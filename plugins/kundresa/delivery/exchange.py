@@ -9,16 +9,17 @@ from datetime import datetime, timedelta
 from kundresa.delivery.ahead import Written
 from kundresa.delivery.batch import Batch
 from kundresa.delivery.handover import Handover, hand_over
+from kundresa.delivery.pacing import Pacer
 from kundresa.delivery.protocols import AskedSender, Books, Guard, Row
 from kundresa.delivery.retries import schedule
 from kundresa.delivery.senders import Senders
 from kundresa.delivery.stopping import Stop
-from kundresa.delivery.suppress import suppress_dead
+from kundresa.delivery.suppress import SoftRefusals, suppress_dead
 from kundresa.delivery.withhold import candidate, stays_unknown
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.vocabulary import DeliveryPolicy, MessageState
 from kundresa.store.errors import LeaseLost, StoreError
-from kundresa.store.records import Lease, PaceVersion, Untried
+from kundresa.store.records import Lease, Untried
 
 
 class Exchange:
@@ -37,6 +38,8 @@ class Exchange:
         *,
         guard: Guard,
         senders: Senders,
+        pacer: Pacer | None,
+        refusals: SoftRefusals,
         clock: Callable[[], datetime],
         stop: Stop,
     ) -> None:
@@ -47,6 +50,8 @@ class Exchange:
         self._lease = lease
         self._guard = guard
         self._senders = senders
+        self._pacer = pacer
+        self._refusals = refusals
         self._clock = clock
         self._stop = stop
         self._renewed_at = clock()
@@ -62,7 +67,6 @@ class Exchange:
         rows: Sequence[Row],
         write: Callable[[Row], Written],
         *,
-        pace: PaceVersion | None,
         meanwhile: Callable[[], None],
         together: int = 0,
     ) -> None:
@@ -94,7 +98,7 @@ class Exchange:
                 now=now,
                 resend_unknown=self._batch.resends_unknown,
                 untried=untried,
-                pace=pace,
+                pace=None if self._pacer is None else self._pacer.version,
                 receipts=receipts,
                 meanwhile=meanwhile,
             )
@@ -171,9 +175,10 @@ class Exchange:
 
     def _send(self, messages: Sequence[Message], attempts: Mapping[str, int]) -> None:
         self.keep()  # what was done meanwhile may have taken longer than the lease
-        handed = hand_over(
-            self._senders.get(), messages, after_each=self.keep, during=self._stop.interruptible
-        )
+        sender = self._senders.get()
+        if self._pacer is not None:
+            self._pacer.tell(sender)
+        handed = hand_over(sender, messages, after_each=self.keep, during=self._stop.interruptible)
         if isinstance(handed.error, LeaseLost):
             # Whoever has the batch now has settled this window as unknown.
             raise handed.error
@@ -182,9 +187,12 @@ class Exchange:
         try:
             # Before the settle: a crash between the two must not forget that an address is dead.
             suppress_dead(self._suppressions, self._batch.channel, messages, receipts, now=now)
+            self._refusals.sent(messages, receipts, now=now)
             self._open = receipts
             if handed.error is not None:
                 self.settle()
+            if self._pacer is not None:
+                self._pacer.hear(sender)
         except Exception as failure:
             if handed.error is not None:
                 raise failure from handed.error

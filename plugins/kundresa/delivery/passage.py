@@ -11,15 +11,18 @@ from kundresa.channels.accounts import AccountError
 from kundresa.delivery.ahead import Ahead
 from kundresa.delivery.batch import Batch, BatchResult, Halt
 from kundresa.delivery.exchange import Exchange
-from kundresa.delivery.pacing import AccountBusy, Pacer, Pacing
+from kundresa.delivery.handover import MAX_DETAIL
+from kundresa.delivery.pacing import AccountBusy, Pacer, Pacing, Turn
 from kundresa.delivery.protocols import Books, Guard, Hours, Renderer, Row
 from kundresa.delivery.senders import Senders
 from kundresa.delivery.stopping import Stop
-from kundresa.delivery.withhold import WITHHELD_BY, stays_unknown, windows, withhold_rows
+from kundresa.delivery.suppress import SoftRefusals
+from kundresa.delivery.withhold import WITHHELD_BY, candidate, stays_unknown, windows, withhold_rows
 from kundresa.spec.messages import Receipt
+from kundresa.spec.pace import Rest
 from kundresa.spec.vocabulary import DeliveryPolicy, DeliveryReason, MessageState
 from kundresa.store.errors import BatchIncomplete, PaceChanged, RunClosed, RunStopped
-from kundresa.store.records import Lease, Standing
+from kundresa.store.records import Lease, PaceVersion, Standing, Untried
 
 _SOON_AFTER = timedelta(seconds=1)
 """After the last instant of the validity; as little as tells that it is over."""
@@ -55,7 +58,23 @@ class Passage:
         self._batches = books.batches
         self._batch = batch
         self._lease = lease
-        self._exchange = Exchange(books, batch, lease, guard=guard, senders=senders, clock=clock, stop=stop)
+        self._pacer = (
+            None
+            if pacing is None
+            else Pacer(books.paces, books.rests, pacing, clock=clock, pause=self._pause)
+        )
+        self._refusals = SoftRefusals(books, batch.channel, batch.soft_bounces)
+        self._exchange = Exchange(
+            books,
+            batch,
+            lease,
+            guard=guard,
+            senders=senders,
+            pacer=self._pacer,
+            refusals=self._refusals,
+            clock=clock,
+            stop=stop,
+        )
         self._hours = hours
         self._opens_at: datetime | None = None
         self._renderer = renderer
@@ -63,7 +82,6 @@ class Passage:
         self._stop = stop
         self._may_go_on = may_go_on
         self._sleep = sleep
-        self._pacer = None if pacing is None else Pacer(books.paces, pacing, clock=clock, pause=self._pause)
         self._closed: RunClosed | None = None
         self._stopped: RunStopped | None = None
         self._halt: Halt | None = None
@@ -171,41 +189,77 @@ class Passage:
     ) -> Sequence[Row]:
         """Deal with as many of these rows as may leave together; returns those to be dealt with next."""
         self._stop.check()
-        now: Sequence[Row] = rows
-        rest: Sequence[Row] = ()
+        turn = Turn(rows)
         if not self._over():
             if self._hours is not None:
                 rows = self._within_hours(self._hours, rows, standing)
                 rows = rows if len(rows) >= together else ()  # until all of them may leave
             if not rows or self._halted():
                 return rows
-            if self._pacer is not None and self._pacer.is_limited:
-                self._exchange.settle()  # its next moment may be far
-            try:
-                now, rest = (rows, ()) if self._pacer is None else self._pacer.next(rows)
-            except AccountBusy as busy:
-                self._halt, self._busy = Halt.PACED, busy
-                return rows
+            turn = Turn(rows)
         try:
-            left = self._leave(now, ahead, together)
+            if self._pacer is not None and not self._over():
+                turn = self._turn(self._pacer, rows)
+            left = not turn.now or self._leave(turn.now, ahead, together)
         except PaceChanged:
             if self._pacer is not None:
                 self._pacer.changed()
+            return [*turn.now, *turn.later]
+        except AccountBusy as busy:
+            self._halt, self._busy = Halt.PACED, busy
             return rows
         if not left:
             if self._halted():
-                return rows
-            reason = self._why_over()
-            withhold_rows(self._ledger, self._lease, now, standing, reason, now=self._clock())
-        return rest
+                return turn.now
+            self._withhold(turn.now, standing, self._why_over())
+        return turn.later
+
+    def _turn(self, pacer: Pacer, rows: Sequence[Row]) -> Turn:
+        """Which of the rows may leave, once their moment has come; those whose domain is left alone are put
+        off.
+
+        Raises:
+            AccountBusy: when none may leave soon.
+            PaceChanged: nothing is put off.
+        """
+        if pacer.is_limited:
+            self._exchange.settle()  # its next moment may be far
+        turn = pacer.next(rows)
+        if turn.resting:
+            self._exchange.settle()  # nothing else may come for long
+            self._put_off(turn.resting, pacer.version)
+        return turn
+
+    def _withhold(
+        self, rows: Sequence[Row], standing: Mapping[str, Standing], reason: DeliveryReason
+    ) -> None:
+        now = self._clock()
+        withhold_rows(self._ledger, self._lease, rows, standing, reason, refusals=self._refusals, now=now)
+
+    def _put_off(self, resting: Sequence[tuple[Row, Rest]], pace: PaceVersion) -> None:
+        """Let messages wait whose domain is left alone: nothing is tried, and no attempt counted."""
+        latest = self._batch.valid_until + _SOON_AFTER
+        untried = [
+            Untried(
+                candidate(row),
+                Receipt(
+                    row["message_id"],
+                    MessageState.DEFERRED,
+                    DeliveryReason.TEMPORARY_FAILURE,
+                    detail=f"not tried, its domain is left alone: {rest.detail}"[:MAX_DETAIL],
+                    retry_at=min(rest.until, latest),
+                ),
+            )
+            for row, rest in resting
+        ]
+        self._ledger.put_off(self._lease, untried, now=self._clock(), pace=pace)
 
     def _leave(self, rows: Sequence[Row], ahead: Ahead, together: int) -> bool:
         """Claim and send these rows. False when they may not leave: the run is over, closed or stopped."""
         if self._over():
             return False
-        pace = None if self._pacer is None else self._pacer.version
         try:
-            self._exchange.leave(rows, ahead.write, pace=pace, meanwhile=ahead.prepare, together=together)
+            self._exchange.leave(rows, ahead.write, meanwhile=ahead.prepare, together=together)
         except RunClosed as closed:
             self._closed = closed
             return False
@@ -250,7 +304,10 @@ class Passage:
     def _ask(self) -> None:
         """Look whether the run may send; RunNotChecked is raised on."""
         try:
-            self._ledger.require_deliverable(self._batch.run_key)
+            account = None if self._pacer is None else self._pacer.account
+            changed_at = self._ledger.require_deliverable(self._batch.run_key, account=account)
+            if self._pacer is not None:
+                self._pacer.begin(changed_at)
         except RunClosed as closed:
             self._closed = closed
         except RunStopped as stopped:
@@ -282,7 +339,9 @@ class Passage:
         if self._over():
             return ()
         now, hours = self._clock(), self._hours
-        fresh = [row for row in rows if row["message_id"] not in standing]
+        fresh: Sequence[Row] = [row for row in rows if row["message_id"] not in standing]
+        if self._pacer is not None:
+            fresh = self._pacer.awake(fresh)
         if hours is None:
             return fresh
         opening = [(row, hours.opens_at(row, now)) for row in fresh]
@@ -294,7 +353,9 @@ class Passage:
             return True
         over = self._over()
         if standing.state is MessageState.DEFERRED:
-            return over or standing.retry_at is None or standing.retry_at <= self._clock()
+            # One that was never tried waits for its domain only, which may be awake by now.
+            is_put_off = standing.attempts == 0
+            return over or is_put_off or standing.retry_at is None or standing.retry_at <= self._clock()
         # An unknown one without a time to be handed over again stays what it is, whatever accounts say now.
         if standing.state is MessageState.UNKNOWN and standing.retry_at is not None and not over:
             return standing.retry_at <= self._clock()
@@ -317,8 +378,7 @@ class Passage:
             else:
                 due.append(row)
         if never:
-            reason = DeliveryReason.RUN_EXPIRED
-            withhold_rows(self._ledger, self._lease, never, standing, reason, now=now)
+            self._withhold(never, standing, DeliveryReason.RUN_EXPIRED)
         return due
 
     def _pause(self, wait: timedelta) -> None:

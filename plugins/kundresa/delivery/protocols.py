@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
 from kundresa.spec.messages import Content, Message, Receipt
+from kundresa.spec.pace import Rest
 from kundresa.spec.vocabulary import DeliveryReason
 from kundresa.store.paces import Grant
 from kundresa.store.records import (
@@ -15,11 +16,13 @@ from kundresa.store.records import (
     BatchTally,
     Candidate,
     Lease,
+    LedgerLine,
     OptOutHits,
     PaceVersion,
     Standing,
     Untried,
 )
+from kundresa.store.soft_bounces import SoftBounceRule
 
 Row = Mapping[str, Any]
 """One ``send`` decision: ``message_id``, ``profile_id``, ``channel``, ``address``, ``variant`` (None without
@@ -79,6 +82,22 @@ class AskedSender(Protocol):
         ...
 
 
+@runtime_checkable
+class RestingSender(Protocol):
+    """A sender that leaves a receiving domain alone which refuses everybody for now: it defers messages to it
+    without trying them."""
+
+    def know_rests(self, rests: Mapping[str, Rest], /) -> None:
+        """By domain all rests of the account, as other workers were told of them too; those that are over
+        among them, while the next answer decides whether there is another. Others do not hold any more."""
+        ...
+
+    def new_rests(self) -> Mapping[str, Rest | None]:
+        """What was found since the last call: by domain that it rests, or None, that it has taken a message
+        after a rest."""
+        ...
+
+
 class Renderer(Protocol):
     """Writes a person's message."""
 
@@ -127,7 +146,7 @@ class BatchBook(Protocol):
 class LedgerBook(Protocol):
     """The ledger: see ``store.ledger.Ledger``."""
 
-    def require_deliverable(self, run_key: str) -> None: ...
+    def require_deliverable(self, run_key: str, *, account: str | None = None) -> datetime | None: ...
 
     def recover(self, lease: Lease, *, now: datetime, resends: bool = False) -> int: ...
 
@@ -153,6 +172,12 @@ class LedgerBook(Protocol):
     def settle(self, lease: Lease, receipts: Sequence[Receipt], *, now: datetime) -> None: ...
 
     def settle_untried(self, lease: Lease, untried: Sequence[Untried], *, now: datetime) -> int: ...
+
+    def put_off(
+        self, lease: Lease, untried: Sequence[Untried], *, now: datetime, pace: PaceVersion
+    ) -> None: ...
+
+    def lines(self, message_ids: Sequence[str]) -> Mapping[str, LedgerLine]: ...
 
     def tally(self, run_key: str, channel: str, batch_number: int) -> BatchTally: ...
 
@@ -182,6 +207,16 @@ class SuppressionBook(Protocol):
     ) -> None: ...
 
 
+class SoftRefusalBook(Protocol):
+    """What addresses have refused: see ``store.soft_bounces.SoftRefusals``."""
+
+    def record(
+        self, *, channel: str, refused: Mapping[str, str], rule: SoftBounceRule, source: str, now: datetime
+    ) -> None: ...
+
+    def taken(self, *, channel: str, addresses: Sequence[str]) -> None: ...
+
+
 class PaceBook(Protocol):
     """Paces: see ``store.paces.Paces``."""
 
@@ -196,8 +231,17 @@ class PaceBook(Protocol):
     ) -> Grant: ...
 
 
+class RestBook(Protocol):
+    """Domains that are left alone: see ``store.rests.Rests``."""
+
+    def record(self, account: str, changes: Mapping[str, Rest | None], *, now: datetime) -> None: ...
+
+
 class Books(Protocol):
     """The operational store, as far as delivery reads and writes it."""
+
+    @property
+    def rests(self) -> RestBook: ...
 
     @property
     def paces(self) -> PaceBook: ...
@@ -213,3 +257,6 @@ class Books(Protocol):
 
     @property
     def suppressions(self) -> SuppressionBook: ...
+
+    @property
+    def soft_refusals(self) -> SoftRefusalBook: ...

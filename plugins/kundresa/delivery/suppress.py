@@ -1,12 +1,17 @@
-"""Addresses that a provider has called dead: nothing is sent there again, from this moment on."""
+"""What answers say of addresses: those that are dead get nothing any more, from this moment on; those that
+take none for now are counted, with what came back from them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from kundresa.delivery.protocols import SuppressionBook
+from kundresa.channels import is_soft_refusal, judges_addresses
+from kundresa.delivery.protocols import Books, Row, SuppressionBook
 from kundresa.spec.messages import Message, Receipt
+from kundresa.spec.vocabulary import DeliveryReason, MessageState
+from kundresa.store.soft_bounces import SoftBounceRule
 
 SOURCE = "delivery"
 
@@ -28,3 +33,56 @@ def suppress_dead(
     if reasons:
         dead = {each.address: reasons[each.message_id] for each in messages if each.message_id in reasons}
         book.add_many(channel=channel, reasons=dead, source=SOURCE, recorded_at=now)
+
+
+class SoftRefusals:
+    """Counts messages that an address has refused softly, once each: when it is known that they will not be
+    tried again. Nothing is asked on channels whose receivers do not judge addresses."""
+
+    def __init__(self, books: Books, channel: str, rule: SoftBounceRule) -> None:
+        self._books = books
+        self._channel = channel
+        self._rule = rule
+        self._is_judged = judges_addresses(channel)
+
+    def sent(self, messages: Sequence[Message], receipts: Sequence[Receipt], *, now: datetime) -> None:
+        """Of messages that were handed over: those that have failed by it, and those that were taken, whose
+        addresses have refused nothing any more.
+
+        Raises:
+            StoreUnavailable: when it cannot be written.
+        """
+        if not self._is_judged:
+            return
+        addresses = {each.message_id: each.address for each in messages}
+        self._count(addresses, receipts, now)
+        taken = [addresses[each.message_id] for each in receipts if each.state is MessageState.ACCEPTED]
+        if taken:
+            self._books.soft_refusals.taken(channel=self._channel, addresses=taken)
+
+    def given_up(self, rows: Sequence[Row], receipts: Sequence[Receipt], *, now: datetime) -> None:
+        """Of messages that get no other attempt: those that had waited for one have failed, and the last
+        answer counts.
+
+        Raises:
+            StoreUnavailable: when it cannot be read or written.
+        """
+        failed = {each.message_id: each for each in receipts if each.state is MessageState.FAILED}
+        if self._is_judged and failed:
+            addresses = {row["message_id"]: row["address"] for row in rows}
+            lines = self._books.ledger.lines([*failed]).values()
+            last = [replace(failed[each.message_id], code=each.code, detail=each.detail) for each in lines]
+            self._count(addresses, last, now)
+
+    def _count(self, addresses: Mapping[str, str], receipts: Sequence[Receipt], now: datetime) -> None:
+        refused = {
+            each.message_id: addresses[each.message_id]
+            for each in receipts
+            if each.state is MessageState.FAILED
+            and each.reason is DeliveryReason.TEMPORARY_FAILURE
+            and is_soft_refusal(self._channel, each.code, each.detail)
+        }
+        if refused:
+            self._books.soft_refusals.record(
+                channel=self._channel, refused=refused, rule=self._rule, source=SOURCE, now=now
+            )

@@ -10,10 +10,12 @@ from itertools import islice
 
 from kundresa.delivery.protocols import Books, LedgerBook, Row
 from kundresa.delivery.retries import given_up
+from kundresa.delivery.suppress import SoftRefusals
 from kundresa.spec.messages import Receipt
 from kundresa.spec.vocabulary import CloseReason, DeliveryReason, MessageState
 from kundresa.store.errors import BatchIncomplete, StoreError
 from kundresa.store.records import Candidate, Lease, Standing, Untried
+from kundresa.store.soft_bounces import SoftBounceRule
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +41,14 @@ def withhold_batch(
     owner: str,
     lease: timedelta,
     clock: Callable[[], datetime],
+    soft_bounces: SoftBounceRule | None = None,
 ) -> int:
     """Settle every message of a batch that has not come to its end, without sending it.
 
     Those never tried, or deferred, are withheld with ``reason``; with ``run_expired``, deferred ones
-    have failed as ``temporary_failure``. What a dead worker left claimed becomes unknown. For a run
-    that is closed or expired; for one that goes on, ``deliver_batch`` decides.
+    have failed as ``temporary_failure``, and those whose address had refused them count by ``soft_bounces``.
+    What a dead worker left claimed becomes unknown. For a run that is closed or expired; for one that goes
+    on, ``deliver_batch`` decides.
 
     Returns how many were settled now; 0 when it is repeated.
 
@@ -57,8 +61,9 @@ def withhold_batch(
         return 0
     with leased(books, run_key, channel, batch_number, owner=owner, seconds=lease, clock=clock) as held:
         standing = books.ledger.standing(held)
+        refusals = SoftRefusals(books, channel, soft_bounces or SoftBounceRule())
         settled = sum(
-            withhold_rows(books.ledger, held, window, standing, reason, now=clock())
+            withhold_rows(books.ledger, held, window, standing, reason, refusals=refusals, now=clock())
             for window in windows(rows(), _WINDOW, held.size)
         )
         books.batches.finish(held, at=clock())
@@ -72,6 +77,7 @@ def withhold_rows(
     standing: Mapping[str, Standing],
     reason: DeliveryReason,
     *,
+    refusals: SoftRefusals,
     now: datetime,
 ) -> int:
     """Settle those of these rows that have not come to their end. Returns how many."""
@@ -80,6 +86,8 @@ def withhold_rows(
         known = standing.get(row["message_id"])
         receipt = given_up(row["message_id"], known.state if known else None, reason)
         untried.append(Untried(candidate(row), receipt))
+    # Before they are settled: a crash between the two must not forget it.
+    refusals.given_up(rows, [each.receipt for each in untried], now=now)
     return ledger.settle_untried(lease, untried, now=now)
 
 

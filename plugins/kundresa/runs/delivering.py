@@ -12,6 +12,7 @@ from typing import Any
 from kundresa import delivery, warehouse
 from kundresa.channels import Account, is_idempotent, open_sender
 from kundresa.content import Links, compile_templates, template_columns
+from kundresa.runs.feedback import soft_bounce_rule
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.seeds import SEED_BATCH, may_seed, seed_count, seed_rows, seeds_send_at
 from kundresa.runs.send_times import SendHours
@@ -121,6 +122,7 @@ def deliver(
             valid_until=run.valid_until,
             is_idempotent=is_idempotent(part, account),
             is_whole=isinstance(part, DirectMailChannel),
+            soft_bounces=soft_bounce_rule(policies),
         )
         gates = Gates(settings, store, run, spec)
         held = (
@@ -177,6 +179,8 @@ def deliver(
                 owner=owner,
                 lease=timedelta(seconds=settings.lease_seconds),
                 clock=clock,
+                # A publication since the decision may have found two people to be one. Looked for each time.
+                merged=None if is_seeds else warehouse.PeopleIndex(settings, look_seconds=0).merged,
                 hours=None if is_seeds else send_hours,
                 may_go_on=may_go_on,
                 # A print file is one hand-over: there is nothing to pace in it.
@@ -236,6 +240,7 @@ def settle_overdue(settings: Settings, run_key: str, *, clock: Clock) -> int:
 
     Raises:
         BatchBusy: a worker is still in its last window.
+        SpecError: when the policies cannot be read.
     """
     with open_store(settings.store_url) as store:
         run = store.runs.require(run_key)
@@ -268,7 +273,15 @@ def _withhold_batch(
     *,
     clock: Clock,
 ) -> int:
-    """Settle what is left of one batch, given by run, channel and number; returns how many messages."""
+    """Settle what is left of one batch, given by run, channel and number; returns how many messages.
+
+    Raises:
+        SpecError: when messages have failed by it, and the policies cannot be read.
+    """
+    rule = None
+    if reason is DeliveryReason.RUN_EXPIRED:  # only then has one failed, and may count as refused
+        policies = load_policies(settings.project / "dags", relative_to=settings.project)
+        rule = soft_bounce_rule(policies)
     return delivery.withhold_batch(
         store,
         *which,
@@ -277,6 +290,7 @@ def _withhold_batch(
         owner=f"withhold {uuid.uuid4().hex[:8]}",
         lease=timedelta(seconds=settings.lease_seconds),
         clock=clock,
+        soft_bounces=rule,
     )
 
 

@@ -16,6 +16,7 @@ from kundresa import delivery
 from kundresa.channels import Account, AccountError, is_idempotent, open_sender
 from kundresa.content import Links, Renderer, compile_templates
 from kundresa.journeys import Versions
+from kundresa.runs.feedback import soft_bounce_rule
 from kundresa.runs.journey_calls import entry_data
 from kundresa.runs.journey_caps import alone
 from kundresa.runs.journey_limits import Taken
@@ -267,6 +268,7 @@ def _deliver(
         valid_until=valid_until,
         is_idempotent=again,
         is_whole=is_letter,
+        soft_bounces=soft_bounce_rule(policies),
     )
     with reports_of(settings, store, policies, account, clock=clock) as on_reports:
         return delivery.deliver_batch(

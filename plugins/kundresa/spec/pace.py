@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -17,7 +19,24 @@ FASTEST = 100_000
 WHOLE_ACCOUNT = ""
 """Stands for all domains together, where paces are listed by domain."""
 
+FIRST_REST = timedelta(minutes=5)
+LONGEST_REST = timedelta(hours=1)
+"""How long a receiving domain is left alone that refuses everybody for now: doubled from the first to this,
+while the first message after it is refused too."""
+
 PerSecond = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=SLOWEST, le=FASTEST)]
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A receiving domain is left alone for a while."""
+
+    until: datetime
+    """After it the first answer decides whether there is another."""
+    number: int
+    """Of the rests in a row, from 1."""
+    detail: str
+    """What it said; one line without addresses."""
 
 
 class Pace(Spec):

@@ -76,7 +76,8 @@ class Bounces(Spec):
     """When soft bounces suppress an address. Hard ones and complaints do it at once."""
 
     soft_limit: Annotated[Whole, Field(ge=1, le=100)] = 5
-    """Messages that bounced softly with no success in between."""
+    """Messages that bounced softly, or were refused softly until they were given up, with no success in
+    between."""
     soft_within: Age = timedelta(days=30)
     """Older ones do not count."""
 

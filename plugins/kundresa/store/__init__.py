@@ -21,7 +21,7 @@ from kundresa.store.errors import (
     StoreOutOfDate,
     StoreUnavailable,
 )
-from kundresa.store.feedback import CameBack, Hit, SoftBounceRule
+from kundresa.store.feedback import CameBack, Hit
 from kundresa.store.inbox_records import Answer, Appended, InboxEvent, NewEvent, NewFeedback
 from kundresa.store.journey_accounts import AccountedMessages, JourneyAccount
 from kundresa.store.journey_calls import CallResult
@@ -70,6 +70,7 @@ from kundresa.store.records import (
     Suppression,
     Untried,
 )
+from kundresa.store.soft_bounces import SoftBounceRule
 from kundresa.store.store import Store, open_store
 from kundresa.store.wave_gates import WaveGate
 

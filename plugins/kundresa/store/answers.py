@@ -11,11 +11,12 @@ from sqlalchemy import Connection, func, insert, or_, select
 
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
-from kundresa.store.feedback import SoftBounceRule, record_feedback
+from kundresa.store.feedback import record_feedback
 from kundresa.store.inbox import take_turns
 from kundresa.store.inbox_records import Answer, NewFeedback
 from kundresa.store.inbox_tables import opt_ins
 from kundresa.store.opt_outs import EVERY_TOPIC
+from kundresa.store.soft_bounces import SoftBounceRule
 from kundresa.store.tables import opt_outs
 
 _TICK = timedelta(microseconds=1)

@@ -69,7 +69,7 @@ class RunStopped(StoreError):
 
 
 class PaceChanged(StoreError):
-    """The pace of an account is another than the claim was prepared under; ask for allowance again."""
+    """The pace of an account, or a rest of it, is another than the claim was prepared under; ask again."""
 
 
 class BatchNotFound(StoreError):

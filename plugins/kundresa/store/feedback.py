@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, distinct, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from kundresa.spec.bounces import HARD_BOUNCE
 from kundresa.spec.machines import KNOWN_AFTER
@@ -17,26 +17,11 @@ from kundresa.store.inbox import take_turns
 from kundresa.store.inbox_records import NewFeedback
 from kundresa.store.inbox_tables import feedback
 from kundresa.store.reported import accept_reported
+from kundresa.store.soft_bounces import SOFT_BOUNCES, SoftBounceRule, is_over
 from kundresa.store.tables import suppressions
 
-SOFT_BOUNCES = "soft_bounces"
 COMPLAINT = "complaint"
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
-_SUCCESSES = (
-    FeedbackKind.DELIVERED,
-    FeedbackKind.OPENED,
-    FeedbackKind.CLICKED,
-    FeedbackKind.REPLIED,
-    FeedbackKind.UNSUBSCRIBED,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class SoftBounceRule:
-    """How many messages may bounce softly, with no success in between, before the address is suppressed."""
-
-    limit: int = 5
-    within: timedelta = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,30 +221,8 @@ def _suppressed_by(connection: Connection, item: NewFeedback, rule: SoftBounceRu
         return None
     if item.bounce_class is BounceClass.HARD:
         return HARD_BOUNCE
-    if item.bounce_class is BounceClass.SOFT and _soft_bounces(connection, item, rule) >= rule.limit:
+    if item.bounce_class is BounceClass.SOFT and is_over(
+        connection, item.channel, item.address, rule, at=item.occurred_at
+    ):
         return SOFT_BOUNCES
     return None
-
-
-def _soft_bounces(connection: Connection, item: NewFeedback, rule: SoftBounceRule) -> int:
-    """Messages that bounced softly within the period, after the last success. One message counts once."""
-    here = and_(feedback.c.channel == item.channel, feedback.c.address == item.address)
-    successes = select(func.max(feedback.c.occurred_at)).where(
-        here,
-        feedback.c.kind.in_([kind.value for kind in _SUCCESSES]),
-        # A machine that loads images proves a mailbox as little as it proves a reader.
-        or_(feedback.c.is_automated.is_(False), feedback.c.kind == FeedbackKind.DELIVERED.value),
-        feedback.c.occurred_at <= item.occurred_at,
-    )
-    since = item.occurred_at - rule.within
-    success: datetime | None = connection.execute(successes).scalar_one()
-    bounces = select(
-        func.count(distinct(func.coalesce(feedback.c.message_id, feedback.c.feedback_key)))
-    ).where(
-        here,
-        feedback.c.kind == FeedbackKind.BOUNCED.value,
-        feedback.c.bounce_class == BounceClass.SOFT.value,
-        feedback.c.occurred_at > (max(success, since) if success else since),
-        feedback.c.occurred_at <= item.occurred_at,
-    )
-    return int(connection.execute(bounces).scalar_one())

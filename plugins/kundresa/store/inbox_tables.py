@@ -1,4 +1,5 @@
-"""The tables of what comes in from outside: events, feedback, and the yes that people give themselves."""
+"""The tables of what comes in from outside: events, feedback, refusals, and the yes that people give
+themselves."""
 
 from __future__ import annotations
 
@@ -52,6 +53,19 @@ feedback = Table(
     # The soft bounces of one address since its last success.
     Index(None, "channel", "address", "kind", "occurred_at"),
     sqlite_autoincrement=True,
+)
+
+# A row per message that a receiving server has refused for now and that was given up; none is left of an
+# address once its server has taken a message. Few: servers that judge mailboxes while they are written to
+# are.
+soft_refusals = Table(
+    "soft_refusals",
+    metadata,
+    Column("channel", String, primary_key=True),
+    Column("address", String, primary_key=True),
+    Column("message_id", String, primary_key=True),
+    Column("refused_at", UtcDateTime, nullable=False, index=True),
+    sqlite_with_rowid=False,
 )
 
 opt_ins = Table(

@@ -29,7 +29,8 @@ from kundresa.store.errors import (
 from kundresa.store.ledger_reads import LedgerReads, in_batch
 from kundresa.store.records import Candidate, Lease, PaceVersion, Untried
 from kundresa.store.reported import accept_delivered
-from kundresa.store.tables import UtcDateTime, messages, paces, runs
+from kundresa.store.rests import LAST_CHANGE
+from kundresa.store.tables import UtcDateTime, messages, runs
 from kundresa.store.windows import (
     insert_claimed,
     keep_attempts,
@@ -75,6 +76,13 @@ _GIVE_UP = (
     )
 )
 
+# Of one that waits for another attempt, which is not made yet.
+_PUT_OFF = (
+    update(messages)
+    .where(messages.c.message_id == bindparam("id"))
+    .values(retry_at=bindparam("new_retry_at", type_=UtcDateTime()))
+)
+
 # Of one whose outcome nobody will know.
 _STAYS = update(messages).where(messages.c.message_id == bindparam("id")).values(retry_at=None)
 
@@ -99,7 +107,7 @@ class Ledger(LedgerReads):
         Claimed are those without a line, the deferred ones, and with ``resend_unknown`` the unknown
         ones. Others have come to their end, and are left alone. ``untried`` are settled along with it, as by
         :meth:`settle_untried`.
-        With ``pace`` nothing is claimed when the account's pace is another by now.
+        With ``pace`` nothing is claimed when the account's pace, or its rests, are others by now.
 
         ``receipts`` are of messages claimed before. They are settled as by :meth:`settle`, in the same
         transaction, also when the claim is refused; not when the lease is lost or the store fails.
@@ -122,7 +130,7 @@ class Ledger(LedgerReads):
             settle_claimed(self._database, connection, lease, receipts, now)
             try:
                 # All that can refuse the claim is asked before its first write.
-                _require_checked(connection, lease.run_key, pace)
+                _require_paced(connection, lease.run_key, pace)
                 ids = [each.message_id for each in candidates]
                 known = known_lines(self._database, connection, lease, ids)
                 ends = self._split(connection, lease, untried)
@@ -167,14 +175,17 @@ class Ledger(LedgerReads):
             hold(connection, lease, now)
             settle_claimed(self._database, connection, lease, receipts, now)
 
-    def require_deliverable(self, run_key: str) -> None:
+    def require_deliverable(self, run_key: str, *, account: str | None = None) -> datetime | None:
         """Ask what ``claim`` will ask, before anything is prepared.
+
+        Returns when the pace or a rest of ``account`` was changed last; None when it has neither, and nothing
+        need be asked for.
 
         Raises:
             RunNotFound, RunNotChecked, RunClosed, RunStopped: when nothing of the run may leave.
         """
         with self._database.read() as connection:
-            _require_checked(connection, run_key)
+            return _require_checked(connection, run_key, account)
 
     def recover(self, lease: Lease, *, now: datetime, resends: bool = False) -> int:
         """Settle as unknown what earlier leases of the batch claimed and did not settle, but for what has
@@ -240,6 +251,33 @@ class Ledger(LedgerReads):
             self._settle_untried(connection, lease, ends, now)
             return len(ends.new) + len(ends.given_up)
 
+    def put_off(self, lease: Lease, untried: Sequence[Untried], *, now: datetime, pace: PaceVersion) -> None:
+        """Let messages wait that were not tried, each until the ``retry_at`` of its receipt. Those without a
+        line get one, as deferred after no attempt; of deferred and unknown ones only that time changes.
+        Others are left alone.
+
+        Raises:
+            LeaseLost: when another worker has the batch.
+            PaceChanged: when the account's pace, or its rests, are others by now; nothing is written.
+            BatchConflict: when a message is in the ledger under another batch.
+        """
+        with self._database.write() as connection:
+            hold(connection, lease, now)
+            _require_unchanged(connection.execute(LAST_CHANGE, {"of_account": pace.account}).scalar(), pace)
+            ids = [each.candidate.message_id for each in untried]
+            known = known_lines(self._database, connection, lease, ids)
+            new = [each for each in untried if each.candidate.message_id not in known]
+            may_leave = {key for key, (state, _) in known.items() if state in _MAY_LEAVE_AGAIN}
+            waiting = [
+                {"id": each.candidate.message_id, "new_retry_at": each.receipt.retry_at}
+                for each in untried
+                if each.candidate.message_id in may_leave
+            ]
+            if new:
+                connection.execute(insert(messages), [_untried_line(lease, each, now) for each in new])
+            if waiting:
+                connection.execute(_PUT_OFF, waiting)
+
     def _split(self, connection: Connection, lease: Lease, untried: Sequence[Untried]) -> _Ends:
         """What is to be written of messages that are not tried (again).
 
@@ -292,16 +330,25 @@ class _Ends:
 
 
 _NOTHING = _Ends((), (), ())
+_MAY_LEAVE_AGAIN = (MessageState.DEFERRED, MessageState.UNKNOWN)
+
+_RUN = (runs.c.state, runs.c.close_reason, runs.c.stopped_at)
+_DELIVERABLE = select(*_RUN).where(runs.c.run_key == bindparam("of_run"))
+# In the same query: most accounts have neither a pace nor a rest, and to ask for them must not cost a
+# statement.
+_DELIVERABLE_THROUGH = select(*_RUN, LAST_CHANGE.scalar_subquery().label("changed_at")).where(
+    runs.c.run_key == bindparam("of_run")
+)
 
 
-def _require_checked(connection: Connection, run_key: str, pace: PaceVersion | None = None) -> None:
-    columns: list[Any] = [runs.c.state, runs.c.close_reason, runs.c.stopped_at]
-    if pace is not None:
-        # In the same query: most accounts have no pace, and to ask for it must not cost them a statement.
-        changed = select(func.max(paces.c.changed_at)).where(paces.c.account == pace.account)
-        columns.append(changed.scalar_subquery().label("pace_changed_at"))
-    query = select(*columns).where(runs.c.run_key == run_key)
-    row = connection.execute(query).first()
+def _require_checked(connection: Connection, run_key: str, account: str | None) -> datetime | None:
+    """When the account's pace or one of its rests was changed last.
+
+    Raises:
+        RunNotFound, RunNotChecked, RunClosed, RunStopped: when nothing of the run may leave.
+    """
+    query = _DELIVERABLE if account is None else _DELIVERABLE_THROUGH
+    row = connection.execute(query, {"of_run": run_key, "of_account": account}).first()
     if row is None:
         raise RunNotFound(run_key)
     state = RunState(row.state)
@@ -311,8 +358,18 @@ def _require_checked(connection: Connection, run_key: str, pace: PaceVersion | N
         raise RunNotChecked(run_key, state)
     if row.stopped_at is not None:
         raise RunStopped(run_key, row.stopped_at)
-    if pace is not None and row.pace_changed_at != pace.changed_at:
-        raise PaceChanged(f"the pace of {pace.account} was changed")
+    return None if account is None else row.changed_at
+
+
+def _require_paced(connection: Connection, run_key: str, pace: PaceVersion | None) -> None:
+    changed_at = _require_checked(connection, run_key, None if pace is None else pace.account)
+    if pace is not None:
+        _require_unchanged(changed_at, pace)
+
+
+def _require_unchanged(changed_at: datetime | None, pace: PaceVersion) -> None:
+    if changed_at != pace.changed_at:
+        raise PaceChanged(f"the pace of {pace.account}, or a domain that rests there, was changed")
 
 
 def _untried_line(lease: Lease, untried: Untried, now: datetime) -> dict[str, Any]:

@@ -11,15 +11,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from kundresa.spec.pace import WHOLE_ACCOUNT
+from kundresa.spec.pace import WHOLE_ACCOUNT, Rest
 from kundresa.store.clocks import SKEW
 from kundresa.store.engine import Database
+from kundresa.store.inbox import take_turns
+from kundresa.store.rests import next_change, rests_of
 from kundresa.store.tables import UtcDateTime, paces
 
 SLICE = timedelta(seconds=1)
@@ -28,7 +31,6 @@ leave at once. Longer would save transactions (one for each slice and worker) an
 refuse."""
 _Moment = tuple[datetime | None, datetime | None]
 """``free_at`` and ``doubted_at`` of a row."""
-_MICROSECOND = timedelta(microseconds=1)
 _MOVE = (
     update(paces)
     .where(paces.c.account == bindparam("of_account"), paces.c.domain == bindparam("of_domain"))
@@ -48,9 +50,12 @@ class Grant:
     at: datetime
     """When they may leave. When there is none: when to ask again."""
     changed_at: datetime | None
-    """When somebody changed the account's pace last; a claim names it."""
+    """When the account's pace or one of its rests was changed last; a claim names it."""
     is_limited: bool
-    """False: the account has no pace, all may leave, and nobody need ask before that changes."""
+    """False: the account has no pace, all whose domain does not rest may leave, and nobody need ask before
+    that changes."""
+    rests: Mapping[str, Rest] = field(default_factory=dict)
+    """Receiving domains that are left alone, and those of which the next answer decides whether they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +86,10 @@ class Paces:
         What was allowed and is not claimed yet is void: a claim under the old pace is refused.
         """
         with self._database.write() as connection:
+            take_turns(self._database, connection)
             connection.execute(self._database.insert_new(paces), {"account": account, "domain": domain})
-            latest = max(
-                (row.changed_at for row in _rows(connection, account, lock=True) if row.changed_at),
-                default=None,
-            )
-            # Later than any before, whatever the clock says: a version is never used twice.
-            changed_at = now if latest is None else max(now, latest + _MICROSECOND)
+            _rows(connection, account, lock=True)
+            changed_at = next_change(connection, account, now)
             connection.execute(
                 update(paces)
                 .where(paces.c.account == account, paces.c.domain == domain)
@@ -109,7 +111,7 @@ class Paces:
         now: datetime,
         patience: timedelta,
     ) -> Grant:
-        """Take allowance for as many as possible of some messages.
+        """Take allowance for as many as possible of some messages; for none to a domain that rests.
 
         Args:
             rates: messages per second by domain as the policies have them; what was set in the store goes
@@ -119,21 +121,26 @@ class Paces:
         """
         with self._database.write() as connection:
             rows = {row.domain: row for row in self._rows(connection, account, rates)}
-            changed_at = max((row.changed_at for row in rows.values() if row.changed_at), default=None)
+            rests, rested_at = rests_of(connection, account, now)
+            changes = (rested_at, *(row.changed_at for row in rows.values()))
+            changed_at = max((each for each in changes if each is not None), default=None)
+            resting = {domain for domain, rest in rests.items() if rest.until > now}
+            awake = [domain for domain in domains if domain not in resting]
             known = {
                 domain: rate
                 for domain, row in rows.items()
                 if (rate := rates.get(domain) if row.per_second is None else row.per_second) is not None
             }
-            if not known:
-                return Grant(tuple(range(len(domains))), now, changed_at, is_limited=False)
+            if not known or not awake:
+                positions = tuple(_awake(domains, resting))
+                return Grant(positions, now, changed_at, is_limited=bool(known), rests=rests)
             free = {domain: _free_at(rows[domain], rate, now, patience) for domain, rate in known.items()}
             at = max(now, free.get(WHOLE_ACCOUNT, now))
-            positions: tuple[int, ...] = ()
+            positions = ()
             if at - now <= patience:
-                positions = tuple(_allowed(domains, known, free, at))
+                positions = tuple(_allowed(domains, known, free, at, resting))
                 if not positions:
-                    at = min(free[domain] for domain in domains if domain in free)
+                    at = min(free[domain] for domain in awake if domain in free)
             taken = Counter(domain for each in positions if (domain := domains[each]) in known)
             if positions and WHOLE_ACCOUNT in known:
                 taken[WHOLE_ACCOUNT] = len(positions)
@@ -145,7 +152,7 @@ class Paces:
             for domain, count in taken.items():
                 moved[domain] = (at + _time_for(count, known[domain]), None)
             _write(connection, account, moved)
-        return Grant(positions, at, changed_at, is_limited=True)
+        return Grant(positions, at, changed_at, is_limited=True, rests=rests)
 
     def _rows(self, connection: Connection, account: str, rates: Mapping[str, float]) -> list[Row[Any]]:
         """The account's rows, locked, one for each rate at least."""
@@ -190,13 +197,22 @@ def _slice(rate: float) -> int:
     return max(1, int(rate * SLICE.total_seconds()))
 
 
+def _awake(domains: Sequence[str], resting: AbstractSet[str]) -> Iterable[int]:
+    return (position for position, domain in enumerate(domains) if domain not in resting)
+
+
 def _allowed(
-    domains: Sequence[str], rates: Mapping[str, float], free: Mapping[str, datetime], at: datetime
+    domains: Sequence[str],
+    rates: Mapping[str, float],
+    free: Mapping[str, datetime],
+    at: datetime,
+    resting: AbstractSet[str],
 ) -> Iterable[int]:
     """Which of the messages may leave at a moment, the first ones first."""
     room = {domain: _slice(rate) for domain, rate in rates.items()}
     whole = room.pop(WHOLE_ACCOUNT, len(domains))
-    for position, domain in enumerate(domains):
+    for position in _awake(domains, resting):
+        domain = domains[position]
         if whole == 0:
             return
         if domain in room:

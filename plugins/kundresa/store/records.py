@@ -104,8 +104,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class PaceVersion:
-    """The pace that a claim was prepared under: of which account, and when it was last changed; None when it
-    never was. See :meth:`kundresa.store.paces.Paces.take`."""
+    """The pace that a claim was prepared under: of which account, and when it, or a rest of a domain, was
+    last changed; None when none ever was. See :meth:`kundresa.store.paces.Paces.take`."""
 
     account: str
     changed_at: datetime | None

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Table, delete, exists, select, tuple_
 
 from kundresa.store.engine import Database
-from kundresa.store.inbox_tables import events, feedback
+from kundresa.store.inbox_tables import events, feedback, soft_refusals
 from kundresa.store.journey_early_events import remove_early
 from kundresa.store.journey_messages import OVER
 from kundresa.store.journey_tables import (
@@ -27,9 +27,9 @@ CHUNK = 1_000
 class Retention:
     """Removes what is old and not part of the account.
 
-    Removed: attempts that ended before the given time and were followed by another one, events and feedback
-    that were received before it, and how people moved through journeys.
-    They are the tables that grow by more than one row per message.
+    Removed: attempts that ended before the given time and were followed by another one, events, feedback and
+    soft refusals of before it, and how people moved through journeys.
+    They are the tables that grow by more than one row per message, or name addresses.
 
     Kept: ``messages`` (the account: one line each, with the last attempt's code and detail), ``runs``
     and ``batches`` (few), ``opt_outs``, ``opt_ins`` and ``suppressions`` (an answer has no age).
@@ -79,6 +79,23 @@ class Retention:
         """Remove the feedback that was received before ``before``; returns how many. What followed from it, a
         suppression or an opt-out, stays."""
         return self._forget(feedback, before, chunk)
+
+    def forget_refusals(self, before: datetime, *, chunk: int = CHUNK) -> int:
+        """Remove the soft refusals of before ``before``; returns how many."""
+        key = tuple_(soft_refusals.c.channel, soft_refusals.c.address, soft_refusals.c.message_id)
+        old = (
+            select(soft_refusals.c.channel, soft_refusals.c.address, soft_refusals.c.message_id)
+            .where(soft_refusals.c.refused_at < before)
+            .order_by(soft_refusals.c.refused_at)
+            .limit(chunk)
+        )
+        total = 0
+        while True:
+            with self._database.write() as connection:
+                removed = connection.execute(delete(soft_refusals).where(key.in_(old))).rowcount
+            total += removed
+            if removed < chunk:
+                return total
 
     def forget_moves(self, before: datetime, *, chunk: int = CHUNK) -> int:
         """Remove what is told of how people moved through journeys before ``before``; returns how many rows.

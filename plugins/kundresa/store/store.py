@@ -27,8 +27,10 @@ from kundresa.store.migrate import migrate as migrate_tables
 from kundresa.store.migrate import require_current
 from kundresa.store.opt_outs import OptOuts
 from kundresa.store.paces import Paces
+from kundresa.store.rests import Rests
 from kundresa.store.retention import Retention
 from kundresa.store.runs import Runs
+from kundresa.store.soft_bounces import SoftRefusals
 from kundresa.store.suppressions import Suppressions
 from kundresa.store.throughput import Throughput
 from kundresa.store.wave_gates import WaveGates
@@ -48,10 +50,12 @@ class Store:
         self.answers = Answers(database)
         self.inbox = Inbox(database)
         self.feedback = Feedback(database)
+        self.soft_refusals = SoftRefusals(database)
         self.retention = Retention(database)
         self.throughput = Throughput(database)
         self.wave_gates = WaveGates(database)
         self.paces = Paces(database)
+        self.rests = Rests(database)
         self.journeys = Journeys(database)
         self.journey_positions = JourneyPositions(database)
         self.journey_messages = JourneyMessages(database)

@@ -199,6 +199,20 @@ paces = Table(
     Column("doubted_at", UtcDateTime),
 )
 
+# A row for each receiving domain that has asked an account to be left alone, until a day after it. Read when
+# a batch begins of an account that has one, and when one has changed.
+rests = Table(
+    "rests",
+    metadata,
+    Column("account", String, primary_key=True),
+    Column("domain", String, primary_key=True),
+    # None: it is over, or was lifted. The row is there to be noticed.
+    Column("until", UtcDateTime),
+    Column("number", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+)
+
 opt_outs = Table(
     "opt_outs",
     metadata,

@@ -27,9 +27,10 @@ from kundresa.channels.email import SmtpSender
 from kundresa.channels.return_path import read_return_path
 from kundresa.delivery.stopping import Stopped, stop_on_signals
 from kundresa.spec.messages import Receipt
+from kundresa.spec.pace import FIRST_REST, Rest
 from kundresa.spec.vocabulary import MessageState
 
-from .conftest import DROP, EMAIL, RUN_KEY, STALL, Certificate, Peer, Step, Time, mails
+from .conftest import DROP, EMAIL, NOW, RUN_KEY, STALL, Certificate, Peer, Step, Time, mails
 
 Start = Callable[..., Peer]
 Open = Callable[..., SmtpSender]
@@ -206,6 +207,37 @@ def test_a_domain_that_is_too_slow_rests_and_others_go_on(peer: Start, sender: O
     tried = [each for each in receipts if each.code == "451 4.7.0"]
     assert SLOW_AFTER <= len(tried) <= SLOW_AFTER + 20  # those in flight when it came to rest
     assert all(each.detail == "RCPT: 4.7.0 rate limited" for each in receipts if each.message_id in slow)
+
+
+def test_a_domain_that_rests_is_told_to_the_next_sender_which_does_not_try_it(
+    peer: Start, sender: Open, time: Time
+) -> None:
+    asked: list[str] = []
+
+    def script(step: Step) -> str | None:
+        if step.verb != "RCPT" or not step.argument.endswith("@slow.example>"):
+            return None
+        asked.append(step.argument)
+        return "451 4.7.0 rate limited" if time.now < NOW + FIRST_REST else None
+
+    server = peer(script)
+    messages = [replace(each, address=f"a@{'slow' if place % 2 else 'quick'}.example")
+                for place, each in enumerate(mails(100))]  # fmt: skip
+    first = sender(server.port)
+    list(first.send(messages))
+    found = first.new_rests()
+    rest = Rest(NOW + FIRST_REST, 1, "RCPT: 4.7.0 rate limited")
+    assert found == {"slow.example": rest}, "however many were under way when it came to rest"
+    assert first.new_rests() == {}
+    tried = len(asked)
+    second = sender(server.port)
+    second.know_rests({"slow.example": rest})
+    receipts = by_state(list(second.send(messages)))
+    assert len(asked) == tried
+    assert (len(receipts[ACCEPTED]), len(receipts[DEFERRED])) == (50, 50)
+    time.now += FIRST_REST
+    assert by_state(list(second.send(messages))).keys() == {ACCEPTED}
+    assert second.new_rests() == {"slow.example": None}
 
 
 def test_a_domains_limit_holds_over_all_connections(peer: Start, sender: Open) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kundresa.channels.smtp_status import Refusal, Reply, Stage, refusal
+from kundresa.channels.smtp_status import Refusal, Reply, Stage, is_soft_refusal, refusal
 from kundresa.spec.vocabulary import DeliveryReason
 
 DEAD = Refusal(DeliveryReason.ADDRESS_REFUSED, "hard_bounce")
@@ -62,3 +62,29 @@ def test_a_refusal_of_rcpt(code: int, text: str, expected: Refusal) -> None:
 )
 def test_a_refusal_of_the_content(text: str, expected: Refusal) -> None:
     assert refusal(Stage.END, Reply(550, text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "detail", "expected"),
+    [
+        ("552 5.2.2", "RCPT: 5.2.2 mailbox full", True),
+        ("552", "RCPT: mailbox is full", True),
+        ("452 4.2.2", "end of DATA: 4.2.2 over quota", True),
+        ("450 4.2.0", "RCPT: 4.2.0 greylisted, try again", True),
+        ("450", "RCPT: mailbox busy", True),
+        ("450 4.1.1", "RCPT: 4.1.1 <address>: user unknown", True),
+        ("451", "RCPT: user unknown", True),
+        ("550 5.1.1", "RCPT: 5.1.1 user unknown", False),
+        ("451 4.7.1", "RCPT: 4.7.1 poor reputation", False),
+        ("451 4.3.0", "MAIL: 4.3.0 busy", False),
+        ("421 4.3.2", "end of DATA: 4.3.2 shutting down", False),
+        ("421", "RCPT: mailbox full", False),
+        (None, "the server is down", False),
+        (None, "RCPT: 4.2.2 mailbox full", False),
+        (None, None, False),
+    ],
+)
+def test_what_the_ledger_keeps_says_whether_an_address_has_refused_softly(
+    code: str | None, detail: str | None, expected: bool
+) -> None:
+    assert is_soft_refusal(code, detail) is expected

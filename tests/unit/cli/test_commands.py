@@ -19,6 +19,7 @@ from kundresa.runs.accounting import RunNotFinished
 from kundresa.runs.checking import CampaignNotFound
 from kundresa.runs.pacing import AccountNotFound
 from kundresa.settings import SettingsError
+from kundresa.spec.pace import Rest
 from kundresa.spec.vocabulary import Trigger
 from kundresa.store import NewRun, RunNotFound, StoreUnavailable, open_store
 
@@ -239,5 +240,36 @@ def test_a_pace_is_set_shown_and_cleared_where_people_look_for_it(app, tmp_path,
         ["newsletter", "--domain", "gmail.com"],
         ["newsletter", "--domain", "a@gmail.com", "--clear"],
         ["newsletter", "--per-second", "5", "--clear"],
+        ["newsletter", "--lift", "--clear"],
+        ["--lift"],
     ):
         call(*words, code=Exit.USAGE)
+
+
+def test_a_domain_that_is_left_alone_is_shown_and_lifted(app, tmp_path, monkeypatch):
+    monkeypatch.setenv("KUNDRESA_HOME", str(tmp_path))
+    monkeypatch.setenv("KUNDRESA_STORE_URL", f"sqlite:///{tmp_path / 'store.sqlite'}")
+    monkeypatch.setenv("KUNDRESA_PROJECT", str(tmp_path))
+    now = datetime.now(tz=UTC)
+    until = now + timedelta(minutes=5)
+
+    def call(*words):
+        result = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    with open_store(f"sqlite:///{tmp_path / 'store.sqlite'}") as store:
+        rests = {"a.example": Rest(until, 1, "RCPT: too fast"), "b.example": Rest(now, 1, "over")}
+        store.rests.record("newsletter", rests, now=now)
+    assert f"newsletter: a.example is left alone until {until:%H:%M:%S}Z: RCPT: too fast" in call("status")
+    assert "b.example" not in call("status")
+    shown = call("pace")
+    assert "RCPT: too fast" in shown
+    assert "No account has a pace" in shown
+    [told] = json.loads(call("pace", "newsletter", "--json"))
+    assert (told["domain"], told["per_second"], told["rest_detail"]) == ("a.example", None, "RCPT: too fast")
+    assert datetime.fromisoformat(told["resting_until"]) == until
+    assert "Left alone no more: none was" in call("pace", "newsletter", "--lift", "--domain", "c.example")
+    assert "Left alone no more: a.example" in call("pace", "newsletter", "--lift", "--domain", "A.example")
+    assert json.loads(call("pace", "newsletter", "--lift", "--json")) == []
+    assert "left alone until" not in call("status")
