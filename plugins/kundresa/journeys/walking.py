@@ -267,7 +267,7 @@ class Walker:
         moment = self._moment(trail, step)
         if moment is not None:
             if isinstance(step, WaitForStep):
-                is_due = moment < until if by_event else moment + journey.lateness <= until
+                is_due = moment < until if by_event else moment + trail.version.patience <= until
             else:
                 is_due = moment <= until
             # Not <=: a time-out that comes first is what ``due_at`` keeps of a ``wait_until``.
@@ -291,7 +291,7 @@ class Walker:
         step, journey = trail.step, trail.version.journey
         moment = self._moment(trail, step)
         if moment is not None and isinstance(step, WaitForStep):
-            moment += journey.lateness
+            moment += trail.version.patience
         over = trail.position.entered_at + journey.time_out
         return over if moment is None else min(moment, over)
 
@@ -371,7 +371,7 @@ class Walker:
             return step.missing or self._after(trail), "missing"
         if moment <= at:
             return step.past or self._after(trail), "past"
-        trail.position.due_at = moment
+        trail.position.due_at = trail.version.bounded(at, moment)
         return None
 
     def _share(self, trail: Trail, step: SplitStep) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, distinct, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, distinct, func, or_, select, update
 
 from kundresa.spec.bounces import HARD_BOUNCE
 from kundresa.spec.vocabulary import Automation, BounceClass, FeedbackKind
@@ -15,6 +15,7 @@ from kundresa.store.engine import Database
 from kundresa.store.inbox import take_turns
 from kundresa.store.inbox_records import NewFeedback
 from kundresa.store.inbox_tables import feedback
+from kundresa.store.journey_tables import journey_messages, journey_tests
 from kundresa.store.reported import accept_reported
 from kundresa.store.tables import suppressions
 
@@ -151,11 +152,23 @@ class Feedback:
             return connection.execute(change).rowcount
 
     def all_rows(self) -> Iterator[dict[str, Any]]:
-        """All lines that are kept, as ``rows`` gives them."""
-        return self.rows(_FIRST, _LAST)
+        """All lines that are kept, as ``rows`` gives them, but for those about messages of journeys' tests:
+        they say nothing of what people do by themselves."""
+        tests = select(journey_tests.c.test)
+        tested = select(journey_messages.c.message_id).where(journey_messages.c.journey.in_(tests))
+        is_own = or_(feedback.c.message_id.is_(None), feedback.c.message_id.not_in(tested))
+        return self.rows(_FIRST, _LAST, which=is_own)
 
-    def rows(self, start: datetime, end: datetime, chunk: int = 5_000) -> Iterator[dict[str, Any]]:
-        """The lines received from ``start`` to before ``end`` as dicts, by position; read in pages."""
+    def rows(
+        self,
+        start: datetime,
+        end: datetime,
+        chunk: int = 5_000,
+        *,
+        which: ColumnElement[bool] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """The lines received from ``start`` to before ``end`` as dicts, by position; read in pages. Only
+        ``which``, where that is said."""
         last = 0
         while True:
             query = (
@@ -168,6 +181,8 @@ class Feedback:
                 .order_by(feedback.c.position)
                 .limit(chunk)
             )
+            if which is not None:
+                query = query.where(which)
             with self._database.read() as connection:
                 page = [dict(row._mapping) for row in connection.execute(query)]
             yield from page
