@@ -55,7 +55,7 @@ class Everybody:
     def facts(self, *_: Collection[str]) -> Mapping[str, Facts]:
         return {}
 
-    def members(self, *_: object) -> Sequence[Member]:
+    def members(self, *_: object, **__: object) -> Sequence[Member]:
         return []
 
     def segment_changes(self, *_: object) -> Sequence[SegmentChange]:

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
-from json import loads as parse_json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,8 @@ import typer
 
 from kundresa import settings as configuration
 from kundresa.cli.check import print_problems, told
+from kundresa.cli.journey_reporting import print_report
+from kundresa.cli.journey_testing import Json, Name, json_object, test
 from kundresa.cli.output import Exit, out, print_json, table
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ journey = typer.Typer(
     help="React to one person while they interact: check, start, run and explain journeys.\n\n"
     "Example: [bold]kundresa journey start abandoned_cart[/bold]",
 )
-Name = Annotated[str, typer.Argument(metavar="JOURNEY", help="Folder name under dags/journeys.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+journey.add_typer(test, name="test")
 
 
 @journey.command()
@@ -161,11 +161,14 @@ def run(
         print_json(asdict(done))
         return
     out.print(
-        f"{name} is {done.state}: {done.events:,} events, {done.entered:,} entered, {done.moved:,} moved, "
-        f"{done.ended:,} ended, {done.accepted:,} messages sent"
+        f"{name} is {done.state or 'not started'}: {done.events:,} events, {done.entered:,} entered, "
+        f"{done.moved:,} moved, {done.ended:,} ended, {done.accepted:,} messages sent"
         + (f", {done.called:,} calls answered or given up" if done.called else "")
         + (f"; next at {done.next_at:%Y-%m-%d %H:%M:%S}Z" if done.next_at else "")
     )
+    if done.in_test:
+        told_counts = ", ".join(f"{count:,} {what}" for what, count in done.in_test.items())
+        out.print(f"in its test: {told_counts}")
 
 
 @journey.command()
@@ -179,8 +182,7 @@ def show(
 
     Example: [bold]kundresa journey show abandoned_cart[/bold]
     """
-    from kundresa.runs.journey_reports import journey_report, list_journeys, steps_as_rows
-    from kundresa.spec.vocabulary import JourneySkip
+    from kundresa.runs.journey_reports import journey_report, list_journeys
 
     settings = configuration.load()
     if name is None:
@@ -196,24 +198,7 @@ def show(
     if json:
         print_json(asdict(report))
         return
-    columns = ("version", "step", "kind", "people", "reached", "messages")
-    title = f"{name}: {report.state}, version {report.version}"
-    table(title, columns, steps_as_rows(report), right=("version", "people", "reached"))
-    if report.next_turn_at:
-        by = f"; events that wait: {report.readings:,}" if report.readings else ""
-        out.print(f"more of its audience enter from {report.next_turn_at:%Y-%m-%d %H:%M:%S}Z on{by}")
-    out.print(
-        f"{report.entered:,} entered = {report.inside:,} inside + {report.left:,} left"
-        + ("" if report.adds_up else "; this, or a step, does NOT add up")
-    )
-    skips = dict(report.skips)
-    aside = skips.pop(JourneySkip.SET_ASIDE, 0)
-    for what, counts in (("ended", report.ended), ("let nobody in", skips)):
-        if counts:
-            told_counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
-            out.print(f"{what}: {told_counts}")
-    if aside:
-        out.print(f"set aside: {aside:,}; the log names whom an error kept from moving")
+    print_report(report)
 
 
 @journey.command()
@@ -291,7 +276,7 @@ def rehearse(  # noqa: PLR0917  typer gives each option by name
         settings,
         name,
         person,
-        data=_object(data),
+        data=json_object(data),
         then=[_later(each) for each in then or []],
         answers=_answers(answer),
     )
@@ -336,7 +321,7 @@ def _answers(texts: list[str] | None) -> dict[str, dict[str, Any] | None]:
         if not step or not file:
             raise typer.BadParameter(f"{text!r} is not STEP=FILE.json, or STEP=failed")
         try:
-            found[step] = None if file == "failed" else _object(Path(file).read_text())
+            found[step] = None if file == "failed" else json_object(Path(file).read_text())
         except OSError as error:
             raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
     return found
@@ -350,16 +335,6 @@ def _print_way(title: str, moves: Iterable[Mapping[str, str]]) -> None:
     table(title, ("at", "step", "why"), rows)
 
 
-def _object(text: str) -> dict[str, Any]:
-    try:
-        found = parse_json(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise typer.BadParameter(f"{text!r} is no JSON object, for example {{}}")
-    return found
-
-
 def _later(text: str) -> LaterEvent:
     from kundresa.runs.journey_rehearsing import LaterEvent
     from kundresa.spec.fields import parse_duration
@@ -367,7 +342,7 @@ def _later(text: str) -> LaterEvent:
     event, _, rest = text.strip().partition(" ")
     after, _, data = rest.strip().partition(" ")
     try:
-        return LaterEvent(event, parse_duration(after), _object(data or "{}"))
+        return LaterEvent(event, parse_duration(after), json_object(data or "{}"))
     except ValueError as error:
         raise typer.BadParameter(f"{text!r}: {error}, as in 'order_placed 30m'") from None
 
@@ -378,6 +353,9 @@ def explain(
         str, typer.Argument(help="Profile id, email address, phone number, CRM or account id.")
     ],
     name: Name,
+    in_test: Annotated[
+        bool, typer.Option("--test", help="In its test that is under way, or in the last one.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Say what happened to a person in a journey, step by step, and why they did or did not get a message.
@@ -385,8 +363,9 @@ def explain(
     Example: [bold]kundresa journey explain anna@example.com abandoned_cart[/bold]
     """
     from kundresa.runs.journey_reports import explain_journey
+    from kundresa.runs.journey_testing import explain_test
 
-    told_of = explain_journey(configuration.load(), person, name)
+    told_of = (explain_test if in_test else explain_journey)(configuration.load(), person, name)
     if json:
         print_json(asdict(told_of))
         return

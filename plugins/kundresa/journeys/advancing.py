@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from kundresa.journeys.admitting import admitted, pass_over
 from kundresa.journeys.apart import NotMoved, move_each, move_together
 from kundresa.journeys.early import early_events, kept_events, over_before
 from kundresa.journeys.entering import entered, key_of, knocks, refusal
@@ -23,6 +24,7 @@ from kundresa.journeys.turns import Turns, turns_of
 from kundresa.journeys.versions import Version, Versions
 from kundresa.journeys.walking import Walker
 from kundresa.spec.journey_references import ENTITY
+from kundresa.spec.keys import plain_event
 from kundresa.spec.vocabulary import JourneySkip, JourneyState
 from kundresa.store import (
     Advance,
@@ -84,6 +86,8 @@ class _Read:
     is_behind: bool
     told_until: datetime
     """What was received by then has been read."""
+    among: frozenset[str] | None
+    """The only people whom a test is about; None for a journey that is none."""
     people: dict[str, list[Happening | MessageOutcome | CallOutcome | Reaction | Earlier]] = field(
         default_factory=dict
     )
@@ -166,6 +170,7 @@ def _read(
     journey = row.journey
     versions = Versions(row.version, store.journeys.versions(journey))
     known = versions.all()
+    among = admitted(store, people, journey)
     collected = store.journey_messages.collect(journey, now=now, limit=most_due)
     end = store.inbox.end()  # before the events: what comes between the two is beyond it
     types = frozenset[str]().union(*(each.events for each in known))
@@ -174,6 +179,8 @@ def _read(
     is_full, has_read = len(events) >= most_events, bool(events)
     told_until = min(now, events[-1].received_at) if is_full else now
     events = [each for each in events if versions.names_event(each.event_type, each.position)]
+    if among is not None:
+        events = [replace(each, event_type=plain_event(each.event_type)) for each in events]
     segments = frozenset[str]().union(*(each.segments for each in known))
     changes = people.segment_changes(segments, row.segment_cursor, most_events) if segments else []
     segment_cursor = changes[-1].cursor if changes else row.segment_cursor
@@ -190,7 +197,7 @@ def _read(
     waiting = store.journey_messages.waiting(journey, now, most_due)
     if any(each.call_keys for each in known):
         waiting |= store.journey_calls.waiting(journey, now, most_due)
-    turns = turns_of(store, people, versions, row, events=events, now=now, most=most_events)
+    turns = turns_of(store, people, versions, row, events=events, now=now, most=most_events, among=among)
     return _Read(
         row=row,
         versions=versions,
@@ -211,6 +218,7 @@ def _read(
         or len(reactions.reactions) >= most_events
         or max(collected, len(outcomes), len(answers), len(due)) >= most_due,
         told_until=told_until,
+        among=among,
     )
 
 
@@ -270,6 +278,8 @@ def _sort_out(read: _Read, people: People, now: datetime) -> None:
                 read.turns.audience, now, turn.data, json.dumps(turn.data), is_event=False, is_turn=True
             )
         )
+    if read.among is not None:
+        read.skips.update(pass_over(read.people, read.among, read.versions.current))
     for happened in read.people.values():
         if len(happened) > 1:
             happened.sort(key=lambda each: each.at)  # stable: what is of one moment stays as it came
@@ -460,7 +470,8 @@ def known_facts(
     columns = frozenset[str]().union(*(each.columns for each in asking))
     ids = [*profile_ids]
     found = dict(people.facts(ids, columns))
-    for profile_id, traits in store.journey_positions.traits(ids, columns).items():
+    asker = versions.current.name
+    for profile_id, traits in store.journey_positions.traits(ids, columns, journey=asker).items():
         known = found.get(profile_id, _NOBODY)
         found[profile_id] = Facts({**known.profile, **traits}, known.segments)
     return found

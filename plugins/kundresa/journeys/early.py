@@ -18,6 +18,7 @@ from kundresa.journeys.trail import Happening, Trail
 from kundresa.journeys.versions import Version, Versions
 from kundresa.spec.conditions import asks_profile
 from kundresa.spec.journey import SegmentEntry
+from kundresa.spec.keys import plain_event
 from kundresa.store import EarlyEvent, Store
 
 CLOCKS = timedelta(minutes=1)
@@ -65,7 +66,7 @@ def early_events(
         for profile_id, at, event in store.journey_early_events.of(journey, whose, min(late.values())):
             found.setdefault(whose[profile_id], []).append(
                 Happening(
-                    event.event_type,
+                    plain_event(event.event_type),
                     at,
                     json.loads(event.data_json),
                     event.data_json,

@@ -12,7 +12,7 @@ from datetime import datetime
 from kundresa.journeys.trail import Trail
 from kundresa.journeys.versions import JUMP
 from kundresa.spec.journey_steps import JumpStep, MessageStep, WebhookStep
-from kundresa.spec.keys import message_id
+from kundresa.spec.keys import as_test, event_of_test, message_id
 from kundresa.store import NewCall, NewEvent, NewMessage, Position
 
 
@@ -21,7 +21,10 @@ def message_of(trail: Trail, step: MessageStep, at: datetime, now: datetime) -> 
     out late is in the next print file, and makes none of its own."""
     position = trail.position
     name = position.step or ""
-    not_before = at if step.collect is None else step.leaves_from(max(at, now))
+    not_before = at
+    if step.collect is not None:
+        turned_out = max(at, now)
+        not_before = trail.version.bounded(turned_out, step.leaves_from(turned_out))
     return NewMessage(
         message_id=_derived(trail, trail.version.run_keys, step.channel.kind),
         version=position.version,
@@ -59,12 +62,13 @@ def call_of(trail: Trail, step: WebhookStep, at: datetime) -> NewCall:
 
 
 def jump_of(trail: Trail, step: JumpStep, at: datetime) -> NewEvent:
-    """The event that lets somebody into another journey."""
+    """The event that lets somebody into another journey; out of a test, into a test of that one alone."""
     position = trail.position
+    event_type = JUMP + step.journey
     return NewEvent(
-        source=JUMP + trail.version.journey.name,
+        source=JUMP + trail.version.name,
         event_id=f"{position.profile_id}|{_entry_name(position)}|{position.moves}",
-        event_type=JUMP + step.journey,
+        event_type=event_of_test(step.journey, event_type) if as_test(trail.version.name) else event_type,
         namespace="profile_id",
         identifier=position.profile_id,
         data_json=position.event_json,

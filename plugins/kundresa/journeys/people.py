@@ -72,10 +72,17 @@ class People(Protocol):
         ...
 
     def members(
-        self, segment: str, salt: str, after: str, limit: int, entity: str | None = None
+        self,
+        segment: str,
+        salt: str,
+        after: str,
+        limit: int,
+        entity: str | None = None,
+        *,
+        among: Collection[str] | None = None,
     ) -> Sequence[Member]:
         """At most ``limit`` of who is in a segment now, beyond a place, in the order of :func:`place_of`; of
-        one entity only, where it is named."""
+        one entity only, where it is named, and of these people only, where some are."""
         ...
 
     def segment_changes(self, segments: Collection[str], after: str, limit: int) -> Sequence[SegmentChange]:

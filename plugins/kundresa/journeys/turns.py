@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -54,11 +54,13 @@ def turns_of(
     events: Sequence[InboxEvent],
     now: datetime,
     most: int,
+    among: Collection[str] | None = None,
 ) -> Turns:
     """At most ``most`` turns of a moment.
 
     Args:
         events: what the advance has read of the inbox; those about nobody may start readings.
+        among: the only people who have turns; None is everybody.
     """
     version = versions.current
     entry = version.journey.entry
@@ -66,7 +68,7 @@ def turns_of(
     waiting: list[ReadingRow] = []
     if any(isinstance(each.journey.entry, BusinessEventEntry) for each in versions.all()):
         waiting = store.journey_readings.under_way(row.journey, MOST_READINGS)
-    reader = _Reader(people, version, row, now, most, found)
+    reader = _Reader(people, version, row, now, most, among, found)
     if isinstance(entry, AudienceEntry):
         reader.by_the_clock(entry)
     elif isinstance(entry, BusinessEventEntry):
@@ -107,6 +109,7 @@ class _Reader:
     row: JourneyRow
     now: datetime
     most: int
+    among: Collection[str] | None
     into: Turns
 
     def by_the_clock(self, entry: AudienceEntry) -> None:
@@ -159,7 +162,7 @@ class _Reader:
         """As many as may have their turn now; where the reading has come to with them."""
         left = reading.turns_left(entry, self.now)
         limit = min(left, self.most - len(self.into.people))
-        found = self.people.members(entry.audience, salt, reading.after, limit, entity)
+        found = self.people.members(entry.audience, salt, reading.after, limit, entity, among=self.among)
         is_over = len(found) < limit
         after = found[-1].place if found else reading.after
         reading = reading.moved(entry, self.now, len(found), after, is_over=is_over)

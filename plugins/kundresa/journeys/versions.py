@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from kundresa.spec.conditions import Condition, asks_profile
@@ -12,7 +12,7 @@ from kundresa.spec.frozen import thaw_journey
 from kundresa.spec.journey import EventExit, Journey, ReactionExit, SegmentEntry, SegmentExit
 from kundresa.spec.journey_references import event_types
 from kundresa.spec.journey_steps import AnyStep, ConditionStep, WaitForStep, WaitUntilStep
-from kundresa.spec.keys import run_key
+from kundresa.spec.keys import as_test, event_of_test, run_key
 from kundresa.store import JourneyVersion
 
 JUMP = "jump:"
@@ -24,6 +24,8 @@ _TIME_ZONE = "time_zone"
 class Version:
     """One version, ready to move people."""
 
+    name: str
+    """As which it runs; of a test another than that of its file."""
     number: int
     started_at: datetime
     event_position: int
@@ -50,6 +52,18 @@ class Version:
     """Whose changes it looks at."""
     events: frozenset[str]
     """The types of event that it looks at."""
+    longest: timedelta | None
+    """Of a test: longer than this nothing takes; None is no bound."""
+
+    @property
+    def patience(self) -> timedelta:
+        """How much longer a ``wait_for`` waits for what comes late."""
+        lateness = self.journey.lateness
+        return lateness if self.longest is None else min(lateness, self.longest)
+
+    def bounded(self, since: datetime, moment: datetime) -> datetime:
+        """Until when it is waited for a moment, from ``since`` on."""
+        return moment if self.longest is None else min(moment, since + self.longest)
 
 
 class Versions:
@@ -103,18 +117,24 @@ def _thawed(stored: JourneyVersion) -> Version:
     reaction_exits = tuple(each for each in journey.exit if isinstance(each, ReactionExit))
     waits_for = [step for step in journey.steps.values() if isinstance(step, WaitForStep) and step.reaction]
     waits: dict[str, tuple[str, ...]] = {}
-    for name, step in journey.steps.items():
+    for place, step in journey.steps.items():
         if isinstance(step, WaitForStep) and step.event is not None:
-            waits[step.event] = (*waits.get(step.event, ()), name)
+            waits[step.event] = (*waits.get(step.event, ()), place)
     entry = {journey.entry.segment} if isinstance(journey.entry, SegmentEntry) else set()
+    name = stored.journey
+    events = event_types(journey) | {JUMP + journey.name}
+    if as_test(name):
+        events |= {event_of_test(journey.name, each) for each in events}
+    seconds = stored.longest_wait
     return Version(
+        name=name,
         number=stored.version,
         started_at=stored.started_at,
         event_position=stored.event_position,
         journey=journey,
-        run_keys={name: standing_key(journey.name, name, stored) for name in journey.messages},
-        call_keys={name: standing_key(journey.name, name, stored) for name in journey.webhooks},
-        follows={name: journey.follows(name) for name in journey.steps},
+        run_keys={step: standing_key(name, step, stored) for step in journey.messages},
+        call_keys={step: standing_key(name, step, stored) for step in journey.webhooks},
+        follows={step: journey.follows(step) for step in journey.steps},
         columns=frozenset(columns),
         asks=bool(columns or exits or any(asks_profile(each) for each in conditions)),
         reacts=bool(waits_for or reaction_exits),
@@ -123,7 +143,8 @@ def _thawed(stored: JourneyVersion) -> Version:
         reaction_exits=reaction_exits,
         segment_exits=exits,
         segments=exits | entry,
-        events=event_types(journey) | {JUMP + journey.name},
+        events=events,
+        longest=None if seconds is None else timedelta(seconds=seconds),
     )
 
 

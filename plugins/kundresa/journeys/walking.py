@@ -273,7 +273,7 @@ class Walker:
         if moment is not None:
             if isinstance(step, WaitForStep):
                 known = moment + _known_after(step)
-                is_due = moment < until if by_event else known + journey.lateness <= until
+                is_due = moment < until if by_event else known + trail.version.patience <= until
                 # An event says how much time has passed, and not whose a click was that came before it.
                 is_due &= not awaits_click(step) or known <= self._now
             else:
@@ -299,7 +299,7 @@ class Walker:
         step, journey = trail.step, trail.version.journey
         moment = self._moment(trail, step)
         if moment is not None and isinstance(step, WaitForStep):
-            moment += journey.lateness + _known_after(step)
+            moment += trail.version.patience + _known_after(step)
         over = trail.position.entered_at + journey.time_out
         return over if moment is None else min(moment, over)
 
@@ -379,7 +379,7 @@ class Walker:
             return step.missing or self._after(trail), "missing"
         if moment <= at:
             return step.past or self._after(trail), "past"
-        trail.position.due_at = moment
+        trail.position.due_at = trail.version.bounded(at, moment)
         return None
 
     def _share(self, trail: Trail, step: SplitStep) -> tuple[str, str]:

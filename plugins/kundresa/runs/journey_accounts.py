@@ -60,7 +60,7 @@ def export_journeys(settings: Settings, store: Store, now: datetime) -> list[str
     settings.home.mkdir(parents=True, exist_ok=True)
     # One at a time: of two, the one that has read the earlier might write the later.
     with FileLock(settings.home / "journeys.lock"):
-        for row in store.journeys.all():
+        for row in store.journeys.all():  # tests are none of them: nothing of theirs is counted anywhere
             _collect(store, row, now)
             since: datetime | None = None
             while (at := store.journey_accounts.changed_from(row.journey, since)) is not None:

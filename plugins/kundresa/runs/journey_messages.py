@@ -15,7 +15,7 @@ from typing import Any
 from kundresa import delivery
 from kundresa.channels import Account, AccountError, is_idempotent, open_sender
 from kundresa.content import Links, Renderer, compile_templates
-from kundresa.journeys import Versions
+from kundresa.journeys import Version, Versions
 from kundresa.runs.feedback import soft_bounce_rule
 from kundresa.runs.journey_calls import entry_data
 from kundresa.runs.journey_caps import alone
@@ -75,7 +75,9 @@ def decide_messages(
     policies = load_policies(settings.project / "dags", relative_to=settings.project)
     types = load_event_types(settings.project / "dags", relative_to=settings.project)
     rules = {
-        key: MessageRules.of_step(versions[key[0]].journey, key[1], policies, now=now)
+        key: MessageRules.of_step(
+            versions[key[0]].journey, key[1], policies, now=now, longest=versions[key[0]].longest
+        )
         for key in _by_step(waiting)
     }
     decided = _Decided()
@@ -198,7 +200,7 @@ def deliver_messages(
                 settings,
                 store,
                 which,
-                version.journey,
+                version,
                 name,
                 people=people,
                 policies=policies,
@@ -224,7 +226,7 @@ def _deliver(
     settings: Settings,
     store: Store,
     which: tuple[str, str, int],
-    journey: Journey,
+    version: Version,
     name: str,
     *,
     people: JourneyPeople,
@@ -237,7 +239,7 @@ def _deliver(
     run_key, channel, number = which
     run = store.runs.require(run_key)
     spec, _ = thaw(run.spec_json)
-    step = journey.messages[name]
+    step = version.journey.messages[name]
     messages = store.journey_messages.batch(run_key, number)
     decided_at = min((each.reached_at for each in messages), default=run.opened_at)
     # The earliest: no message leaves later than it may. Those of a batch were decided together.
@@ -249,8 +251,8 @@ def _deliver(
     window = RESENT_WINDOW if spec.delivery.policy is DeliveryPolicy.AT_LEAST_ONCE and not again else WINDOW
     hours = SendHours(
         None,
-        # They hold no letters back, as when it was decided.
-        () if is_exempt or is_letter else policies.quiet_hours,
+        # They hold no letters back, as when it was decided, and what a test has held is held no longer.
+        () if is_exempt or is_letter or version.longest is not None else policies.quiet_hours,
         decided_at=decided_at,
         valid_until=valid_until,
     )

@@ -41,10 +41,19 @@ class JourneyPeople:
         return {profile_id: Facts(each.profile, each.segments) for profile_id, each in found.items()}
 
     def members(
-        self, segment: str, salt: str, after: str, limit: int, entity: str | None = None
+        self,
+        segment: str,
+        salt: str,
+        after: str,
+        limit: int,
+        entity: str | None = None,
+        *,
+        among: Collection[str] | None = None,
     ) -> list[Member]:
         """As ``journeys.People``."""
-        return [Member(*each) for each in self.published.members(segment, salt, after, limit, entity)]
+        return [
+            Member(*each) for each in self.published.members(segment, salt, after, limit, entity, among=among)
+        ]
 
     def segment_changes(self, segments: Collection[str], after: str, limit: int) -> list[SegmentChange]:
         """As ``journeys.People``."""

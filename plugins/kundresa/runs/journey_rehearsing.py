@@ -4,7 +4,7 @@ written to the store and nothing is sent."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,8 +26,9 @@ from kundresa.settings import Settings
 from kundresa.spec.campaign import EmailChannel
 from kundresa.spec.events import About, EventTypes, load_event_types, problem_with
 from kundresa.spec.frozen import freeze
-from kundresa.spec.journey import MOST_PEOPLE, BusinessEventEntry, Journey, Rate
+from kundresa.spec.journey import BusinessEventEntry, Journey
 from kundresa.spec.messages import EmailContent
+from kundresa.spec.shortening import at_once
 from kundresa.store import JourneyMessage, NewEvent, Store, open_store
 from kundresa.warehouse import cursor_at
 
@@ -130,8 +131,9 @@ def rehearse_journey(
         open_store(f"sqlite:///{Path(folder) / 'rehearsal.sqlite'}") as store,
         JourneyPeople(settings) as people,
     ):
-        store.journeys.start(name, freeze(_at_once(journey), templates), cursor=cursor_at(now), at=now)
         is_business = isinstance(journey.entry, BusinessEventEntry)
+        played = at_once(journey) if is_business else journey
+        store.journeys.start(name, freeze(played, templates), cursor=cursor_at(now), at=now)
         others = _Audience(people, profile_id) if is_business else people
         stage = _Stage(settings, store, others, journey, templates, types)
         supposing = Supposing(settings, real, store, people, journey, answers or {}, stage.see)
@@ -164,14 +166,6 @@ def _made_up(each: LaterEvent, number: int, profile_id: str, types: EventTypes, 
     return NewEvent("rehearsal", str(number), each.event, *subject, json.dumps(each.data), at, at)
 
 
-def _at_once(journey: Journey) -> Journey:
-    """With a rate that keeps nobody waiting."""
-    if not isinstance(journey.entry, BusinessEventEntry):
-        return journey
-    rate = Rate(people=MOST_PEOPLE, per="minute")
-    return journey.model_copy(update={"entry": journey.entry.model_copy(update={"rate": rate})})
-
-
 class _Audience:
     """``journeys.People``, of whom one person alone is in every audience."""
 
@@ -187,6 +181,8 @@ class _Audience:
         after: str,
         limit: int,  # noqa: ARG002  at least one
         entity: str | None = None,
+        *,
+        among: Collection[str] | None = None,  # noqa: ARG002  nobody rehearses a test
     ) -> list[Member]:
         """As ``journeys.People``; for whatever entity is asked for."""
         place = place_of(salt, self._profile_id, entity or "")

@@ -23,6 +23,8 @@ from kundresa.store import ENTERED, JourneyCounts, JourneyTotals, Position, Stor
 from kundresa.warehouse import PeopleIndex
 
 NOT_STARTED = "not started"
+TEST = "test"
+"""In the place of the state of a test that is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +97,13 @@ class JourneyReport:
     """When more people of its audience enter; None: none do, or it reads none."""
     readings: int = 0
     """Events that let its audience in and are not over: one is read, the others wait for it."""
+    test: str | None = None
+    """Its test that is under way, of which nothing is counted here."""
 
 
 @dataclass(frozen=True, slots=True)
 class JourneyLine:
-    """A journey in a line. ``state`` is ``not started`` before that."""
+    """A journey in a line. ``state`` is ``not started`` before that, and ``test`` of a test."""
 
     journey: str
     state: str
@@ -162,6 +166,7 @@ def journey_report(settings: Settings, name: str, *, clock: Clock = utc_now) -> 
             unread_events=max(0, store.inbox.end() - row.event_position),
             next_turn_at=next_turn_at(store, row, Versions(row.version, stored).current, clock()),
             readings=store.journey_readings.count(name),
+            test=next((each.test for each in store.journey_tests.under_way(name)), None),
         )
 
 
@@ -195,10 +200,12 @@ def _steps(version: int, journeys: Mapping[int, Journey], counts: JourneyCounts)
 
 
 def list_journeys(settings: Settings) -> list[JourneyLine]:
-    """Every journey of the folder, and every other that was ever started, by name. It counts all who
-    are inside and all messages: for people, not for a loop."""
+    """Every journey of the folder, and every other that was ever started, by name, and the tests that are
+    under way. It counts all who are inside and all messages: for people, not for a loop."""
     with open_store(settings.store_url) as store:
         rows = {row.journey: row for row in store.journeys.all()}
+        tests = {each.test for each in store.journey_tests.under_way()}
+        rows |= {each: store.journeys.require(each) for each in tests}
         totals = store.journey_counts.totals()
     found = []
     for name in sorted({*journey_names(settings.journeys), *rows}):
@@ -206,7 +213,7 @@ def list_journeys(settings: Settings) -> list[JourneyLine]:
         found.append(
             JourneyLine(
                 journey=name,
-                state=row.state.value if row else NOT_STARTED,
+                state=(TEST if name in tests else row.state.value) if row else NOT_STARTED,
                 version=row.version if row else None,
                 entered=total.entered,
                 inside=total.inside,

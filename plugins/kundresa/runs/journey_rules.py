@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self, TypedDict
 
 from kundresa.runs.journey_caps import Allowance, CapContext, caps_of, look_up_allowance
@@ -96,10 +96,13 @@ class MessageRules:
         caps: Sequence[Cap] = (),
         limits: Sequence[Limit] = (),
         sender: str | None = None,
+        longest: timedelta | None = None,
     ) -> None:
         """
         Args:
             sender: the domain that emails are from; None where the step sends none.
+            longest: of a test: so long a message waits for the end of quiet hours, or for room, and then
+                leaves whatever the hour, and however full it is.
         """
         declared = policies.topics.get(topic)
         self.caps = tuple(caps)
@@ -110,6 +113,7 @@ class MessageRules:
         self._topic = topic
         self._channel = step.channel.kind
         self._sender_domain = sender
+        self._longest = longest
         self._consent = declared.consent if declared else Consent.YES
         # They hold no letters back, whose file has a time of its own.
         quiet = () if self.is_exempt or step.collect is not None else policies.quiet_hours
@@ -134,12 +138,20 @@ class MessageRules:
 
     @classmethod
     def of_step(
-        cls, journey: Journey, name: str, policies: Policies, *, now: datetime, first: datetime | None = None
+        cls,
+        journey: Journey,
+        name: str,
+        policies: Policies,
+        *,
+        now: datetime,
+        first: datetime | None = None,
+        longest: timedelta | None = None,
     ) -> Self:
         """Those of a journey's message step.
 
         Args:
             first: when the first of its messages leaves; None is now.
+            longest: as for the rules themselves.
 
         Raises:
             RuleSetNotFound: when the journey names a set of caps that the policies do not have.
@@ -155,6 +167,7 @@ class MessageRules:
             caps=caps_of(campaign, policies),
             limits=limits,
             sender=sender_domain(campaign),
+            longest=longest,
         )
 
     def look_up(
@@ -237,15 +250,25 @@ class MessageRules:
         reason = self._contactable(message, recipient, suppressed, answers)
         if reason is not None or recipient is None:
             return Decided(reason)
-        decided = self._when(message, recipient)
+        has_waited = self._longest is not None and message.is_delayed
+        decided = SEND if has_waited else self._when(message, recipient)
         if decided.reason is not None:
             return decided
         at = decided.again_at or self._now
         placed = self._among_others(
-            message, recipient, at, allowance, room, opens=lambda later: self._opens_at(recipient, later)
+            message,
+            recipient,
+            at,
+            allowance,
+            None if has_waited else room,
+            opens=lambda later: self._opens_at(recipient, later),
         )
-        is_later = placed.reason is None and at != self._now
-        return replace(placed, again_at=placed.again_at or at) if is_later else placed
+        again_at = placed.again_at or (at if at != self._now else None)
+        if placed.reason is not None or again_at is None:
+            return placed
+        if self._longest is not None:
+            again_at = min(again_at, self._now + self._longest)
+        return replace(placed, again_at=again_at)
 
     def suppose(self, message: JourneyMessage, known: Known) -> Decided:
         """What would have become of a message at the moment at which it was reached, or from which on there

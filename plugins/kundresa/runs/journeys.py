@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from kundresa.channels import Account, AccountError
@@ -17,8 +17,17 @@ from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze, thaw_journey
+from kundresa.spec.keys import as_test
 from kundresa.spec.vocabulary import CloseReason, JourneyState, RunState, Trigger
-from kundresa.store import JourneyMoved, JourneyRow, NewRun, Store, UnreadReactions, open_store
+from kundresa.store import (
+    JourneyMoved,
+    JourneyNotFound,
+    JourneyRow,
+    NewRun,
+    Store,
+    UnreadReactions,
+    open_store,
+)
 from kundresa.warehouse import cursor_at
 
 _AGES = timedelta(days=36_500)
@@ -36,7 +45,8 @@ MOST_ROUNDS = 1_000
 class JourneyRun:
     """What one run of a journey did."""
 
-    state: JourneyState
+    state: JourneyState | None
+    """None: it was never started, and only a test of it was run."""
     events: int = 0
     """Events, changes of segments, turns, outcomes of messages and calls, and reactions, as acted on."""
     entered: int = 0
@@ -50,6 +60,12 @@ class JourneyRun:
     """Messages that were accepted by their provider."""
     next_at: datetime | None = None
     """When something is due without an event; None: nothing is."""
+    in_test: Mapping[str, int] = field(default_factory=dict)
+    """The same counts, of the test of the journey that was under way; empty where none was."""
+
+
+_NOTHING_DONE = JourneyRun(JourneyState.RUNNING)
+_COUNTS = ("events", "entered", "moved", "ended", "decided", "called", "accepted")
 
 
 def start_journey(settings: Settings, name: str, *, clock: Clock = utc_now) -> JourneyRow:
@@ -78,8 +94,9 @@ def pause_journey(
         state: ``held`` keeps what happens meanwhile, ``discarding`` leaves it out.
 
     Raises:
-        JourneyNotFound, JourneyStopped: when there is nothing to pause.
+        JourneyNotFound, JourneyStopped: when there is nothing to pause; a test is ended instead.
     """
+    _require_no_test(name)
     now = clock()
     with open_store(settings.store_url) as store:
         row = store.journeys.pause(name, state, cursor=cursor_at(now), at=now)
@@ -92,15 +109,29 @@ def stop_journey(settings: Settings, name: str, *, clock: Clock = utc_now) -> in
     """End a journey for good; returns how many people were inside. What has not left is not sent.
 
     Raises:
-        JourneyNotFound: when it was never started.
+        JourneyNotFound: when it was never started; a test is ended instead.
     """
-    now = clock()
+    _require_no_test(name)
     with open_store(settings.store_url) as store:
-        left = store.journeys.stop(name, at=now)
-        for key in _run_keys(store, name):
-            store.runs.close(key, CloseReason.CANCELLED, at=now, detail=f"journey {name} was stopped")
-        store.journey_accounts.cancel_unsent(name, at=now)
-        return left
+        return let_all_out(store, name, at=clock())
+
+
+def let_all_out(store: Store, name: str, *, at: datetime) -> int:
+    """End a journey, or a test, for good, and close its standing runs; returns how many people were inside.
+
+    Raises:
+        JourneyNotFound: when there is none.
+    """
+    left = store.journeys.stop(name, at=at)
+    for key in _run_keys(store, name):
+        store.runs.close(key, CloseReason.CANCELLED, at=at, detail=f"journey {name} was stopped")
+    store.journey_accounts.cancel_unsent(name, at=at)
+    return left
+
+
+def _require_no_test(name: str) -> None:
+    if as_test(name) is not None:
+        raise JourneyNotFound(name)
 
 
 def run_journey(
@@ -115,7 +146,8 @@ def run_journey(
     sleep: Callable[[float], None] = time.sleep,
     may_go_on: Callable[[], bool] | None = None,
 ) -> JourneyRun:
-    """Advance a journey and send what that comes to, until nothing more is due.
+    """Advance a journey, and its test where one is under way, and send what that comes to, until nothing more
+    is due.
 
     With ``stay`` it goes on as things happen, and ends after that time; what is left the next run does.
     Several may run at once: what one has moved the others leave alone.
@@ -127,41 +159,56 @@ def run_journey(
         may_go_on: asked between rounds and windows.
 
     Raises:
-        JourneyNotFound: when it was never started.
+        JourneyNotFound: when it was never started, and no test of it is under way.
         NothingPublished: before the first build: nobody can be told from a stranger.
         AccountError: when a sender account refuses us; everybody has moved by then as far as they can.
         SpecError: when the policies cannot be read; nothing is sent then.
     """
     idle_since = clock()
     until = idle_since + stay
-    done = JourneyRun(JourneyState.RUNNING)
+    done: dict[str, JourneyRun] = {}
     not_before: dict[tuple[str, str, int], datetime] = {}
     with open_store(settings.store_url) as store, JourneyPeople(settings) as people:
-        open_standing_runs(store, name)
+        if not _rows_of(store, name):
+            raise JourneyNotFound(name)
         while may_go_on is None or may_go_on():
-            before = done
-            done = run_rounds(
-                settings,
-                store,
-                people,
-                name,
-                done,
-                owner=owner,
-                account_of=account_of,
-                clock=clock,
-                not_before=not_before,
-                may_go_on=may_go_on,
-                until=until if stay else None,
-            )
-            if clock() >= until or done.state is not JourneyState.RUNNING:
+            before = dict(done)
+            rows = _rows_of(store, name)
+            for row in rows:
+                if row.journey not in done:
+                    open_standing_runs(store, row.journey)
+                done[row.journey] = run_rounds(
+                    settings,
+                    store,
+                    people,
+                    row.journey,
+                    done.get(row.journey, _NOTHING_DONE),
+                    owner=owner,
+                    account_of=account_of,
+                    clock=clock,
+                    not_before=not_before,
+                    may_go_on=may_go_on,
+                    until=until if stay else None,
+                )
+            if clock() >= until or all(done[row.journey].state is not JourneyState.RUNNING for row in rows):
                 break
-            if done != before:
+            if any(each != before.get(journey, _NOTHING_DONE) for journey, each in done.items()):
                 idle_since = clock()
             elif idle is not None and clock() - idle_since >= idle:
                 break
             else:
                 sleep(LOOK_SECONDS)
-        return replace(done, next_at=_next_at(store, name, not_before, clock()))
+        moments = [_next_at(store, row.journey, not_before, clock()) for row in _rows_of(store, name)]
+        live = store.journeys.get(name)
+        own = done.pop(name, None) or JourneyRun(None if live is None else live.state)
+        tested = {what: sum(getattr(each, what) for each in done.values()) for what in _COUNTS if done}
+        return replace(own, next_at=min(filter(None, moments), default=None), in_test=tested)
+
+
+def _rows_of(store: Store, name: str) -> list[JourneyRow]:
+    """A journey, where it was started, and its test, where one is under way."""
+    names = [name, *(each.test for each in store.journey_tests.under_way(name))]
+    return [row for each in names if (row := store.journeys.get(each)) is not None]
 
 
 def run_rounds(
@@ -260,12 +307,14 @@ def _next_at(
 
 
 def has_work(settings: Settings, name: str, now: datetime) -> bool:
-    """Whether a run of the journey would find something to do now: see :func:`work_waits`."""
+    """Whether a run of the journey, or of its test, would find something to do now: see
+    :func:`work_waits`."""
     with open_store(settings.store_url, migrate=False) as store:
-        row = store.journeys.get(name)
-        if row is None or row.state is not JourneyState.RUNNING:
-            return False
-        return work_waits(store, row, _versions(store, name), now, patience=LEFT_TO_SENDER)
+        return any(
+            work_waits(store, row, _versions(store, row.journey), now, patience=LEFT_TO_SENDER)
+            for row in _rows_of(store, name)
+            if row.state is JourneyState.RUNNING
+        )
 
 
 def work_waits(
@@ -308,7 +357,7 @@ def forget_ended(store: Store, before: datetime, now: datetime) -> int:
     """Remove who ended before ``before``, where no rule of re-entrance needs to know of them any more;
     returns how many. A journey that nobody may enter again remembers everybody, until it is stopped."""
     removed = 0
-    for row in store.journeys.all():
+    for row in store.journeys.all(with_tests=True):
         again = _versions(store, row.journey).current.journey.reentrance
         is_over = row.state is JourneyState.STOPPED
         if is_over or again == "always":

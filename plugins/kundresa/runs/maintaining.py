@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from kundresa import quality, warehouse
 from kundresa.runs.accounting import reconcile_run, record_run
 from kundresa.runs.delivering import settle_overdue
+from kundresa.runs.journey_testing import end_forgotten
 from kundresa.runs.journeys import forget_ended
 from kundresa.settings import Settings
 from kundresa.spec.vocabulary import CloseReason, RunState
@@ -37,6 +38,7 @@ def apply_retention(settings: Settings, now: datetime) -> dict[str, int]:
     Returns counts by what was done. Messages, decisions and runs are the account and are never removed here.
     """
     done = close_overdue(settings, now)
+    done["journey tests ended"] = end_forgotten(settings, now)
     before = now - timedelta(days=settings.retention_days)
     with open_store(settings.store_url) as store:
         done["attempts removed"] = store.retention.apply(before)
@@ -47,7 +49,8 @@ def apply_retention(settings: Settings, now: datetime) -> dict[str, int]:
         done["journey calls removed"] = store.retention.forget_calls(before)
         done["journey readings removed"] = store.retention.forget_readings(before)
         done["journey early events removed"] = sum(
-            store.retention.forget_early_events(row.journey, before) for row in store.journeys.all()
+            store.retention.forget_early_events(row.journey, before)
+            for row in store.journeys.all(with_tests=True)
         )
         done["rests removed"] = store.rests.forget(now=now)
         done["message requests removed"] = store.retention.forget_requests(before)

@@ -15,6 +15,7 @@ from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.journeys import JourneyRun, open_standing_runs, run_rounds, work_waits
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
+from kundresa.spec.keys import as_test
 from kundresa.spec.policies import load_policies
 from kundresa.spec.problems import SpecError
 from kundresa.spec.transactional import is_transactional
@@ -117,8 +118,10 @@ class JourneySender:
         now = self._clock()
         policies = load_policies(self._settings.project / "dags", relative_to=self._settings.project)
         found: dict[str, _Attended] = {}
-        for row in self._store.journeys.all():
-            if row.state is not JourneyState.RUNNING or (self._names and row.journey not in self._names):
+        for row in self._store.journeys.all(with_tests=True):
+            test = as_test(row.journey)
+            own = test[0] if test else row.journey
+            if row.state is not JourneyState.RUNNING or (self._names and own not in self._names):
                 continue
             known = self._attended.get(row.journey)
             if known is None or known.versions.current.number != row.version:

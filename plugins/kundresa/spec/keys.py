@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from datetime import UTC, datetime
 
 SINGLE_STEP = "campaign"
@@ -48,6 +49,33 @@ def journey_day_of(run_key: str) -> tuple[str, datetime] | None:
     if at is None or not name.startswith("journey.") or account_key(name[8:], at) != run_key:
         return None
     return name[8:], at
+
+
+_TEST = "-test"
+"""No journey's name has a dash."""
+_NAME_OF_TEST = re.compile(rf"([a-z][a-z0-9_]*){_TEST}([1-9][0-9]*)", re.ASCII)
+
+
+def name_of_test(journey: str, number: int) -> str:
+    """What the n-th test of a journey is called wherever a journey is named: ``<journey>-test<number>``."""
+    return f"{journey}{_TEST}{number}"
+
+
+def as_test(name: str) -> tuple[str, int] | None:
+    """The journey, and the number, of a :func:`name_of_test`; None for a journey that is no test."""
+    found = _NAME_OF_TEST.fullmatch(name)
+    return (found[1], int(found[2])) if found else None
+
+
+def event_of_test(journey: str, event_type: str) -> str:
+    """The type of an event that only a test of the journey hears: ``<journey>-test:<type>``. No declared type
+    has a colon, so that nothing else knows it."""
+    return f"{journey}{_TEST}:{event_type}"
+
+
+def plain_event(event_type: str) -> str:
+    """The type that an :func:`event_of_test` stands for; of any other itself."""
+    return event_type.rpartition(f"{_TEST}:")[2]
 
 
 def logical_at_of(run_key: str) -> datetime | None:

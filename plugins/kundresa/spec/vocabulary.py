@@ -214,6 +214,8 @@ class JourneyEnd(StrEnum):
     """One of its exit criteria."""
     TIME_OUT = "time_out"
     STOPPED = "stopped"
+    TEST_ENDED = "test_ended"
+    """They were inside when a test of the journey was ended."""
     MERGED = "merged"
     """The person turned out to be one who is inside already, since longer ago."""
 
@@ -246,6 +248,8 @@ class JourneySkip(StrEnum):
     """The event does not say the instance key, or the entity whose audience is to enter."""
     KEY_TOO_LONG = "key_too_long"
     """The instance key, or the entity's id, has more than 200 characters."""
+    NOT_IN_TEST = "not_in_test"
+    """The journey is a test, and the person none of those that it is for."""
     SET_ASIDE = "set_aside"
     """What happened to a person could not be worked out, by their data or a defect of ours: they stay where
     they are, and everybody else moves. The log has the error."""

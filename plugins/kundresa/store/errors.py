@@ -110,5 +110,15 @@ class JourneyMoved(StoreError):
     Read again."""
 
 
+class JourneyTestUnderWay(StoreError):
+    """One test of a journey at a time."""
+
+    def __init__(self, journey: str) -> None:
+        super().__init__(
+            f"a test of {journey} is under way; `kundresa journey test show {journey}` says of whom, and "
+            f"`kundresa journey test end {journey}` ends it"
+        )
+
+
 class JourneyStopped(StoreError):
     """The journey is stopped for good."""

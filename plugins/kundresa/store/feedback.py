@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
 from kundresa.spec.bounces import HARD_BOUNCE
 from kundresa.spec.machines import KNOWN_AFTER
 from kundresa.spec.vocabulary import Automation, BounceClass, FeedbackKind
 from kundresa.store.engine import Database
-from kundresa.store.inbox import take_turns
+from kundresa.store.inbox import end_of, take_turns
 from kundresa.store.inbox_records import NewFeedback
 from kundresa.store.inbox_tables import feedback
+from kundresa.store.journey_tables import journey_messages, journey_tests
 from kundresa.store.reported import accept_reported
 from kundresa.store.soft_bounces import SOFT_BOUNCES, SoftBounceRule, is_over
 from kundresa.store.tables import suppressions
@@ -143,14 +144,26 @@ class Feedback:
     def end(self) -> int:
         """The position of the last line; 0 when there is none."""
         with self._database.read() as connection:
-            return end_of(connection)
+            return end_of(connection, feedback)
 
     def all_rows(self) -> Iterator[dict[str, Any]]:
-        """All lines that are kept, as ``rows`` gives them."""
-        return self.rows(_FIRST, _LAST)
+        """All lines that are kept, as ``rows`` gives them, but for those about messages of journeys' tests:
+        they say nothing of what people do by themselves."""
+        tests = select(journey_tests.c.test)
+        tested = select(journey_messages.c.message_id).where(journey_messages.c.journey.in_(tests))
+        is_own = or_(feedback.c.message_id.is_(None), feedback.c.message_id.not_in(tested))
+        return self.rows(_FIRST, _LAST, which=is_own)
 
-    def rows(self, start: datetime, end: datetime, chunk: int = 5_000) -> Iterator[dict[str, Any]]:
-        """The lines received from ``start`` to before ``end`` as dicts, by position; read in pages."""
+    def rows(
+        self,
+        start: datetime,
+        end: datetime,
+        chunk: int = 5_000,
+        *,
+        which: ColumnElement[bool] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """The lines received from ``start`` to before ``end`` as dicts, by position; read in pages. Only
+        ``which``, where that is said."""
         last = 0
         while True:
             query = (
@@ -163,17 +176,14 @@ class Feedback:
                 .order_by(feedback.c.position)
                 .limit(chunk)
             )
+            if which is not None:
+                query = query.where(which)
             with self._database.read() as connection:
                 page = [dict(row._mapping) for row in connection.execute(query)]
             yield from page
             if len(page) < chunk:
                 return
             last = page[-1]["position"]
-
-
-def end_of(connection: Connection) -> int:
-    """The position of the last line; 0 when there is none."""
-    return int(connection.execute(select(func.coalesce(func.max(feedback.c.position), 0))).scalar_one())
 
 
 def is_known_to_be_a_persons(now: datetime) -> ColumnElement[bool]:

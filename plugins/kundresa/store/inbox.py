@@ -34,6 +34,11 @@ def take_turns(database: Database, connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ORDER_LOCK})
 
 
+def end_of(connection: Connection, table: Table) -> int:
+    """The last position of the inbox, or of the feedback; 0 when there is none."""
+    return int(connection.execute(select(func.coalesce(func.max(table.c.position), 0))).scalar_one())
+
+
 def received_before(connection: Connection, table: Table, moment: datetime, *, first: int, last: int) -> int:
     """Of the positions from ``first`` to ``last`` of the inbox, or the feedback, one up to which everything
     was received before a moment, by halves: what comes in is received in the order of its positions, but for
@@ -112,7 +117,7 @@ class Inbox:
     def end(self) -> int:
         """The position of the last event; 0 when there is none."""
         with self._database.read() as connection:
-            return int(connection.execute(select(func.coalesce(func.max(events.c.position), 0))).scalar_one())
+            return end_of(connection, events)
 
     def count(self) -> int:
         """How many events are in the inbox."""

@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, select, update
 
 from kundresa.spec.journey_steps import END
+from kundresa.spec.keys import as_test
 from kundresa.spec.vocabulary import JourneyEnd, JourneyState
 from kundresa.store.bulk import among, insert_rows, put_rows
 from kundresa.store.engine import Database
@@ -26,6 +27,7 @@ from kundresa.store.journey_tables import (
     journey_moves,
     journey_passages,
     journey_positions,
+    journey_test_traits,
     journey_traits,
     journeys,
     message_requests,
@@ -33,7 +35,6 @@ from kundresa.store.journey_tables import (
 from kundresa.store.locks import hold_rows
 
 _OF_ENTRIES = (journey_moves, journey_messages, journey_calls)
-_TRAIT = ("profile_id", "trait", "value_json", "journey", "set_at")
 
 
 class JourneyMerges:
@@ -91,7 +92,9 @@ class JourneyMerges:
             _number_entries(connection, journey, groups)
             _rename(connection, journey, formers, groups)
             ended = self._put_together(connection, journey, formers, groups, at)
-            self._traits(connection, formers)
+            self._traits(connection, journey_traits, formers)
+            if as_test(journey):
+                self._traits(connection, journey_test_traits, formers, journey_test_traits.c.test == journey)
             if ended:
                 key = {"journey": journey, "step": END, "end_reason": JourneyEnd.MERGED.value}
                 counter = journey_passages.c.entries
@@ -162,17 +165,20 @@ class JourneyMerges:
                 connection.execute(waits.values(values), places)
         return ended
 
-    def _traits(self, connection: Connection, formers: Mapping[str, str]) -> None:
-        of_formers = among(self._database, journey_traits.c.profile_id, formers)
-        columns = [journey_traits.c[name] for name in _TRAIT]
-        query = select(*columns).where(of_formers).order_by(journey_traits.c.set_at)
+    def _traits(
+        self, connection: Connection, table: Table, formers: Mapping[str, str], *which: ColumnElement[bool]
+    ) -> None:
+        of_formers = (among(self._database, table.c.profile_id, formers), *which)
+        names = ("profile_id", *(each.name for each in table.c if each.name != "profile_id"))
+        columns = [table.c[name] for name in names]
+        query = select(*columns).where(*of_formers).order_by(table.c.set_at)
         latest: dict[tuple[str, str], tuple[Any, ...]] = {}
         for row in connection.execute(query):
             latest[formers[row.profile_id], row.trait] = (formers[row.profile_id], *row[1:])
         if latest:
             rows = [latest[key] for key in sorted(latest)]
-            put_rows(self._database, connection, journey_traits, _TRAIT, rows, newest="set_at")
-            connection.execute(delete(journey_traits).where(of_formers))
+            put_rows(self._database, connection, table, names, rows, newest="set_at")
+            connection.execute(delete(table).where(*of_formers))
 
 
 def _heard(inside: Sequence[Position]) -> str | None:

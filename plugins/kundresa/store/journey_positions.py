@@ -8,13 +8,14 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, Table, func, select
 
+from kundresa.spec.keys import as_test
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
 from kundresa.store.journey_counts import Passages, StepCount, passages_in, skips_in, steps_in
 from kundresa.store.journey_records import MoveRow, Position
-from kundresa.store.journey_tables import journey_moves, journey_traits
+from kundresa.store.journey_tables import journey_moves, journey_test_traits, journey_traits
 from kundresa.store.journey_tables import journey_positions as table
 
 POSITION = tuple(table.c[each.name] for each in fields(Position))
@@ -52,19 +53,25 @@ class JourneyPositions:
         with self._database.read() as connection:
             return [position_of(row) for row in connection.execute(query)]
 
-    def traits(self, profile_ids: Collection[str], names: Collection[str]) -> dict[str, dict[str, Any]]:
-        """The traits that journeys have set: profile_id → name → value. Who has none is left out."""
+    def traits(
+        self, profile_ids: Collection[str], names: Collection[str], *, journey: str | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """The traits that journeys have set: profile_id → name → value. Who has none is left out.
+
+        Args:
+            journey: who asks; a test knows those that it has set itself, too.
+        """
         found: dict[str, dict[str, Any]] = {}
         if not names:
             return found
-        columns = (journey_traits.c.profile_id, journey_traits.c.trait, journey_traits.c.value_json)
-        query = select(*columns).where(
-            among(self._database, journey_traits.c.profile_id, profile_ids),
-            journey_traits.c.trait.in_(sorted(names)),
-        )
+        queries = [_traits(journey_traits, self._database, profile_ids, names)]
+        if journey is not None and as_test(journey):
+            own = _traits(journey_test_traits, self._database, profile_ids, names)
+            queries.append(own.where(journey_test_traits.c.test == journey))
         with self._database.read() as connection:
-            for row in connection.execute(query):
-                found.setdefault(row.profile_id, {})[row.trait] = json.loads(row.value_json)
+            for query in queries:
+                for row in connection.execute(query):
+                    found.setdefault(row.profile_id, {})[row.trait] = json.loads(row.value_json)
         return found
 
     def counts(self, journey: str) -> list[StepCount]:
@@ -92,6 +99,14 @@ class JourneyPositions:
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(journey_moves.c.number))
             return [MoveRow(**row._mapping) for row in rows]
+
+
+def _traits(
+    of: Table, database: Database, profile_ids: Collection[str], names: Collection[str]
+) -> Select[Any]:
+    return select(of.c.profile_id, of.c.trait, of.c.value_json).where(
+        among(database, of.c.profile_id, profile_ids), of.c.trait.in_(sorted(names))
+    )
 
 
 def position_of(row: Any) -> Position:

@@ -16,8 +16,8 @@ from kundresa.spec.machines import KNOWN_AFTER
 from kundresa.spec.vocabulary import FeedbackKind
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
-from kundresa.store.feedback import end_of, is_known_to_be_a_persons
-from kundresa.store.inbox import received_before
+from kundresa.store.feedback import is_known_to_be_a_persons
+from kundresa.store.inbox import end_of, received_before
 from kundresa.store.inbox_tables import feedback
 from kundresa.store.journey_records import JourneyRow, Reaction, UnreadReactions
 from kundresa.store.journey_tables import journey_messages as table
@@ -54,7 +54,7 @@ class JourneyReactions:
         with self._database.read() as connection:
             # Both before the lines: what is recorded between the two is beyond them. Positions become visible
             # in their order (``inbox.take_turns``), so nothing that is committed late is before them.
-            end = max(row.feedback_position, end_of(connection))
+            end = max(row.feedback_position, end_of(connection, feedback))
             received = received_before(
                 connection, feedback, known + timedelta.resolution, first=row.click_position, last=end
             )

@@ -68,6 +68,23 @@ class JourneyVersion:
     started_at: datetime
     event_position: int = 0
     """Where the inbox ended then: events of before are no reason for what only this version names."""
+    longest_wait: int | None = None
+    """Of a test: seconds that nothing takes longer than."""
+
+
+@dataclass(frozen=True, slots=True)
+class JourneyTest:
+    """A test of a journey."""
+
+    journey: str
+    """The one that it is of."""
+    number: int
+    test: str
+    """Its own name, by which it is a journey."""
+    people: frozenset[str]
+    """The profile ids of those that it lets in, as they were when it began."""
+    began_at: datetime
+    ended_at: datetime | None = None
 
 
 @dataclass(slots=True)

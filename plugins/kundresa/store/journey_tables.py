@@ -8,11 +8,14 @@ from kundresa.spec.vocabulary import DeliveryReason
 from kundresa.store.tables import UtcDateTime, metadata
 
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
-_COUNTED = "{0}send_at IS NOT NULL AND ({0}outcome IS NULL OR {0}outcome <> 'not_sent' OR {0}reason = '{1}')"
+_COUNTED = (
+    "{0}is_test = 0 AND {0}send_at IS NOT NULL "
+    "AND ({0}outcome IS NULL OR {0}outcome <> 'not_sent' OR {0}reason = '{1}')"
+)
 COUNTED = _COUNTED.format("", DeliveryReason.OUTCOME_UNKNOWN)
 COUNTED_MESSAGE = _COUNTED.format("journey_messages.", DeliveryReason.OUTCOME_UNKNOWN)
-"""Whether somebody got a message of a journey, or still may: as its index says it, and for a query, which
-SQLite sees to be the same."""
+"""Whether somebody got a message of a journey, or still may, and not in a test: as its index says it, and for
+a query, which SQLite sees to be the same."""
 
 # One row per journey that was ever started. Whatever moves its people reads ``generation`` first and
 # commits only if nobody else has committed since, adding one: two advances cannot both count.
@@ -46,6 +49,33 @@ journey_versions = Table(
     Column("started_at", UtcDateTime, nullable=False),
     # Where the inbox ended when it was started.
     Column("event_position", BigInteger, nullable=False, server_default="0"),
+    # Of a test: seconds that nothing takes longer than.
+    Column("longest_wait", Integer),
+)
+
+# One row per test of a journey. A test is a journey of its own, under the name that is here, in every other
+# table: nothing of the journey that it is of knows of it. At most one of a journey is not over.
+journey_tests = Table(
+    "journey_tests",
+    metadata,
+    Column("journey", String, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("test", String, nullable=False),
+    # The profile ids of those that it lets in, as a JSON list.
+    Column("people_json", Text, nullable=False),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+)
+
+# Traits that a test has set: they hold in it alone, and go with it.
+journey_test_traits = Table(
+    "journey_test_traits",
+    metadata,
+    Column("test", String, primary_key=True),
+    Column("profile_id", String, primary_key=True),
+    Column("trait", String, primary_key=True),
+    Column("value_json", Text, nullable=False),
+    Column("set_at", UtcDateTime, nullable=False),
 )
 
 # One row per person and instance key, for the entry under way or the last one: by the key nobody is in two
@@ -147,6 +177,8 @@ journey_messages = Table(
     # Whether the warehouse has the line as it stands: 0 no, 1 it is being written, 2 yes. Each change of what
     # the account says of it begins at 0 again.
     Column("exported", Integer, nullable=False),
+    # Of a test: it counts nowhere, and the warehouse does not hear of it.
+    Column("is_test", Integer, nullable=False, server_default="0"),
     # Only what is under way is looked for by state; what is over would be most of the index.
     Index(
         "ix_journey_messages_under_way",
@@ -174,6 +206,7 @@ journey_messages = Table(
         "address_domain",
         "outcome",
         "reason",
+        "is_test",
         sqlite_where=text(COUNTED),
         postgresql_where=text(COUNTED),
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -16,7 +15,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
-    func,
     insert,
     select,
     text,
@@ -25,12 +23,12 @@ from sqlalchemy import (
 
 from kundresa.spec.frozen import FrozenSpec
 from kundresa.spec.journey_steps import END
+from kundresa.spec.keys import as_test
 from kundresa.spec.vocabulary import JourneyEnd, JourneyState
 from kundresa.store.bulk import among, as_table, insert_rows, put_rows
 from kundresa.store.engine import Database
 from kundresa.store.errors import JourneyMoved, JourneyNotFound, JourneyStopped
-from kundresa.store.feedback import end_of
-from kundresa.store.inbox import take_turns
+from kundresa.store.inbox import end_of, take_turns
 from kundresa.store.inbox_records import NewEvent
 from kundresa.store.inbox_tables import events
 from kundresa.store.journey_calls import not_called
@@ -49,6 +47,7 @@ from kundresa.store.journey_records import (
     ReadingRow,
     UnreadReactions,
 )
+from kundresa.store.journey_starts import begin, left_out, row_of
 from kundresa.store.journey_tables import (
     journey_calls,
     journey_early_events,
@@ -58,10 +57,12 @@ from kundresa.store.journey_tables import (
     journey_positions,
     journey_readings,
     journey_skips,
+    journey_test_traits,
     journey_traits,
     journey_versions,
     journeys,
 )
+from kundresa.store.journey_tests import end_test
 from kundresa.store.locks import hold_rows
 from kundresa.store.message_requests import MessageRequest, take_new
 
@@ -95,26 +96,20 @@ class Journeys:
         """
         with self._database.write() as connection:
             known = _get(connection, journey, lock=True)
-            position = _last_event(connection)
             if known is None:
-                reactions = end_of(connection)
-                start = (position, reactions, cursor, at)
-                first = JourneyRow(journey, JourneyState.RUNNING, 1, 0, *start, click_position=reactions)
-                connection.execute(insert(journeys), _row(first))
-                version = JourneyVersion(journey, 1, spec.json, spec.hash, at, position)
-                connection.execute(insert(journey_versions), _row(version))
-                return first
+                return begin(connection, journey, spec, cursor=cursor, at=at)
             if known.state is JourneyState.STOPPED:
                 raise JourneyStopped(f"journey {journey} is stopped for good; start it under another name")
             values: dict[str, object] = {}
             if known.state is not JourneyState.RUNNING:
                 values["state"] = JourneyState.RUNNING.value
             if known.state is JourneyState.DISCARDING:
-                values |= _left_out(connection, known, cursor)
+                values |= left_out(connection, known, cursor)
             if _hash(connection, journey, known.version) != spec.hash:
                 values["version"] = known.version + 1
+                position = end_of(connection, events)
                 version = JourneyVersion(journey, known.version + 1, spec.json, spec.hash, at, position)
-                connection.execute(insert(journey_versions), _row(version))
+                connection.execute(insert(journey_versions), row_of(version))
             if values:
                 _change(connection, journey, at=at, **values)
             return _require(connection, journey)
@@ -134,13 +129,13 @@ class Journeys:
             if known.state is JourneyState.STOPPED:
                 raise JourneyStopped(f"journey {journey} is stopped for good")
             is_over = known.state is JourneyState.DISCARDING and state is not known.state
-            values = _left_out(connection, known, cursor) if is_over else {}
+            values = left_out(connection, known, cursor) if is_over else {}
             _change(connection, journey, at=at, state=state.value, **values)
             return _require(connection, journey)
 
     def stop(self, journey: str, *, at: datetime) -> int:
         """End it for good: everybody inside leaves, nobody's turn comes any more, and messages that have no
-        batch yet are not sent.
+        batch yet are not sent. A test is over by it, and has a reason of its own for who was inside.
 
         Returns how many were inside.
 
@@ -148,6 +143,7 @@ class Journeys:
             JourneyNotFound: when it was never started.
         """
         inside = (journey_positions.c.journey == journey, journey_positions.c.step.is_not(None))
+        reason = (JourneyEnd.TEST_ENDED if as_test(journey) else JourneyEnd.STOPPED).value
         with self._database.write() as connection:
             _require(connection, journey, lock=True)
             _change(connection, journey, at=at, state=JourneyState.STOPPED.value)
@@ -156,12 +152,10 @@ class Journeys:
             left = connection.execute(
                 update(journey_positions)
                 .where(*inside)
-                .values(
-                    step=None, due_at=None, ended_at=at, end_reason=JourneyEnd.STOPPED.value, heard_json=None
-                )
+                .values(step=None, due_at=None, ended_at=at, end_reason=reason, heard_json=None)
             ).rowcount
             if left:
-                self._pass(connection, journey, {(END, JourneyEnd.STOPPED.value): left}, at)
+                self._pass(connection, journey, {(END, reason): left}, at)
             connection.execute(
                 update(journey_messages)
                 .where(journey_messages.c.journey == journey, journey_messages.c.state == OPEN)
@@ -178,14 +172,15 @@ class Journeys:
                 .values(ended_at=at)
             )
             connection.execute(delete(journey_early_events).where(journey_early_events.c.journey == journey))
+            end_test(connection, journey, at)
         return left
 
-    def all(self) -> list[JourneyRow]:
-        """Every journey that was ever started, by name."""
+    def all(self, *, with_tests: bool = False) -> list[JourneyRow]:
+        """Every journey that was ever started, by name; and every test, where they are asked for."""
         with self._database.read() as connection:
-            return [
-                _journey(row) for row in connection.execute(select(journeys).order_by(journeys.c.journey))
-            ]
+            rows = connection.execute(select(journeys).order_by(journeys.c.journey))
+            found = [_journey(row) for row in rows]
+        return [each for each in found if with_tests or as_test(each.journey) is None]
 
     def get(self, journey: str) -> JourneyRow | None:
         """The journey; None when it was never started."""
@@ -318,11 +313,12 @@ class Journeys:
         put_rows(self._database, connection, journey_positions, ("journey", *_POSITION), positions)
         moves = [(journey, *_values(each, _MOVE)) for each in advance.moves]
         insert_rows(self._database, connection, journey_moves, ("journey", *_MOVE), moves)
+        is_test = int(as_test(journey) is not None)
         messages = [
-            (journey, OPEN, each.not_before or each.reached_at, 0, 0, *_values(each, _MESSAGE))
+            (journey, is_test, OPEN, each.not_before or each.reached_at, 0, 0, *_values(each, _MESSAGE))
             for each in advance.messages
         ]
-        columns = ("journey", "state", "not_before", "is_delayed", "exported", *_MESSAGE)
+        columns = ("journey", "is_test", "state", "not_before", "is_delayed", "exported", *_MESSAGE)
         insert_rows(self._database, connection, journey_messages, columns, messages)
         over = update(journey_messages).where(journey_messages.c.message_id == bindparam("id"))
         if advance.taken:
@@ -346,10 +342,12 @@ class Journeys:
             connection.execute(cancelled, [_where(each) for each in advance.cancelled_calls])
 
     def _beside(self, connection: Connection, journey: str, advance: Advance) -> None:
-        # In the order of the key: other journeys set traits of the same people.
+        # A test's are its own: what it tries holds nowhere else. In the order of the key: other journeys set
+        # traits of the same people.
+        table, own = (journey_test_traits, "test") if as_test(journey) else (journey_traits, "journey")
         traits = [(*key, value, journey, set_at) for key, (value, set_at) in sorted(advance.traits.items())]
-        columns = ("profile_id", "trait", "value_json", "journey", "set_at")
-        put_rows(self._database, connection, journey_traits, columns, traits, newest="set_at")
+        columns = ("profile_id", "trait", "value_json", own, "set_at")
+        put_rows(self._database, connection, table, columns, traits, newest="set_at")
         if advance.jumps:
             rows = [{name: getattr(each, name) for name in _EVENT} for each in advance.jumps]
             connection.execute(self._database.insert_new(events), rows)
@@ -379,10 +377,6 @@ class Journeys:
             add_count(self._database, connection, journey_passages.c.entries, key, count, at=at)
 
 
-def _row(each: JourneyRow | JourneyVersion) -> dict[str, object]:
-    return {one.name: getattr(each, one.name) for one in fields(each)}
-
-
 def _values(each: object, names: tuple[str, ...]) -> tuple[object, ...]:
     return tuple([getattr(each, name) for name in names])
 
@@ -401,26 +395,6 @@ def _at_place(table: Table, journey: str) -> Update:
 
 def _where(place: Place) -> dict[str, object]:
     return dict(zip(("who", "key", "number", "of_moves"), place, strict=True))
-
-
-def _left_out(connection: Connection, known: JourneyRow, cursor: str) -> dict[str, object]:
-    """The row after a pause that discards: whatever was not read is passed by. Reactions are looked up later
-    too, by who comes to a step that asks for them, so those are remembered."""
-    reactions = end_of(connection)
-    ranges = json.loads(known.feedback_left_out)
-    if reactions > min(known.feedback_position, known.click_position):
-        ranges.append([known.feedback_position, reactions, known.click_position])
-    return {
-        "event_position": _last_event(connection),
-        "segment_cursor": cursor,
-        "feedback_position": reactions,
-        "click_position": reactions,
-        "feedback_left_out": json.dumps(ranges),
-    }
-
-
-def _last_event(connection: Connection) -> int:
-    return int(connection.execute(select(func.coalesce(func.max(events.c.position), 0))).scalar_one())
 
 
 def _hash(connection: Connection, journey: str, version: int) -> str:

@@ -20,6 +20,7 @@ from kundresa.store.journey_messages import JourneyMessages
 from kundresa.store.journey_positions import JourneyPositions
 from kundresa.store.journey_reactions import JourneyReactions
 from kundresa.store.journey_readings import JourneyReadings
+from kundresa.store.journey_tests import JourneyTests
 from kundresa.store.journeys import Journeys
 from kundresa.store.ledger import Ledger
 from kundresa.store.message_requests import MessageRequests
@@ -65,6 +66,7 @@ class Store:
         self.audience_shares = AudienceShares(database)
         self.journey_calls = JourneyCalls(database)
         self.journey_merges = JourneyMerges(database)
+        self.journey_tests = JourneyTests(database)
         self.message_requests = MessageRequests(database)
         self.journey_counts = CountedJourneys(database)
         self.journey_accounts = JourneyAccounts(database)

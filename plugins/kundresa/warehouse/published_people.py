@@ -171,26 +171,34 @@ class PublishedPeople:
         return {row["profile_id"]: row["current_profile_id"] for row in rows}
 
     def members(
-        self, segment: str, salt: str, after: str, limit: int, entity: str | None = None
+        self,
+        segment: str,
+        salt: str,
+        after: str,
+        limit: int,
+        entity: str | None = None,
+        *,
+        among: Collection[str] | None = None,
     ) -> list[tuple[str, str, str]]:
         """At most ``limit`` of who is in a segment, beyond a place: (profile_id, entity_id, place), in order
         of the place, which is the MD5 of salt, person and entity, joined by ``|``.
 
         Args:
             entity: only those who are in it for this one; None is everybody.
+            among: only these people; None is everybody.
 
         Raises:
             NothingPublished: before the first build.
         """
         connection = self._opened()  # of another build nothing is kept
+        given: dict[str, Any] = {"segment": segment, "salt": salt, "after": after, "limit": limit}
+        if among is not None:
+            return _members(connection, given, entity, [*among])
         key = (segment, salt, entity)
         found = self._ahead.after(key, after, limit)
         if found is None:
             most = max(limit, READ_AHEAD) if limit >= WORTH_READING_AHEAD else limit
-            given = {"segment": segment, "salt": salt, "after": after, "limit": most}
-            query = _MEMBERS.format(of_entity="" if entity is None else "and entity_id = $entity")
-            rows = fetch(connection, query, given if entity is None else {**given, "entity": entity})
-            places = [(row["profile_id"], row["entity_id"], row["place"]) for row in rows]
+            places = _members(connection, {**given, "limit": most}, entity, None)
             self._ahead = Ahead(key, after, places, is_all=len(places) < most)
             found = places[:limit]
         return found
@@ -333,6 +341,22 @@ _EARLIER = """
     ) as redirects
     where current_profile_id in (select unnest(cast($ids as varchar[])))
 """
+
+
+def _members(
+    connection: Any, given: Mapping[str, Any], entity: str | None, among: list[str] | None
+) -> list[tuple[str, str, str]]:
+    of_some = ""
+    more: dict[str, Any] = {}
+    if entity is not None:
+        of_some, more["entity"] = "and entity_id = $entity", entity
+    if among is not None:
+        of_some += " and profile_id in (select unnest(cast($among as varchar[])))"
+        more["among"] = among
+    rows = fetch(connection, _MEMBERS.format(of_some=of_some), {**given, **more})
+    return [(row["profile_id"], row["entity_id"], row["place"]) for row in rows]
+
+
 _MEMBERS = """
     with members as (
         select
@@ -340,7 +364,7 @@ _MEMBERS = """
             coalesce(entity_id, '') as entity_id,
             md5($salt || '|' || profile_id || '|' || coalesce(entity_id, '')) as place
         from segment_memberships
-        where segment = $segment and exited_at is null {of_entity}
+        where segment = $segment and exited_at is null {of_some}
     )
     select profile_id, entity_id, place
     from members

@@ -749,6 +749,8 @@ def test_an_audience_is_read_at_a_rate_as_it_is_published(shop: Shop) -> None:
         assert [each.place for each in found] == [place_of(salt, each.profile_id, "") for each in found]
         assert people.members("vip", salt, found[1].place, 1) == found[2:3]
         assert people.members("none", salt, "", 9) == []
+        some = people.members("vip", salt, "", 9, among=["p-anna", "p-bo", "p-nobody"])
+        assert some == [each for each in found if each.profile_id in ("p-anna", "p-bo")]
     shop.journey(AUDIENCE, **PLAIN)
     planned = plan_journey(shop.settings, "cart", days=1, clock=lambda: shop.now)
     assert (planned.entered, planned.messages["mail"]["sent"]) == (4, 1)

@@ -47,10 +47,10 @@ def test_who_comes_second_has_read_nothing(world: World) -> None:
     world.business(product="a")
     members = world.people.members
 
-    def overtaken(*asked: object) -> object:
+    def overtaken(*asked: object, **which: object) -> object:
         world.people.members = members  # type: ignore[method-assign]
         advance(world.store, world.people, "cart", now=world.now)
-        return members(*asked)  # type: ignore[arg-type]
+        return members(*asked, **which)  # type: ignore[arg-type]
 
     world.people.members = overtaken  # type: ignore[method-assign, assignment]
     with pytest.raises(JourneyMoved):

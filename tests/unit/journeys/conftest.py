@@ -54,14 +54,21 @@ class Known:
         }
 
     def members(
-        self, segment: str, salt: str, after: str, limit: int, entity: str | None = None
+        self,
+        segment: str,
+        salt: str,
+        after: str,
+        limit: int,
+        entity: str | None = None,
+        *,
+        among: Collection[str] | None = None,
     ) -> Sequence[Member]:
         who = [
             (each, of)
             for each, segments in self.segments.items()
             if segment in segments
             for of in sorted(self.entities.get(each, {""}))
-            if entity in (None, of)
+            if entity in (None, of) and (among is None or each in among)
         ]
         found = sorted(
             (Member(each, of, place_of(salt, each, of)) for each, of in who), key=lambda each: each.place

@@ -118,13 +118,14 @@ class Life:
                     self.until = self.at.replace(hour=hour, minute=minute, second=0, microsecond=0)
                     if self.until <= self.at:
                         self.until += timedelta(days=1)
+                    self.until = min(self.until, self.at + self.world.longest)
                     yield
                     name, why, self.at = below, "waited", self.until
                 case "jump":
                     self.world.jumps.append((self.person, step.journey, self.at, self.data))
                     name, why = below, "jumped"
                 case "wait_for" if step.reaction is not None:
-                    self.until, self.grace = self.at + step.within, self.journey.lateness
+                    self.until, self.grace = self.at + step.within, self._patience
                     self.unknown = KNOWN_AFTER if step.reaction == "clicked" else timedelta(0)
                     is_there = any(self._is_it(step, each) and each.at <= self.at for each in self.reactions)
                     name, why = below, step.reaction
@@ -137,7 +138,7 @@ class Life:
                             self.at = max(self.at, heard.at)
                             break
                 case "wait_for":
-                    self.until, self.grace = self.at + step.within, self.journey.lateness
+                    self.until, self.grace = self.at + step.within, self._patience
                     while True:
                         heard = yield
                         if heard is None:
@@ -213,6 +214,10 @@ class Life:
                     name, why = "end", "finished"
         self.until = None
         return None
+
+    @property
+    def _patience(self) -> timedelta:
+        return min(self.journey.lateness, self.world.longest)
 
     @property
     def profile(self) -> dict[str, Any]:

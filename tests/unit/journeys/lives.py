@@ -244,6 +244,28 @@ streams = st.lists(
     min_size=1,
     max_size=6,
 )
+
+
+@st.composite
+def ruled_streams(draw: st.DrawFn) -> list[Any]:
+    """Those, with pauses and other versions, and perhaps a stop."""
+    found = [(minutes, [*some]) for minutes, some in draw(streams)]
+    _rule(found, draw(st.lists(ruling, max_size=2)), [])
+    if draw(st.sampled_from([False, False, False, True])):
+        found[-1][1].append(("stop",))
+    return found
+
+
+def _rule(found: list[Any], rulings: list[Any], afterwards: list[Any]) -> None:
+    """Put pauses, and versions that are started, among what happens; ``afterwards`` after each pause."""
+    for state, begins, lasts, number in rulings:
+        _, some = found[begins % len(found)]
+        some.append(("start", number) if state == "start" else ("pause", state))
+        if begins + lasts + 1 < len(found) and state != "start":
+            some.extend(afterwards)
+            found[begins + lasts + 1][1].extend([("start", number), ("settle", 0)])
+
+
 telling_much = st.one_of(
     *(happening, happening, keyless, reacting, reacting, reacting, asking, asking),
     *(late_answer, changing, changing, jumping, again, unmasking),
@@ -261,12 +283,7 @@ def full_streams(draw: st.DrawFn) -> list[Any]:
     clicks += [("react", who, 0, "unsubscribed", 0) for who in PEOPLE[1:]]
     one = rounds([0, 1, 1, 9, 10, 61], settling([None, 0, 0, 0, 1, 10]), telling_much, most=5, least=1)
     found: list[Any] = [(0, first), *draw(st.lists(one, min_size=4, max_size=8))]
-    for state, begins, lasts, number in draw(st.lists(ruling, max_size=2)):
-        _, some = found[begins % len(found)]
-        some.append(("start", number) if state == "start" else ("pause", state))
-        if begins + lasts + 1 < len(found) and state != "start":
-            some.extend(clicks)
-            found[begins + lasts + 1][1].extend([("start", number), ("settle", 0)])
+    _rule(found, draw(st.lists(ruling, max_size=2)), clicks)
     for begins, answer in draw(
         st.lists(st.tuples(st.integers(1, 3), st.sampled_from([*ANSWERS])), max_size=2)
     ):

@@ -21,10 +21,11 @@ from tests.unit.journeys.reference import Reference
 
 from kundresa.journeys import JUMP
 from kundresa.runs.journey_calls import answer_problem, kept_of
-from kundresa.spec.frozen import thaw_journey
+from kundresa.spec.frozen import freeze, thaw_journey
 from kundresa.spec.journey import Journey
 from kundresa.spec.journey_references import ENTITY
 from kundresa.spec.journey_steps import END, WebhookStep
+from kundresa.spec.keys import as_test, event_of_test
 from kundresa.spec.machines import KNOWN_AFTER
 from kundresa.spec.vocabulary import JourneyState
 from kundresa.store import ENTERED, CallResult, JourneyCall, JourneyStopped, NewEvent
@@ -47,8 +48,12 @@ def outcome_of(step: str, move: int) -> tuple[str, str | None]:
 class Play:
     """Tells the engine what happens, and one person at a time the same."""
 
-    def __init__(self, world: World, journeys: Sequence[Journey], reference: Reference | None) -> None:
+    def __init__(
+        self, world: World, journeys: Sequence[Journey], reference: Reference | None, name: str = "cart"
+    ) -> None:
         self.world = world
+        self.name = name
+        """As which the journey runs."""
         self.journeys = journeys
         """The versions that may be started; the first is."""
         self.reference = reference
@@ -115,22 +120,24 @@ class Play:
     def _pause(self, state: str) -> None:
         if self._state is not JourneyState.STOPPED:
             cursor = self.world.people.cursor
-            self.world.store.journeys.pause("cart", JourneyState(state), cursor=cursor, at=self.world.now)
+            self.world.store.journeys.pause(self.name, JourneyState(state), cursor=cursor, at=self.world.now)
             self._do("pause", state)
 
     def _stop(self) -> None:
-        self.world.store.journeys.stop("cart", at=self.world.now)
+        self.world.store.journeys.stop(self.name, at=self.world.now)
         self._do("stop", self.world.now)
 
     @property
     def _state(self) -> JourneyState:
-        return self.world.store.journeys.require("cart").state
+        return self.world.store.journeys.require(self.name).state
 
     def _call(self, answer: str, ago: int) -> None:
         """Whoever comes makes all calls that nobody is making; ``later`` they may be answered, or, where the
         caller was killed, made again by another."""
         now, owner = self.world.now, f"caller {len(self.log)}"
-        made = self.world.store.journey_calls.claim("cart", owner, now=now, until=now + 10 * MINUTE, limit=99)
+        made = self.world.store.journey_calls.claim(
+            self.name, owner, now=now, until=now + 10 * MINUTE, limit=99
+        )
         self.calls |= {each.call_id: (owner, each) for each in made}
         if answer != "later":
             self._answer(answer, ago)
@@ -153,12 +160,12 @@ class Play:
 
     def steps_of(self, version: int) -> Mapping[str, Any]:
         """The steps of a version as it is stored."""
-        [found] = self.world.store.journeys.versions("cart", [version])
+        [found] = self.world.store.journeys.versions(self.name, [version])
         return thaw_journey(found.spec_json)[0].steps
 
     def _react(self, who: str, number: int, kind: str, lag: int) -> None:
         """The person does something about one of their latest messages, if there is any."""
-        sent = [*self.world.store.journey_messages.of(who, "cart")]
+        sent = [*self.world.store.journey_messages.of(who, self.name)]
         if sent:
             message = sent[-1 - number % len(sent)]
             at = self.world.now - lag * MINUTE
@@ -180,7 +187,7 @@ class Play:
     def _settle(self, ago: int) -> None:
         """Something has become of every message that is open, so many minutes ago."""
         store, at = self.world.store, self.world.now - ago * MINUTE
-        for message in store.journey_messages.open("cart", self.world.now + timedelta(days=999), 999):
+        for message in store.journey_messages.open(self.name, self.world.now + timedelta(days=999), 999):
             outcome, reason = outcome_of(message.step, message.move)
             what = {"state": "known", "outcome": outcome, "reason": reason, "settled_at": at}
             is_it = journey_messages.c.message_id == message.message_id
@@ -195,11 +202,11 @@ def _data(said: str | dict[str, Any]) -> str:
     return json.dumps(json.loads(said) if isinstance(said, str) else said, sort_keys=True)
 
 
-def state_of(world: World) -> dict[str, Any]:
+def state_of(world: World, name: str = "cart") -> dict[str, Any]:
     """Everything that the engine has come to."""
     positions = world.store.journey_positions
     people = {}
-    for each in positions.of("cart", PEOPLE):
+    for each in positions.of(name, PEOPLE):
         people[each.profile_id, each.instance_key] = (
             each.entry,
             each.version,
@@ -212,29 +219,30 @@ def state_of(world: World) -> dict[str, Any]:
     ways: dict[tuple[str, str, int], list[tuple[str, datetime, str]]] = {}
     messages, calls, cancelled = set(), [], set()
     for who in PEOPLE:
-        for row in positions.moves("cart", who):
+        for row in positions.moves(name, who):
             ways.setdefault((who, row.instance_key, row.entry), []).extend(
                 (step, datetime.fromisoformat(at), why) for step, at, why in json.loads(row.moves_json)
             )
-        for each in world.store.journey_messages.of(who, "cart"):
+        for each in world.store.journey_messages.of(who, name):
             key = (who, each.instance_key, each.entry)
             messages.add((*key, each.step, each.move, each.reached_at, each.variant))
             if each.reason == "run_cancelled":
                 cancelled.add((*key, each.move))
-        for call in world.store.journey_calls.of(who, "cart"):
+        for call in world.store.journey_calls.of(who, name):
             key = (who, call["instance_key"], call["entry"])
             calls.append((*key, call["step"], call["move"], call["reached_at"], _data(call["event_json"])))
             if call["reason"] == "run_cancelled":
                 cancelled.add((*key, call["move"]))
-    traits = positions.traits(PEOPLE, ["level"])
-    skips = {key: count for key, count in positions.skips("cart").items() if key != "too_late"}
+    traits = positions.traits(PEOPLE, ["level"], journey=name)
+    skips = {key: count for key, count in positions.skips(name).items() if key != "too_late"}
+    jump = JUMP + "other" if as_test(name) is None else event_of_test("other", JUMP + "other")
     return {"people": people, "ways": ways, "messages": messages, "traits": traits, "skips": skips} | {
         "cancelled": cancelled,
         "calls": sorted(calls),
-        "passages": positions.passages("cart"),
+        "passages": positions.passages(name),
         "jumps": sorted(
-            (each.identifier, each.event_type.removeprefix(JUMP), each.occurred_at, _data(each.data_json))
-            for each in world.store.inbox.after(0, 9_999, {JUMP + "other"})
+            (each.identifier, "other", each.occurred_at, _data(each.data_json))
+            for each in world.store.inbox.after(0, 9_999, {jump})
         ),
     }
 
@@ -253,7 +261,8 @@ def state_of_reference(reference: Reference) -> dict[str, Any]:
     if ways:
         passages[ENTERED, ""] = len(ways)
     # Who a stop lets out has no line about it: it lets everybody out.
-    ways = {key: [each for each in way if each[2] != "stopped"] for key, way in ways.items()}
+    stops = ("stopped", "test_ended")
+    ways = {key: [each for each in way if each[2] not in stops] for key, way in ways.items()}
     return {
         "people": people,
         "ways": ways,
@@ -292,10 +301,51 @@ def compare(
         found, expected = state_of(world), state_of_reference(reference)
         left = world.store.journey_readings.count("cart")
         world.store.close()
+    _assert_same(found, expected)
+    assert left == len(reference.queue)
+    return played
+
+
+def compare_test(
+    empty_store: Path,
+    journey: Journey,
+    stream: Any,
+    reference: Reference,
+) -> None:
+    """A test of a journey and its people one at a time, on a stream in a store of their own.
+
+    Args:
+        journey: as the test plays it.
+        reference: of it, with the people and the longest wait.
+    """
+    assert reference.among is not None
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "store.sqlite"
+        shutil.copy(empty_store, path)
+        world = World(fast(path))
+        world.people.profiles, world.people.segments = PROFILES, reference.segments
+        test = begin_test(world, journey, reference.among, reference.longest)
+        played = Play(world, [journey], reference, test)
+        played.play(stream, lambda each: each.advance(test))
+        found, expected = state_of(world, test), state_of_reference(reference)
+        world.store.close()
+    if reference.state == "stopped":
+        expected["traits"] = {}  # they have gone with it
+    _assert_same(found, expected)
+
+
+def begin_test(world: World, journey: Journey, people: set[str], longest: timedelta) -> str:
+    """The name of a test that has begun."""
+    frozen, cursor = freeze(journey, {}), world.people.cursor
+    made = world.store.journey_tests.begin(
+        journey.name, people, frozen, longest_wait=longest, cursor=cursor, at=world.now
+    )
+    return made.test
+
+
+def _assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
     known = found.pop("cancelled"), expected.pop("cancelled")
     differ = [(key, found[key], expected[key]) for key in expected if found[key] != expected[key]]
     assert not differ, differ
     # A message whose outcome is known already when its person leaves keeps that.
     assert known[0] <= known[1]
-    assert left == len(reference.queue)
-    return played

@@ -53,8 +53,14 @@ class Reference:
     """For what people are in a segment; who has none here is in it as a person."""
     queue: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     """Events about nobody that are yet to let their audience in: position in the inbox, and data."""
+    unread: list[tuple[int, dict[str, Any], timedelta]] = field(default_factory=list)
+    """Those that no advance has taken yet, and how much later than they happened they came."""
     period: int = 0
     """Of the readings that these start: the last in which somebody had a turn."""
+    among: set[str] | None = None
+    """The people of a test; None where it is none."""
+    longest: timedelta = timedelta(days=99_999)
+    """Of a test: nothing is waited for longer."""
 
     def __post_init__(self) -> None:
         self.versions.append(self.journey)
@@ -74,15 +80,16 @@ class Reference:
 
     def _leave(self, state: str = "running") -> None:
         if self.state == "discarding" != state:
+            self.unread = []
             told = ("outcome", "answer")  # of what we have done ourselves
             self.waiting = [(who, heard) for who, heard in self.waiting if heard.kind in told]
 
     def stop(self, now: datetime) -> None:
         """Everybody leaves, and nothing moves any more."""
-        self.state = "stopped"
+        self.state, self.queue = "stopped", []
         for lives in self.lives.values():
             if lives[-1].end is None:
-                lives[-1].finish(now, "stopped")
+                lives[-1].finish(now, "stopped" if self.among is None else "test_ended")
 
     def turns_by_events(self, now: datetime) -> list[tuple[str, dict[str, Any]]]:
         """One reading after the other, until the period takes nobody any more."""
@@ -175,6 +182,10 @@ class Reference:
         if self.state != "running":
             return
         self.now = now
+        self.queue += [(at, data) for at, data, lag in self.unread if not self.journey.leaves_out(lag)]
+        self.unread = []
+        if self.among is not None:
+            self._pass_over(self.among)
         known = [each for each in self.waiting if each[1].known is None or each[1].known <= now]
         happened = sorted(known, key=lambda each: KINDS.index(each[1].kind))
         self.waiting = [each for each in self.waiting if not any(each is one for one in known)]
@@ -200,6 +211,14 @@ class Reference:
                 life.forget()
         if self.journey.lateness:
             self.told += (each for each in happened if self._could_be_heard(each[1]))
+
+    def _pass_over(self, among: set[str]) -> None:
+        """A test hears nothing of others, but counts what would have let them in."""
+        others = [heard for who, heard in self.waiting if who not in among]
+        self.waiting = [(who, heard) for who, heard in self.waiting if who in among]
+        knocked = sum(self._knocks(each) and not self.journey.leaves_out(each.lag) for each in others)
+        if knocked:
+            self.skips["not_in_test"] = self.skips.get("not_in_test", 0) + knocked
 
     def _tell(self, person: str, heard: Heard, but: list[Life]) -> None:
         """Wherever they are; not to lives that have heard it when it came."""

@@ -257,9 +257,9 @@ def test_each_event_has_an_order_of_its_own(world: World, monkeypatch: pytest.Mo
     asked: list[str] = []
     members = world.people.members
 
-    def seen(segment: str, salt: str, *more: Any) -> Any:
+    def seen(segment: str, salt: str, *more: Any, **which: Any) -> Any:
         asked.append(salt)
-        return members(segment, salt, *more)
+        return members(segment, salt, *more, **which)
 
     monkeypatch.setattr(world.people, "members", seen)
     for product in ("a", "b"):

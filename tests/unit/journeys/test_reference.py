@@ -20,13 +20,15 @@ from tests.unit.journeys.lives import (
     full_streams,
     journeys,
     late_streams,
+    ruled_streams,
     streams,
 )
-from tests.unit.journeys.playing import MINUTE, compare, state_of_reference
+from tests.unit.journeys.playing import MINUTE, begin_test, compare, compare_test, state_of_reference
 from tests.unit.journeys.reference import Reference
 
 from kundresa.journeys import JUMP
 from kundresa.spec.journey import AudienceEntry, BusinessEventEntry, Journey
+from kundresa.spec.shortening import shortened
 
 Other = Callable[[str, Any], Any]
 """What the reference is told, and with what → what it is told instead; None for nothing."""
@@ -155,6 +157,53 @@ def reference_of(versions: list[Journey]) -> Reference:
     return Reference(versions[0], PROFILES, {who: {*SEGMENTS.get(who, ())} for who in PEOPLE})
 
 
+trials = st.fixed_dictionaries(
+    {
+        "people": st.sets(st.sampled_from(PEOPLE), min_size=1),
+        "longest": st.sampled_from([1, 7, 90]).map(lambda minutes: minutes * MINUTE),
+        "time_out": st.sampled_from([None, None, 10 * MINUTE]),
+    }
+)
+
+
+@given(journeys(ENTRIES), full_streams(), trials)
+@LIVES
+def test_a_test_comes_to_the_same_as_its_people_one_at_a_time(
+    empty_store: Path, journey: Journey, stream: Any, of: Any
+) -> None:
+    """It is neither paused nor started anew, and may be ended."""
+    played = shortened(journey, of["longest"], of["time_out"])
+    segments = {who: {*SEGMENTS.get(who, ())} for who in PEOPLE}
+    reference = Reference(played, PROFILES, segments, among=of["people"], longest=of["longest"])
+    some = [
+        (minutes, [each for each in actions if each[0] not in ("start", "pause")])
+        for minutes, actions in stream
+    ]
+    compare_test(empty_store, played, some, reference)
+
+
+@given(st.lists(journeys(ENTRIES), min_size=1, max_size=3), full_streams(), trials, st.integers(0, 5))
+@LIVES
+def test_a_journey_comes_to_the_same_with_a_test_beside_it(
+    empty_store: Path, versions: list[Journey], stream: Any, of: Any, ends: int
+) -> None:
+    """What happens is heard by both; the test is ended in some round."""
+    names: list[str] = []
+    rounds: list[int] = []
+
+    def advance(each: World) -> None:
+        if not names:
+            played = shortened(versions[-1], of["longest"], of["time_out"])
+            names.append(begin_test(each, played, of["people"], of["longest"]))
+        each.advance(names[0])
+        each.advance()
+        rounds.append(1)
+        if len(rounds) == ends:
+            each.store.journeys.stop(names[0], at=each.now)
+
+    compare(empty_store, versions, stream, reference_of(versions), advance)
+
+
 AWAITING = {
     "s0": {"kind": "message", "channel": CHANNEL},
     "s1": {"kind": "wait_for", "event": "order", "within": "10m", "timeout": "s3"},
@@ -205,18 +254,19 @@ readings = st.fixed_dictionaries(
         ),
     }
 )
+some_journeys = st.lists(journeys(), min_size=1, max_size=2)
 AFTERWARDS = [(60, [("settle", 0)]), (60, [("settle", 0)])]
 crowds = st.lists(st.sets(st.sampled_from(PEOPLE)), min_size=1, max_size=8)
 
 
-@given(journeys(), readings, crowds, streams)
+@given(some_journeys, readings, crowds, ruled_streams())
 @LIVES
 def test_an_audience_is_read_as_one_person_after_the_other_would_have_their_turn(
-    empty_store: Path, journey: Journey, reading: Any, crowd: Any, stream: Any
+    empty_store: Path, versions: list[Journey], reading: Any, crowd: Any, stream: Any
 ) -> None:
-    """People come into the segment and leave it between any two advances."""
+    """People come into the segment and leave it between any two advances; versions are of other steps."""
     entry = AudienceEntry.model_validate(reading)
-    journey = journey.model_copy(update={"entry": entry, "instance_key": None})
+    versions = [each.model_copy(update={"entry": entry, "instance_key": None}) for each in versions]
     waiting = list(crowd)
     segments: dict[str, set[str]] = {}
 
@@ -226,8 +276,9 @@ def test_an_audience_is_read_as_one_person_after_the_other_would_have_their_turn
             segments[who] = SEGMENTS.get(who, set()) | ({"crowd"} if who in inside else set())
         each.advance()
 
-    reference = Reference(journey, PROFILES, segments, started=NOW)
-    compare(empty_store, [journey], [*stream, *AFTERWARDS], reference, advance)
+    reference = Reference(versions[0], PROFILES, segments, started=NOW)
+    # Read once before anything is paused: from then on the first reading counts.
+    compare(empty_store, versions, [(0, []), *stream, *AFTERWARDS], reference, advance)
 
 
 businesses = st.fixed_dictionaries(
@@ -249,22 +300,24 @@ ENTITIES = {"anna": {"x", "y"}, "bo": {"x"}}
 
 
 @given(
-    journeys(),
+    some_journeys,
     businesses,
     crowds,
     st.lists(st.lists(told_of_business, max_size=3), min_size=1, max_size=6),
-    streams,
+    ruled_streams(),
     st.integers(1, 20),
 )
 @LIVES
 def test_events_about_nobody_let_an_audience_in_as_one_after_the_other_would(
-    empty_store: Path, journey: Journey, business: Any, crowd: Any, told: Any, stream: Any, most: int
+    empty_store: Path, versions: list[Journey], business: Any, crowd: Any, told: Any, stream: Any, most: int
 ) -> None:
-    """People come into the segment and leave it between any two advances, of whatever size."""
-    journey = journey.model_copy(update={"entry": BusinessEventEntry.model_validate(business)})
+    """People come into the segment and leave it between any two advances, of whatever size; versions are of
+    other steps."""
+    entry = BusinessEventEntry.model_validate(business)
+    versions = [each.model_copy(update={"entry": entry}) for each in versions]
     waiting, calls = list(crowd), list(told)
     segments: dict[str, set[str]] = {}
-    reference = Reference(journey, PROFILES, segments, entities=ENTITIES)
+    reference = Reference(versions[0], PROFILES, segments, entities=ENTITIES)
 
     def advance(each: World) -> None:
         inside = waiting.pop(0) if waiting else set(PEOPLE)
@@ -272,11 +325,11 @@ def test_events_about_nobody_let_an_audience_in_as_one_after_the_other_would(
             segments[who] = SEGMENTS.get(who, set()) | ({"crowd"} if who in inside else set())
         for lag, data in calls.pop(0) if calls else ():
             each.business(at=each.now - lag * MINUTE, **data)
-            if not journey.leaves_out(lag * MINUTE):
-                reference.queue.append((each.store.inbox.end(), data))
+            reference.unread.append((each.store.inbox.end(), data, lag * MINUTE))
         each.advance(most_events=most)
 
     # Where an advance does not take all that there is, people's own would come after turns of their time.
     if most < 10:
-        stream = [(minutes, [each for each in some if each[0] == "settle"]) for minutes, some in stream]
-    compare(empty_store, [journey], [*stream, *AFTERWARDS], reference, advance)
+        own = ("settle", "start", "pause", "stop")
+        stream = [(minutes, [each for each in some if each[0] in own]) for minutes, some in stream]
+    compare(empty_store, versions, [*stream, *AFTERWARDS], reference, advance)

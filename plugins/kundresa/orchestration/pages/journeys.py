@@ -19,7 +19,7 @@ from kundresa import settings as installation
 from kundresa.orchestration.pages.serving import page, permitted
 from kundresa.settings import Settings
 from kundresa.spec.fields import NAME_PATTERN
-from kundresa.spec.keys import account_key
+from kundresa.spec.keys import account_key, as_test
 from kundresa.spec.vocabulary import JourneySkip
 
 if TYPE_CHECKING:
@@ -38,10 +38,12 @@ SKIP_WORDS = {
     JourneySkip.TOO_MANY_INSTANCES: "they are inside under as many keys as the journey allows",
     JourneySkip.KEY_MISSING: "the event does not say the instance key",
     JourneySkip.KEY_TOO_LONG: "the instance key has more than 200 characters",
+    JourneySkip.NOT_IN_TEST: "this is a test, and they are none of the people whom it is for",
     JourneySkip.SET_ASIDE: "an error came of it: they stay where they are, and the log says what",
 }
 
-JourneyName = Annotated[str, Path(pattern=NAME_PATTERN)]
+JourneyName = Annotated[str, Path(pattern=rf"{NAME_PATTERN.removesuffix('$')}(-test[1-9][0-9]*)?$")]
+"""Of a journey, or of a test of one."""
 
 
 def add_journey_routes(app: FastAPI) -> None:
@@ -70,9 +72,16 @@ def _journeys(user: GetUserDep) -> HTMLResponse:
     from kundresa.runs.journey_reports import list_journeys
 
     lines = list_journeys(installation.load())
-    shown = permitted({each.journey for each in lines}, user, prefix=PREFIX)
+    shown = permitted({_own_name(each.journey) for each in lines}, user, prefix=PREFIX)
     now = datetime.now(tz=UTC)
-    return page("journeys.html", journeys=[each for each in lines if each.journey in shown], now=now)
+    journeys = [each for each in lines if _own_name(each.journey) in shown]
+    return page("journeys.html", journeys=journeys, now=now)
+
+
+def _own_name(name: str) -> str:
+    """The journey; of a test the one that it is of, who may read which may read the test."""
+    test = as_test(name)
+    return test[0] if test else name
 
 
 def _journey(name: JourneyName, user: GetUserDep) -> HTMLResponse:
@@ -136,7 +145,7 @@ def _report(settings: Settings, name: str, user: Any) -> JourneyReport:
 
 
 def _require(name: str, user: Any) -> None:
-    if not permitted({name}, user, prefix=PREFIX):
+    if not permitted({_own_name(name)}, user, prefix=PREFIX):
         # The same answer as for one that is not there: that it exists is already something to know.
         raise _missing(name)
 
@@ -154,9 +163,13 @@ def _journey_page(
         status_code,
         report=report,
         numbers=list(dict.fromkeys(each.version for each in report.steps)),
+        own_name=_own_name(report.journey),
         skip_words=SKIP_WORDS,
         now=now,
-        days=[_Day(report.journey, now - timedelta(days=ago)) for ago in range(DAYS_SHOWN)],
+        # A test has no account of a day: nothing of it is counted.
+        days=[]
+        if as_test(report.journey)
+        else [_Day(report.journey, now - timedelta(days=ago)) for ago in range(DAYS_SHOWN)],
         problem=problem,
         asked=asked,
     )
