@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kundresa.content import unused_files
 from kundresa.spec.campaign import Campaign
+from kundresa.spec.journey_loading import journey_names, load_journey
+from kundresa.spec.loading import campaign_names, file_names, load_campaign, load_shared_sources, load_sources
 
 Build = Callable[..., Campaign]
 BLOCKING, ADVICE = False, True
@@ -84,3 +87,23 @@ def test_of_a_journey_all_messages_count(campaign: Build, templates: dict[str, s
     one, other = campaign(channels=[EMAIL]), campaign(channels=[SMS])
     assert [*unused_files([one, other], [*templates], templates)] == []
     assert [each.file for each in unused_files([one], [*templates], templates)] == ["text.txt.j2"]
+
+
+def test_nothing_that_ships_is_unused(campaigns_folder: Path) -> None:
+    dags = campaigns_folder.parent
+    shared = load_shared_sources(dags)
+    folders: list[tuple[Path, list[Campaign]]] = [
+        (campaigns_folder / name, [load_campaign(campaigns_folder / name)])
+        for name in campaign_names(campaigns_folder)
+    ]
+    for name in journey_names(dags / "journeys"):
+        journey = load_journey(dags / "journeys" / name)
+        steps = [
+            *map(journey.message_campaign, journey.messages),
+            *map(journey.webhook_campaign, journey.webhooks),
+        ]
+        folders.append((dags / "journeys" / name, steps))
+    assert len(folders) > 5
+    for folder, campaigns in folders:
+        templates = shared | load_sources(folder)
+        assert [*unused_files(campaigns, file_names(folder), templates)] == []
