@@ -121,6 +121,7 @@ def deliver(
             valid_until=run.valid_until,
             is_idempotent=is_idempotent(part, account),
             is_whole=isinstance(part, DirectMailChannel),
+            is_distinct=isinstance(part, DirectMailChannel),
         )
         gates = Gates(settings, store, run, spec)
         held = (
