@@ -38,13 +38,14 @@ from kundresa.channels.http_answers import Answers, json_object
 from kundresa.channels.http_peer import Request, Response
 from kundresa.channels.http_sender import Hold, RenewLoginError
 from kundresa.channels.push_keys import ApnsToken
-from kundresa.channels.receipts import accepted, clean_provider_id, deferred, failed
+from kundresa.channels.receipts import accepted, clean_detail, clean_provider_id, deferred, failed
 from kundresa.spec.messages import Message, PushContent, Receipt
 from kundresa.spec.push_payload import Lifetime, apns_payload
 from kundresa.spec.vocabulary import DeliveryReason
 
 _TOKEN = re.compile(r"[0-9A-Fa-f]{64,200}\Z")
 _ACCOUNT_REASONS = frozenset({"BadTopic", "MissingTopic", "TopicDisallowed"})
+_DEAD_REASONS = frozenset({"BadDeviceToken", "ExpiredToken", "Unregistered"})
 HOLD_FOR = timedelta(minutes=1)
 """APNs names no time; its 503 is said to pass soon."""
 
@@ -121,7 +122,7 @@ class ApnsAdapter:
             provider_id = clean_provider_id(response.headers.get("apns-id", ""), message.address)
             return [accepted(message.message_id, provider_id, "HTTP 200")]
         body = json_object(response)
-        reason = str(body.get("reason") or "")
+        reason = clean_detail(str(body.get("reason") or ""))
         code = f"HTTP {status} {reason}".strip()
         if reason == "ExpiredProviderToken":
             raise RenewLoginError(code)
@@ -138,7 +139,8 @@ class ApnsAdapter:
 
     def _dead(self, message: Message, status: int, reason: str, code: str) -> Receipt:
         is_dead = status == 410 or (reason == "BadDeviceToken" and self._has_accepted)
-        suppress = f"apns {reason.lower() or 'unregistered'}" if is_dead else None
+        word = reason if reason in _DEAD_REASONS else "Unregistered"
+        suppress = f"apns {word.lower()}" if is_dead else None
         return failed(message.message_id, DeliveryReason.ADDRESS_REFUSED, code, reason, suppress=suppress)
 
     def _later(self, message: Message, reason: str, code: str, *, hold: bool) -> Sequence[Receipt]:

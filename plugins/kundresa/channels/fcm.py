@@ -146,17 +146,15 @@ def _error_code(error: dict[str, Any]) -> str:
 
 
 def _is_about_token(error: dict[str, Any]) -> bool:
-    violations = [
-        violation
-        for detail in _details(error)
-        for violation in detail.get("fieldViolations") or ()
-        if isinstance(violation, dict)
-    ]
+    violations = [each for detail in _details(error) for each in _objects(detail.get("fieldViolations"))]
     if violations:
         return any(violation.get("field") == "message.token" for violation in violations)
     return "registration token is not a valid" in str(error.get("message", ""))
 
 
 def _details(error: dict[str, Any]) -> list[dict[str, Any]]:
-    found = error.get("details")
+    return _objects(error.get("details"))
+
+
+def _objects(found: object) -> list[dict[str, Any]]:
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []

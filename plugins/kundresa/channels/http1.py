@@ -105,14 +105,17 @@ class _Connection(asyncio.Protocol):
         self._head: h11.Response | None = None
         self._body = bytearray()
         self._is_lost = False
+        self._is_spoilt = False
+        """Something came that nobody has asked for: it would pass for the answer to the next request."""
 
     @property
     def is_reusable(self) -> bool:
-        return not self._is_lost and self._http.our_state is h11.IDLE and self._answer is None
+        is_whole = not (self._is_lost or self._is_spoilt or self._http.trailing_data[0])
+        return is_whole and self._http.our_state is h11.IDLE and self._answer is None
 
     async def exchange(self, request: Request, fixed: list[tuple[bytes, bytes]], timeout: float) -> Response:
         transport = self._transport
-        if transport is None or self._is_lost or transport.is_closing():
+        if transport is None or not self.is_reusable or transport.is_closing():
             raise NotSentError("the connection was closed before the request")
         headers = [
             *fixed,
@@ -143,6 +146,9 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        if self._answer is None or self._answer.done():
+            self._is_spoilt = True
+            return
         try:
             self._http.receive_data(data)
             self._read()

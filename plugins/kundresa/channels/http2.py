@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from kundresa.channels.http_peer import (
 
 WINDOW = 2**24
 """Octets that the other side may send us before it waits. Answers are short; it never should."""
+_STATUS = re.compile(r"[1-9][0-9]{2}")
 _MAX_STREAM_ID = 2**31 - 1
 _OPEN = ConnectionState.CLIENT_OPEN
 _READ_ON = {
@@ -257,7 +259,11 @@ class _Connection(asyncio.Protocol):
         stream = self._streams.get(event.stream_id or 0)
         if stream is not None:
             stream.headers = {str(name): str(value) for name, value in event.headers or ()}
-            stream.status = int(stream.headers.get(":status", "0"))
+            status = stream.headers.get(":status", "")
+            if not _STATUS.fullmatch(status):
+                self._lose(event.stream_id or 0, "the answer has no status")
+                return
+            stream.status = int(status)
 
     def _received(self, event: h2.events.DataReceived) -> None:
         number = event.stream_id or 0

@@ -107,7 +107,7 @@ class Answers:
 def _until(text: str, now: datetime) -> timedelta:
     try:
         date = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return RETRY_AFTER
     return date - now if date.tzinfo else RETRY_AFTER
 
@@ -116,7 +116,7 @@ def json_object(response: Response) -> dict[str, Any]:
     """The answer as an object; an empty one when it is something else (a proxy's HTML page)."""
     try:
         body = json.loads(response.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 

@@ -9,7 +9,8 @@ SFTP, S3 and OpenPGP need the extra ``print``.
 The file's name is the run's and its rows' (a hash of their message ids), and it appears whole: see
 ``folder``, or it is one PUT. When it is not known whether it got there, the place is asked before anything
 is written again (``ask``). Rows that are equal in every column but ``message_id`` are written once in a file;
-the others are withheld as ``duplicate_row``. Files are not compared with each other.
+the others are withheld as ``duplicate_row``. What is in another file of the run the ledger knows, by
+``row_digest``.
 
 What became of the letters comes back in the printer's result file, by ``message_id``:
 ``kundresa feedback printer`` reads it (its form: ``feedback/print_results.py``).
@@ -131,6 +132,13 @@ class PrintFileSender:
             ),
         ]
 
+    def row_digest(self, message: Message) -> str:
+        """128 bits, the same for equal rows of one layout in one run; of another run nobody can tell by
+        it."""
+        names = [column.name for column in self._layout.columns]
+        row = _row(self._layout, message)
+        return hashlib.sha256(repr((self._run_key, names, row)).encode()).hexdigest()[:32]
+
     def wait_within(self, waiting: Callable[[], AbstractContextManager[object]]) -> None:
         """``waiting()`` is opened around the writing: once the file stands, everybody gets a receipt."""
         self._waiting = waiting
@@ -148,13 +156,11 @@ class PrintFileSender:
 def without_repeats(layout: PrintLayout, messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:
     """Those whose row is the first of its kind, and the others. Which is first does not hang on the order
     that they come in: it is the smallest message id."""
-    position = [column.name for column in layout.columns].index("message_id")
     unique: list[Message] = []
     repeated: list[Message] = []
     seen: set[tuple[str, ...]] = set()
     for message in sorted(messages, key=lambda each: each.message_id):
-        values = _values(message)
-        row = values[:position] + values[position + 1 :]
+        row = _row(layout, message)
         (repeated if row in seen else unique).append(message)
         seen.add(row)
     return unique, repeated
@@ -174,6 +180,12 @@ def file_octets(layout: PrintLayout, rows: Sequence[tuple[str, ...]]) -> bytes:
         for line in lines
     )
     return "".join(written).encode(layout.encoding)
+
+
+def _row(layout: PrintLayout, message: Message) -> tuple[str, ...]:
+    """What is compared: all but the message's own id."""
+    columns = zip(layout.columns, _values(message), strict=True)
+    return tuple(value for column, value in columns if column.name != "message_id")
 
 
 def _values(message: Message) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from kundresa.spec.vocabulary import DeliveryReason, MessageState
 
 MAX_DETAIL = 500
 MAX_PROVIDER_ID = 200
+MAX_CODE = 100
 
 _ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:]+@[^\s<>()\[\]\"',;]+")
 _NUMBER = re.compile(r"(?<!\w)\+?\d[\d ()-]{5,}\d(?!\w)")
@@ -44,24 +45,36 @@ def _one_line(text: str) -> str:
     return " ".join(printable.split())
 
 
+def _clean_code(code: str | None) -> str | None:
+    """A provider's own word may be anything."""
+    if code is None or (len(code) <= MAX_CODE and code.isprintable()):
+        return code
+    return _one_line(code)[:MAX_CODE]
+
+
 def accepted(message_id: str, provider_id: str | None, code: str) -> Receipt:
     """The provider took it; from here on it is theirs."""
-    return Receipt(message_id, MessageState.ACCEPTED, provider_id=provider_id or None, code=code)
+    return Receipt(message_id, MessageState.ACCEPTED, provider_id=provider_id or None, code=_clean_code(code))
 
 
 def failed(
     message_id: str, reason: DeliveryReason, code: str | None, detail: str, *, suppress: str | None = None
 ) -> Receipt:
     """It will not be taken, however often it is tried. With ``suppress``, nothing will to this address."""
-    return Receipt(message_id, MessageState.FAILED, reason, code=code, detail=detail, suppress=suppress)
+    return Receipt(
+        message_id, MessageState.FAILED, reason, code=_clean_code(code), detail=detail, suppress=suppress
+    )
 
 
 def deferred(message_id: str, code: str | None, detail: str, retry_at: datetime) -> Receipt:
     """It was certainly not taken, and may be later."""
     reason = DeliveryReason.TEMPORARY_FAILURE
-    return Receipt(message_id, MessageState.DEFERRED, reason, code=code, detail=detail, retry_at=retry_at)
+    return Receipt(
+        message_id, MessageState.DEFERRED, reason, code=_clean_code(code), detail=detail, retry_at=retry_at
+    )
 
 
 def unknown(message_id: str, code: str | None, detail: str) -> Receipt:
     """It was handed over and the answer did not arrive."""
-    return Receipt(message_id, MessageState.UNKNOWN, DeliveryReason.OUTCOME_UNKNOWN, code=code, detail=detail)
+    reason = DeliveryReason.OUTCOME_UNKNOWN
+    return Receipt(message_id, MessageState.UNKNOWN, reason, code=_clean_code(code), detail=detail)

@@ -69,7 +69,8 @@ def open_sender(
         allowed_hosts: what webhooks may call: ``webhook_hosts`` of the policies.
         on_reports: gets the delivery reports that arrive while the sender works, where the protocol brings
             them (SMPP); None asks for none.
-        valid_until: after it a push service delivers nothing any more to a device that was out of reach.
+        valid_until: after it a push service or a text message centre delivers nothing any more to a device
+            that was out of reach.
 
     Raises:
         AccountError: when the account cannot be used: wrong kind, wrong password, no encryption, links
@@ -83,7 +84,9 @@ def open_sender(
             return _opened(email)
         case SmsChannel():
             if account.kind == "smpp":
-                smpp = SmppSender(channel, account, clock=clock, on_reports=on_reports)
+                smpp = SmppSender(
+                    channel, account, clock=clock, on_reports=on_reports, valid_until=valid_until
+                )
                 return _opened(smpp)
             sms = TwilioAdapter(channel, account, run_key=run_key, clock=clock)
             return _http(sms, account, clock, SMS_CONNECTIONS)

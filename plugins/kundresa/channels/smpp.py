@@ -2,7 +2,7 @@
 
 The account: ``smpps://system_id:password@smsc.example`` or ``smpp://…?clear_text=allowed`` (over a VPN), with
 ``window`` (messages without an answer, default 100), ``rate`` (segments a second), ``system_type``,
-``enquire`` (seconds between signs of life, default 30).
+``enquire`` (seconds between signs of life, default 30), ``validity`` and ``validity_hours``: see below.
 
 What an answer means:
 
@@ -14,6 +14,7 @@ What an answer means:
 | ESME_RINVDSTADR | failed, address_refused; suppressed once this sender has had a text accepted (*) |
 | ESME_RINVDSTTON, ESME_RINVDSTNPI | failed, address_refused |
 | ESME_RINVSRCADR, ESME_RINVSRCTON, ESME_RINVSRCNPI; the login refused | AccountError |
+| ESME_RINVEXPIRY, where a validity was said | AccountError |
 | any other | failed, message_refused |
 | lost or stalled before a segment was written | tried again over a new connection, then deferred |
 | lost or stalled after it | unknown |
@@ -23,6 +24,11 @@ What an answer means:
 Who takes reports asks for that of the last segment of each text, whose id is the message's: a centre delivers
 the segments of a text in their order to one telephone. Who takes none is bound as a transmitter: a centre
 keeps its reports for those that take them (``smpp_receiver``).
+
+A text that cannot be delivered until the campaign's validity ends is not to be delivered later: each carries
+its ``validity_period``, as what is left of it (``validity=relative``, the default), as its end in UTC
+(``absolute``), or not (``none``: the centre's own). Where a centre keeps texts for so many hours at most,
+``validity_hours`` says so.
 
 A text is cut with an 8-bit reference in the user data header. When one segment of several was taken and
 another was not, the message is never tried again as a whole: it has failed, or is unknown, with that said.
@@ -49,6 +55,7 @@ from kundresa.channels.smpp_session import ENQUIRE, OnReports, SmppSession, bind
 from kundresa.channels.stopping import UNANSWERED
 from kundresa.spec.bounces import HARD_BOUNCE
 from kundresa.spec.campaign import SmsChannel
+from kundresa.spec.fields import MAX_VALIDITY
 from kundresa.spec.messages import Message, Receipt, SmsContent
 from kundresa.spec.sms_text import segments
 from kundresa.spec.vocabulary import DeliveryReason
@@ -62,7 +69,9 @@ _TEMPORARY = frozenset({0x08, 0x64, 0x66, 0xFF})
 _INVALID_NUMBER = 0x0B
 _ADDRESS = frozenset({_INVALID_NUMBER, 0x50, 0x51})
 _SENDER = frozenset({0x0A, 0x48, 0x49})
+_INVALID_EXPIRY = 0x62
 _TRIES = 3
+_MOST_HOURS = MAX_VALIDITY / timedelta(hours=1)
 
 
 class SmppSender:
@@ -76,13 +85,15 @@ class SmppSender:
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_reports: OnReports | None = None,
+        valid_until: datetime | None = None,
     ) -> None:
         """
         Args:
             on_reports: gets every delivery report that arrives while the sender works. None asks for none.
+            valid_until: after it no text is to be delivered any more; None leaves it to the centre.
 
         Raises:
-            AccountError: when the account is not for SMPP, or one of its numbers is none.
+            AccountError: when the account is not for SMPP, or one of its extras cannot be.
         """
         if account.kind != "smpp":
             raise AccountError(f"{account.place} is of kind {account.kind}; expected smpp")
@@ -91,6 +102,7 @@ class SmppSender:
         self._envelope = Envelope.of(channel.sender)
         self._enquire = extra_number(account, "enquire", ENQUIRE, 1, 600)
         self._rate = Rate(account, sleep)
+        self._validity = _Validity(account, clock, valid_until)
         self._clock = clock
         self._sleep = sleep
         self._on_reports = on_reports
@@ -160,6 +172,7 @@ class SmppSender:
         coding, cut = segments(content.text)
         reference = zlib.crc32(message.message_id.encode())
         parts = pdu.with_header(cut, reference)
+        validity = self._validity.period()
         bodies = [
             self._envelope.submit_body(
                 number,
@@ -167,6 +180,7 @@ class SmppSender:
                 part,
                 has_header=len(parts) > 1,
                 wants_receipt=self._on_reports is not None and part is parts[-1],
+                validity=validity,
             )
             for part in parts
         ]
@@ -251,6 +265,11 @@ class SmppSender:
         detail = _partly(pdu.status_name(status), taken, count)
         if status in _SENDER and not taken:
             raise AccountError(f"{self._account.place} refuses the sender: {pdu.status_name(status)}")
+        if status == _INVALID_EXPIRY and self._validity.is_said and not taken:
+            raise AccountError(
+                f"{self._account.place} refuses the validity period: {pdu.status_name(status)}; try "
+                "validity=absolute, validity_hours=48 or validity=none"
+            )
         if status in _ADDRESS:
             is_dead = status == _INVALID_NUMBER and self._has_accepted and not taken
             suppress = HARD_BOUNCE if is_dead else None
@@ -258,6 +277,33 @@ class SmppSender:
         if (status in _THROTTLED or status in _TEMPORARY) and not taken:
             return deferred(message.message_id, code, detail, self._clock() + RETRY_AFTER)
         return failed(message.message_id, DeliveryReason.MESSAGE_REFUSED, code, detail)
+
+
+class _Validity:
+    """Until when the centre is to try to deliver a text."""
+
+    def __init__(self, account: Account, clock: Callable[[], datetime], valid_until: datetime | None) -> None:
+        self._form = account.extra.get("validity", "relative")
+        if self._form not in ("relative", "absolute", "none"):
+            raise AccountError(f"account {account.name}: validity takes relative, absolute or none")
+        self._most = timedelta(hours=extra_number(account, "validity_hours", _MOST_HOURS, 0.1, _MOST_HOURS))
+        self._clock = clock
+        self._until = valid_until
+
+    @property
+    def is_said(self) -> bool:
+        return self._until is not None and self._form != "none"
+
+    def period(self) -> str:
+        """As it is sent now; empty where nothing is said."""
+        if self._until is None or self._form == "none":
+            return ""
+        now = self._clock()
+        # A time that is over would be refused; delivery withholds what is.
+        left = max(min(self._until - now, self._most), timedelta(seconds=1))
+        if self._form == "absolute":
+            return pdu.absolute_time(now + left)
+        return pdu.relative_time(int(left.total_seconds()))
 
 
 class _Throttle:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 HEADER = struct.Struct(">IIII")
@@ -40,6 +41,7 @@ STATUS_NAMES: Mapping[int, str] = {
     0x50: "ESME_RINVDSTTON",
     0x51: "ESME_RINVDSTNPI",
     0x58: "ESME_RTHROTTLED",
+    0x62: "ESME_RINVEXPIRY",
     0x64: "ESME_RX_T_APPN",
     0x65: "ESME_RX_P_APPN",
     0x66: "ESME_RX_R_APPN",
@@ -75,16 +77,18 @@ def pack(command: int, status: int, sequence: int, body: bytes = b"") -> bytes:
 
 
 def unpack(buffer: bytearray) -> list[Pdu]:
-    """Takes the whole units from the beginning of ``buffer``.
+    """Takes the whole units from the beginning of ``buffer``, up to what can be none.
 
     Raises:
-        PduError: when what stands there can be none.
+        PduError: when that stands at the beginning.
     """
-    found = []
+    found: list[Pdu] = []
     at = 0
     while len(buffer) - at >= HEADER.size:
         length, command, status, sequence = HEADER.unpack_from(buffer, at)
         if not HEADER.size <= length <= MAX_PDU:
+            if found:
+                break
             raise PduError(f"a unit of {length} octets")
         if len(buffer) - at < length:
             break
@@ -115,20 +119,44 @@ class Envelope:
         return cls(b"\x05\x00" + _text(sender))
 
     def submit_body(
-        self, number: str, coding: str, short_message: bytes, *, has_header: bool, wants_receipt: bool
+        self,
+        number: str,
+        coding: str,
+        short_message: bytes,
+        *,
+        has_header: bool,
+        wants_receipt: bool,
+        validity: str = "",
     ) -> bytes:
         """4.4.1. Septets of the default alphabet go unpacked, one to an octet, as 5.2.19 has it and as most
-        centres take them."""
+        centres take them.
+
+        Args:
+            validity: see :func:`relative_time` and :func:`absolute_time`; empty leaves it to the centre.
+        """
         octets = [
             b"\0",
             self.source,
             b"\x01\x01" + _text(number.removeprefix("+")),
             bytes([_HAS_HEADER if has_header else 0, 0, 0]),
-            b"\0\0",
+            b"\0" + _text(validity),
             bytes([1 if wants_receipt else 0, 0, _DATA_CODING[coding], 0, len(short_message)]),
             short_message,
         ]
         return b"".join(octets)
+
+
+def relative_time(seconds: int) -> str:
+    """So long from now, by the centre's clock (7.1.1.2): at most 99 days."""
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    day, hour = divmod(hours, 24)
+    return f"0000{day:02d}{hour:02d}{minute:02d}{second:02d}000R"
+
+
+def absolute_time(moment: datetime) -> str:
+    """An instant in UTC (7.1.1.1)."""
+    return f"{moment.astimezone(UTC):%y%m%d%H%M%S}000+"
 
 
 def with_header(cut: list[bytes], reference: int) -> list[bytes]:

@@ -40,7 +40,8 @@ class SmppSession(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._sequence = 0
-        self._waiting: dict[int, asyncio.Future[Pdu]] = {}
+        self._waiting: dict[int, tuple[int, asyncio.Future[Pdu]]] = {}
+        """What was asked, and for its answer, by number."""
         self._heard_at = self._loop.time()
         self._is_over = False
         self._tick: asyncio.TimerHandle | None = None
@@ -66,7 +67,7 @@ class SmppSession(asyncio.Protocol):
         self._sequence = self._sequence % 0x7FFFFFFF + 1
         number = self._sequence
         answer: asyncio.Future[Pdu] = self._loop.create_future()
-        self._waiting[number] = answer
+        self._waiting[number] = (command, answer)
         self._write(pdu.pack(command, 0, number, body))
         alarm = self._loop.call_later(timeout, self._fail, answer, "no answer in time")
         try:
@@ -74,6 +75,7 @@ class SmppSession(asyncio.Protocol):
         finally:
             alarm.cancel()
             self._waiting.pop(number, None)
+            self._leave_when_done()
         return found.status, found.body
 
     async def enquire(self, timeout: float) -> None:
@@ -116,26 +118,28 @@ class SmppSession(asyncio.Protocol):
         self._heard_at = self._loop.time()
         self._buffer += data
         try:
-            units = pdu.unpack(self._buffer)
+            # What came whole before garbage counts.
+            while units := pdu.unpack(self._buffer):
+                for unit in units:
+                    self._handle(unit)
+                self._report([unit for unit in units if unit.command == pdu.DELIVER_SM])
         except pdu.PduError:
             self.drop()
-            return
-        for unit in units:
-            self._handle(unit)
-        self._report([unit for unit in units if unit.command == pdu.DELIVER_SM])
 
     def connection_lost(self, error: Exception | None) -> None:
         self._is_over = True
         if self._tick is not None:
             self._tick.cancel()
         detail = "the connection was closed" if error is None else f"lost: {type(error).__name__}"
-        for answer in list(self._waiting.values()):
+        for _, answer in list(self._waiting.values()):
             self._fail(answer, detail)
 
     def _handle(self, unit: Pdu) -> None:
         if unit.command & pdu.RESPONSE:
-            answer = self._waiting.get(unit.sequence)
-            if answer is not None and not answer.done():
+            asked, answer = self._waiting.get(unit.sequence, (0, None))
+            # The answer to something else that has its number is none.
+            is_answer = unit.command in (asked | pdu.RESPONSE, pdu.GENERIC_NACK)
+            if answer is not None and is_answer and not answer.done():
                 answer.set_result(unit)
         elif unit.command == pdu.DELIVER_SM:
             pass  # those that arrived together are reported together
@@ -145,8 +149,14 @@ class SmppSession(asyncio.Protocol):
             # Answers to what is under way may still come; nothing new goes over this connection.
             self._write(pdu.pack(pdu.UNBIND | pdu.RESPONSE, 0, unit.sequence))
             self._is_over = True
+            self._loop.call_soon(self._leave_when_done)
         else:
             self._write(pdu.pack(pdu.GENERIC_NACK, 0x03, unit.sequence))
+
+    def _leave_when_done(self) -> None:
+        """Close a connection that the other side has ended, once nothing is asked over it any more."""
+        if self._is_over and not self._waiting and self._transport is not None:
+            self._transport.close()
 
     def _report(self, units: Sequence[Pdu]) -> None:
         """The answers go out once the hook has the reports: what it could not keep comes again. A unit that

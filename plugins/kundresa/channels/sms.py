@@ -90,7 +90,7 @@ class TwilioAdapter:
         if 200 <= status < 300:
             return [self._taken(message, body, code)]
         said = str(body.get("message") or "")
-        if body.get("code") in ADDRESS_CODES and 400 <= status < 500:
+        if _is_about_number(body.get("code")) and 400 <= status < 500:
             detail = self._answers.detail(said, messages)
             return [self._refused(message, code, detail, body["code"])]
         return self._answers.receipts(messages, response, code=code, said=said)
@@ -111,6 +111,10 @@ class TwilioAdapter:
     def _refused(message: Message, code: str, detail: str, error: object) -> Receipt:
         """By Twilio's own code: a number that no text reaches is dead, as in its status callbacks."""
         is_dead = TWILIO_CODES.get(str(error)) is BounceClass.HARD
-        is_address = is_dead or error in ADDRESS_CODES
+        is_address = is_dead or _is_about_number(error)
         reason = DeliveryReason.ADDRESS_REFUSED if is_address else DeliveryReason.MESSAGE_REFUSED
         return failed(message.message_id, reason, code, detail, suppress=HARD_BOUNCE if is_dead else None)
+
+
+def _is_about_number(code: object) -> bool:
+    return isinstance(code, int) and code in ADDRESS_CODES

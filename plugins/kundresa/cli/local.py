@@ -59,36 +59,50 @@ def sandbox(
     smtp_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 2525,
     http_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 2580,
     push_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 2590,
+    smpp_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 2775,
+    smpp: Annotated[
+        bool, typer.Option("--smpp", help="Text message accounts lead here over SMPP, not over HTTP.")
+    ] = False,
 ) -> None:
-    """Receive and store what is sent, on this machine only: SMTP, text messages, push, webhooks, and
-    pages to look at it.
+    """Receive and store what is sent, on this machine only: SMTP, text messages (an HTTP gateway, and a
+    centre over SMPP), push, webhooks, and pages to look at it.
 
     Writes a file to source where campaigns are run: one connection for each sender account of the project.
 
-    Example: [bold]kundresa sandbox --smtp-port 2525[/bold]
+    Over SMPP texts are reported as delivered, to who sends or to `kundresa feedback smpp ACCOUNT`. There is
+    no number that ends in 0000; one in 0001 is reported as undeliverable, one in 7867 answers STOP.
+
+    Examples: [bold]kundresa sandbox --smtp-port 2525[/bold] · [bold]kundresa sandbox --smpp[/bold]
     """
     from kundresa.sandbox.server import serve
 
     settings = configuration.load()
 
     def ready(ports: Ports) -> None:
-        connections = _write_connections(settings, ports)
+        connections = _write_connections(settings, ports, smpp=smpp)
         out.print(
-            f"SMTP {HOST}:{ports.smtp} · push {HOST}:{ports.push} · gateway, webhooks, pages "
-            f"http://{HOST}:{ports.http}/ · Ctrl-C ends it"
+            f"SMTP {HOST}:{ports.smtp} · SMPP {HOST}:{ports.smpp} · push {HOST}:{ports.push} · gateway, "
+            f"webhooks, pages http://{HOST}:{ports.http}/ · Ctrl-C ends it"
         )
         out.print(f"The accounts of this project lead here after: . {connections}", soft_wrap=True)
 
-    serve(settings.sandbox, smtp_port=smtp_port, http_port=http_port, push_port=push_port, ready=ready)
+    serve(
+        settings.sandbox,
+        smtp_port=smtp_port,
+        http_port=http_port,
+        push_port=push_port,
+        smpp_port=smpp_port,
+        ready=ready,
+    )
 
 
-def _write_connections(settings: configuration.Settings, ports: Ports) -> Path:
+def _write_connections(settings: configuration.Settings, ports: Ports, *, smpp: bool = False) -> Path:
     """A shell script with the connection of each account that the specs name and the sandbox can be."""
     from kundresa.runs.sender_accounts import called_accounts, sender_accounts
 
     uris: dict[ChannelKind, Callable[[], str]] = {
         ChannelKind.EMAIL: lambda: ports.smtp_uri,
-        ChannelKind.SMS: lambda: ports.sms_uri,
+        ChannelKind.SMS: lambda: ports.smpp_uri if smpp else ports.sms_uri,
         ChannelKind.PUSH: lambda: ports.fcm_uri(push_key(settings.sandbox)),
         ChannelKind.WEBHOOK: lambda: ports.hook_uri("sandbox, not a secret of anybody"),
     }

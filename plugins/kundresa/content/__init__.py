@@ -9,6 +9,7 @@ from kundresa.content.frozen import templates_to_freeze
 from kundresa.content.problems import TemplateProblem
 from kundresa.content.render import Renderer, compile_templates
 from kundresa.content.tokens import Click, Links, Token, TokenError
+from kundresa.content.unused import unused_files
 
 __all__ = [
     "Click",
@@ -26,4 +27,5 @@ __all__ = [
     "template_columns",
     "template_files",
     "templates_to_freeze",
+    "unused_files",
 ]

@@ -14,6 +14,7 @@ from kundresa.content.attachments import attachment_templates, missing_attachmen
 from kundresa.content.check_channels import check_channels
 from kundresa.content.check_example import LOGICAL_AT, check_example
 from kundresa.content.check_json import check_json
+from kundresa.content.check_unsubscribe import check_unsubscribe
 from kundresa.content.environment import (
     JSON_SUFFIX,
     REFUSED_FILTERS,
@@ -46,7 +47,6 @@ NAMES = frozenset(
 """What every template may use; with an experiment, ``variant`` too."""
 _PLACE = re.compile(rf"(?P<file>[^:]+{re.escape(SUFFIX)})(?::(?P<line>\d+))?: (?P<message>.*)", re.DOTALL)
 CAMPAIGN_FIELDS = ("description", "name")
-LINK = "unsubscribe_url"
 
 
 def check_templates(
@@ -101,7 +101,7 @@ def check_templates(
         problems.extend(checker.problems())
         if name.endswith(JSON_SUFFIX):
             problems.extend(check_json(name, tree))
-    problems.extend(_links(campaign, templates, trees))
+    problems.extend(check_unsubscribe(campaign, templates, environment))
     problems.extend(check_channels(campaign, trees))
     if all(each.is_advisory for each in problems):
         problems.extend(_as_prepared(campaign, templates, environment, columns, records))
@@ -185,38 +185,6 @@ def _syntax(error: TemplateSyntaxError, environment: Sandbox) -> str:
         word = message.removeprefix("No filter named ").strip("'.")
         return f"there is no filter {word}{nearest(word, usable_filters(environment))}"
     return message.rstrip(".")
-
-
-def _links(
-    campaign: Campaign, templates: Collection[str], trees: Mapping[str, nodes.Template]
-) -> Iterator[TemplateProblem]:
-    """Both parts of an email carry the unsubscribe link: people read one or the other."""
-    for file in template_files(campaign, templates):
-        if file.channel != "email" or file.part in ("subject", "preheader") or file.name not in trees:
-            continue
-        if not _prints_link(file.name, trees, frozenset()):
-            message = f"there is no {{{{ {LINK} }}}} in it; every email needs one"
-            yield TemplateProblem(file.name, None, message)
-
-
-def _prints_link(name: str, trees: Mapping[str, nodes.Template], seen: frozenset[str]) -> bool:
-    tree = trees.get(name)
-    if tree is None or name in seen:
-        return False
-    asked = {id(name) for test in _tests(tree) for name in (test, *test.find_all(nodes.Name))}
-    if any(node.name == LINK and id(node) not in asked for node in tree.find_all(nodes.Name)):
-        return True
-    return any(
-        _prints_link(other.value, trees, seen | {name})
-        for other in targets(tree)
-        if isinstance(other, nodes.Const)
-    )
-
-
-def _tests(tree: nodes.Template) -> Iterator[nodes.Node]:
-    """What conditions ask: it is not printed."""
-    yield from (each.test for each in tree.find_all(nodes.If))
-    yield from (each.test for each in tree.find_all(nodes.CondExpr))
 
 
 def targets(tree: nodes.Template) -> Iterator[nodes.Expr]:

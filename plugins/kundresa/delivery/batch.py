@@ -38,6 +38,9 @@ class Batch:
     """Whether the receiver knows what was claimed together only as a whole, as a printer knows a file. An
     unknown one is asked about first (``AskedSender``). Where that does not help it is handed over again as it
     was or, under ``at_most_once``, not at all. Such a batch is one window, and is not paced."""
+    is_distinct: bool = False
+    """Whether of equal rows (``RowSender``) one leaves in the whole run: one household, one letter. In a
+    journey the same letter may be due again, years later."""
 
     soft_bounces: SoftBounceRule = field(default_factory=SoftBounceRule)
     """When an address that refuses messages for now gets no more of them."""

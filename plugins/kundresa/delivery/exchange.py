@@ -10,7 +10,7 @@ from kundresa.delivery.ahead import Written
 from kundresa.delivery.batch import Batch
 from kundresa.delivery.handover import Handover, hand_over
 from kundresa.delivery.pacing import Pacer
-from kundresa.delivery.protocols import AskedSender, Books, Guard, Row
+from kundresa.delivery.protocols import AskedSender, Books, Guard, Row, RowSender
 from kundresa.delivery.retries import schedule
 from kundresa.delivery.senders import Senders
 from kundresa.delivery.stopping import Stop
@@ -19,7 +19,7 @@ from kundresa.delivery.withhold import candidate, stays_unknown
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.vocabulary import DeliveryPolicy, MessageState
 from kundresa.store.errors import LeaseLost, StoreError
-from kundresa.store.records import Lease, Untried
+from kundresa.store.records import Candidate, Lease, Untried
 
 
 class Exchange:
@@ -87,8 +87,7 @@ class Exchange:
             messages, untried = [], [stays_unknown(row) for row in rows]
         if messages:
             self._senders.get()  # before the claim: an account that cannot be used claims nothing
-        asked = {each.message_id for each in messages}
-        candidates = [candidate(row) for row in rows if row["message_id"] in asked]
+        candidates = self._candidates(rows, messages)
         now = self._clock()
         receipts, self._open = self._open, ()
         try:
@@ -110,9 +109,20 @@ class Exchange:
             raise
         self._settled(receipts, now)
         self.already_settled += len(messages) - len(attempts)
-        claimed = [each for each in messages if each.message_id in attempts]
+        claimed = [each for each in messages if attempts.get(each.message_id)]
         if claimed:
             self._send(claimed, attempts)
+
+    def _candidates(self, rows: Sequence[Row], messages: Sequence[Message]) -> list[Candidate]:
+        """What the ledger keeps of the rows whose messages are to leave."""
+        asked = {each.message_id: each for each in messages}
+        found = [candidate(row) for row in rows if row["message_id"] in asked]
+        if not messages or not self._batch.is_distinct:
+            return found
+        sender = self._senders.get()
+        if not isinstance(sender, RowSender):
+            return found
+        return [replace(each, row_digest=sender.row_digest(asked[each.message_id])) for each in found]
 
     def ask(
         self, rows: Sequence[Row], write: Callable[[Row], Written], *, is_taken: bool

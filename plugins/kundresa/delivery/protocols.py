@@ -98,6 +98,15 @@ class RestingSender(Protocol):
         ...
 
 
+@runtime_checkable
+class RowSender(Protocol):
+    """A sender of rows, of which equal ones are one."""
+
+    def row_digest(self, message: Message, /) -> str:
+        """What the messages of equal rows have in common, and no others."""
+        ...
+
+
 class Renderer(Protocol):
     """Writes a person's message."""
 

@@ -13,6 +13,7 @@ from kundresa.spec.attachments import FileAttachment, WrittenAttachment, attache
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.loading import (
     campaign_names,
+    file_names,
     load_attachments,
     load_campaign,
     load_shared_sources,
@@ -151,6 +152,7 @@ def _check(
         campaign = load_campaign(folder, relative_to=root)
         source = read_source(folder, relative_to=root)
         templates = read_templates(settings, folder, content.attachments_of(campaign))
+        files = file_names(folder, relative_to=root)
     except SpecError as error:
         return Checked(name, error.problems), None
     problems = check_references(
@@ -168,6 +170,7 @@ def _check(
     channels = ((("channels", position), part) for position, part in enumerate(campaign.channels))
     problems.extend(mail_problems(settings, source, channels, account_of))
     found = content.check_templates(campaign, templates, known.columns)
+    found.extend(content.unused_files([campaign], files, templates))
     return checked(settings, folder, problems, found), (campaign, templates)
 
 

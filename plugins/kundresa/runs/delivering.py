@@ -123,6 +123,7 @@ def deliver(
             is_idempotent=is_idempotent(part, account),
             is_whole=isinstance(part, DirectMailChannel),
             soft_bounces=soft_bounce_rule(policies),
+            is_distinct=isinstance(part, DirectMailChannel),
         )
         gates = Gates(settings, store, run, spec)
         held = (

@@ -12,7 +12,7 @@ from kundresa.spec.events import EventTypes, load_event_types
 from kundresa.spec.journey import Journey
 from kundresa.spec.journey_loading import JOURNEY_FILE, journey_names, load_journey
 from kundresa.spec.journey_references import KnownToJourneys, entry_properties, journey_problems
-from kundresa.spec.loading import read_source
+from kundresa.spec.loading import file_names, read_source
 from kundresa.spec.policies import Policies, load_policies
 from kundresa.spec.problems import SpecError, nearest
 
@@ -108,6 +108,7 @@ def _check(
             folder,
             *(content.attachments_of(journey.message_campaign(name)) for name in journey.messages),
         )
+        files = file_names(folder, relative_to=root)
     except SpecError as error:
         return Checked(name, error.problems), None
     problems = list(journey_problems(journey, source, known))
@@ -123,4 +124,5 @@ def _check(
         for campaign in campaigns
         for each in content.check_templates(campaign, templates, known.columns, records=records)
     ]
+    found.extend(content.unused_files(campaigns, files, templates))
     return checked(settings, folder, problems, found), (journey, templates)

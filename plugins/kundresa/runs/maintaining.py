@@ -42,6 +42,7 @@ def apply_retention(settings: Settings, now: datetime) -> dict[str, int]:
     before = now - timedelta(days=settings.retention_days)
     with open_store(settings.store_url) as store:
         done["attempts removed"] = store.retention.apply(before)
+        done["rows of letters removed"] = store.retention.forget_print_rows()
         done["events removed"] = store.retention.forget_events(before)
         done["feedback removed"] = store.retention.forget_feedback(before)
         done["refusals removed"] = store.retention.forget_refusals(before)

@@ -1,6 +1,7 @@
 """``python -m kundresa.sandbox``: a sandbox as a process of its own.
 
-Prints one line of JSON when it is ready: ``{"smtp": 2525, "http": 2526, "pid": 4711, "push": 2527}``.
+Prints one line of JSON when it is ready:
+``{"smtp": 2525, "http": 2526, "pid": 4711, "push": 2527, "smpp": 2775}``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ def main() -> int:
     parser.add_argument("--smtp-port", type=int, default=DEFAULT_SMTP_PORT, help="0 takes a free one")
     parser.add_argument("--http-port", type=int, default=DEFAULT_HTTP_PORT, help="0 takes a free one")
     parser.add_argument("--push-port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--smpp-port", type=int, default=0, help="0 takes a free one")
     arguments = parser.parse_args()
     home = arguments.home.resolve() if arguments.home else settings.load().home
     try:
@@ -30,6 +32,7 @@ def main() -> int:
             smtp_port=arguments.smtp_port,
             http_port=arguments.http_port,
             push_port=arguments.push_port,
+            smpp_port=arguments.smpp_port,
             ready=_announce,
         )
     except OSError as error:

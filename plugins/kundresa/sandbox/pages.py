@@ -103,6 +103,8 @@ def _message(folder: Path, request: Request) -> Response:
     else:
         values["subject"] = f"{_NAMES.get(row.channel, row.channel)} to {row.recipient}"
         values["headers"] = [("From", row.sender), ("To", row.recipient), ("Idempotency-Key", row.message_id)]
+        if row.channel == "sms" and row.subject:
+            values["headers"].append(("Sent as", row.subject))
         values["text"] = row.body.decode("utf-8", "replace")
         values["has_html"] = False
     return _page("message.html", values)

@@ -21,6 +21,7 @@ class Ports:
     http: int
     pid: int
     push: int = 0
+    smpp: int = 0
 
     @property
     def smtp_uri(self) -> str:
@@ -31,6 +32,11 @@ class Ports:
     def sms_uri(self) -> str:
         """The connection of a text message account that leads here."""
         return f"http://{HOST}:{self.http}/2010-04-01/Accounts/sandbox/Messages.json"
+
+    @property
+    def smpp_uri(self) -> str:
+        """The connection of a text message account that leads here over SMPP."""
+        return f"smpp://sandbox:sandbox@{HOST}:{self.smpp}/"
 
     def fcm_uri(self, key_file: Path) -> str:
         """The connection of an FCM account that leads here. Any RSA key will do; ``key_file`` is PEM."""

@@ -36,6 +36,7 @@ class Sandbox:
         self.smtp_port = smtp_port
         self.http_port = http_port
         self.push_port = 0
+        self.smpp_port = 0
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -51,10 +52,10 @@ class Sandbox:
     @property
     def ports(self) -> Ports:
         """Where it listens, and the connections of accounts that lead there."""
-        return Ports(self.smtp_port, self.http_port, self.pid or 0, self.push_port)
+        return Ports(self.smtp_port, self.http_port, self.pid or 0, self.push_port, self.smpp_port)
 
     def start(self) -> Sandbox:
-        """Returns when both ports answer.
+        """Returns when all ports answer.
 
         Raises:
             SandboxError: when it ended or was not ready in time.
@@ -65,7 +66,7 @@ class Sandbox:
         log = self.home / "sandbox.log"
         command = [sys.executable, "-m", "kundresa.sandbox", "--home", str(self.home)]
         command += ["--smtp-port", str(self.smtp_port), "--http-port", str(self.http_port)]
-        command += ["--push-port", str(self.push_port)]
+        command += ["--push-port", str(self.push_port), "--smpp-port", str(self.smpp_port)]
         with log.open("w") as errors:
             # A session of its own: Ctrl-C in the terminal reaches whoever started it, who stops it.
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -79,7 +80,8 @@ class Sandbox:
             process.communicate()
             raise SandboxError(f"the sandbox did not start: {log.read_text().strip() or 'no answer in time'}")
         ports = json.loads(line)
-        self.smtp_port, self.http_port, self.push_port = ports["smtp"], ports["http"], ports["push"]
+        self.smtp_port, self.http_port = ports["smtp"], ports["http"]
+        self.push_port, self.smpp_port = ports["push"], ports["smpp"]
         self._process = process
         return self
 

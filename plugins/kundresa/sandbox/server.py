@@ -1,4 +1,4 @@
-"""Running the sandbox: SMTP, HTTP and push on the loopback interface, in one event loop."""
+"""Running the sandbox: SMTP, HTTP, push and SMPP on the loopback interface, in one event loop."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
+from kundresa.sandbox.centre import TextCentre
 from kundresa.sandbox.faults import Faults
 from kundresa.sandbox.gateway import Gateway
 from kundresa.sandbox.hooks import Hooks
@@ -36,6 +37,7 @@ def serve(
     smtp_port: int = DEFAULT_SMTP_PORT,
     http_port: int = DEFAULT_HTTP_PORT,
     push_port: int = 0,
+    smpp_port: int = 0,
     ready: Callable[[Ports], None] | None = None,
     stop: threading.Event | None = None,
     faults: Faults | None = None,
@@ -45,13 +47,13 @@ def serve(
 
     Args:
         folder: where to store what arrives: ``settings.sandbox``.
-        smtp_port, http_port, push_port: 0 takes a free one.
-        ready: called once with the ports, when both listen.
+        smtp_port, http_port, push_port, smpp_port: 0 takes a free one.
+        ready: called once with the ports, when all listen.
 
     Raises:
         OSError: when a port is taken.
     """
-    options = _Options(folder, smtp_port, http_port, push_port, faults or Faults())
+    options = _Options(folder, smtp_port, http_port, push_port, smpp_port, faults or Faults())
     asyncio.run(_serve(options, ready or (lambda _: None), stop, clock))
 
 
@@ -61,6 +63,7 @@ class _Options:
     smtp_port: int
     http_port: int
     push_port: int
+    smpp_port: int
     faults: Faults
 
 
@@ -74,12 +77,15 @@ async def _serve(
         smtp_socket = stack.enter_context(_listening(options.smtp_port))
         http_socket = stack.enter_context(_listening(options.http_port))
         push_socket = stack.enter_context(_listening(options.push_port))
+        smpp_socket = stack.enter_context(_listening(options.smpp_port))
         recorder = Recorder(stack.enter_context(contextlib.closing(connect(options.folder))))
         mailbox = Mailbox(recorder, clock, options.faults)
         gateway = Gateway(recorder, clock, options.faults)
         smtp = await asyncio.get_running_loop().create_server(mailbox.protocol, sock=smtp_socket)
         push_services = PushServices(recorder, clock, options.faults)
         push = await asyncio.get_running_loop().create_server(push_services.protocol, sock=push_socket)
+        texts = TextCentre(recorder, clock)
+        centre = await asyncio.get_running_loop().create_server(texts.protocol, sock=smpp_socket)
         hooks = Hooks(recorder, clock)
         application = Starlette(routes=[*gateway.routes(), *hooks.routes(), *routes(options.folder)])
         config = uvicorn.Config(
@@ -91,6 +97,7 @@ async def _serve(
             http_socket.getsockname()[1],
             os.getpid(),
             push_socket.getsockname()[1],
+            smpp_socket.getsockname()[1],
         )
         watcher = asyncio.create_task(_watch(http, stop, lambda: ready(ports)))
         with _stopping_on_signals(http):
@@ -99,6 +106,8 @@ async def _serve(
         smtp.close()
         push.close()
         push_services.close()
+        centre.close()
+        texts.close()
         await asyncio.sleep(0)
 
 

@@ -47,7 +47,7 @@ class Arrival:
     sender: str
     recipient: str
     subject: str
-    """As it stood in the header, encoded words and all."""
+    """As it stood in the header, encoded words and all; of a text over SMPP its segments and validity."""
     body: bytes
     """The email's octets as sent, or the text message in UTF-8."""
     received_at: str

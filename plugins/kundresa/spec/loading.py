@@ -125,6 +125,18 @@ def load_sources(folder: Path, *, relative_to: Path | None = None) -> dict[str, 
     return sources
 
 
+def file_names(folder: Path, *, relative_to: Path | None = None) -> list[str]:
+    """The files of a folder, sorted; not those whose names begin with a dot.
+
+    Raises:
+        SpecError: when it cannot be read.
+    """
+    try:
+        return sorted(each.name for each in folder.iterdir() if each.is_file() and each.name[0] != ".")
+    except OSError as error:
+        raise SpecError([_unreadable(_shown_path(folder, relative_to), error)]) from None
+
+
 def load_attachments(
     folder: Path, names: Sequence[str], *, relative_to: Path | None = None
 ) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 _LONGEST_SHOWN = 60
 _MOST_SLIPS = 2
@@ -60,7 +60,7 @@ def nearest(word: str, valid: Iterable[str]) -> str | None:
 
 def misspelt(word: str, valid: Iterable[str]) -> str | None:
     """The valid word that this one is a slip of the keyboard away from, or None: two letters too many,
-    missing or exchanged, one where the valid word has at most four; two neighbours that changed places are
+    missing or exchanged, one where the valid word has at most four; one that stands in another place is
     one.
 
     Narrower than :func:`nearest`, for words that may also be right by themselves.
@@ -73,17 +73,9 @@ def misspelt(word: str, valid: Iterable[str]) -> str | None:
 
 
 def _slips(one: str, other: str) -> int:
-    """Optimal string alignment distance."""
-    before: list[int] = []
-    row: list[int] = list(range(len(other) + 1))
-    for at, letter in enumerate(one, 1):
-        last, before, row = before, row, [at]
-        for there, wanted in enumerate(other, 1):
-            slips = min(before[there] + 1, row[-1] + 1, before[there - 1] + (letter != wanted))
-            if at > 1 and there > 1 and letter == other[there - 2] and one[at - 2] == wanted:
-                slips = min(slips, last[there - 2] + 1)
-            row.append(slips)
-    return row[-1]
+    """Letters of the longer word that the other one does not have there too."""
+    alike = SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks()
+    return max(len(one), len(other)) - sum(each.size for each in alike)
 
 
 def alternatives(words: Sequence[str]) -> str:

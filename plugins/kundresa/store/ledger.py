@@ -27,6 +27,7 @@ from kundresa.store.errors import (
     StoreError,
 )
 from kundresa.store.ledger_reads import LedgerReads, in_batch
+from kundresa.store.print_rows import keep_rows, repeated
 from kundresa.store.records import Candidate, Lease, PaceVersion, Untried
 from kundresa.store.reported import accept_delivered
 from kundresa.store.rests import LAST_CHANGE
@@ -70,7 +71,7 @@ _GIVE_UP = (
         state=bindparam("new_state"),
         reason=bindparam("new_reason"),
         settled_at=_NOW,
-        retry_at=None,
+        retry_at=bindparam("again", type_=UtcDateTime()),
         claimed_by=None,
         claimed_at=None,
     )
@@ -108,6 +109,8 @@ class Ledger(LedgerReads):
         ones. Others have come to their end, and are left alone. ``untried`` are settled along with it, as by
         :meth:`settle_untried`.
         With ``pace`` nothing is claimed when the account's pace, or its rests, are others by now.
+        Nor are those whose row of a print file another message of the run keeps back (see ``print_rows``):
+        they are withheld, or deferred until that is known.
 
         ``receipts`` are of messages claimed before. They are settled as by :meth:`settle`, in the same
         transaction, also when the claim is refused; not when the lease is lost or the store fails.
@@ -115,7 +118,8 @@ class Ledger(LedgerReads):
         ``meanwhile`` is called while the database makes it durable, see ``Database.write``.
 
         Returns:
-            The claimed ones: message_id → number of the attempt, from 1. Send these and no others.
+            The claimed ones: message_id → number of the attempt, from 1. Send these and no others. 0 stands
+            for those that another row has kept back.
 
         Raises:
             LeaseLost: when another worker has the batch; nothing is claimed.
@@ -143,9 +147,21 @@ class Ledger(LedgerReads):
                     for each in candidates
                     if each.message_id not in known or known[each.message_id][0] in claimable
                 }
-                new = [each for each in candidates if each.message_id not in known]
+                fresh = [
+                    each
+                    for each in candidates
+                    if each.message_id in claimed
+                    and known.get(each.message_id, _UNTRIED)[0] is not MessageState.UNKNOWN
+                ]
+                back = repeated(self._database, connection, lease, fresh, now)
+                if back:
+                    ends = self._split(connection, lease, [*untried, *back])
+                    claimed |= {each.candidate.message_id: 0 for each in back}
+                leaving = [each for each in candidates if claimed.get(each.message_id)]
+                new = [each for each in leaving if each.message_id not in known]
                 insert_claimed(self._database, connection, lease, new, now)
-                again = {key: attempt for key, attempt in claimed.items() if key in known}
+                keep_rows(self._database, connection, lease, leaving)
+                again = {key: attempt for key, attempt in claimed.items() if attempt and key in known}
                 self._claim_again(connection, lease, again, now)
                 self._settle_untried(connection, lease, ends, now)
         if refusal is not None:
@@ -308,6 +324,7 @@ class Ledger(LedgerReads):
                         "id": each.message_id,
                         "new_state": each.state.value,
                         "new_reason": each.reason,
+                        "again": each.retry_at,
                         "now": now,
                     }
                     for each in ends.given_up
@@ -339,6 +356,7 @@ _DELIVERABLE = select(*_RUN).where(runs.c.run_key == bindparam("of_run"))
 _DELIVERABLE_THROUGH = select(*_RUN, LAST_CHANGE.scalar_subquery().label("changed_at")).where(
     runs.c.run_key == bindparam("of_run")
 )
+_UNTRIED = (None, 0)
 
 
 def _require_checked(connection: Connection, run_key: str, account: str | None) -> datetime | None:

@@ -100,6 +100,8 @@ class Candidate:
     message_id: str
     profile_id: str
     variant: str | None = None
+    row_digest: str | None = None
+    """Of a row of a print file: equal ones in a run have it in common. None for what may leave anyway."""
 
 
 @dataclass(frozen=True, slots=True)

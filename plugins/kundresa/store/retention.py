@@ -18,7 +18,7 @@ from kundresa.store.journey_tables import (
     journey_readings,
     message_requests,
 )
-from kundresa.store.tables import attempts
+from kundresa.store.tables import attempts, print_rows, runs
 
 CHUNK = 1_000
 """Rows per transaction: ~10 ms of SQLite's one write lock, so that deliveries go on beside it."""
@@ -28,7 +28,7 @@ class Retention:
     """Removes what is old and not part of the account.
 
     Removed: attempts that ended before the given time and were followed by another one, events, feedback and
-    soft refusals of before it, and how people moved through journeys.
+    soft refusals of before it, how people moved through journeys, and the rows of print files of closed runs.
     They are the tables that grow by more than one row per message, or name addresses.
 
     Kept: ``messages`` (the account: one line each, with the last attempt's code and detail), ``runs``
@@ -67,6 +67,20 @@ class Retention:
             total += removed
             if progress is not None and removed:
                 progress(removed)
+            if removed < chunk:
+                return total
+
+    def forget_print_rows(self, *, chunk: int = CHUNK) -> int:
+        """Remove the rows of print files of closed runs, in which nothing leaves; returns how many."""
+        is_over = select(runs.c.run_key).where(runs.c.closed_at.is_not(None))
+        old = select(print_rows.c.message_id).where(print_rows.c.run_key.in_(is_over)).limit(chunk)
+        total = 0
+        while True:
+            with self._database.write() as connection:
+                removed = connection.execute(
+                    delete(print_rows).where(print_rows.c.message_id.in_(old))
+                ).rowcount
+            total += removed
             if removed < chunk:
                 return total
 

@@ -151,6 +151,17 @@ messages = Table(
     ),
 )
 
+# The row of a print file that a message is, of campaigns: those of closed runs are removed.
+print_rows = Table(
+    "print_rows",
+    metadata,
+    Column("message_id", String, primary_key=True),
+    Column("run_key", String, nullable=False),
+    Column("row_digest", String, nullable=False),
+    Index(None, "run_key", "row_digest"),
+    sqlite_with_rowid=False,
+)
+
 # One row per attempt that was not the last one: that one is in messages, whether under way or ended, and is
 # put here when it is followed by another. So a message that is taken at once costs no row here.
 attempts = Table(

@@ -53,6 +53,8 @@ class Centre:
     """What it calls the same message in its report."""
     waiting: list[tuple[str, ...]] = field(default_factory=list)
     """Reports for who binds as a receiver: the message's id and its state, and the telephone."""
+    silent_to: frozenset[str] = frozenset()
+    """Commands that it does not answer."""
     replies: list[Reply] = field(default_factory=list)
     """What people have written, for who binds as a receiver."""
     report_answers: list[int] = field(default_factory=list)
@@ -126,6 +128,8 @@ class Centre:
         )
         if name != "submit" or self.keep:
             self.commands.append(name)
+        if name in self.silent_to:
+            return True
         if name == "bind":
             self.binds.append(command)
             unit = smpp.parse_pdu(octets, client=client, allow_unknown_opt_params=True)

@@ -6,20 +6,30 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from time import monotonic, sleep
 
 import pytest
 
 from kundresa.channels import AccountError, account_from_uri
+from kundresa.channels.http_peer import AnswerLostError
 from kundresa.channels.smpp import SmppSender
 from kundresa.channels.smpp_deliver import Arrival, DeliveryReport, TextReply, read_deliver
-from kundresa.channels.smpp_pdu import DELIVER_SM, pack, unpack
+from kundresa.channels.smpp_pdu import (
+    DELIVER_SM,
+    ENQUIRE_LINK,
+    GENERIC_NACK,
+    RESPONSE,
+    SUBMIT_SM,
+    pack,
+    unpack,
+)
 from kundresa.channels.smpp_session import OnReports, SmppSession
 from kundresa.spec.campaign import SmsChannel
 from kundresa.spec.messages import Message, SmsContent
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 
-from .conftest import Time
+from .conftest import NOW, Time
 from .smsc import Centre, Reply
 
 ACCEPTED, DEFERRED, FAILED, UNKNOWN = (
@@ -60,12 +70,20 @@ def smpp_sender(time: Time) -> Iterator[Open]:
             sender: str = "Shop",
             password: str = "secret",
             on_reports: OnReports | None = None,
+            valid_until: datetime | None = None,
         ) -> SmppSender:
             account = account_from_uri(
                 f"smpp://shop:{password}@127.0.0.1:{port}/?timeout=2{query}", name="texts"
             )
             channel = SmsChannel(kind="sms", template="m", account="texts", sender=sender)
-            built = SmppSender(channel, account, clock=time.clock, sleep=sleep, on_reports=on_reports)
+            built = SmppSender(
+                channel,
+                account,
+                clock=time.clock,
+                sleep=sleep,
+                on_reports=on_reports,
+                valid_until=valid_until,
+            )
             stack.callback(built.close)
             built.open()
             return built
@@ -331,6 +349,108 @@ def test_a_quiet_connection_is_asked_whether_it_is_there(
     clock.sleep(1.1)
     list(sender.send(texts(1)))
     assert "enquire" in peer.commands
+
+
+def test_one_that_does_not_say_that_it_is_there_is_left(
+    centre: Callable[..., Centre], smpp_sender: Open
+) -> None:
+    """Before anything is written to it: what follows goes over a new connection, and nothing is unknown."""
+    peer = centre(silent_to=frozenset({"enquire"}))
+    sender = smpp_sender(peer.port, "&enquire=1&timeout=0.3")
+    assert [each.state for each in sender.send(texts(1))] == [ACCEPTED]
+    sleep(1.1)
+    assert [each.state for each in sender.send(texts(3))] == [ACCEPTED] * 3
+    assert "enquire" in peer.commands
+    others = [each for each in peer.commands if each != "enquire"]
+    assert others == ["bind", "submit", "bind", "submit", "submit", "submit"]
+
+
+@pytest.mark.parametrize(
+    ("query", "left", "period"),
+    [
+        ("", timedelta(hours=84), b"000003120000000R"),
+        ("", timedelta(days=14), b"000014000000000R"),
+        ("", timedelta(minutes=10, seconds=7, microseconds=900_000), b"000000001007000R"),
+        # It would be withheld by now; what a centre makes of no time at all is not asked.
+        ("", timedelta(seconds=-3), b"000000000001000R"),
+        ("&validity=relative&validity_hours=48", timedelta(hours=84), b"000002000000000R"),
+        ("&validity=absolute", timedelta(hours=84), b"261126210000000+"),
+        ("&validity=absolute&validity_hours=1", timedelta(hours=84), b"261123100000000+"),
+        ("&validity=none", timedelta(hours=84), b""),
+        ("", None, b""),
+    ],
+)
+def test_a_text_says_until_when_it_may_be_delivered(
+    centre: Callable[..., Centre],
+    smpp_sender: Open,
+    query: str,
+    left: timedelta | None,
+    period: bytes,
+) -> None:
+    peer = centre()
+    sender = smpp_sender(peer.port, query, valid_until=None if left is None else NOW + left)
+    [receipt] = sender.send(texts(1, "x" * 200))
+    assert receipt.state is ACCEPTED
+    assert [unit.validity_period for unit in peer.submitted] == [period, period]
+
+
+def test_a_centre_that_takes_no_such_validity_loses_nobody(
+    centre: Callable[..., Centre], smpp_sender: Open
+) -> None:
+    peer = centre(answer=lambda _number, _pdu: 0x62)
+    with pytest.raises(AccountError, match=r"refuses the validity period: ESME_RINVEXPIRY; try validity=abs"):
+        list(smpp_sender(peer.port, valid_until=NOW + timedelta(hours=84)).send(texts(3)))
+    # Where none was said, it is about something else.
+    assert {each.state for each in smpp_sender(peer.port, "&validity=none").send(texts(3))} == {FAILED}
+
+
+@pytest.mark.parametrize("query", ["&validity=3d", "&validity_hours=0", "&validity_hours=400"])
+def test_a_validity_that_cannot_be(centre: Callable[..., Centre], smpp_sender: Open, query: str) -> None:
+    with pytest.raises(AccountError, match=r"account texts: validity"):
+        smpp_sender(centre().port, query)
+
+
+def asked(arrives: Sequence[bytes]) -> tuple[int, bool]:
+    """Status of what passes for the answer to a submit_sm, the first question of a connection (-1 when none
+    does), and whether the connection goes on."""
+
+    class Wire(asyncio.Transport):
+        is_open = True
+
+        def is_closing(self) -> bool:
+            return not self.is_open
+
+        def write(self, data: bytes | bytearray | memoryview) -> None: ...
+
+        def abort(self) -> None:
+            self.is_open = False
+
+        close = abort
+
+    async def arrive() -> tuple[int, bool]:
+        session, wire = SmppSession(None, 30.0), Wire()
+        session.connection_made(wire)
+        question = asyncio.ensure_future(session.ask(SUBMIT_SM, b"", 0.05))
+        await asyncio.sleep(0)
+        session.data_received(b"".join(arrives))
+        try:
+            status, _ = await question
+        except AnswerLostError:
+            return -1, wire.is_open
+        return status, wire.is_open
+
+    return asyncio.run(arrive())
+
+
+def test_only_its_own_answer_is_the_answer_to_a_text() -> None:
+    answer, garbage = pack(SUBMIT_SM | RESPONSE, 0, 1, b"id\0"), b"\0\0\0\1" * 4
+    assert asked([answer]) == (0, True)
+    assert asked([pack(GENERIC_NACK, 3, 1)]) == (3, True)
+    assert asked([pack(ENQUIRE_LINK | RESPONSE, 0, 1)]) == (-1, True)
+    assert asked([pack(SUBMIT_SM | RESPONSE, 0, 2, b"id\0"), pack(0x80000103, 0, 1), answer]) == (0, True)
+    # What came whole before garbage counts; then the connection is over.
+    assert asked([answer, garbage]) == (0, False)
+    assert asked([garbage, answer]) == (-1, False)
 
 
 def test_clear_text_needs_to_be_allowed() -> None:

@@ -116,13 +116,14 @@ def test_the_command_stops_in_order_on_sigterm(tmp_path: Path) -> None:
     assert errors == ""
 
 
+@pytest.mark.parametrize(("flags", "texts"), [((), "http"), (("--smpp",), "smpp")])
 def test_the_command_writes_the_connections_of_the_projects_accounts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], texts: str
 ) -> None:
     """One for each account that the shipped specs name, and each leads to this sandbox."""
     monkeypatch.setenv("KUNDRESA_HOME", str(tmp_path))
     command = [sys.executable, "-m", "kundresa.cli.main", "sandbox"]
-    command += ["--smtp-port", "0", "--http-port", "0", "--push-port", "0"]
+    command += ["--smtp-port", "0", "--http-port", "0", "--push-port", "0", "--smpp-port", "0", *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         said = process.stdout.readline(), process.stdout.readline()
@@ -137,8 +138,9 @@ def test_the_command_writes_the_connections_of_the_projects_accounts(
         name.removeprefix("AIRFLOW_CONN_KUNDRESA_"): account_from_uri(uri) for name, uri in accounts.items()
     }
     assert {name: account.kind for name, account in found.items()}.items() >= {
-        "NEWSLETTER": "smtp", "TEXTS": "http", "APP": "fcm",
+        "NEWSLETTER": "smtp", "TEXTS": texts, "APP": "fcm",
     }.items()  # fmt: skip
     assert f":{found['NEWSLETTER'].port} " in said[0]
     assert f":{found['APP'].port} " in said[0]
+    assert f":{found['TEXTS'].port}" in said[0]
     assert "BEGIN PRIVATE KEY" in found["APP"].password

@@ -135,7 +135,7 @@ def test_both_parts_need_the_unsubscribe_link(
         (
             "mail.txt.j2",
             "{% set x = unsubscribe_url %}x",
-            "a made-up person (en) would not get it: mail: a part came out without its unsubscribe link",
+            "there is no {{ unsubscribe_url }} in it; every email needs one",
         ),
         (
             "mail.html.j2",
@@ -379,7 +379,7 @@ def test_a_journeys_email_is_written_with_a_made_up_event(
         "<p>{{ event.number | money(event.currency) }} {{ event.text }} {{ event.texts | listed }}</p>"
         "{{ event.whole | plural(other='{n}') }} {{ event.day }} {{ event.instant }}"
         "{{ logical_at | date(zone='UTC') }}"
-        "{% if event.truth %}<div style='display:none'><a href='{{ unsubscribe_url }}'></a></div>{% endif %}"
+        "<b{% if event.truth %} style='display:none'{% endif %}><a href='{{ unsubscribe_url }}'>no</a></b>"
     )
     [found] = check_templates(campaign(), templates, columns, records={"event": event})
     assert not found.is_advisory
@@ -410,6 +410,93 @@ def test_one_that_outlook_alone_would_show_is_seen_by_nobody_else(
     templates["mail.html.j2"] = '<!--[if mso]><a href="{{ unsubscribe_url }}">no more</a><![endif]-->'
     [problem] = check_templates(campaign(), templates, columns)
     assert problem.message == "the unsubscribe link stands where no reader sees it"
+
+
+@pytest.mark.parametrize(
+    ("files", "place", "message"),
+    [
+        (
+            {
+                "mail.html.j2": "<p>a</p>\n{% if profile.first_name %}"
+                "<a href='{{ unsubscribe_url }}'>off</a>{% endif %}"
+            },
+            "mail.html.j2:2",
+            "the unsubscribe link is missing when this condition does not hold;",
+        ),
+        (
+            {"mail.txt.j2": "{% for x in profile.first_name %}{{ unsubscribe_url }}{% endfor %}"},
+            "mail.txt.j2:1",
+            "the unsubscribe link is missing when this loop goes through nothing;",
+        ),
+        (
+            {
+                "mail.html.j2": "{% extends 'layouts/l.html.j2' %}{% block body %}x{% endblock %}",
+                "layouts/l.html.j2": "{% block body %}{% endblock %}\n\n{% if profile.country == 'SE' %}"
+                "{% include 'fragments/f.html.j2' %}{% endif %}",
+                "fragments/f.html.j2": "{% if profile.crm_id %}<a href='{{ unsubscribe_url }}'>off</a>"
+                "{% endif %}",
+            },
+            "fragments/f.html.j2:1",
+            "the unsubscribe link of mail.html.j2 is missing when this condition does not hold;",
+        ),
+        (
+            {
+                "mail.txt.j2": "{% if profile.crm_id %}{{ unsubscribe_url }}{% endif %}\n"
+                "{% if profile.country %}{{ unsubscribe_url }}{% endif %}"
+            },
+            "mail.txt.j2:1",
+            (
+                "the unsubscribe link is missing when this condition does not hold and that of line 2 "
+                "does not hold;"
+            ),
+        ),
+    ],
+)
+def test_an_unsubscribe_link_that_somebody_does_not_get(
+    campaign: Build,
+    templates: dict[str, str],
+    columns: Mapping[str, str],
+    files: dict[str, str],
+    place: str,
+    message: str,
+) -> None:
+    """The made-up person, who has a value in every column, would not show it."""
+    blocking = [
+        each for each in check_templates(campaign(), templates | files, columns) if not each.is_advisory
+    ]
+    [problem] = [str(each) for each in blocking]
+    assert problem.startswith(f"{place}: {message} every email needs one: put it outside")
+
+
+def test_of_variants_and_languages_each_is_asked_for_itself(
+    campaign: Build, templates: dict[str, str], columns: Mapping[str, str]
+) -> None:
+    experiment = {"name": "tone", "variants": [{"name": "a"}, {"name": "b"}]}
+    link = "{{ unsubscribe_url }}"
+    by_variant = f"{{% if variant == 'a' %}}{link}{{% elif variant == 'b' %}}{link}{{% endif %}}"
+    templates["mail.txt.j2"] = by_variant
+    assert check_templates(campaign(experiment=experiment), templates, columns) == []
+    templates["mail.txt.j2"] = by_variant.replace("'b'", "'c'")
+    [found] = check_templates(campaign(experiment=experiment), templates, columns)
+    assert found.message == "there is no {{ unsubscribe_url }} in it; every email needs one"
+    templates |= {
+        "mail.txt.j2": "{{ unsubscribe_url }}",
+        "mail.sv.subject.j2": "Hej",
+        "mail.sv.html.j2": templates["mail.html.j2"],
+        "mail.sv.txt.j2": "{% if profile.language == 'sv' %}{{ unsubscribe_url }}{% endif %}",
+    }
+    assert check_templates(campaign(), templates, columns) == []
+
+
+def test_macros_of_a_text_part_may_print_the_link(
+    campaign: Build, templates: dict[str, str], columns: Mapping[str, str]
+) -> None:
+    templates["own.txt.j2"] = "{% macro foot(url) %}-- {{ url }}{% endmacro %}"
+    templates["mail.txt.j2"] = "{% from 'own.txt.j2' import foot %}{{ foot(unsubscribe_url) }}"
+    assert check_templates(campaign(), templates, columns) == []
+    templates["mail.txt.j2"] = "{% from 'own.txt.j2' import foot %}{{ unsubscribe_url if not foot }}"
+    [found] = check_templates(campaign(), templates, columns)
+    assert found.message == "there is no {{ unsubscribe_url }} in it; every email needs one"
 
 
 def test_the_link_may_come_from_a_parent(

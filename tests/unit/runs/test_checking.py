@@ -13,6 +13,7 @@ from kundresa import warehouse
 from kundresa.cli import main as command
 from kundresa.content import Links, compile_templates
 from kundresa.runs.checking import check_campaigns, check_policies, load_checked
+from kundresa.runs.journey_checking import check_journeys
 from kundresa.runs.pacing import AccountNotFound, paces, set_pace
 from kundresa.runs.sender_accounts import called_accounts
 from kundresa.spec.attachments import pack
@@ -191,3 +192,34 @@ def test_the_command_tells_of_the_policies_too(settings):
     policies(settings, "global_holdout: {percent: 5}\n")
     result = CliRunner().invoke(command.app, ["check", "--json"])
     assert set(json.loads(result.stdout)) == {"sale"}
+
+
+def test_files_that_nothing_uses_are_named(settings):
+    """A slip is refused, where what it is a slip of is not there; others are advice."""
+    folder = settings.project / "dags" / "campaigns" / "sale"
+    (folder / "notes.md").write_text("x")
+    (folder / "text.sv.txtt.j2").write_text("Hej")
+    (folder / "old.txt.j2").write_text("Hello")
+    (folder / "header.mjml").write_text("<mjml/>")
+    [checked] = check_campaigns(settings)
+    told = [(each.file.rpartition("/")[2], each.message) for each in checked.problems if not each.key]
+    assert told == [("text.sv.txtt.j2", "nothing uses this file; did you mean text.sv.txt.j2?")]
+    assert sorted((each.file.rpartition("/")[2], each.message) for each in checked.advice) == [
+        ("header.mjml", "nothing uses this file; templates end in .j2"),
+        ("old.txt.j2", "nothing uses this file"),
+    ]
+    with pytest.raises(SpecError, match=r"did you mean text\.sv\.txt\.j2"):
+        load_checked(settings, "sale")
+
+
+def test_a_journeys_files_are_those_of_all_its_steps(settings):
+    folder = settings.project / "dags" / "journeys" / "hello"
+    folder.mkdir(parents=True)
+    (folder / "journey.yaml").write_text(JOURNEY)
+    for name in ("ask.json.j2", "note.title.j2", "note.body.j2"):
+        (folder / name).write_text("{}" if "json" in name else "Hello")
+    (folder / "note.lnik.j2").write_text("https://shop.example")
+    [checked] = check_journeys(settings)
+    assert [each.message for each in checked.problems if "uses" in each.message] == [
+        "nothing uses this file; did you mean note.link.j2?"
+    ]
