@@ -23,7 +23,7 @@ from report import at_least
 
 from kundresa.channels import account_from_uri, open_sender
 from kundresa.sandbox import Sandbox
-from kundresa.spec.campaign import PushChannel, SmsChannel, WebhookChannel
+from kundresa.spec.channels import PushChannel, SmsChannel, WebhookChannel
 from kundresa.spec.messages import Content, Message, PushContent, SmsContent, WebhookContent
 from kundresa.spec.vocabulary import MessageState
 

@@ -31,7 +31,7 @@ from kundresa.channels import account_from_uri, is_idempotent, open_sender
 from kundresa.channels.folder import Folder
 from kundresa.delivery import Batch, Pacing, deliver_batch
 from kundresa.delivery.protocols import Renderer, Sender
-from kundresa.spec.campaign import DirectMailChannel, EmailChannel, SmsChannel
+from kundresa.spec.channels import DirectMailChannel, EmailChannel, SmsChannel
 from kundresa.spec.messages import Content, DirectMailContent, EmailContent, Message, Receipt, SmsContent
 from kundresa.spec.pace import WHOLE_ACCOUNT
 from kundresa.spec.vocabulary import DeliveryPolicy, MessageState

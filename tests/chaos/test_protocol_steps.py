@@ -29,7 +29,7 @@ from tests.chaos.faulty_push import PushService
 from kundresa.channels import AccountError, account_from_uri, open_sender
 from kundresa.channels import push_keys as keys
 from kundresa.delivery import Batch, deliver_batch
-from kundresa.spec.campaign import PushChannel, SmsChannel, WebhookChannel
+from kundresa.spec.channels import PushChannel, SmsChannel, WebhookChannel
 from kundresa.spec.messages import Content, PushContent, SmsContent, WebhookContent
 from kundresa.spec.vocabulary import DeliveryPolicy, MessageState, Trigger
 from kundresa.store import NewRun, Store, open_store

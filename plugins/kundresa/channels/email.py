@@ -49,7 +49,7 @@ from kundresa.channels.smtp_pool import CONNECTIONS, SmtpPool
 from kundresa.channels.smtp_session import UnreachableError
 from kundresa.channels.smtp_status import Reply, Stage, refusal, slows_domain
 from kundresa.channels.stopping import UNANSWERED, WIND_UP, not_sent
-from kundresa.spec.campaign import EmailChannel
+from kundresa.spec.channels import EmailChannel
 from kundresa.spec.messages import EmailContent, Message, Receipt
 from kundresa.spec.pace import Rest
 from kundresa.spec.vocabulary import DeliveryReason

@@ -25,7 +25,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from kundresa.channels.addresses import smtp_mailbox
-from kundresa.spec.campaign import EmailChannel
+from kundresa.spec.channels import EmailChannel
 from kundresa.spec.messages import Attachment, Constant, EmailContent
 
 MAX_WORD = 75

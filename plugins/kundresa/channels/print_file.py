@@ -40,7 +40,7 @@ from kundresa.channels.http_peer import AnswerLostError, NotSentError
 from kundresa.channels.receipts import accepted, deferred, unknown
 from kundresa.channels.s3 import S3Folder
 from kundresa.channels.sftp import SftpFolder, require_module
-from kundresa.spec.campaign import DirectMailChannel, PrintLayout
+from kundresa.spec.channels import DirectMailChannel, PrintLayout
 from kundresa.spec.messages import DirectMailContent, Message, Receipt
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 

@@ -20,7 +20,7 @@ from kundresa.channels.sms import CONNECTIONS as SMS_CONNECTIONS
 from kundresa.channels.sms import TwilioAdapter
 from kundresa.channels.webhook import CONNECTIONS as WEBHOOK_CONNECTIONS
 from kundresa.channels.webhook import WebhookAdapter
-from kundresa.spec.campaign import (
+from kundresa.spec.channels import (
     Channel,
     DirectMailChannel,
     EmailChannel,

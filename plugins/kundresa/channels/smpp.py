@@ -54,7 +54,7 @@ from kundresa.channels.smpp_pdu import Envelope
 from kundresa.channels.smpp_session import ENQUIRE, OnReports, SmppSession, bind, extra_number
 from kundresa.channels.stopping import UNANSWERED
 from kundresa.spec.bounces import HARD_BOUNCE
-from kundresa.spec.campaign import SmsChannel
+from kundresa.spec.channels import SmsChannel
 from kundresa.spec.fields import MAX_VALIDITY
 from kundresa.spec.messages import Message, Receipt, SmsContent
 from kundresa.spec.sms_text import segments

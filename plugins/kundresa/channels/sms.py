@@ -28,7 +28,7 @@ from kundresa.channels.http_answers import Answers, json_object
 from kundresa.channels.http_peer import Request, Response, basic_authorization
 from kundresa.channels.receipts import accepted, clean_detail, clean_provider_id, failed
 from kundresa.spec.bounces import HARD_BOUNCE, TWILIO_CODES
-from kundresa.spec.campaign import SmsChannel
+from kundresa.spec.channels import SmsChannel
 from kundresa.spec.messages import Message, Receipt, SmsContent
 from kundresa.spec.vocabulary import BounceClass, DeliveryReason
 

@@ -42,7 +42,7 @@ from kundresa.channels.http_answers import Answers, json_object
 from kundresa.channels.http_peer import Request, Response, require_public
 from kundresa.channels.http_sender import RETRY_AFTER
 from kundresa.channels.receipts import accepted, clean_provider_id, deferred, failed
-from kundresa.spec.campaign import WebhookChannel
+from kundresa.spec.channels import WebhookChannel
 from kundresa.spec.messages import Message, Receipt, WebhookContent
 from kundresa.spec.vocabulary import DeliveryReason
 

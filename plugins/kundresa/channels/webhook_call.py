@@ -18,7 +18,7 @@ from kundresa.channels.http_answers import json_object
 from kundresa.channels.http_peer import Request, Response
 from kundresa.channels.http_sender import HttpSender
 from kundresa.channels.webhook import CONNECTIONS, WebhookAdapter
-from kundresa.spec.campaign import WebhookChannel
+from kundresa.spec.channels import WebhookChannel
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.vocabulary import MessageState
 

@@ -25,7 +25,8 @@ from kundresa.spec.attachments import (
     unpack,
     written_attachments,
 )
-from kundresa.spec.campaign import Campaign, EmailChannel
+from kundresa.spec.campaign import Campaign
+from kundresa.spec.channels import EmailChannel
 from kundresa.spec.messages import Attachment
 
 SUFFIX = ".j2"

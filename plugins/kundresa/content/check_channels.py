@@ -9,7 +9,8 @@ from jinja2 import nodes
 from kundresa.content.files import template_files
 from kundresa.content.hyperlinks import app_link_problem
 from kundresa.content.problems import TemplateProblem
-from kundresa.spec.campaign import Campaign, DirectMailChannel, SmsChannel
+from kundresa.spec.campaign import Campaign
+from kundresa.spec.channels import DirectMailChannel, SmsChannel
 from kundresa.spec.push_payload import MAX_PAYLOAD
 from kundresa.spec.sms_text import coding_of, segment_count
 

@@ -9,7 +9,7 @@ from typing import Any
 from kundresa.content.errors import RenderError
 from kundresa.content.hyperlinks import app_link_problem
 from kundresa.content.text import body_text, subject_line
-from kundresa.spec.campaign import AnyChannel, DirectMailChannel, PrintColumn, PrintLayout, SmsChannel
+from kundresa.spec.channels import AnyChannel, DirectMailChannel, PrintColumn, PrintLayout, SmsChannel
 from kundresa.spec.messages import DirectMailContent, PushContent, SmsContent, WebhookContent
 from kundresa.spec.push_payload import MAX_PAYLOAD, RESERVED_KEYS, RESERVED_PREFIXES, payload_octets
 from kundresa.spec.sms_text import coding_of, segment_count

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
-from kundresa.spec.campaign import Campaign, Channel, CronSchedule
+from kundresa.spec.campaign import Campaign, CronSchedule
+from kundresa.spec.channels import Channel
 from kundresa.spec.fields import format_duration
 from kundresa.spec.problems import SpecError
 from kundresa.spec.send_time import DAYS, EXCLUDE

@@ -19,7 +19,8 @@ from kundresa.runs.send_times import SendHours
 from kundresa.runs.text_reports import reports_of
 from kundresa.runs.waving import Gates, WaveWaits, gate_line
 from kundresa.settings import Settings
-from kundresa.spec.campaign import Campaign, Channel, DirectMailChannel
+from kundresa.spec.campaign import Campaign
+from kundresa.spec.channels import Channel, DirectMailChannel
 from kundresa.spec.frozen import thaw
 from kundresa.spec.pace import pace_rates
 from kundresa.spec.policies import load_policies

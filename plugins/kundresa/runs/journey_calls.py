@@ -21,7 +21,7 @@ from kundresa.journeys import Version, Versions
 from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.opening import Clock
 from kundresa.settings import Settings
-from kundresa.spec.campaign import WebhookChannel
+from kundresa.spec.channels import WebhookChannel
 from kundresa.spec.events import EventType, EventTypes, load_event_types, problem_with
 from kundresa.spec.frozen import thaw_journey
 from kundresa.spec.journey import Journey

@@ -14,7 +14,7 @@ from kundresa.runs.planning import masked
 from kundresa.runs.rules_told import Facts, RuleResult, Told, local_time, tell_rules
 from kundresa.settings import Settings
 from kundresa.spec.buckets import bucket, global_holdout_salt
-from kundresa.spec.campaign import DirectMailChannel
+from kundresa.spec.channels import DirectMailChannel
 from kundresa.spec.frozen import thaw_journey
 from kundresa.spec.journey import Journey
 from kundresa.spec.keys import account_key

@@ -27,7 +27,7 @@ from kundresa.runs.opening import Clock
 from kundresa.runs.send_times import SendHours
 from kundresa.runs.text_reports import reports_of
 from kundresa.settings import Settings
-from kundresa.spec.campaign import DirectMailChannel
+from kundresa.spec.channels import DirectMailChannel
 from kundresa.spec.events import EventTypes, load_event_types
 from kundresa.spec.frozen import thaw
 from kundresa.spec.journey import Journey

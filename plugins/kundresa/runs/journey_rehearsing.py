@@ -23,7 +23,7 @@ from kundresa.runs.journey_supposing import Answers, Supposing
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.planning import shown_text
 from kundresa.settings import Settings
-from kundresa.spec.campaign import EmailChannel
+from kundresa.spec.channels import EmailChannel
 from kundresa.spec.events import About, EventTypes, load_event_types, problem_with
 from kundresa.spec.frozen import freeze
 from kundresa.spec.journey import BusinessEventEntry, Journey

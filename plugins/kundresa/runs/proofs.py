@@ -16,7 +16,7 @@ from kundresa.runs.journey_rehearsing import Rehearsal
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.previewing import preview_campaign
 from kundresa.settings import Settings
-from kundresa.spec.campaign import EmailChannel
+from kundresa.spec.channels import EmailChannel
 from kundresa.spec.messages import EmailContent, Message, Receipt
 from kundresa.spec.policies import allow_list, load_policies
 

@@ -13,7 +13,8 @@ from typing import Any
 from kundresa import warehouse
 from kundresa.content.example import example_profile
 from kundresa.settings import Settings
-from kundresa.spec.campaign import Campaign, EmailChannel
+from kundresa.spec.campaign import Campaign
+from kundresa.spec.channels import EmailChannel
 from kundresa.spec.keys import SEED_BATCH, message_id
 from kundresa.spec.policies import Policies, allow_list
 

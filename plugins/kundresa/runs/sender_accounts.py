@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from kundresa.channels import Account, AccountError, require_public_links
 from kundresa.settings import Settings
-from kundresa.spec.campaign import Channel
+from kundresa.spec.channels import Channel
 from kundresa.spec.journey_loading import journey_names, load_journey
 from kundresa.spec.journey_steps import MessageStep, WebhookStep
 from kundresa.spec.loading import campaign_names, load_campaign

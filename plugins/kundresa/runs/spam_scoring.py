@@ -22,7 +22,7 @@ from kundresa.channels.mime import build_envelope, email_bytes
 from kundresa.runs.checking import load_checked
 from kundresa.runs.previewing import Preview
 from kundresa.settings import Settings
-from kundresa.spec.campaign import EmailChannel
+from kundresa.spec.channels import EmailChannel
 from kundresa.spec.messages import EmailContent
 
 SECONDS = 60

@@ -15,7 +15,7 @@ from kundresa.runs.maintaining import cancel_run as _cancel_run
 from kundresa.runs.opening import Clock, OpenedRun, open_run, utc_now
 from kundresa.runs.stopping import resume_run, stop_run
 from kundresa.settings import Settings
-from kundresa.spec.campaign import Channel
+from kundresa.spec.channels import Channel
 from kundresa.spec.frozen import thaw
 from kundresa.store import open_store
 

@@ -17,7 +17,7 @@ from kundresa.runs.feedback import record_reports
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.replies import record_replies
 from kundresa.settings import Settings
-from kundresa.spec.campaign import SmsChannel
+from kundresa.spec.channels import SmsChannel
 from kundresa.spec.frozen import thaw
 from kundresa.spec.policies import Policies, load_policies
 from kundresa.store import Store, open_store

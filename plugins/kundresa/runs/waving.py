@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from kundresa import warehouse
 from kundresa.measurement import ArmResult, chances_to_be_best
 from kundresa.settings import Settings
-from kundresa.spec.campaign import Campaign, Experiment
+from kundresa.spec.campaign import Campaign
+from kundresa.spec.experiment import Experiment
 from kundresa.spec.vocabulary import Consent, DeliveryReason, FeedbackKind, GateResult, MessageState
 from kundresa.spec.waves import Hold
 from kundresa.store import PartTally, Run, Store, WaveGate

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from kundresa.spec.campaign import Experiment
+from kundresa.spec.experiment import Experiment
 
 BUCKETS = 10_000
 """One bucket is 0.01 %."""

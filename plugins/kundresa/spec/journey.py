@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from kundresa.spec.campaign import Audience, Campaign, Channel, Delivery, Quality, RowBounds, WebhookChannel
+from kundresa.spec.campaign import Audience, Campaign, Delivery, Quality, RowBounds
+from kundresa.spec.channels import Channel, WebhookChannel
 from kundresa.spec.conditions import Condition
 from kundresa.spec.events import Property
 from kundresa.spec.fields import (

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
-from kundresa.spec.campaign import DirectMailChannel, EmailChannel, PushChannel, SmsChannel
+from kundresa.spec.channels import DirectMailChannel, EmailChannel, PushChannel, SmsChannel
 from kundresa.spec.collect import Collect
 from kundresa.spec.conditions import Condition, Value
 from kundresa.spec.events import Property

@@ -25,7 +25,7 @@ from kundresa.channels.email import SmtpSender
 from kundresa.sandbox.faults import Faults
 from kundresa.sandbox.ports import Ports
 from kundresa.sandbox.server import serve
-from kundresa.spec.campaign import EmailChannel
+from kundresa.spec.channels import EmailChannel
 from kundresa.spec.messages import EmailContent, Message
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)

@@ -20,7 +20,7 @@ import pytest
 from kundresa.channels import AccountError, account_from_uri, open_sender
 from kundresa.channels.folder import Folder, Found, part_name
 from kundresa.channels.print_file import PrintFileSender
-from kundresa.spec.campaign import DirectMailChannel
+from kundresa.spec.channels import DirectMailChannel
 from kundresa.spec.messages import DirectMailContent, Message
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 

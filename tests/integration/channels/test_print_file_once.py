@@ -19,7 +19,7 @@ from tests.integration.channels.test_print_file_s3 import Bucket, bucket
 from kundresa.channels import account_from_uri, is_idempotent, open_sender
 from kundresa.channels.folder import Folder
 from kundresa.delivery import Batch, BatchResult, deliver_batch
-from kundresa.spec.campaign import DirectMailChannel
+from kundresa.spec.channels import DirectMailChannel
 from kundresa.spec.messages import Content, DirectMailContent
 from kundresa.spec.vocabulary import DeliveryPolicy, FeedbackKind, MessageState, Trigger
 from kundresa.store import NewFeedback, NewRun, Store, open_store

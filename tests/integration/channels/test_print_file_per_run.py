@@ -17,7 +17,7 @@ from kundresa.channels import account_from_uri, is_idempotent, open_sender
 from kundresa.channels.folder import Folder
 from kundresa.channels.print_file import PrintFileSender
 from kundresa.delivery import Batch, BatchResult, deliver_batch
-from kundresa.spec.campaign import DirectMailChannel
+from kundresa.spec.channels import DirectMailChannel
 from kundresa.spec.messages import Content, DirectMailContent, Message
 from kundresa.spec.vocabulary import CloseReason, DeliveryPolicy, MessageState, Trigger
 from kundresa.store import NewRun, Store, open_store

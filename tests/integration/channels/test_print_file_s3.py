@@ -15,7 +15,7 @@ import pytest
 
 from kundresa.channels import AccountError, Sender, account_from_uri, open_sender
 from kundresa.channels.print_file import RETRY_AFTER, PrintFileSender
-from kundresa.spec.campaign import DirectMailChannel
+from kundresa.spec.channels import DirectMailChannel
 from kundresa.spec.messages import DirectMailContent, Message
 from kundresa.spec.vocabulary import MessageState
 

@@ -27,7 +27,7 @@ from kundresa.channels.outage import DOWN_FOR
 from kundresa.sandbox import received
 from kundresa.sandbox.faults import Faults
 from kundresa.sandbox.ports import Ports
-from kundresa.spec.campaign import PushChannel
+from kundresa.spec.channels import PushChannel
 from kundresa.spec.messages import Message, PushContent, Receipt
 from kundresa.spec.push_payload import Lifetime, fcm_message
 from kundresa.spec.vocabulary import DeliveryReason, MessageState

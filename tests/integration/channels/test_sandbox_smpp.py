@@ -24,7 +24,7 @@ from kundresa.channels.smpp_session import OnReports
 from kundresa.sandbox import received
 from kundresa.sandbox.ports import Ports
 from kundresa.sandbox.submission import SubmissionError, read_submission
-from kundresa.spec.campaign import SmsChannel
+from kundresa.spec.channels import SmsChannel
 from kundresa.spec.messages import Message, Receipt, SmsContent
 from kundresa.spec.vocabulary import MessageState
 

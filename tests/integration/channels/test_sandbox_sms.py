@@ -18,7 +18,7 @@ from kundresa.channels.sms import TwilioAdapter
 from kundresa.sandbox import counts, received
 from kundresa.sandbox.faults import Faults
 from kundresa.sandbox.ports import Ports
-from kundresa.spec.campaign import SmsChannel
+from kundresa.spec.channels import SmsChannel
 from kundresa.spec.messages import Message, Receipt, SmsContent
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 

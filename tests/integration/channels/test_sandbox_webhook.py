@@ -26,7 +26,7 @@ from kundresa.channels.webhook import WebhookAdapter
 from kundresa.sandbox import received
 from kundresa.sandbox.ports import Ports
 from kundresa.spec.audience_share import ShareChange
-from kundresa.spec.campaign import WebhookChannel
+from kundresa.spec.channels import WebhookChannel
 from kundresa.spec.messages import Message, WebhookContent
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 

@@ -25,7 +25,7 @@ from kundresa.channels.smpp_pdu import (
     unpack,
 )
 from kundresa.channels.smpp_session import OnReports, SmppSession
-from kundresa.spec.campaign import SmsChannel
+from kundresa.spec.channels import SmsChannel
 from kundresa.spec.messages import Message, SmsContent
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 

@@ -12,7 +12,7 @@ from time import sleep
 import pytest
 
 from kundresa.channels import account_from_uri, open_sender
-from kundresa.spec.campaign import SmsChannel
+from kundresa.spec.channels import SmsChannel
 from kundresa.spec.messages import Message, SmsContent
 from kundresa.spec.vocabulary import MessageState
 

@@ -15,7 +15,7 @@ import pytest
 
 from kundresa.channels import account_from_uri, open_sender
 from kundresa.delivery import Batch, deliver_batch
-from kundresa.spec.campaign import SmsChannel, WebhookChannel
+from kundresa.spec.channels import SmsChannel, WebhookChannel
 from kundresa.spec.messages import SmsContent, WebhookContent
 from kundresa.spec.vocabulary import DeliveryPolicy, MessageState, Trigger
 from kundresa.store import NewRun, Store, open_store

@@ -17,7 +17,7 @@ from openapi_core.testing import MockRequest, MockResponse
 from kundresa.channels import account_from_uri
 from kundresa.channels.http_peer import Response, basic_authorization
 from kundresa.channels.sms import TwilioAdapter
-from kundresa.spec.campaign import SmsChannel
+from kundresa.spec.channels import SmsChannel
 from kundresa.spec.messages import Message, SmsContent
 from kundresa.spec.vocabulary import MessageState
 

@@ -14,7 +14,7 @@ from kundresa.channels import account_from_uri
 from kundresa.channels.http_sender import HttpSender
 from kundresa.channels.smpp import SmppSender
 from kundresa.channels.sms import TwilioAdapter
-from kundresa.spec.campaign import SmsChannel
+from kundresa.spec.channels import SmsChannel
 from kundresa.spec.messages import Message, Receipt, SmsContent
 from kundresa.spec.vocabulary import MessageState
 

@@ -26,7 +26,7 @@ from kundresa.runs.print_results import (
     read_print_results,
 )
 from kundresa.settings import Settings
-from kundresa.spec.campaign import DirectMailChannel
+from kundresa.spec.channels import DirectMailChannel
 from kundresa.spec.messages import DirectMailContent, Message, Receipt
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 from kundresa.store import Candidate, Store

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from kundresa.channels.dkim import DkimKey, DkimSigner, dkim_signer, relaxed_body
 from kundresa.channels.mime import build_envelope, email_parts
 from kundresa.content.text import body_text, subject_line
-from kundresa.spec.campaign import EmailChannel
+from kundresa.spec.channels import EmailChannel
 from kundresa.spec.messages import EmailContent
 
 AT = datetime(2026, 11, 23, 9, 0, 5, tzinfo=UTC)

@@ -19,7 +19,7 @@ from kundresa.channels.http_sender import Adapter, Hold
 from kundresa.channels.receipts import MAX_CODE, accepted, deferred, failed, unknown
 from kundresa.channels.sms import TwilioAdapter
 from kundresa.channels.webhook import WebhookAdapter
-from kundresa.spec.campaign import SmsChannel, WebhookChannel
+from kundresa.spec.channels import SmsChannel, WebhookChannel
 from kundresa.spec.messages import Message, PushContent, SmsContent, WebhookContent
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kundresa.channels.mime import build_envelope, email_bytes, header_text
 from kundresa.content.text import body_text, subject_line
-from kundresa.spec.campaign import EmailChannel
+from kundresa.spec.channels import EmailChannel
 from kundresa.spec.messages import Attachment, Constant, EmailContent
 
 RUN_KEY = "winback--20261123T090000Z"

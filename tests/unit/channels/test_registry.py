@@ -11,7 +11,7 @@ from kundresa.channels import (
     open_sender,
     require_public_links,
 )
-from kundresa.spec.campaign import DirectMailChannel, EmailChannel, SmsChannel
+from kundresa.spec.channels import DirectMailChannel, EmailChannel, SmsChannel
 
 EMAIL = EmailChannel(kind="email", template="m", account="a", sender="Shop <hello@shop.example>")
 SMS = SmsChannel(kind="sms", template="m", account="a", sender="Shop")

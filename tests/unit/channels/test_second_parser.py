@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from kundresa.channels.dkim import dkim_signer
 from kundresa.channels.mime import build_envelope, email_bytes, email_parts
 from kundresa.content.text import body_text, subject_line
-from kundresa.spec.campaign import EmailChannel
+from kundresa.spec.channels import EmailChannel
 from kundresa.spec.messages import Attachment, Constant, EmailContent
 
 RUN_KEY = "order_confirmation--20261123T090000Z"

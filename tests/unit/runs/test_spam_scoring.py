@@ -22,7 +22,7 @@ from kundresa.runs.spam_scoring import (
     installed_filters,
     score_previews,
 )
-from kundresa.spec.campaign import EmailChannel
+from kundresa.spec.channels import EmailChannel
 from kundresa.spec.messages import EmailContent
 
 AT = datetime(2026, 11, 30, 9, tzinfo=UTC)

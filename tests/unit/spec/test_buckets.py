@@ -20,7 +20,7 @@ from kundresa.spec.buckets import (
     sample_salt,
     variant_buckets,
 )
-from kundresa.spec.campaign import Experiment, Variant
+from kundresa.spec.experiment import Experiment, Variant
 
 
 def experiment(*weights: int) -> Experiment:

@@ -18,15 +18,13 @@ from kundresa.spec.campaign import (
     Campaign,
     CronSchedule,
     Delivery,
-    EmailChannel,
-    Experiment,
     Holdout,
     MaxSize,
     Quality,
     RowBounds,
-    SmsChannel,
-    Variant,
 )
+from kundresa.spec.channels import EmailChannel, SmsChannel
+from kundresa.spec.experiment import Experiment, Variant
 from kundresa.spec.frozen import freeze, thaw
 from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy, OnePer
 
