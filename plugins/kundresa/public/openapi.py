@@ -4,16 +4,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from kundresa import __version__
-from kundresa.feedback.webhooks import REPORTED_KINDS
 from kundresa.public.events import CLOUD, CLOUD_BATCH, JSON, MOST_EVENTS, NDJSON
+from kundresa.public.openapi_shapes import (
+    ANSWERED,
+    AUDIENCE,
+    PROBLEM,
+    RECORDED,
+    REPLIED,
+    REPORT,
+    REPORTED,
+    SIGNATURES,
+    STANDING,
+    STATUS,
+    TAKEN,
+    TEXT,
+    UNFIT,
+    Schema,
+)
 from kundresa.public.refusals import PROBLEM_TYPE
 from kundresa.spec.events import About, EventType, EventTypes, Property, PropertyKind
-from kundresa.spec.vocabulary import BounceClass, ChannelKind, FeedbackKind
-
-Schema = dict[str, Any]
 
 _KINDS: Mapping[PropertyKind, Schema] = {
     PropertyKind.TEXT: {"type": "string"},
@@ -23,9 +34,6 @@ _KINDS: Mapping[PropertyKind, Schema] = {
     PropertyKind.INSTANT: {"type": "string", "format": "date-time"},
     PropertyKind.DAY: {"type": "string", "format": "date"},
 }
-_PRINTABLE = r"^[\x21-\x7e]+$"
-"""Narrower than what is taken, so that a client that follows it is never refused."""
-_TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": _PRINTABLE}
 
 
 def document(types: EventTypes, *, url: str, contracts: Mapping[str, EventType]) -> Schema:
@@ -115,21 +123,21 @@ def document(types: EventTypes, *, url: str, contracts: Mapping[str, EventType])
                 "post": {
                     "operationId": "sendReports",
                     "summary": "Take in what a provider reports of messages; durable before the answer.",
-                    "description": _SIGNATURES,
+                    "description": SIGNATURES,
                     "security": [],
                     "parameters": [_path("name")],
                     "requestBody": {
                         "required": True,
                         "content": {
-                            JSON: {"schema": {"type": "array", "items": {"oneOf": [_REPORTED, _REPLIED]}}},
-                            "application/x-www-form-urlencoded": {"schema": {"oneOf": [_STATUS, _ANSWERED]}},
+                            JSON: {"schema": {"type": "array", "items": {"oneOf": [REPORTED, REPLIED]}}},
+                            "application/x-www-form-urlencoded": {"schema": {"oneOf": [STATUS, ANSWERED]}},
                         },
                     },
                     "responses": {
                         "200": {
                             "description": "What says something of our messages is recorded.",
                             "content": {
-                                JSON: {"schema": _RECORDED},
+                                JSON: {"schema": RECORDED},
                                 "text/xml": {"schema": {"type": "string"}},
                             },
                         },
@@ -142,15 +150,15 @@ def document(types: EventTypes, *, url: str, contracts: Mapping[str, EventType])
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
             "schemas": {
                 "Event": {"oneOf": [_event(types, name, kind) for name, kind in types.events.items()]},
-                "Report": _REPORT,
+                "Report": REPORT,
                 "MessageRequest": {"oneOf": [_request(types, *each) for each in sorted(contracts.items())]}
                 if contracts
                 else {"not": {}, "description": "No journey takes requests now."},
-                "MessageTaken": _TAKEN,
-                "MessageStanding": _STANDING,
-                "Audience": _AUDIENCE,
-                "Problem": _PROBLEM,
-                "Unfit": _UNFIT,
+                "MessageTaken": TAKEN,
+                "MessageStanding": STANDING,
+                "Audience": AUDIENCE,
+                "Problem": PROBLEM,
+                "Unfit": UNFIT,
             },
         },
     }
@@ -165,7 +173,7 @@ def _request(types: EventTypes, journey: str, kind: EventType) -> Schema:
         "required": ["id", "journey", "recipient", *(["data"] if data["required"] else [])],
         "additionalProperties": False,
         "properties": {
-            "id": {**_TEXT, "description": "The caller's own; the same id is the same message."},
+            "id": {**TEXT, "description": "The caller's own; the same id is the same message."},
             "journey": {"const": journey},
             "recipient": {
                 "type": "string",
@@ -218,8 +226,8 @@ def _event(types: EventTypes, name: str, kind: EventType) -> Schema:
         "additionalProperties": False,
         "properties": {
             "specversion": {"const": "1.0"},
-            "id": _TEXT,
-            "source": _TEXT,
+            "id": TEXT,
+            "source": TEXT,
             "type": {"const": name},
             "time": {"type": "string", "format": "date-time"},
             **subject,
@@ -258,200 +266,3 @@ def _path(name: str) -> Schema:
 def _refusals(codes: Iterable[int]) -> Schema:
     content = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {str(code): {"description": "Refused; nothing was written.", "content": content} for code in codes}
-
-
-_REPORT: Schema = {
-    "type": "object",
-    "required": ["accepted", "known", "refused", "errors"],
-    "additionalProperties": False,
-    "properties": {
-        "accepted": {"type": "integer", "minimum": 0, "description": "They are in the inbox."},
-        "known": {
-            "type": "integer",
-            "minimum": 0,
-            "description": "Of those that are accepted: told before, the same, under the same id.",
-        },
-        "refused": {"type": "integer", "minimum": 0},
-        "errors": {
-            "type": "array",
-            "maxItems": MOST_EVENTS,
-            "description": "Each event that is refused.",
-            "items": {
-                "type": "object",
-                "required": ["line", "id", "status", "detail"],
-                "additionalProperties": False,
-                "properties": {
-                    "line": {
-                        "type": "integer",
-                        "minimum": 1,
-                        "description": "Of NDJSON the line, blank ones counted; of an array the place in it.",
-                    },
-                    "id": {"type": ["string", "null"], "description": "As it was sent; a long one is cut."},
-                    "status": {
-                        "enum": [409, 422],
-                        "description": "409: the id stands for an event that says something else, of before "
-                        "or further up; that one stays.",
-                    },
-                    "detail": {"type": "string", "description": "Why, in words."},
-                },
-            },
-        },
-    },
-}
-_SIGNATURES = (
-    "The name's kind says what is taken. `hmac`: events as JSON; `X-Signature` is the hex HMAC-SHA-256 of "
-    "`X-Timestamp` (seconds since 1970), a dot and the body. `twilio`: a status callback, or a text "
-    "message that somebody has answered with, as a form, with `X-Twilio-Signature`; the latter is answered "
-    "with an empty TwiML document."
-)
-_REPORTED: Schema = {
-    "type": "object",
-    "description": "Of another `event` than these nothing is needed; it is skipped.",
-    "required": ["event_id", "event"],
-    "anyOf": [{"required": ["message_id"]}, {"required": ["provider_id"]}],
-    "properties": {
-        "event_id": {**_TEXT, "description": "The same when it is told again."},
-        "event": {"enum": [kind.value for kind in REPORTED_KINDS]},
-        "channel": {"enum": [kind.value for kind in ChannelKind], "default": ChannelKind.EMAIL.value},
-        "message_id": {**_TEXT, "description": "Ours."},
-        "provider_id": {**_TEXT, "description": "The provider's; not of emails."},
-        "time": {"type": "string", "format": "date-time"},
-        "status": {"type": "string", "description": "Of a bounce, for example 5.1.1."},
-        "diagnostic": {"type": "string", "description": "Of a bounce, in words."},
-        "bounce_class": {"enum": [each.value for each in BounceClass]},
-        "user_agent": {"type": "string", "description": "Of an open or a click."},
-        "url": {"type": "string", "description": "Where a click led to."},
-    },
-}
-_REPLIED: Schema = {
-    "type": "object",
-    "description": "What somebody has answered to a text message.",
-    "required": ["event_id", "event", "channel", "from", "text"],
-    "properties": {
-        "event_id": {**_TEXT, "description": "The same when it is told again."},
-        "event": {"const": FeedbackKind.REPLIED.value},
-        "channel": {"const": ChannelKind.SMS.value},
-        "from": {**_TEXT, "maxLength": 40, "description": "The person's number, in E.164 form."},
-        "text": {"type": "string", "description": "STOP and its kin are a no; the text itself is not kept."},
-    },
-}
-_ANSWERED: Schema = {
-    "type": "object",
-    "required": ["MessageSid", "From", "Body"],
-    "properties": {
-        "MessageSid": _TEXT,
-        "From": {**_TEXT, "maxLength": 40},
-        "Body": {"type": "string"},
-        "OptOutType": {"type": "string"},
-    },
-}
-_STATUS: Schema = {
-    "type": "object",
-    "required": ["MessageSid", "MessageStatus"],
-    "properties": {"MessageSid": _TEXT, "MessageStatus": _TEXT, "ErrorCode": {"type": "string"}},
-}
-_RECORDED: Schema = {
-    "type": "object",
-    "required": ["recorded", "skipped"],
-    "additionalProperties": False,
-    "properties": {
-        "recorded": {"type": "integer", "minimum": 0, "description": "Now, or when it was told before."},
-        "skipped": {
-            "type": "integer",
-            "minimum": 0,
-            "description": "Of another kind, or of no message here.",
-        },
-    },
-}
-_AUDIENCE: Schema = {
-    "type": "object",
-    "required": ["profile_id", "segments", "traits", "build_id", "published_at"],
-    "properties": {
-        "profile_id": {"type": "string"},
-        "segments": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["segment", "entity_id", "entered_at"],
-                "properties": {
-                    "segment": {"type": "string"},
-                    "entity_id": {"type": "string"},
-                    "entered_at": {"type": "string", "format": "date-time"},
-                },
-            },
-        },
-        "traits": {"type": "object"},
-        "build_id": {"type": "string"},
-        "published_at": {"type": "string", "format": "date-time"},
-    },
-}
-_PROBLEM: Schema = {
-    "type": "object",
-    "required": ["title", "status", "detail"],
-    "properties": {
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-    },
-}
-_UNFIT: Schema = {
-    **_PROBLEM,
-    "required": ["title", "status", "detail", "errors"],
-    "properties": {
-        **_PROBLEM["properties"],
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["field", "detail"],
-                "properties": {"field": {"type": "string"}, "detail": {"type": "string"}},
-            },
-        },
-    },
-}
-_TAKEN: Schema = {
-    "type": "object",
-    "required": ["request_id", "id", "message_ids"],
-    "additionalProperties": False,
-    "properties": {
-        "request_id": {"type": "string"},
-        "id": {"type": "string"},
-        "message_ids": {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": "What the ledger and the account call it; empty where the journey waits first.",
-        },
-    },
-}
-_MAYBE_TEXT: Schema = {"type": ["string", "null"]}
-_STATE: Schema = {"enum": ["queued", "sent", "not_sent"]}
-_STANDING: Schema = {
-    "type": "object",
-    "required": ["request_id", "id", "journey", "state", "requested_at", "ended", "messages"],
-    "additionalProperties": False,
-    "properties": {
-        "request_id": {"type": "string"},
-        "id": {"type": "string"},
-        "journey": {"type": "string"},
-        "state": _STATE,
-        "requested_at": {"type": "string", "format": "date-time"},
-        "ended": {**_MAYBE_TEXT, "description": "Why the person has left the journey."},
-        "messages": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["message_id", "step", "channel", "state", "reason", "receipt", "settled_at"],
-                "additionalProperties": False,
-                "properties": {
-                    "message_id": {"type": "string"},
-                    "step": {"type": "string"},
-                    "channel": {"type": "string"},
-                    "state": _STATE,
-                    "reason": {**_MAYBE_TEXT, "description": "The one why it is not sent."},
-                    "receipt": {**_MAYBE_TEXT, "description": "The provider's, of one that is sent."},
-                    "settled_at": {"type": ["string", "null"], "format": "date-time"},
-                },
-            },
-        },
-    },
-}
