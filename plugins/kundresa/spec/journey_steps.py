@@ -300,7 +300,8 @@ class WebhookStep(_Onward):
 
 
 class UpdateStep(_Onward):
-    """Sets a trait of the person. It holds for conditions of all journeys from the next step on."""
+    """Sets a trait of the person. It holds for conditions of all journeys from the next step on; the
+    warehouse has it in ``journey_traits`` from its next build on."""
 
     kind: Literal["update"]
     trait: Name
