@@ -6,11 +6,12 @@ valid_from <= t and (valid_to is null or valid_to > t). Only what changed is wri
 row per `key`; columns are compared one by one: a hash would be cheaper, but every engine upgrade that
 changes it would write the history of everybody anew.
 
-A build that is repeated for the same instant replaces what it wrote.
+A build that is repeated for the same instant replaces what it wrote. A column that is new was null before.
 
 The model's config is the one in macros/dispatch/history.sql, with the key and valid_from as unique_key and
 refuse_to_go_back(this, ['valid_from', 'valid_to']) as the first of two pre-hooks. -#}
 {% macro history_of(relation, key, columns) -%}
+{%- set known = earlier_columns(this) -%}
 with
 
 {% if is_incremental() -%}
@@ -32,7 +33,7 @@ compared as (
     where
         current_rows.{{ key[0] }} is null
         or open_rows.{{ key[0] }} is null
-        or {{ _any_differs('current_rows', 'open_rows', columns) }}
+        or {{ _any_differs('current_rows', 'open_rows', columns, known) }}
 ),
 
 -- A row of this same instant is replaced.
@@ -51,7 +52,7 @@ changed as (
     union all
     select
         {%- for column in key + columns %}
-        open_rows.{{ column }},
+        {{ earlier_column('open_rows', column, known) }},
         {%- endfor %}
         open_rows.valid_from,
         {{ as_of() }} as valid_to
@@ -80,7 +81,7 @@ changed as (
 
 final as (
     select * from changed
-    {{ kept_rows(this, 'changed', key + ['valid_from']) }}
+    {{ kept_rows(this, 'changed', key + ['valid_from'], key + columns + ['valid_from', 'valid_to']) }}
 )
 
 select * from final
@@ -93,9 +94,9 @@ select * from final
     {%- endfor -%}
 {%- endmacro %}
 
-{% macro _any_differs(left, right, columns) -%}
+{% macro _any_differs(left, right, columns, known) -%}
     {%- for column in columns -%}
-        {{ left }}.{{ column }} is distinct from {{ right }}.{{ column }}
+        {{ left }}.{{ column }} is distinct from {{ earlier_column(right, column, known) }}
         {{- ' or ' if not loop.last -}}
     {%- endfor -%}
 {%- endmacro %}

@@ -29,6 +29,7 @@ PUBLIC = {
     "identity_history",
     "journey_messages",
     "journey_performance",
+    "journey_traits",
     "overshared_identifiers",
     "profile_history",
     "profile_identifiers",

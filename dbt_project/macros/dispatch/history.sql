@@ -88,19 +88,45 @@ whole (Spark registers a table when all of it is written), and is built on again
     {{ return(relation.incorporate(path={'identifier': relation.identifier ~ '__earlier'})) }}
 {%- endmacro %}
 
+{#- The names of the columns that the table had before this build; none where it is new, or the rows of a unit
+test. -#}
+{% macro earlier_columns(relation) -%}
+    {%- if not execute or relation is string or not is_incremental() -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set before = load_relation(earlier(relation)) or load_relation(relation) -%}
+    {{ return(adapter.get_columns_in_relation(before) | map(attribute='name') | list) }}
+{%- endmacro %}
+
+{#- A column of what the table held, named `alias` in the query; null, of the contract's type, where the model
+has it and the table had it not. `known` is as of earlier_columns. -#}
+{% macro earlier_column(alias, column, known) -%}
+    {%- if known is none or column in known -%}
+        {{ alias }}.{{ column }}
+    {%- else -%}
+        cast(null as {{ model.columns[column].data_type }})
+    {%- endif -%}
+{%- endmacro %}
+
 {#- Behind `select … from changed`: the rows that `changed` does not replace, where the engine overwrites
-the whole table. Their columns are the table's, in its order. -#}
-{% macro kept_rows(relation, changed, key) -%}
-    {{ return(adapter.dispatch('kept_rows', 'kundresa')(relation, changed, key)) }}
+the whole table. `columns` are those of `changed`, in its order; without, they are the table's, in its own. -#}
+{% macro kept_rows(relation, changed, key, columns=none) -%}
+    {{ return(adapter.dispatch('kept_rows', 'kundresa')(relation, changed, key, columns)) }}
 {%- endmacro %}
 
-{% macro duckdb__kept_rows(relation, changed, key) -%}
+{% macro duckdb__kept_rows(relation, changed, key, columns) -%}
 {%- endmacro %}
 
-{% macro default__kept_rows(relation, changed, key) -%}
+{% macro default__kept_rows(relation, changed, key, columns) -%}
     {%- if is_incremental() and relation is not string %}
+        {%- set known = earlier_columns(relation) if columns is not none else none %}
         union all
-        select kept.*
+        select
+            {%- for column in columns or [] %}
+            {{ earlier_column('kept', column, known) }} as {{ column }}{{ ',' if not loop.last }}
+            {%- else %}
+            kept.*
+            {%- endfor %}
         from {{ earlier(relation) }} as kept
         where
             not exists (

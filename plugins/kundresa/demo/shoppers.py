@@ -18,7 +18,8 @@ JOURNEYS = (CONFIRMATION, CART)
 ORDERS = 50
 CARTS = 40
 UNORDERED = 25
-"""Of the carts: who has left them. They are inside until their hour is over, and are reminded then."""
+"""Of the carts: who has left them. They are inside until nothing was put into it for an hour, and are
+reminded then."""
 _PEOPLE = """
     select min(identifier) as email
     from profile_identifiers

@@ -37,14 +37,25 @@ class Happening:
 
 
 @dataclass(frozen=True, slots=True)
+class HeardEvent:
+    """An event that steps of an entry may turn out to have waited for, which came while the outcome of a
+    message or a call was not known."""
+
+    steps: tuple[str, ...]
+    """Those that wait for it; it moves on from one of them at most."""
+    at: datetime
+    said: Mapping[str, Any] = field(default_factory=dict)
+    """Of its data what these steps keep."""
+
+
+@dataclass(frozen=True, slots=True)
 class Earlier:
     """What an earlier advance has read already, for who now turns out to have waited for it by then."""
 
     at: datetime
     instance_key: str
     entry: int
-    what: Reaction | tuple[str, ...]
-    """A reaction; of an event, the steps that wait for it, of which it moves on from one at most."""
+    what: Reaction | HeardEvent
 
 
 @dataclass(slots=True)
@@ -56,9 +67,9 @@ class Trail:
     facts: Facts
     reactions: Sequence[Reaction] = ()
     """What the person did about messages of this entry, as far as it is known."""
-    heard: list[tuple[tuple[str, ...], datetime]] = field(default_factory=list)
-    """Events that steps of this entry may turn out to have waited for, while the outcome of a message or a
-    call, or whose a click was, is not known: of each event the steps, and when it happened."""
+    heard: list[HeardEvent] = field(default_factory=list)
+    """In the order in which they were told; of an entry of which the outcome of a message or a call, or whose
+    a click was, is not known."""
     has_heard: bool = False
     """Whether this advance has added to it."""
     moves: list[list[str]] = field(default_factory=list)
@@ -103,14 +114,27 @@ class Trail:
         position = self.position
         if position.step is None:
             return []
-        told: list[tuple[datetime, Reaction | tuple[str, ...]]] = [(at, steps) for steps, at in self.heard]
+        told: list[Reaction | HeardEvent] = [*self.heard]
         told += [
-            (each.at, each)
+            each
             for each in (self.reactions if self.version.reacts else ())
             if row.has_read(each) and each.entry == position.entry
         ]
         key, entry = position.instance_key, position.entry
-        return [Earlier(at, key, entry, what) for at, what in told if at > position.step_at]
+        return [Earlier(what.at, key, entry, what) for what in told if what.at > position.step_at]
+
+    def still_heard(self) -> str | None:
+        """What is to be remembered, as :func:`heard_of` reads it: nothing of before the step, and nothing
+        where no outcome is waited for."""
+        position = self.position
+        if position.step is None or not self.may_be_further:
+            return None
+        told = [
+            [each.steps, each.at.isoformat(), *([each.said] if each.said else [])]
+            for each in self.heard
+            if each.at > position.step_at
+        ]
+        return json.dumps(told, separators=(",", ":")) if told else None
 
 
 def awaits_click(step: AnyStep) -> bool:
@@ -118,19 +142,19 @@ def awaits_click(step: AnyStep) -> bool:
     return isinstance(step, WaitForStep) and step.reaction == "clicked"
 
 
-def heard_of(written: str) -> list[tuple[tuple[str, ...], datetime]]:
+def heard_of(written: str) -> list[HeardEvent]:
     """What a position remembers of events, from its ``heard_json``.
 
     It was once written as a pair of step and moment for each step that waits for the event. Such pairs that
     follow each other are of one event while the moment is the same and no step comes again.
     """
-    found: list[tuple[tuple[str, ...], datetime]] = []
-    for told, moment in json.loads(written):
+    found: list[HeardEvent] = []
+    for told, moment, *said in json.loads(written):
         at = datetime.fromisoformat(moment)
         if not isinstance(told, str):
-            found.append((tuple(told), at))
-        elif found and found[-1][1] == at and told not in found[-1][0]:
-            found[-1] = ((*found[-1][0], told), at)
+            found.append(HeardEvent(tuple(told), at, *said))
+        elif found and found[-1].at == at and told not in found[-1].steps:
+            found[-1] = HeardEvent((*found[-1].steps, told), at)
         else:
-            found.append(((told,), at))
+            found.append(HeardEvent((told,), at))
     return found

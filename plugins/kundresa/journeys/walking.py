@@ -14,7 +14,7 @@ from typing import Any
 from kundresa.journeys.moments import moment_of
 from kundresa.journeys.outgoing import call_of, jump_of, message_of
 from kundresa.journeys.people import Facts
-from kundresa.journeys.trail import Earlier, Happening, Trail, awaits_click, heard_of
+from kundresa.journeys.trail import Earlier, Happening, HeardEvent, Trail, awaits_click, heard_of
 from kundresa.journeys.versions import Versions
 from kundresa.spec.buckets import BUCKETS, bucket, journey_experiment_salt, weighted_buckets
 from kundresa.spec.journey_steps import (
@@ -47,7 +47,8 @@ MOST_AT_ONCE = 1_000
 """Steps that one position may take in one advance; who is further behind stays due, and takes more in the
 next. A journey has fewer, and one that is checked no loop without a wait: this ends another."""
 MOST_HEARD = 50
-"""Events that one position remembers while an outcome is not known, the latest: 2 to 3 KB."""
+"""Events that one position remembers while an outcome is not known, the latest: 2 to 3 KB, and what steps
+keep of them."""
 
 
 class JourneyDefect(Exception):
@@ -124,7 +125,7 @@ class Walker:
             return
         step = trail.step
         if trail.may_be_further:
-            self._keep(trail, what)
+            self._remember(trail, what)
         elif (
             isinstance(step, WaitForStep)
             and what.is_event
@@ -132,21 +133,30 @@ class Walker:
             and position.step_at <= what.at <= position.step_at + step.within
             and (step.where is None or self._holds(trail, step.where, what.data))
         ):
-            self._go(trail, self._after(trail), what.at, "event")
+            self._go_by_event(trail, step, what.data, what.at)
 
-    def _keep(self, trail: Trail, what: Happening) -> None:
+    def _go_by_event(self, trail: Trail, step: WaitForStep, said: Mapping[str, Any], at: datetime) -> None:
+        """On by the event that was waited for. Of what the step keeps the entry knows what the event says."""
+        if step.keep:
+            known = {name: value for name, value in trail.event.items() if name not in step.keep}
+            known |= {name: said[name] for name in step.keep if name in said}
+            trail.position.event_json = json.dumps(known)
+        self._go(trail, self._after(trail), at, "event")
+
+    def _remember(self, trail: Trail, what: Happening) -> None:
         """Remember an event that may turn out to have come after an outcome, or a click, that is not known
         yet."""
         waits = trail.version.event_waits.get(what.name, ()) if what.is_event else ()
-        steps = [(name, trail.version.journey.steps[name]) for name in waits]
-        fitting = tuple(
-            name
-            for name, step in steps
-            if isinstance(step, WaitForStep)
-            and (step.where is None or self._holds(trail, step.where, what.data))
-        )
+        fitting: list[str] = []
+        said: dict[str, Any] = {}
+        for name in waits:
+            step = trail.version.journey.steps[name]
+            assert isinstance(step, WaitForStep)  # noqa: S101  # for mypy: only such wait for an event
+            if step.where is None or self._holds(trail, step.where, what.data):
+                fitting.append(name)
+                said |= {key: what.data[key] for key in step.keep if key in what.data}
         if fitting:
-            trail.heard = [*trail.heard, (fitting, what.at)][-MOST_HEARD:]
+            trail.heard = [*trail.heard, HeardEvent(tuple(fitting), what.at, said)][-MOST_HEARD:]
             trail.has_heard = True
 
     def hear_again(self, trail: Trail, earlier: Earlier) -> None:
@@ -162,11 +172,11 @@ class Walker:
             return
         if isinstance(earlier.what, Reaction):
             self.react(trail, earlier.what)
-        elif position.step in earlier.what:
+        elif position.step in earlier.what.steps:
             step = trail.step
             assert isinstance(step, WaitForStep)  # noqa: S101  # for mypy: only for such it was kept
             if position.step_at <= earlier.at <= position.step_at + step.within:
-                self._go(trail, self._after(trail), earlier.at, "event")
+                self._go_by_event(trail, step, earlier.what.said, earlier.at)
 
     def react(self, trail: Trail, reaction: Reaction) -> None:
         """What a reaction does to who is inside. One to another entry's message moves nobody."""
@@ -238,7 +248,7 @@ class Walker:
         """Collect a position that was moved; one that was not costs nothing."""
         if trail.moves or trail.has_heard:
             trail.position.due_at = self._due_at(trail)
-            trail.position.heard_json = _still_heard(trail)
+            trail.position.heard_json = trail.still_heard()
             self._into.positions.append(trail.position)
             self.moved += bool(trail.moves)
             self.note(trail)
@@ -413,12 +423,3 @@ class Walker:
 def _known_after(step: WaitForStep) -> timedelta:
     """How much later than it happens that which ends a step may be heard of, lateness aside."""
     return KNOWN_AFTER if awaits_click(step) else timedelta(0)
-
-
-def _still_heard(trail: Trail) -> str | None:
-    """What is to be remembered: nothing of before the step, and nothing where it is known what ends it."""
-    position = trail.position
-    if position.step is None or not trail.may_be_further:
-        return None
-    left = [(steps, at.isoformat()) for steps, at in trail.heard if at > position.step_at]
-    return json.dumps(left, separators=(",", ":")) if left else None

@@ -26,7 +26,7 @@ from kundresa.spec.events import EventType, EventTypes, load_event_types, proble
 from kundresa.spec.frozen import thaw_journey
 from kundresa.spec.journey import Journey
 from kundresa.spec.journey_outcomes import ANSWERED, FAILED
-from kundresa.spec.journey_references import entry_properties
+from kundresa.spec.journey_references import data_properties
 from kundresa.spec.journey_steps import WebhookStep
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.policies import Policies, load_policies
@@ -206,9 +206,9 @@ def call_row(call: JourneyCall, journey: Journey, recipient: Recipient, types: E
 
 
 def entry_data(journey: Journey, event_json: str, types: EventTypes) -> dict[str, Any]:
-    """The data of an entry, with every property that its event declares and every field that webhook steps
-    keep; one that is not said is empty."""
-    names = (*(entry_properties(journey, types) or ()), *journey.answers)
+    """The data of an entry, with every property that its event declares and whatever steps keep of answers
+    and events; one that is not said is empty."""
+    names = data_properties(journey, types) or journey.answers
     return {**dict.fromkeys(names), **json.loads(event_json)}
 
 

@@ -11,7 +11,7 @@ from kundresa.settings import Settings
 from kundresa.spec.events import EventTypes, load_event_types
 from kundresa.spec.journey import Journey
 from kundresa.spec.journey_loading import JOURNEY_FILE, journey_names, load_journey
-from kundresa.spec.journey_references import KnownToJourneys, entry_properties, journey_problems
+from kundresa.spec.journey_references import KnownToJourneys, data_properties, journey_problems
 from kundresa.spec.loading import file_names, read_source
 from kundresa.spec.policies import Policies, load_policies
 from kundresa.spec.problems import SpecError, nearest
@@ -114,7 +114,7 @@ def _check(
     problems = list(journey_problems(journey, source, known))
     channels = ((("steps", step, "channel"), each.channel) for step, each in journey.messages.items())
     problems.extend(mail_problems(settings, source, channels, account_of))
-    records = {"event": {**journey.answers, **(entry_properties(journey, known.events) or {})}}
+    records = {"event": data_properties(journey, known.events) or journey.answers}
     campaigns = [
         *map(journey.message_campaign, journey.messages),
         *map(journey.webhook_campaign, journey.webhooks),

@@ -12,7 +12,7 @@ from kundresa.runs.journey_testing import end_forgotten
 from kundresa.runs.journeys import forget_ended
 from kundresa.settings import Settings
 from kundresa.spec.vocabulary import CloseReason, RunState
-from kundresa.store import Run, open_store
+from kundresa.store import Run, Store, open_store
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +56,20 @@ def apply_retention(settings: Settings, now: datetime) -> dict[str, int]:
         done["rests removed"] = store.rests.forget(now=now)
         done["message requests removed"] = store.retention.forget_requests(before)
         done["journey positions removed"] = forget_ended(store, before, now)
+        done["journey traits removed"] = _forget_traits(settings, store, before)
     done["builds removed"] = warehouse.prune_builds(settings, settings.published_builds)
     done["exports removed"] = warehouse.prune_exports(settings, before)
     done["validation results removed"] = quality.prune_data_docs(settings, before)
     return done
+
+
+def _forget_traits(settings: Settings, store: Store, before: datetime) -> int:
+    """Those of people whom the warehouse does not know any more; none before there is a publication."""
+    with warehouse.PublishedPeople(settings) as people:
+        try:
+            return store.retention.forget_traits(before, lambda ids: people.facts(ids, ()))
+        except warehouse.NothingPublished:
+            return 0
 
 
 def close_overdue(settings: Settings, now: datetime) -> dict[str, int]:

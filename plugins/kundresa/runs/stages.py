@@ -97,6 +97,7 @@ def build_warehouse(
         warehouse.export_opt_outs(settings, store.opt_outs.rows())
         warehouse.export_suppressions(settings, store.suppressions.rows())
         warehouse.export_feedback(settings, store.feedback.all_rows())
+        warehouse.export_journey_traits(settings, store.journey_positions.trait_rows())
     return warehouse.build_warehouse(
         settings, as_of=as_of, accepted_segments=accepted_segments, progress=progress
     ).build_id

@@ -81,15 +81,32 @@ def entry_properties(journey: Journey, types: EventTypes) -> Mapping[str, Proper
     return declared.properties if isinstance(journey.entry, EventEntry) else {**declared.properties, **entity}
 
 
+def data_properties(journey: Journey, types: EventTypes) -> Mapping[str, Property] | None:
+    """Everything that the data of an entry may come to hold: what it is entered with, what webhook steps keep
+    of answers, and ``wait_for`` steps of events; None when its event is not declared."""
+    entered = entry_properties(journey, types)
+    if entered is None:
+        return None
+    kept: dict[str, Property] = {}
+    for step in journey.steps.values():
+        if isinstance(step, WaitForStep) and step.event is not None and step.event in types.events:
+            declared = types.events[step.event].properties
+            kept |= {
+                # Until it is kept there is none.
+                name: declared[name].model_copy(update={"required": False})
+                for name in step.keep
+                if name in declared
+            }
+    return {**kept, **journey.answers, **entered}
+
+
 class _Check:
     def __init__(self, journey: Journey, source: SpecSource, known: KnownToJourneys) -> None:
         self._journey = journey
         self._source = source
         self._known = known
         self._entry_properties = entry_properties(journey, known.events)
-        self._data: Mapping[str, Property] | None = self._entry_properties
-        if self._data is not None:
-            self._data = {**journey.answers, **self._data}
+        self._data = data_properties(journey, known.events)
         set_by = [step for each in (journey, *known.journeys.values()) for step in each.steps.values()]
         self._traits = {step.trait for step in set_by if isinstance(step, UpdateStep)}
 
@@ -126,6 +143,7 @@ class _Check:
             case WaitForStep(event=str() as name):
                 yield from self._event(name, (*at, "event"))
                 yield from self._condition(step.where, (*at, "where"), self._properties(name))
+                yield from self._keep(step, (*at, "keep"), self._properties(name))
             case ConditionStep():
                 for position, path in enumerate(step.paths):
                     where = (*at, "paths", position, "when")
@@ -296,6 +314,33 @@ class _Check:
         channel = step.channel
         if channel.kind == "email" and channel.attachments and topic not in exempt_topics(policies):
             yield self._source.problem((*at, "channel", "attachments"), no_attachments(topic))
+
+    def _keep(
+        self, step: WaitForStep, at: KeyPath, properties: Mapping[str, Property] | None
+    ) -> Iterator[SpecProblem]:
+        """What is kept of an event may stand where the entry's own stood: whoever reads it finds its like."""
+        key = self._journey.instance_key
+        if step.keep and key is not None and key in (properties or {}):
+            message = (
+                f"'{step.event}' says '{key}' too, and who is inside for another one hears it as well: they "
+                "would keep what is said of this one"
+            )
+            yield self._source.problem(at, message)
+            return
+        for position, name in enumerate(step.keep):
+            place = (*at, position)
+            yield from self._property(name, place, properties)
+            declared, known = (properties or {}).get(name), (self._data or {}).get(name)
+            if declared is None or known is None:
+                continue
+            if name == ENTITY and not isinstance(self._journey.entry, EventEntry):
+                yield self._source.problem(place, f"'{ENTITY}' says what they are inside for; it stays")
+            elif declared.kind != known.kind:
+                message = f"the entry has a '{name}' that is a {known.kind}; this is a {declared.kind}"
+                yield self._source.problem(place, message)
+            elif known.required and not declared.required:
+                message = f"the entry always has a '{name}', and '{step.event}' may come without one"
+                yield self._source.problem(place, message)
 
     def _response(self, step: WebhookStep, at: KeyPath) -> Iterator[SpecProblem]:
         """What is kept of an answer has one meaning in the whole journey."""

@@ -15,6 +15,7 @@ from kundresa.spec.events import Property
 from kundresa.spec.fields import (
     DurationText,
     Name,
+    Names,
     TimeZone,
     Whole,
     first_repeated,
@@ -126,6 +127,10 @@ class WaitForStep(_Onward):
     the step is reached counts too."""
     to: Name | None = None
     """The message step that they react to, in this entry."""
+    keep: Names = ()
+    """Properties of the event that the entry takes over: from then on conditions and templates read what this
+    event says of them, and nothing where it says nothing. With ``next`` back to this step its latest event
+    counts, and each begins the wait anew."""
     within: Wait
     """How long: 1s to 366d. The time-out is taken once the journey's ``lateness`` has passed as well, and
     of a click the minute after which it is known."""
@@ -140,6 +145,8 @@ class WaitForStep(_Onward):
             raise misplaced(("to",), "a reaction is 'to' a message step, and nothing else is")
         if self.reaction is not None and self.where is not None:
             raise misplaced(("where",), "a reaction has no properties to ask for")
+        if self.reaction is not None and self.keep:
+            raise misplaced(("keep",), "a reaction has no properties to keep")
         return self
 
 
@@ -295,7 +302,8 @@ class WebhookStep(_Onward):
 
 
 class UpdateStep(_Onward):
-    """Sets a trait of the person. It holds for conditions of all journeys from the next step on."""
+    """Sets a trait of the person. It holds for conditions of all journeys from the next step on; the
+    warehouse has it in ``journey_traits`` from its next build on."""
 
     kind: Literal["update"]
     trait: Name

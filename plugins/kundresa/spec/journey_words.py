@@ -81,6 +81,7 @@ def step_words(step: AnyStep) -> str:
         case WaitForStep():
             what = step.event or f"{step.reaction} {step.to}"
             words = f"waits {format_duration(step.within)} for `{what}`"
+            words += f" and keeps its {', '.join(f'`{name}`' for name in step.keep)}" if step.keep else ""
         case MessageStep():
             words = f"{step.channel.kind} `{step.channel.template}` by account `{step.channel.account}`"
             words += f", in a file made {_times(step.collect)}" if step.collect else ""

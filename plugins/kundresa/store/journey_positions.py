@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, func, select
+from sqlalchemy import ColumnElement, Select, Table, func, literal, select, tuple_
 
+from kundresa.spec.events import PropertyKind
 from kundresa.spec.keys import as_test
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
@@ -74,6 +75,24 @@ class JourneyPositions:
                     found.setdefault(row.profile_id, {})[row.trait] = json.loads(row.value_json)
         return found
 
+    def trait_rows(self, chunk: int = 5_000) -> Iterator[dict[str, Any]]:
+        """Every trait that a journey has set, by person and name, as dicts with ``profile_id``, ``trait``,
+        ``value`` as text, ``value_type``, ``journey`` and ``set_at``; read in pages. One that was set to
+        nothing has neither value nor type."""
+        key = (journey_traits.c.profile_id, journey_traits.c.trait)
+        last = ("", "")
+        while True:
+            beyond = tuple_(*key) > tuple_(*map(literal, last))
+            query = select(journey_traits).where(beyond).order_by(*key).limit(chunk)
+            with self._database.read() as connection:
+                page = [dict(row._mapping) for row in connection.execute(query)]
+            for row in page:
+                row["value"], row["value_type"] = _as_text(json.loads(row.pop("value_json")))
+            yield from page
+            if len(page) < chunk:
+                return
+            last = (page[-1]["profile_id"], page[-1]["trait"])
+
     def counts(self, journey: str) -> list[StepCount]:
         """How many are where, by version and step, then how many have ended. It reads every position."""
         with self._database.snapshot() as connection:
@@ -107,6 +126,24 @@ def _traits(
     return select(of.c.profile_id, of.c.trait, of.c.value_json).where(
         among(database, of.c.profile_id, profile_ids), of.c.trait.in_(sorted(names))
     )
+
+
+def _as_text(value: Any) -> tuple[str | None, str | None]:
+    """A trait's value, and what kind it is of: a list as JSON, so is a truth or a number."""
+    match value:
+        case None:
+            return None, None
+        case str():
+            return value, PropertyKind.TEXT.value
+        case bool():
+            kind = PropertyKind.TRUTH
+        case int():
+            kind = PropertyKind.WHOLE
+        case float():
+            kind = PropertyKind.NUMBER
+        case _:
+            kind = PropertyKind.TEXTS
+    return json.dumps(value, ensure_ascii=False), kind.value
 
 
 def position_of(row: Any) -> Position:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from sqlalchemy import Table, delete, exists, select, tuple_
 
+from kundresa.store.bulk import among
 from kundresa.store.engine import Database
 from kundresa.store.inbox_tables import events, feedback, soft_refusals
 from kundresa.store.journey_early_events import remove_early
@@ -16,6 +17,7 @@ from kundresa.store.journey_tables import (
     journey_moves,
     journey_positions,
     journey_readings,
+    journey_traits,
     message_requests,
 )
 from kundresa.store.tables import attempts, print_rows, runs
@@ -29,7 +31,8 @@ class Retention:
 
     Removed: attempts that ended before the given time and were followed by another one, events, feedback and
     soft refusals of before it, how people moved through journeys, and the rows of print files of closed runs.
-    They are the tables that grow by more than one row per message, or name addresses.
+    They are the tables that grow by more than one row per message, or name addresses. Beside them traits that
+    journeys have set for people who are nobody any more.
 
     Kept: ``messages`` (the account: one line each, with the last attempt's code and detail), ``runs``
     and ``batches`` (few), ``opt_outs``, ``opt_ins`` and ``suppressions`` (an answer has no age).
@@ -194,6 +197,32 @@ class Retention:
             total += removed
             if removed < chunk:
                 return total
+
+    def forget_traits(
+        self, before: datetime, known: Callable[[Collection[str]], Collection[str]], *, chunk: int = CHUNK
+    ) -> int:
+        """Remove the traits that journeys have set before ``before`` for people who are nobody any more;
+        returns how many. Of everybody else they hold, however old.
+
+        Args:
+            known: profile ids → those of them that somebody goes by, or went by. It is asked outside of any
+                transaction, about at most ``chunk`` at once.
+        """
+        table = journey_traits
+        query = select(table.c.profile_id).where(table.c.set_at < before).distinct()
+        last, total = "", 0
+        while True:
+            page = query.where(table.c.profile_id > last).order_by(table.c.profile_id).limit(chunk)
+            with self._database.read() as connection:
+                ids = [*connection.execute(page).scalars()]
+            gone = {*ids}.difference(known(ids)) if ids else set()
+            if gone:
+                old = (table.c.set_at < before, among(self._database, table.c.profile_id, gone))
+                with self._database.write() as connection:
+                    total += connection.execute(delete(table).where(*old)).rowcount
+            if len(ids) < chunk:
+                return total
+            last = ids[-1]
 
     def forget_requests(self, before: datetime, *, chunk: int = CHUNK) -> int:
         """Remove the requests for messages that were made before ``before``, and where they had led their

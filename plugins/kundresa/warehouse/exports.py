@@ -147,6 +147,11 @@ def export_suppressions(settings: Settings, rows: Iterable[Mapping[str, Any]]) -
     return write_rows(path_of(settings, "suppressions"), EXPORTS["suppressions"], rows)
 
 
+def export_journey_traits(settings: Settings, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write the traits that journeys have set; returns how many."""
+    return write_rows(path_of(settings, "journey_traits"), EXPORTS["journey_traits"], rows)
+
+
 def export_ledger(settings: Settings, run_key: str, rows: Iterable[Mapping[str, Any]]) -> int:
     """Write one run's ledger as it stands now, in place of what was written before; returns how many
     lines. All rows carry the same ``exported_at``.

@@ -179,6 +179,14 @@ EXPORTS: Mapping[str, Columns] = {
         "source": "string",
         "recorded_at": "timestamp",
     },
+    "journey_traits": {
+        "profile_id": "string",
+        "trait": "string",
+        "value": "string",
+        "value_type": "string",
+        "journey": "string",
+        "set_at": "timestamp",
+    },
     "journey_messages": {
         "message_id": "string",
         "run_key": "string",

@@ -27,7 +27,7 @@ s2:
   kind: message
   channel: {kind: email, template: a, account: b, sender: a@shop.example}
   on: {consent_denied: s4}
-s3: {kind: wait_for, event: order, where: {event: {value: 1}}, within: 1h, timeout: s5}
+s3: {kind: wait_for, event: order, where: {event: {value: 1}}, keep: [key, value], within: 1h, timeout: s5}
 s4: {kind: update, trait: level, event: value}
 s5: {kind: wait, duration: 10m, next: end}
 """

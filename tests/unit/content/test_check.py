@@ -14,7 +14,7 @@ from kundresa.content.environment import build_environment
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.events import Property, PropertyKind, load_event_types
 from kundresa.spec.journey_loading import journey_names, load_journey
-from kundresa.spec.journey_references import entry_properties
+from kundresa.spec.journey_references import data_properties
 from kundresa.spec.loading import load_campaign, load_shared_sources, load_sources
 
 Build = Callable[..., Campaign]
@@ -391,7 +391,7 @@ def test_a_journeys_email_is_written_with_a_made_up_event(
 @pytest.mark.parametrize("name", journey_names(JOURNEYS))
 def test_the_journeys_that_ship_are_right_with_one(columns: Mapping[str, str], name: str) -> None:
     journey, dags = load_journey(JOURNEYS / name), JOURNEYS.parent
-    event = entry_properties(journey, load_event_types(dags))
+    event = data_properties(journey, load_event_types(dags))
     assert event is not None
     templates = templates_to_freeze(load_sources(JOURNEYS / name), load_shared_sources(dags))
     for step in journey.messages:
@@ -399,7 +399,7 @@ def test_the_journeys_that_ship_are_right_with_one(columns: Mapping[str, str], n
             journey.message_campaign(step),
             templates,
             columns,
-            records={"event": {**journey.answers, **event}},
+            records={"event": event},
         )
         assert found == []
 

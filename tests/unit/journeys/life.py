@@ -6,6 +6,7 @@ came, else what was heard. It knows of no sets, no store, and of no other life.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -37,6 +38,11 @@ class Heard:
 
 KINDS = ("event", "entered", "left", "outcome", "answer", "reaction")
 """What happens at one moment to one person comes in this order."""
+
+
+def said_of(data: dict[str, Any]) -> str:
+    """The data of an entry as text: the same for the same."""
+    return json.dumps(data, sort_keys=True)
 
 
 @dataclass
@@ -148,6 +154,10 @@ class Life:
                         is_in_time = self.at <= heard.at <= self.until
                         if heard.kind == "event" and heard.name == step.event and is_in_time and fits:
                             name, why, self.at = below, "event", heard.at
+                            for kept in step.keep:
+                                self.data = {key: said for key, said in self.data.items() if key != kept}
+                                if kept in heard.data:
+                                    self.data[kept] = heard.data[kept]
                             break
                 case "condition":
                     for number, path in enumerate(step.paths, 1):
@@ -176,8 +186,8 @@ class Life:
                             name, why, self.variant = arm.go, f"variant {arm.name}", arm.name
                             break
                 case "message":
-                    of = (self.person, self.key, self.entry, name, self.moves, self.at, self.variant)
-                    self.world.messages.add(of)
+                    of = (self.person, self.key, self.entry, name, self.moves, self.at, said_of(self.data))
+                    self.world.messages.add((*of, self.variant))
                     while True:
                         heard = yield
                         if heard.kind == "outcome" and heard.of == (self.key, self.entry, self.moves):

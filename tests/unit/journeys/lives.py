@@ -65,6 +65,7 @@ def _step(kinds: list[str], number: int) -> st.SearchStrategy[dict[str, Any]]:
         "wait_for": {
             "event": st.sampled_from(["order", "cart"]),
             "where": st.none() | just({"event": {"value": 1}}),
+            "keep": st.sampled_from([["value"], ["value", "key"], []]),
             **within,
         },
         "reaction": {

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 from tests.unit.journeys.conftest import World, fast
-from tests.unit.journeys.life import Heard
+from tests.unit.journeys.life import Heard, said_of
 from tests.unit.journeys.lives import ANSWERS, PEOPLE, PROFILES, SEGMENTS
 from tests.unit.journeys.reference import Reference
 
@@ -199,7 +199,7 @@ class Play:
 
 
 def _data(said: str | dict[str, Any]) -> str:
-    return json.dumps(json.loads(said) if isinstance(said, str) else said, sort_keys=True)
+    return said_of(json.loads(said) if isinstance(said, str) else said)
 
 
 def state_of(world: World, name: str = "cart") -> dict[str, Any]:
@@ -213,6 +213,7 @@ def state_of(world: World, name: str = "cart") -> dict[str, Any]:
             each.step,
             each.moves,
             each.entered_at,
+            _data(each.event_json),
             each.ended_at,
             each.end_reason,
         )
@@ -225,7 +226,8 @@ def state_of(world: World, name: str = "cart") -> dict[str, Any]:
             )
         for each in world.store.journey_messages.of(who, name):
             key = (who, each.instance_key, each.entry)
-            messages.add((*key, each.step, each.move, each.reached_at, each.variant))
+            said = _data(each.event_json)
+            messages.add((*key, each.step, each.move, each.reached_at, said, each.variant))
             if each.reason == "run_cancelled":
                 cancelled.add((*key, each.move))
         for call in world.store.journey_calls.of(who, name):
@@ -252,7 +254,8 @@ def state_of_reference(reference: Reference) -> dict[str, Any]:
     for (who, key), lives in reference.lives.items():
         last = lives[-1]
         ended, why = last.end or (None, None)
-        people[who, key] = (last.entry, last.version, last.step, last.moves, last.entered, ended, why)
+        now = (last.entry, last.version, last.step, last.moves, last.entered)
+        people[who, key] = (*now, said_of(last.data), ended, why)
         ways.update({(who, key, each.entry): each.way for each in lives})
     traits: dict[str, dict[str, Any]] = {}
     for (who, trait), value in reference.traits.items():

@@ -28,10 +28,12 @@ from tests.unit.journeys.reference import Reference
 
 from kundresa.journeys import JUMP
 from kundresa.spec.journey import AudienceEntry, BusinessEventEntry, Journey
+from kundresa.spec.journey_steps import WaitForStep
 from kundresa.spec.shortening import shortened
 
 Other = Callable[[str, Any], Any]
 """What the reference is told, and with what → what it is told instead; None for nothing."""
+Change = Callable[[Journey], Journey]
 LIVES = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow]
 )
@@ -109,9 +111,23 @@ KINDS: dict[str, Other] = {
     "discarded": _paused("discarding", "held"),
     "stopped": _without_stop,
     "told again": _as_new,
-    "max_instances": lambda told, given: (told, given),
 }
 """Kind → what is told instead, under which somebody's way is another where the kind matters."""
+
+
+def _keeping_nothing(journey: Journey) -> Journey:
+    steps = {
+        name: step.model_copy(update={"keep": ()}) if isinstance(step, WaitForStep) else step
+        for name, step in journey.steps.items()
+    }
+    return journey.model_copy(update={"steps": steps})
+
+
+JOURNEYS: dict[str, Change] = {
+    "max_instances": lambda journey: journey.model_copy(update={"max_instances": 100}),
+    "kept of an event": _keeping_nothing,
+}
+"""Kind → the journey without it."""
 
 
 def test_each_kind_is_drawn_and_changes_somebodys_way(empty_store: Path) -> None:
@@ -126,29 +142,29 @@ def test_each_kind_is_drawn_and_changes_somebodys_way(empty_store: Path) -> None
         expected = state_of_reference(reference)
         assert state_of_reference(retold(versions, played.log, None)) == expected
         for kind, other in KINDS.items():
-            most = 100 if kind == "max_instances" else None
-            seen[kind] += state_of_reference(retold(versions, played.log, other, most)) != expected
+            seen[kind] += state_of_reference(retold(versions, played.log, other)) != expected
+        for kind, change in JOURNEYS.items():
+            seen[kind] += state_of_reference(retold(versions, played.log, None, change)) != expected
         seen["jump out of it"] += bool(reference.jumps)
         seen["experiment"] += any(each[-1] is not None for each in reference.messages)
 
     for number in range(40):  # what comes first of a seed is the least alike
         seed(number)(some_of)()
-    assert not {kind for kind in {*KINDS, "jump out of it", "experiment"} if seen[kind] < 2}, seen
+    kinds = {*KINDS, *JOURNEYS, "jump out of it", "experiment"}
+    assert not {kind for kind in kinds if seen[kind] < 2}, seen
 
 
-def retold(versions: list[Journey], log: Any, other: Other | None, most: int | None = None) -> Reference:
-    """One person at a time once more, told something else."""
-
-    def of(journey: Journey) -> Journey:
-        return journey if most is None else journey.model_copy(update={"max_instances": most})
-
-    found = reference_of([of(versions[0])])
+def retold(
+    versions: list[Journey], log: Any, other: Other | None, change: Change = lambda journey: journey
+) -> Reference:
+    """One person at a time once more, told something else, or in another journey."""
+    found = reference_of([change(versions[0])])
     for told, args in log:
         what = other(told, args) if other else (told, args)
         if what is not None and what[0] != "again":
             name, more = what
             if name == "start":
-                more = (of(more[0] or versions[0]),)
+                more = (change(more[0] or versions[0]),)
             getattr(found, name)(*more)
     return found
 
@@ -206,7 +222,7 @@ def test_a_journey_comes_to_the_same_with_a_test_beside_it(
 
 AWAITING = {
     "s0": {"kind": "message", "channel": CHANNEL},
-    "s1": {"kind": "wait_for", "event": "order", "within": "10m", "timeout": "s3"},
+    "s1": {"kind": "wait_for", "event": "order", "keep": ["value"], "within": "10m", "timeout": "s3"},
     "s2": {"kind": "message", "channel": CHANNEL, "on": {"not_sent": "s4"}},
     "s3": {"kind": "message", "channel": CHANNEL},
     "s4": {
@@ -224,7 +240,10 @@ FIRSTS = (
     {"kind": "wait_for", "reaction": "clicked", "to": "s0", "within": "10m", "timeout": "s3"},
 )
 # What comes after it: another message, or another wait for the same event.
-SECONDS = (AWAITING["s2"], {"kind": "wait_for", "event": "order", "within": "1h", "timeout": "s4"})
+SECONDS = (
+    AWAITING["s2"],
+    {"kind": "wait_for", "event": "order", "keep": ["key"], "within": "1h", "timeout": "s4"},
+)
 
 
 @given(

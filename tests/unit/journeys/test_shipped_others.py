@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -54,43 +56,74 @@ class TestTheCart:
         world.advance()
         assert inside(world) == 0
 
+    def change(self, cart: World, value: float, **data: Any) -> None:
+        cart.event("anna", "cart_updated", cart_id="c", cart_value=value, **data)
+        cart.advance()
+
+    def remind(self, cart: World) -> None:
+        """The hour is over, and so is the time in which an event may come late."""
+        cart.after(minutes=62)
+        assert cart.at("anna").step == "reminder"
+
     def test_the_reminder_comes_an_hour_later_and_is_all(self, cart: World) -> None:
-        cart.after(minutes=59)
+        cart.after(minutes=61)
         assert cart.at("anna").step == "pause"
         cart.after(minutes=1)
         assert cart.at("anna").step == "reminder"
         settle(cart, "sent")
-        assert steps(cart) == ["pause", "reminder", "end"]
+        assert steps(cart) == ["pause", "worth_it", "reminder", "end"]
+
+    def test_who_goes_on_shopping_is_left_alone_and_reminded_of_the_latest_cart(self, cart: World) -> None:
+        for value in (70, 60, 90):
+            cart.after(minutes=40)
+            self.change(cart, value, currency="SEK")
+        last = cart.now
+        cart.after(minutes=59)
+        assert cart.at("anna").step == "pause"
+        cart.after(minutes=3)
+        [message] = cart.store.journey_messages.of("anna", "cart")
+        assert message.reached_at == last + timedelta(hours=1)
+        assert json.loads(message.event_json) == {"cart_id": "c", "cart_value": 90, "currency": "SEK"}
+        settle(cart, "sent")
+        assert steps(cart) == ["pause"] * 4 + ["worth_it", "reminder", "end"]
+
+    def test_what_is_left_of_it_must_be_worth_it(self, cart: World) -> None:
+        cart.after(minutes=30)
+        self.change(cart, 49)
+        cart.after(minutes=62)
+        assert steps(cart) == ["pause", "pause", "worth_it", "end"]
 
     def test_whoever_orders_within_the_hour_is_not_reminded(self, cart: World) -> None:
-        cart.now += timedelta(minutes=30)
+        cart.after(minutes=40)
+        self.change(cart, 90)
+        cart.after(minutes=40)
         cart.event("anna", "order_placed", order_id="1", order_value=60)
         cart.after(minutes=31)
-        assert steps(cart) == ["pause", "end"]
+        assert steps(cart) == ["pause", "pause", "end"]
 
-    @pytest.mark.parametrize(("value", "way"), [(0, ["pause", "end"]), (1, ["pause", "reminder"])])
-    def test_whoever_empties_the_cart_is_not_reminded(self, cart: World, value: int, way: list[str]) -> None:
-        cart.now += timedelta(minutes=30)
-        cart.event("anna", "cart_updated", cart_id="c", cart_value=value)
-        cart.after(minutes=31)
-        assert steps(cart) == way
+    def test_whoever_empties_the_cart_is_not_reminded(self, cart: World) -> None:
+        cart.after(minutes=30)
+        self.change(cart, 0)
+        assert steps(cart) == ["pause", "end"]
+        cart.after(minutes=62)
+        assert steps(cart) == ["pause", "end"]
 
     @pytest.mark.parametrize("reason", ["contact_point_missing", "address_refused"])
     def test_whom_no_email_reaches_gets_a_text(self, cart: World, reason: str) -> None:
-        cart.after(hours=1)
+        self.remind(cart)
         settle(cart, "not_sent", reason)
         assert cart.at("anna").step == "text"
         settle(cart, "sent")
-        assert steps(cart) == ["pause", "reminder", "text", "end"]
+        assert steps(cart) == ["pause", "worth_it", "reminder", "text", "end"]
 
     @pytest.mark.parametrize("reason", ["consent_denied", "suppressed", "capped"])
     def test_who_does_not_want_it_gets_no_text_either(self, cart: World, reason: str) -> None:
-        cart.after(hours=1)
+        self.remind(cart)
         settle(cart, "not_sent", reason)
-        assert steps(cart) == ["pause", "reminder", "end"]
+        assert steps(cart) == ["pause", "worth_it", "reminder", "end"]
 
     def test_one_cart_a_week(self, cart: World) -> None:
-        cart.after(hours=1)
+        self.remind(cart)
         settle(cart, "sent")
         for days, entries in ((6, 1), (1, 2)):
             cart.after(days=days)

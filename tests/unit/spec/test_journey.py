@@ -15,8 +15,13 @@ from kundresa.spec.frozen import freeze, thaw_journey
 from kundresa.spec.journey import Journey
 from kundresa.spec.journey_loading import JOURNEY_FILE, journey_names, load_journey
 from kundresa.spec.journey_outcomes import OUTCOMES, REASONS, Outcome
-from kundresa.spec.journey_references import KnownToJourneys, event_types, journey_problems
-from kundresa.spec.journey_words import entry_words
+from kundresa.spec.journey_references import (
+    KnownToJourneys,
+    data_properties,
+    event_types,
+    journey_problems,
+)
+from kundresa.spec.journey_words import entry_words, step_words
 from kundresa.spec.loading import read_source
 from kundresa.spec.policies import Policies
 from kundresa.spec.problems import SpecError
@@ -57,6 +62,16 @@ KNOWN = KnownToJourneys(
                     },
                 },
                 "order_placed": {"description": "x"},
+                "bill_paid": {
+                    "description": "x",
+                    "properties": {
+                        "cart_id": {"kind": "text"},
+                        "cart_value": {"kind": "text"},
+                        "entity_id": {"kind": "text"},
+                        "paid_at": {"kind": "instant"},
+                        "amount": {"kind": "whole", "required": True},
+                    },
+                },
                 "back_in_stock": {
                     "description": "x",
                     "about": "business",
@@ -422,6 +437,63 @@ def test_what_is_kept_of_answers_is_checked(folder, change, expected):
     assert written != HEAD + ASKING
     found = problems_of(folder(written))
     assert any(expected in each for each in found), found
+
+
+KEEPING = """steps:
+  on: {kind: wait_for, event: cart_updated, keep: [cart_id, cart_value], within: 1h, next: on, timeout: paid}
+  paid: {kind: wait_for, event: bill_paid, keep: [paid_at, amount], within: 1h, timeout: end}
+  worth: {kind: condition, paths: [{when: {event: {amount: {at_least: 1}}}, go: end}], otherwise: later}
+  later: {kind: wait_until, event: paid_at, plus: 1d}
+"""
+"""In a loop that waits, and of an event of another type than the one that lets in."""
+
+
+def test_steps_may_ask_for_what_is_kept_of_an_event(folder):
+    assert problems_of(folder(HEAD + KEEPING)) == []
+    journey = load_journey(folder(HEAD + KEEPING))
+    data = data_properties(journey, KNOWN.events)
+    assert data is not None
+    assert {*data} == {"cart_id", "cart_value", "items", "state", "paid_at", "amount"}
+    assert (data["cart_id"].required, data["amount"].required) == (True, False)
+    assert step_words(journey.steps["paid"]) == "waits 1h for `bill_paid` and keeps its `paid_at`, `amount`"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("keep: [cart_id,", "keep: [cart_di,"), "6: steps.on.keep[0]: there is no property 'cart_di'"),
+        (("keep: [paid_at,", "keep: [cart_value,"), "'cart_value' that is a number; this is a text"),
+        (("keep: [paid_at,", "keep: [cart_id,"), "always has a 'cart_id', and 'bill_paid' may come without"),
+        (("{amount:", "{amont:"), "there is no property 'amont'"),
+        (("topic: offers", "topic: offers\ninstance_key: cart_id"), "who is inside for another one hears it"),
+        (
+            (
+                "entry: {event: cart_updated, where: {event: {cart_value: {at_least: 50}}}}",
+                "entry: {segment: vip}",
+            ),
+            None,
+        ),
+        (
+            (
+                "on: {kind: wait_for, event: cart_updated,",
+                "on: {kind: wait_for, reaction: opened, to: paid,",
+            ),
+            "steps.on.keep: a reaction has no properties to keep",
+        ),
+    ],
+)
+def test_what_is_kept_of_events_is_checked(folder, change, expected):
+    written = (HEAD + KEEPING).replace(*change, 1)
+    assert written != HEAD + KEEPING
+    found = problems_of(folder(written))
+    assert found == [] if expected is None else any(expected in each for each in found), found
+
+
+def test_what_somebody_is_inside_for_stays(folder):
+    written = (HEAD + KEEPING).replace("keep: [paid_at,", "keep: [entity_id,")
+    entry = "entry: {event: cart_updated, where: {event: {cart_value: {at_least: 50}}}}"
+    found = problems_of(folder(written.replace(entry, "entry: {segment: waiting}")))
+    assert any("'entity_id' says what they are inside for; it stays" in each for each in found), found
 
 
 def test_a_set_of_caps_that_is_not_there_is_named(folder):

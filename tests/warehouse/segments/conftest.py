@@ -33,6 +33,8 @@ create or replace table kundresa_profiles.profiles
     days_since_last_order integer, country text, last_ordered_at timestamp);
 create or replace table kundresa_profiles.consents
     (profile_id text, channel text, topic text, status text);
+create or replace table kundresa_profiles.journey_traits
+    (profile_id text, trait text, value text, value_type text, journey text, set_at timestamp);
 create or replace table kundresa_profiles.int_profiles__complaints
     (complaint_id text, profile_id text, is_closed boolean);
 create or replace table kundresa_profiles.int_profiles__orders
@@ -52,6 +54,7 @@ create or replace table kundresa_identity.identity_changes
 TABLES = {
     "profiles": "kundresa_profiles",
     "consents": "kundresa_profiles",
+    "journey_traits": "kundresa_profiles",
     "int_profiles__complaints": "kundresa_profiles",
     "int_profiles__orders": "kundresa_profiles",
     "profile_redirects": "kundresa_identity",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from kundresa import settings as configuration
+from kundresa.warehouse import export_journey_traits
 
 PAGE = Path(__file__).resolve().parents[3] / "dbt_project" / "models" / "segments" / "README.md"
 D1 = "2026-03-08 06:00:00"
@@ -20,10 +24,10 @@ def blocks(language: str) -> list[str]:
 
 def test_its_segments_are_built_as_it_says(segments, add_files, project_list) -> None:
     entry, unit_test, audience, split, bounds = (yaml.safe_load(block) for block in blocks("yaml"))
-    [query] = blocks("sql")
+    query, reviewers = blocks("sql")
     [when] = re.findall(r"`where: \"(.*?)\"`", PAGE.read_text(), re.DOTALL)
     declared = {name: given for name, given in project_list.items() if "sql" not in given}
-    add_files(tools=query)
+    add_files(tools=query, reviewers=reviewers)
     segments.listed = {
         **declared,
         **entry,
@@ -34,6 +38,7 @@ def test_its_segments_are_built_as_it_says(segments, add_files, project_list) ->
             for name, floor in zip("abc", (1, 2, 9), strict=True)
         },
         "tools": {"sql": True},
+        "reviewers": {"sql": True},
     }
     people: list[dict[str, Any]] = [
         {
@@ -47,6 +52,13 @@ def test_its_segments_are_built_as_it_says(segments, add_files, project_list) ->
         for number in range(20)
     ]
     segments.put("profiles", people)
+    told = {"trait": "has_reviewed", "value_type": "truth", "journey": "review_request"}
+    traits = [
+        {**told, "profile_id": profile_id, "value": value, "set_at": datetime(2026, 3, day, 6, tzinfo=UTC)}
+        for day, (profile_id, value) in enumerate([("p03", "true"), ("p04", "false"), ("p05", "true")], 1)
+    ]
+    segments.put("journey_traits", [{**row, "set_at": f"{row['set_at']:%Y-%m-%d %H:%M}"} for row in traits])
+    export_journey_traits(configuration.load({"KUNDRESA_HOME": str(segments.home)}), traits)
     segments.build(D1)
     everybody = {each["profile_id"] for each in people}
     assert segments.members("frequent_buyers") == {f"p{number:02}" for number in range(5, 20)}
@@ -56,6 +68,9 @@ def test_its_segments_are_built_as_it_says(segments, add_files, project_list) ->
     # bounds: fewer than 100 hold it, so that it is empty, but it was evaluated: 7 days, the seventh not.
     assert segments.state("recent")[1:3] == (17, "below_min")
     assert segments.members("tools") < everybody
+    assert segments.members("reviewers") == {"p03", "p05"}
+    freshness = "select source, cast(fresh_at as text) from segment_freshness where segment = 'reviewers'"
+    assert ("operations.journey_traits", "2026-03-03 06:00:00") in segments.query(freshness)
 
     # The other two blocks name what is there.
     names = set(segments.listed)

@@ -156,6 +156,7 @@ def second_build(engine: Engine, shop: Shop) -> Published:
     bounced = {"channel": "email", "source": "test", "recorded_at": FIRST_DAY, "reason": "hard_bounce"}
     addresses = [row["address"] for row in _emails(engine.stages["first_build"])[:50:5]]
     warehouse.export_suppressions(settings, [{**bounced, "address": address} for address in addresses])
+    _traits(settings, engine.stages["first_build"])
     if engine.name == "spark":
         _leave_remains(settings)
     result = _with_a_retry(
@@ -356,6 +357,28 @@ def _emails(marts: Published) -> list[dict[str, Any]]:
 
     points = pq.read_table(marts["contact_points"], columns=["profile_id", "channel", "address"]).to_pylist()
     return sorted((row for row in points if row["channel"] == "email"), key=lambda row: row["address"])
+
+
+def _traits(settings: Settings, marts: Published) -> None:
+    """What journeys have set: of two who are one by now, of one who is nobody, and of every kind."""
+    import pyarrow.parquet as pq
+
+    columns = ["profile_id", "crm_id", "account_id"]
+    profiles = pq.read_table(marts["profiles"], columns=columns).to_pylist()
+    ids = {row["crm_id"] or row["account_id"]: row["profile_id"] for row in profiles}
+    told = [
+        *(("C-merge", "tier", "gold", "text", 1), ("A-merge", "tier", 'O\'Neill \\ "x"', "text", 2)),
+        *(("C-split", "level", "3", "whole", 1), ("C-split", "rate", "0.25", "number", 1)),
+        *(("C-split", "seen", "true", "truth", 1), ("C-split", "likes", '["a", "b"]', "texts", 1)),
+        *(("C-split", "later", "x", "text", 99), ("C-split", "none", None, None, 1)),
+    ]
+    rows = [
+        {"profile_id": ids[who], "trait": name, "value": value, "value_type": kind, "journey": "cart"}
+        | {"set_at": FIRST_DAY + timedelta(hours=hours, microseconds=7)}
+        for who, name, value, kind, hours in told
+    ]
+    rows.append({**rows[0], "profile_id": "f" * 32})
+    warehouse.export_journey_traits(settings, rows)
 
 
 def _journey(settings: Settings, marts: Published, *, settled: float, exported_at: datetime) -> None:

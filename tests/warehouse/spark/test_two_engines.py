@@ -28,7 +28,7 @@ PER_RUN = {
     "journey_messages",
     "journey_performance",
 }
-MAY_BE_EMPTY = {"first_build": {"identity_changes", "profile_redirects", "suppressions"}}
+MAY_BE_EMPTY = {"first_build": {"identity_changes", "journey_traits", "profile_redirects", "suppressions"}}
 """What a first build has nothing to say about."""
 SHOWN = 5
 
@@ -69,6 +69,12 @@ def test_the_second_day_changed_what_it_should(engines) -> None:
     assert 0 < exited.null_count < len(exited), "some have left, most have stayed"
     changes = {row["change_kind"] for row in _read(second["identity_changes"]).to_pylist()}
     assert {"merged", "split"} <= changes
+    traits = _read(second["journey_traits"]).to_pylist()
+    assert sorted((row["trait"], row["value_type"]) for row in traits) == [
+        *(("level", "whole"), ("likes", "texts"), ("none", None), ("rate", "number")),
+        *(("seen", "truth"), ("tier", "text")),
+    ]
+    assert [row["value"] for row in traits if row["trait"] == "tier"] == ['O\'Neill \\ "x"']
 
 
 def test_the_second_run_is_cut_by_every_rule(engines) -> None:
