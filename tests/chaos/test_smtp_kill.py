@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests.integration.channels.conftest import DROP, HALF_CLOSE, Peer, Step
+from tests.integration.channels.conftest import DROP, HALF_CLOSE, STALL, Peer, Step
+from tests.integration.channels.test_smtp_chaos import FAULTS
 
 from kundresa.spec.vocabulary import MessageState
 from kundresa.store import open_store
@@ -33,6 +34,8 @@ ENDS = 12
 """Workers that come to an end that is not theirs."""
 DEADLINE = 120.0
 """Seconds for one test; ~10 on two quiet cores."""
+MOST_STALLS = 4
+"""Each holds a connection until the worker's time-out."""
 LONGEST_JUMP = 20 * 3600.0
 """Seconds; well within the run's validity of 84 hours."""
 
@@ -133,21 +136,27 @@ def finish(
     raise AssertionError("nobody came to the end")
 
 
-def check_account(url: str, peer: Peer, policy: str, ends: Ends, lost_connections: int = 0) -> None:
-    """Ledger and server agree: see the module."""
+def check_account(
+    url: str, peer: Peer, policy: str, ends: Ends, lost_connections: int = 0, *, refuses: bool = False
+) -> None:
+    """Ledger and server agree: see the module. ``refuses``: the server may refuse some for good."""
     reached = arrived(peer)
     with open_store(url) as store:
         lines = [row for page in store.ledger.rows(RUN) for row in page]
         assert store.batches.get(RUN, "email", 1).finished_at is not None
     of = {state: {row["message_id"] for row in lines if row["state"] == state} for state in MessageState}
-    accepted, unknown = of[MessageState.ACCEPTED], of[MessageState.UNKNOWN]
+    accepted, unknown, failed = (
+        of[each] for each in (MessageState.ACCEPTED, MessageState.UNKNOWN, MessageState.FAILED)
+    )
     twice = reached.total() - len(reached)
     print(f"{policy}: {ends}; {len(accepted)} accepted, {len(unknown)} unknown, {twice} arrived twice")
     assert not ends.other, ends.other[0]
     assert len(lines) == SIZE
     assert len({row["message_id"] for row in lines}) == SIZE
-    assert len(accepted) + len(unknown) == SIZE
-    assert accepted <= set(reached) <= accepted | unknown
+    assert len(accepted) + len(unknown) + len(failed) == SIZE
+    assert refuses or not failed
+    # What was unknown and is handed over again may be refused then.
+    assert accepted <= set(reached) <= accepted | unknown | (failed if policy == "at_least_once" else set())
     hidden = WINDOW * ends.untimely + lost_connections
     if policy == "at_most_once":
         assert twice == 0
@@ -206,6 +215,50 @@ def test_workers_killed_while_the_server_drops_and_half_closes(
     print(dict(hidden))
     assert hidden.total() > 5, "the server hardly misbehaved: this test has tested nothing"
     check_account(url, peer, policy, ends, lost_connections=hidden["BODY"] + hidden["END"])
+
+
+def test_workers_killed_while_the_server_does_anything(
+    policy: str, chance: random.Random, server: Any, open_run: Any, start_worker: Start
+) -> None:
+    """Refusals for now and for good, garbage, stalls and lost connections at any step, and kills between
+    them. Each worker's clock is ahead of the one before, so that what was deferred is due again."""
+    done = Counter[tuple[str, str]]()
+    lock = threading.Lock()
+
+    def misbehave(step: Step) -> str | None:
+        with lock:
+            if step.verb not in FAULTS or chance.random() > 0.02:
+                return None
+            fault = chance.choice(FAULTS[step.verb])
+            if (
+                fault == STALL
+                and sum(count for (_, what), count in done.items() if what == STALL) >= MOST_STALLS
+            ):
+                return None
+            done[step.verb, fault] += 1
+            return fault
+
+    url, peer, ends = open_run(RUN, SIZE, "email"), server(misbehave), Ends()
+    options = {"size": SIZE, "window": WINDOW, "policy": policy, "smtp_connections": CONNECTIONS}
+    plan = random.Random(chance.random())
+    end, ahead = time.monotonic() + DEADLINE, 0.0
+    while ends.killed < ENDS:
+        assert time.monotonic() < end, f"not finished in {DEADLINE:.0f} s"
+        worker = start_worker(url, RUN, port=peer.port, lease=LEASE, ahead=ahead, **options)
+        wait_for(worker, peer, plan.randrange(2 * WINDOW))
+        time.sleep(plan.uniform(0, 0.01))
+        worker.send_signal(signal.SIGKILL)
+        ends.note(worker)
+        ahead += 600
+        time.sleep(LEASE)
+    finish(start_worker, url, peer, ends, ahead=ahead, **options)
+    print(sorted(done.items()))
+    hidden = sum(
+        count
+        for (verb, what), count in done.items()
+        if verb in ("BODY", "END") and not (what[0] in "45" and what[:3].isdecimal())
+    )
+    check_account(url, peer, policy, ends, lost_connections=hidden, refuses=True)
 
 
 def test_a_disk_that_is_full_at_random_octets(
