@@ -7,7 +7,7 @@ attempt, which is put aside among the ``attempts`` once there is another one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -147,20 +147,15 @@ class Ledger(LedgerReads):
                     for each in candidates
                     if each.message_id not in known or known[each.message_id][0] in claimable
                 }
-                fresh = [
-                    each
-                    for each in candidates
-                    if each.message_id in claimed
-                    and known.get(each.message_id, _UNTRIED)[0] is not MessageState.UNKNOWN
-                ]
-                back = repeated(self._database, connection, lease, fresh, now)
-                if back:
-                    ends = self._split(connection, lease, [*untried, *back])
+                new = [each for each in candidates if each.message_id not in known]
+                # All of a batch are rows or none is.
+                if candidates and candidates[0].row_digest is not None:
+                    unknown = {key for key, (state, _) in known.items() if state is MessageState.UNKNOWN}
+                    back = self._kept_back(connection, lease, candidates, claimed.keys() - unknown, now)
                     claimed |= {each.candidate.message_id: 0 for each in back}
-                leaving = [each for each in candidates if claimed.get(each.message_id)]
-                new = [each for each in leaving if each.message_id not in known]
+                    new = [each for each in new if claimed[each.message_id]]
+                    ends = self._split(connection, lease, [*untried, *back])
                 insert_claimed(self._database, connection, lease, new, now)
-                keep_rows(self._database, connection, lease, leaving)
                 again = {key: attempt for key, attempt in claimed.items() if attempt and key in known}
                 self._claim_again(connection, lease, again, now)
                 self._settle_untried(connection, lease, ends, now)
@@ -168,6 +163,26 @@ class Ledger(LedgerReads):
             refusal.is_settled = True
             raise refusal
         return claimed
+
+    def _kept_back(
+        self,
+        connection: Connection,
+        lease: Lease,
+        candidates: Sequence[Candidate],
+        tried: Set[str],
+        now: datetime,
+    ) -> Sequence[Untried]:
+        """Of rows of a print file those that are not to be claimed; the others are written down.
+
+        Args:
+            tried: which of them are to be handed over for the first time, or certainly were not before.
+        """
+        found = [each for each in candidates if each.message_id in tried]
+        back = repeated(self._database, connection, lease, found, now)
+        kept = {each.candidate.message_id for each in back}
+        leaving = [each for each in found if each.message_id not in kept]
+        keep_rows(self._database, connection, lease, leaving)
+        return back
 
     def _claim_again(
         self, connection: Connection, lease: Lease, again: Mapping[str, int], now: datetime
@@ -356,7 +371,6 @@ _DELIVERABLE = select(*_RUN).where(runs.c.run_key == bindparam("of_run"))
 _DELIVERABLE_THROUGH = select(*_RUN, LAST_CHANGE.scalar_subquery().label("changed_at")).where(
     runs.c.run_key == bindparam("of_run")
 )
-_UNTRIED = (None, 0)
 
 
 def _require_checked(connection: Connection, run_key: str, account: str | None) -> datetime | None:

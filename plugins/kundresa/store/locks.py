@@ -7,7 +7,8 @@ writers take turns). So all lock in this order, and leave out what they do not n
 2. a journey's row; who writes open messages or calls of a journey has it,
 3. a batch's row, several in the order of their keys,
 4. messages of the ledger, in the order of their ids,
-5. messages of journeys, then their calls, in the order of their ids.
+5. messages of journeys, then their calls, in the order of their ids,
+6. the row of a campaign's run, in a claim of rows of print files (``print_rows``).
 
 A statement that updates many rows locks them in the order in which it finds them. So what may be written by
 others at the same time is held first.

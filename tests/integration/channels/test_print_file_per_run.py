@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from kundresa.spec.channels import DirectMailChannel
 from kundresa.spec.messages import Content, DirectMailContent, Message
 from kundresa.spec.vocabulary import CloseReason, DeliveryPolicy, MessageState, Trigger
 from kundresa.store import NewRun, Store, open_store
+from kundresa.store.print_rows import keep_rows
 
 ACCEPTED, DEFERRED, UNKNOWN, WITHHELD = (
     MessageState.ACCEPTED,
@@ -239,7 +241,14 @@ def test_what_nobody_will_know_may_have_been_printed(run: Run) -> None:
     assert not run.printed()
 
 
-def test_two_batches_claimed_at_the_same_moment_take_turns(run: Run) -> None:
+def test_two_batches_claimed_at_the_same_moment_take_turns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has looked for equal rows, and takes a while to write its own down."""
+
+    def keep_slowly(*given: Any) -> None:
+        sleep(0.2)
+        keep_rows(*given)
+
+    monkeypatch.setattr("kundresa.store.ledger.keep_rows", keep_slowly)
     together = threading.Barrier(2, timeout=20)
     results: dict[int, BatchResult] = {}
     failures: list[BaseException] = []
