@@ -23,7 +23,7 @@ from kundresa.store import (
     Store,
     open_store,
 )
-from kundresa.store.migrate import downgrade, upgrade
+from kundresa.store.migrate import HEAD, downgrade, upgrade
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -176,8 +176,8 @@ def test_messages_of_before_are_of_no_test(store: Store, new_run: Callable[..., 
     store.runs.open(new_run("r"))
     store.journeys.start("cart", SPEC, cursor="", at=NOW)
     sent(store, "cart", "m")
-    downgrade(store.database, "0023")
-    upgrade(store.database, "0025")
+    downgrade(store.database, "0024")
+    upgrade(store.database, HEAD)
     with store.database.read() as connection:
         assert connection.execute(text("select is_test from journey_messages")).scalars().all() == [0]
     assert store.journey_accounts.counted_between(NOW - DAY, NOW + DAY, channels=["email"]) == 1
