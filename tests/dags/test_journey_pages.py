@@ -19,7 +19,9 @@ from kundresa import settings
 from kundresa.orchestration.journey_dag import AdvanceJourney
 from kundresa.orchestration.pages.journeys import SKIP_WORDS
 from kundresa.runs.journey_reports import journey_report, list_journeys
+from kundresa.spec.frozen import freeze
 from kundresa.spec.keys import account_key
+from kundresa.spec.shortening import shortened
 from kundresa.spec.vocabulary import JourneySkip, JourneyState
 from kundresa.store import open_store
 
@@ -149,6 +151,34 @@ def test_one_journey(world: World, server: TestClient) -> None:  # noqa: F811
     anchors = {each.removeprefix("#") for each in outline.links if each.startswith("#")}
     assert anchors <= set(outline.ids), "every way leads to a row"
     assert len(outline.ids) == len(set(outline.ids))
+
+
+def test_a_test_has_a_page_that_says_so(world: World, server: TestClient) -> None:  # noqa: F811
+    frozen = freeze(shortened(journey_of(STEPS, **MORE), timedelta(seconds=5)), {})
+    world.store.journey_tests.begin(
+        "cart", ["p-bo"], frozen, longest_wait=timedelta(seconds=5), cursor="", at=world.now
+    )
+    for who in ("p-bo", "p-eva"):
+        world.event(who)
+    world.advance("cart-test1")
+    headers = as_user(server)
+    listed = server.get(PATHS[0], headers=headers).text
+    for words in ('href="journeys/cart-test1"', "▷ a test"):
+        assert words in listed
+    page = server.get("/kundresa/journeys/cart-test1", headers=headers).text
+    for words in (
+        "1 entered = 1 inside now + 0 left",
+        "waits 5s",
+        'of <a href="cart">cart</a>',
+        'href="../../dags/journey_cart"',
+        "none of the people whom it is for",
+    ):
+        assert words in page
+    assert "Accounts" not in page
+    assert "pause" in server.get("/kundresa/journeys/cart-test1/people/p-bo", headers=headers).text
+    assert server.get("/kundresa/journeys/cart-test2", headers=headers).status_code == 404
+    world.store.journeys.stop("cart-test1", at=world.now)
+    assert "cart-test1" not in server.get(PATHS[0], headers=headers).text
 
 
 def test_a_day_of_a_journey_has_the_page_of_a_run(world: World, server: TestClient) -> None:  # noqa: F811

@@ -158,6 +158,50 @@ def test_from_the_event_to_the_mailbox(shop: Any) -> None:
     assert shop.kundresa("journey", "start", "abandoned_cart", code=1).stderr.startswith("JourneyStopped")
 
 
+def test_a_journey_is_tried_on_one_person_before_it_is_started(shop: Any) -> None:
+    """An event through the service, and one by hand; a mail in the mailbox, and nothing in any figure."""
+    dags = shop.project / "dags"
+    cart = Path("journeys", "abandoned_cart")
+    shutil.copytree(CHECKOUT / "dags" / cart, dags / cart)
+    shutil.copy(CHECKOUT / "dags" / "events.yaml", dags)
+    shop.extra["KUNDRESA_API_KEYS"] = f"shop:events:{hashlib.sha256(KEY.encode()).hexdigest()}"
+    people = warehouse.query(shop.settings, PEOPLE)
+    me, other = [row["address"] for row in people if row["status"] == "yes"][:2]
+    begun = shop.json("journey", "test", "begin", "abandoned_cart", "--person", me, "--waits", "1s")
+    assert (begun["test"], len(begun["people"])) == ("abandoned_cart-test1", 1)
+    again = ("journey", "test", "begin", "abandoned_cart", "--person", other)
+    assert shop.kundresa(*again, code=1).stderr.startswith("JourneyTestUnderWay")
+    with serving(shop) as url:
+        data = {"cart_id": "c", "cart_value": 60}
+        events = [
+            {"id": who, "type": "cart_updated", "subject": f"email:{who}", "data": data}
+            for who in (me, other)
+        ]
+        key = {"Authorization": f"Bearer {KEY}"}
+        answer = httpx.post(f"{url}/events", json=events, headers=key, trust_env=False)
+        assert answer.status_code == 202, answer.text
+        # What only a test hears comes in by no other way.
+        forged = [events[0] | {"id": "forged", "type": "abandoned_cart-test:cart_updated"}]
+        assert httpx.post(f"{url}/events", json=forged, headers=key, trust_env=False).status_code == 422
+    done = shop.json("journey", "run", "abandoned_cart", "--stay", "5")
+    assert (done["state"], done["entered"], done["in_test"]["accepted"]) == (None, 0, 1)
+    [mail] = received(shop.sandbox.home / "sandbox", channel="email")
+    assert mail.recipient == me
+    found = shop.json("journey", "test", "show", "abandoned_cart")
+    assert found["report"]["skips"] == {"not_in_test": 1}
+    assert [each["end_reason"] for each in found["testers"]] == ["finished"]
+    told = shop.kundresa("journey", "explain", me, "abandoned_cart", "--test").stdout
+    assert "reminder: sent" in told
+    words = ("journey", "test", "send", "abandoned_cart", "order_placed", "--person", other)
+    order = '{"order_id": "o", "order_value": 60}'
+    assert shop.kundresa(*words, "--data", order, code=1).stderr.startswith("UnfitTest")
+    assert "no day of a journey had news" in shop.kundresa("journey", "record").stdout
+    assert "is over; 0 entries" in shop.kundresa("journey", "test", "end", "abandoned_cart").stdout
+    shop.kundresa("journey", "start", "abandoned_cart")
+    report = shop.json("journey", "show", "abandoned_cart")
+    assert (report["entered"], report["skips"], report["test"]) == (0, {}, None)
+
+
 def test_a_product_that_is_back_lets_in_who_waits_for_it(shop: Any, tmp_path: Path) -> None:
     """A business event has no subject; only people of the segment with that product enter, once."""
     dags = shop.project / "dags"

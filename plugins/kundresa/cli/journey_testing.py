@@ -41,7 +41,8 @@ def begin(
 
     Its messages really leave, to these people alone, by consent, suppressions and all other rules. The
     journey's DAG, or kundresa journey run, moves them. They enter by their own events, or by those of
-    kundresa journey test send, which nothing else hears.
+    kundresa journey test send, which nothing else hears. Whose a click was is known a minute later, as ever:
+    who waits for one goes on then.
 
     Example: [bold]kundresa journey test begin abandoned_cart --person anna@example.com --waits 5s[/bold]
     """

@@ -175,14 +175,14 @@ def tell_test(
 
 
 def end_test(settings: Settings, name: str, *, clock: Clock = utc_now) -> tuple[JourneyTest, int]:
-    """End the test of a journey: everybody in it leaves, and what has not left is not sent. Returns it, and
-    how many were inside.
+    """End the test of a journey: everybody in it leaves, and what has not left is not sent. Repeated, it does
+    what a kill has left undone. Returns it, and how many were inside.
 
     Raises:
-        NoJourneyTest: when none is under way.
+        NoJourneyTest: when there never was one.
     """
     with open_store(settings.store_url) as store:
-        test = _under_way(store, name)
+        test = latest_test(store, name)
         return test, let_all_out(store, test.test, at=clock())
 
 

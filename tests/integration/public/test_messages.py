@@ -30,10 +30,11 @@ from kundresa.runs.sending import AFTER_DEFECT, AFTER_FAILURE, JourneySender
 from kundresa.sandbox import Received, Sandbox, received
 from kundresa.settings import Settings
 from kundresa.spec.events import load_event_types
-from kundresa.spec.keys import stranger_id
+from kundresa.spec.frozen import FrozenSpec
+from kundresa.spec.keys import event_of_test, stranger_id
 from kundresa.spec.policies import load_policies
 from kundresa.spec.vocabulary import JourneyState
-from kundresa.store import Store, open_store
+from kundresa.store import NewEvent, Store, open_store
 from kundresa.warehouse.exports import journey_day_path
 
 from .conftest import NOW, ORDERS, Clock, start_orders
@@ -503,6 +504,31 @@ def test_what_the_sender_left_the_journeys_own_run_sends(
     )
     assert (done.accepted, post.send(), len(post.arrived())) == (1, 0, 1)
     assert standing(client, taken["request_id"])["state"] == "sent"
+
+
+def test_a_test_is_run_by_the_sender_and_asked_for_by_nobody(
+    client: httpx.Client, store: Store, post: Post
+) -> None:
+    [version] = store.journeys.versions("orders")
+    frozen = FrozenSpec(version.spec_json, version.spec_hash)
+    store.journey_tests.begin(
+        "orders",
+        ["p-anna"],
+        frozen,
+        longest_wait=timedelta(seconds=1),
+        cursor=warehouse.cursor_at(NOW),
+        at=NOW,
+    )
+    answer = ask(client, journey="orders-test1")
+    assert (answer.status_code, "no journey" in answer.text) == (422, True)
+    assert "orders-test1" not in client.get("/openapi.json").text
+    data = json.dumps({"order_id": "o-9", "order_value": 15})
+    told = ("profile_id", "p-anna", data, NOW, NOW)
+    store.inbox.append([NewEvent("by hand", "1", event_of_test("orders", "jump:orders"), *told)])
+    assert post.send() == 1
+    assert [mail["Subject"] for mail in post.mails()] == ["GB: order o-9"]
+    assert store.journey_messages.counts("orders") == []
+    assert store.journey_messages.counts("orders-test1") == [("confirmation", "sent", None, 1)]
 
 
 def test_an_event_of_the_journey_leaves_as_soon(client: httpx.Client, post: Post) -> None:

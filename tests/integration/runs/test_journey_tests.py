@@ -29,9 +29,16 @@ from kundresa.runs.journey_testing import (
     report_test,
     tell_test,
 )
-from kundresa.runs.journeys import JourneyRun, forget_ended, has_work, pause_journey, stop_journey
+from kundresa.runs.journeys import (
+    JourneyRun,
+    _run_keys,
+    forget_ended,
+    has_work,
+    pause_journey,
+    stop_journey,
+)
 from kundresa.spec.problems import SpecError
-from kundresa.spec.vocabulary import FeedbackKind, JourneyState
+from kundresa.spec.vocabulary import FeedbackKind, JourneyState, RunState
 from kundresa.store import JourneyNotFound, JourneyTestUnderWay, NewFeedback
 
 __all__ = ["sandbox", "shop"]
@@ -95,6 +102,8 @@ def test_a_journey_that_was_never_started_is_tried_on_two_people(shop: Shop) -> 
 
     test, left = end_test(shop.settings, "cart", clock=lambda: shop.now)
     assert (test.test, left) == (TEST, 2)
+    assert end_test(shop.settings, "cart", clock=lambda: shop.now + timedelta(days=1))[1] == 0
+    assert report(shop).ended_at == shop.now
     assert at(shop) == {"p-anna": "test_ended", "p-bo": "test_ended"}
     assert report(shop).report.ended == {"test_ended": 2}
     with pytest.raises(JourneyNotFound):
@@ -253,6 +262,18 @@ def test_what_is_no_test_is_refused(shop: Shop) -> None:
     shop.journey("owner: nobody")
     with pytest.raises(SpecError):
         begin(shop)
+
+
+def test_an_end_that_was_killed_half_way_is_made_whole_by_another(shop: Shop) -> None:
+    begin(shop)
+    tell(shop, "cart", "p-anna", value=1)
+    shop.run()
+    with shop.store() as store:
+        [key] = [each for each in _run_keys(store, TEST) if ".mail." in each]
+        store.journeys.stop(TEST, at=shop.now)  # and no further
+    end_test(shop.settings, "cart", clock=lambda: shop.now)
+    with shop.store() as store:
+        assert store.runs.require(key).state is RunState.CLOSED
 
 
 def pause(shop: Shop) -> None:

@@ -301,7 +301,7 @@ def test_a_jump_of_both_at_one_moment_lets_into_both(world: World) -> None:
         world.start(each)
         begin(world, each, "anna")
     world.event("anna")
-    for name in ("cart", TEST, "other", "other-test1"):
+    for name in (TEST, "cart", "other", "other-test1"):
         world.advance(name)
     assert steps(world, "other") == {"anna": "rest"}
     assert world.store.journey_positions.passages("other")["rest", ""] == 1
