@@ -296,7 +296,7 @@ def test_a_jump_out_of_a_test_leads_into_a_test_alone(world: World) -> None:
 
 def test_a_jump_of_both_at_one_moment_lets_into_both(world: World) -> None:
     jumping = journey_of("{away: {kind: jump, journey: other}, rest: {kind: wait, duration: 1s}}")
-    other = journey_of("{rest: {kind: wait, duration: 1h}}", name="other")
+    other = journey_of("{rest: {kind: wait, duration: 1h}}", name="other", entry={"event": "no"})
     for each in (other, jumping):
         world.start(each)
         begin(world, each, "anna")
