@@ -39,7 +39,7 @@ class Happening:
 @dataclass(frozen=True, slots=True)
 class HeardEvent:
     """An event that steps of an entry may turn out to have waited for, which came while the outcome of a
-    message or a call was not known."""
+    message or a call, or whose a click was, was not known."""
 
     steps: tuple[str, ...]
     """Those that wait for it; it moves on from one of them at most."""
@@ -125,7 +125,7 @@ class Trail:
 
     def still_heard(self) -> str | None:
         """What is to be remembered, as :func:`heard_of` reads it: nothing of before the step, and nothing
-        where no outcome is waited for."""
+        where it is known what ends it."""
         position = self.position
         if position.step is None or not self.may_be_further:
             return None
