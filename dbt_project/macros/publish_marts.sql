@@ -28,12 +28,13 @@ file per mart on DuckDB, which writes its row groups in parallel anyway; readers
 
 {#- Let the marts of a publication stand where this target's own would be: what is decided is decided on
 what passed the quality gate, and the build that writes the next publication is neither read nor locked.
-With `as_of` (UTC) they are as they were then. -#}
-{% macro use_published(build_dir, as_of=none) %}
+`marts` are those that it has: one of before a mart was added, in an installation that has been upgraded, is
+without it, and who reads that mart gets an error. With `as_of` (UTC) they are as they were then. -#}
+{% macro use_published(build_dir, marts, as_of=none) %}
     {% if as_of is not none %}
         {{ return(use_published_as_of(build_dir, 'cast(' ~ literal(as_of) ~ ' as timestamp)')) }}
     {% endif %}
-    {% for node in published_marts() %}
+    {% for node in published_marts() if node.name in marts %}
         {% set relation = relation_of(node) %}
         {% do adapter.create_schema(relation) %}
         {% do run_query(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from kundresa import warehouse
 from kundresa.spec.vocabulary import ChannelKind, DecisionReason, DeliveryReason, MessageState, Verdict
 from kundresa.warehouse.dbt import Dbt
-from kundresa.warehouse.decisions import use_published
+from kundresa.warehouse.decisions import DECIDE, use_published
 from kundresa.warehouse.schemas import EXPORTS, PUBLISHED
 from kundresa.warehouse.workspace import decide_workspace
 
@@ -96,6 +98,15 @@ def test_all_models_build_on_nothing_and_their_unit_tests_pass(home, world, publ
 )
 def test_accepted_values_are_the_words_of_the_vocabulary(manifest, model, column, words):
     assert manifest.accepted_values(model, column) == [str(word) for word in words]
+
+
+def test_a_publication_of_before_a_mart_was_added_is_decided_on(home, world, publish):
+    """As in an installation that has been upgraded, until its next build."""
+    publish(home, world)
+    build = warehouse.current_build(home)
+    shutil.rmtree(build.path / "journey_traits")
+    result = Dbt(decide_workspace(home)).invoke([use_published(build.path), DECIDE])
+    assert {node.status for node in result.commands[-1].nodes} == {"success", "pass"}
 
 
 def test_the_rules_are_asked_in_the_order_of_the_vocabulary(home):

@@ -169,8 +169,9 @@ def read_run(settings: Settings, run_key: str) -> DecidedRun:
 
 def use_published(build: Path, *, as_of: datetime | None = None) -> Command:
     """The command that lets a publication stand for the marts of the workspace; with ``as_of`` as they
-    were then, from the histories in it."""
-    arguments = {"build_dir": str(build)}
+    were then, from the histories in it. One of before a mart was added lets the others stand."""
+    marts = sorted(each.parent.name for each in build.glob("*/*.parquet"))
+    arguments: dict[str, object] = {"build_dir": str(build), "marts": list(dict.fromkeys(marts))}
     if as_of is not None:
         arguments["as_of"] = as_of.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
     return ("run-operation", "use_published", "--args", json.dumps(arguments))
