@@ -94,7 +94,7 @@ def document(types: EventTypes, *, url: str, contracts: Mapping[str, EventType])
             "/messages/{id}": {
                 "get": {
                     "operationId": "readMessage",
-                    "summary": "What became of a message, by its request's id or its own.",
+                    "summary": "What became of a message, by the caller's id or one of the answer's.",
                     "parameters": [_path("id")],
                     "responses": {
                         "200": {

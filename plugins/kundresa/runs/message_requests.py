@@ -303,9 +303,12 @@ class RequestStanding:
 
 
 def request_standing(store: Store, caller: str, some_id: str) -> RequestStanding | None:
-    """What has become of a request of this caller's, by its own id or by that of one of its messages; None
-    when there is none."""
-    request = store.message_requests.of([some_id]).get(some_id)
+    """What has become of a request of this caller's, by the id that they gave it, by its own or by that of
+    one of its messages; None when there is none."""
+    given = request_id(caller, some_id)
+    known = store.message_requests.of([some_id, given])
+    of_caller = (each for each in map(known.get, (some_id, given)) if each and each.caller == caller)
+    request = next(of_caller, None)
     if request is None:
         message = store.journey_messages.get(some_id)
         key = message.instance_key if message else ""

@@ -124,6 +124,7 @@ def test_a_message_is_taken_sent_and_told(client: httpx.Client, post: Post) -> N
     assert (told["state"], told["ended"], told["messages"][0]["state"]) == ("queued", None, "queued")
     assert post.send() == 1
     told = standing(client, message_id)  # by the id of the message as well
+    assert standing(client, "m-1") == told  # and by the caller's own
     assert (told["state"], told["id"], told["ended"]) == ("sent", "m-1", "finished")
     [line] = told["messages"]
     assert (line["message_id"], line["step"], line["channel"]) == (message_id, "confirmation", "email")
@@ -167,7 +168,7 @@ def test_two_callers_ids_do_not_meet_and_neither_reads_the_others(client: httpx.
     other = client.post("/messages", json=wanted(), headers={"Authorization": "Bearer both"})
     assert other.status_code == 202
     assert other.json()["request_id"] != mine["request_id"]
-    for some_id in (mine["request_id"], *mine["message_ids"], "nothing", "0" * 32):
+    for some_id in (mine["request_id"], *mine["message_ids"], "m-2", "nothing", "0" * 32):
         answer = client.get(f"/messages/{some_id}", headers={"Authorization": "Bearer both"})
         assert answer.status_code == 404
 
