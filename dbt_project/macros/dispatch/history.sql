@@ -88,20 +88,20 @@ whole (Spark registers a table when all of it is written), and is built on again
     {{ return(relation.incorporate(path={'identifier': relation.identifier ~ '__earlier'})) }}
 {%- endmacro %}
 
-{#- The names of the columns that the table had before this build; none where it is new, or the rows of a unit
+{#- The names, in lower case, of the columns that the table had before this build; none where it is new, or the rows of a unit
 test. -#}
 {% macro earlier_columns(relation) -%}
     {%- if not execute or relation is string or not is_incremental() -%}
         {{ return(none) }}
     {%- endif -%}
     {%- set before = load_relation(earlier(relation)) or load_relation(relation) -%}
-    {{ return(adapter.get_columns_in_relation(before) | map(attribute='name') | list) }}
+    {{ return(adapter.get_columns_in_relation(before) | map(attribute='name') | map('lower') | list) }}
 {%- endmacro %}
 
 {#- A column of what the table held, named `alias` in the query; null, of the contract's type, where the model
 has it and the table had it not. `known` is as of earlier_columns. -#}
 {% macro earlier_column(alias, column, known) -%}
-    {%- if known is none or column in known -%}
+    {%- if known is none or column | lower in known -%}
         {{ alias }}.{{ column }}
     {%- else -%}
         cast(null as {{ model.columns[column].data_type }})

@@ -87,11 +87,27 @@ class TestTheCart:
         settle(cart, "sent")
         assert steps(cart) == ["pause"] * 4 + ["worth_it", "reminder", "end"]
 
-    def test_what_is_left_of_it_must_be_worth_it(self, cart: World) -> None:
+    @pytest.mark.parametrize("value", [49, 0], ids=["small", "emptied"])
+    def test_what_is_left_of_it_must_be_worth_it(self, cart: World, value: int) -> None:
         cart.after(minutes=30)
-        self.change(cart, 49)
+        self.change(cart, value)
         cart.after(minutes=62)
-        assert steps(cart) == ["pause", "pause", "worth_it", "end"]
+        assert steps(cart) == ["pause", "pause", "worth_it", "small"]
+        cart.after(days=2)
+        assert steps(cart) == ["pause", "pause", "worth_it", "small", "end"]
+
+    def test_who_fills_a_small_cart_later_is_reminded_of_that(self, cart: World) -> None:
+        self.change(cart, 30)
+        cart.after(minutes=62)
+        for value in (40, 200):
+            cart.after(hours=2)
+            self.change(cart, value)
+        last = cart.now
+        assert cart.at("anna").step == "pause"
+        cart.after(minutes=62)
+        [message] = cart.store.journey_messages.of("anna", "cart")
+        assert message.reached_at == last + timedelta(hours=1)
+        assert json.loads(message.event_json)["cart_value"] == 200
 
     def test_whoever_orders_within_the_hour_is_not_reminded(self, cart: World) -> None:
         cart.after(minutes=40)
@@ -100,13 +116,6 @@ class TestTheCart:
         cart.event("anna", "order_placed", order_id="1", order_value=60)
         cart.after(minutes=31)
         assert steps(cart) == ["pause", "pause", "end"]
-
-    def test_whoever_empties_the_cart_is_not_reminded(self, cart: World) -> None:
-        cart.after(minutes=30)
-        self.change(cart, 0)
-        assert steps(cart) == ["pause", "end"]
-        cart.after(minutes=62)
-        assert steps(cart) == ["pause", "end"]
 
     @pytest.mark.parametrize("reason", ["contact_point_missing", "address_refused"])
     def test_whom_no_email_reaches_gets_a_text(self, cart: World, reason: str) -> None:
