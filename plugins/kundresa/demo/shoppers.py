@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from kundresa import warehouse
@@ -47,7 +47,8 @@ class Told:
 
 def let_people_shop(settings: Settings, service: PublicService, now: datetime) -> Told:
     """Start the journeys, and tell the service of the carts and, after them, of the orders. A second time
-    changes nothing: an event counts once by its id.
+    changes nothing: an event counts once by its id. (None says when it happened, which is when it is told: a
+    second demo would say something else under the same id, and be refused.)
 
     Raises:
         ServiceError: when the service does not take them.
@@ -55,13 +56,13 @@ def let_people_shop(settings: Settings, service: PublicService, now: datetime) -
     for journey in JOURNEYS:
         start_journey(settings, journey, clock=lambda: now)
     people = addresses(settings, ORDERS + UNORDERED)
-    filled, first_cart = now - timedelta(seconds=1), ORDERS - (CARTS - UNORDERED)
+    first_cart = ORDERS - (CARTS - UNORDERED)
     carts = [
-        _event("cart_updated", f"C{number:04}", email, filled, {"cart_value": 60 + number})
+        _event("cart_updated", f"C{number:04}", email, {"cart_value": 60 + number})
         for number, email in enumerate(people[first_cart:], 1)
     ]
     orders = [
-        _event("order_placed", f"D{number:04}", email, now, {"order_value": 20 + number})
+        _event("order_placed", f"D{number:04}", email, {"order_value": 20 + number})
         for number, email in enumerate(people[:ORDERS], 1)
     ]
     for events in filter(None, (carts, orders)):
@@ -74,13 +75,12 @@ def addresses(settings: Settings, most: int) -> list[str]:
     return [row["email"] for row in warehouse.query(settings, _PEOPLE, people=most)]
 
 
-def _event(kind: str, number: str, email: str, time: datetime, data: dict[str, Any]) -> dict[str, Any]:
+def _event(kind: str, number: str, email: str, data: dict[str, Any]) -> dict[str, Any]:
     what = kind.partition("_")[0]
     return {
         "id": f"{what}-{number}",
         "type": kind,
         "subject": f"email:{email}",
-        "time": time.isoformat(),
         "data": data | {f"{what}_id": number},
     }
 
