@@ -74,6 +74,10 @@ class JourneyTestReport:
     """One for each entry under each instance key; one for who has not entered."""
     report: JourneyReport
     """As of a journey."""
+    failed_at: datetime | None = None
+    """When something went wrong in running it last; None: nothing ever did."""
+    failure: str | None = None
+    """That, in words."""
 
 
 def begin_test(
@@ -228,6 +232,8 @@ def report_test(settings: Settings, name: str, *, clock: Clock = utc_now) -> Jou
         longest_wait=version.longest_wait or 0,
         testers=(*testers, *(InTest(each) for each in sorted(test.people - entered))),
         report=journey_report(settings, test.test, clock=clock),
+        failed_at=test.failed_at,
+        failure=test.failure,
     )
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from tests.integration.runs.test_journeys import EARLIER, NOW, PEOPLE, Shop, sandbox, shop
 from typer.testing import CliRunner
 
+from kundresa.channels import Account, AccountError, account_from_uri
 from kundresa.cli.journey import journey
+from kundresa.runs import journey_rounds
 from kundresa.runs.explained import PersonNotFound
 from kundresa.runs.journey_accounts import export_journeys
 from kundresa.runs.journey_explaining import explain_messages
 from kundresa.runs.journey_rehearsing import UnfitEvent
 from kundresa.runs.journey_reports import journey_report, list_journeys
+from kundresa.runs.journey_rounds import AT_ONCE, JourneyRun
 from kundresa.runs.journey_testing import (
     LASTS,
     InTest,
@@ -30,16 +35,17 @@ from kundresa.runs.journey_testing import (
     tell_test,
 )
 from kundresa.runs.journeys import (
-    JourneyRun,
     _run_keys,
     forget_ended,
     has_work,
     pause_journey,
+    run_journey,
     stop_journey,
 )
+from kundresa.runs.sending import send_as_asked
 from kundresa.spec.problems import SpecError
 from kundresa.spec.vocabulary import FeedbackKind, JourneyState, RunState
-from kundresa.store import JourneyNotFound, JourneyTestUnderWay, NewFeedback
+from kundresa.store import JourneyNotFound, JourneyTestUnderWay, NewFeedback, Store
 
 __all__ = ["sandbox", "shop"]
 TEST = "cart-test1"
@@ -346,10 +352,164 @@ def test_the_command_line_tries_a_journey(shop: Shop, monkeypatch: pytest.Monkey
     assert (run["state"], run["in_test"]["accepted"]) == (None, 1)
     [mail] = shop.arrived()[before:]
     assert mail.recipient == "anna@shop.example"
-    assert "cart is not started" in call("run", "cart")
+    assert "cart is not started" in call("run", "cart", "--stay", "2")
     shown = json.loads(call("test", "show", "cart", "--json"))
     assert (shown["testers"][0]["end_reason"], shown["longest_wait"]) == ("finished", 1)
     assert "mail: sent" in call("explain", "p-anna", "cart", "--test")
     assert TEST in call("show")
     assert f"{TEST} is over; 0 entries were inside" in call("test", "end", "cart")
     assert "ended" in call("test", "show", "cart")
+
+
+def run_both(
+    shop: Shop, *refused: str, seconds: float = 0, each_second: Callable[[int], None] | None = None
+) -> JourneyRun:
+    """A run that stays for so long, in which these accounts refuse us."""
+    count = 0
+
+    def account_of(name: str) -> Account:
+        if name in refused:
+            raise AccountError(f"no such connection: {name}")
+        return account_from_uri(shop.accounts[name], name=name)
+
+    def sleep(length: float) -> None:
+        nonlocal count
+        shop.now += timedelta(seconds=length)
+        count += 1
+        if each_second is not None:
+            each_second(count)
+
+    return run_journey(
+        shop.settings,
+        "cart",
+        owner=f"test {shop.now}",
+        account_of=account_of,
+        clock=lambda: shop.now,
+        sleep=sleep,
+        stay=timedelta(seconds=seconds),
+    )
+
+
+def test_a_test_that_fails_is_told_and_ends_no_run_of_the_journey(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.start()
+    edited = (shop.settings.journeys / "cart" / "journey.yaml").read_text()
+    shop.journey(edited.replace("account: mails", "account: wrong"))
+    begin(shop, waits=1)
+    tell(shop, None, "p-anna", value=1)
+    done = run_both(
+        shop,
+        "wrong",
+        seconds=25,
+        each_second=lambda count: shop.event("eva", value=60) if count == 10 else None,
+    )
+    assert (done.entered, shop.step("eva")) == (1, "pause")
+    assert done.test_failure == "AccountError: no such connection: wrong"
+    assert caplog.text.count(f"{TEST}, a test, cannot be run now") == 1  # an account may count what is wrong
+    assert (done.in_test["entered"], done.in_test["accepted"]) == (1, 0)
+    found = report(shop)
+    assert (found.failure, found.failed_at) == (done.test_failure, NOW + timedelta(seconds=1))
+    done = run_both(shop, "wrong", seconds=70)
+    assert caplog.text.count(f"{TEST}, a test, cannot be run now") == 3  # at once, and after a minute
+    assert report(shop).failed_at == shop.now - timedelta(seconds=10)
+
+
+def test_what_is_broken_in_a_test_ends_no_run_of_the_journey(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = journey_rounds.advance
+
+    def advance(store: Store, people: Any, name: str, *, now: datetime) -> Any:
+        if name == TEST:
+            raise ZeroDivisionError("a defect")
+        return real(store, people, name, now=now)
+
+    monkeypatch.setattr(journey_rounds, "advance", advance)
+    shop.start()
+    begin(shop)
+    shop.event("eva", value=60)
+    done = shop.run()
+    assert (done.entered, done.test_failure) == (1, "ZeroDivisionError: a defect")
+    assert report(shop).failure == done.test_failure
+    with shop.store() as store:
+        store.journey_tests.failed(TEST, "x" * 2_000, at=shop.now)
+        store.journey_tests.failed("cart", "none", at=shop.now)
+    assert report(shop).failure == "x" * 1_000
+
+
+def test_a_journey_that_fails_does_not_keep_its_test_from_going_on(shop: Shop) -> None:
+    shop.start()
+    shop.event("anna", value=60)
+    shop.run()
+    begin(shop)
+    shop.now += timedelta(hours=1)
+    tell(shop, None, "p-anna", value=1)
+    with pytest.raises(AccountError, match="no such connection: mails"):
+        run_both(shop, "mails", seconds=25)
+    assert at(shop) == {"p-anna": "pause"}
+    assert report(shop).failure is None
+
+
+def test_journey_and_test_have_their_turns_where_one_is_never_done(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.start()
+    begin(shop)
+    real, begun = journey_rounds.advance, shop.now
+    looked: dict[str, list[float]] = {"cart": [], TEST: []}
+
+    def advance(store: Store, people: Any, name: str, *, now: datetime) -> Any:
+        looked[name].append((shop.now - begun).total_seconds())
+        shop.now += timedelta(milliseconds=200)
+        shop.event("ida", value=60)  # something for both at each look
+        return real(store, people, name, now=now)
+
+    monkeypatch.setattr(journey_rounds, "advance", advance)
+    monkeypatch.setattr("kundresa.runs.journeys.MOST_ROUNDS", 25)
+    for seconds in (12, 0):
+        begun = shop.now
+        looked |= {"cart": [], TEST: []}
+        run_both(shop, seconds=seconds)
+        for moments in looked.values():
+            gaps = [after - before for before, after in pairwise(moments)]
+            assert max(gaps) <= AT_ONCE.total_seconds() + 0.2 + 1e-6
+            # Without a time of its own a run ends though there is always more.
+            assert moments[-1] >= seconds - 2 * AT_ONCE.total_seconds() - 1
+            assert seconds or 25 <= len(moments) <= 25 + 10
+
+
+def test_the_sender_runs_a_test_of_a_journey_that_was_never_started(shop: Shop) -> None:
+    def deliver(looks: int = 3, *refused: str) -> list[str]:
+        found: list[str] = []
+        left = iter(range(looks))
+
+        def account_of(name: str) -> Account:
+            if name in refused:
+                raise AccountError("refused")
+            return account_from_uri(shop.accounts[name], name=name)
+
+        send_as_asked(
+            shop.settings,
+            ["cart"],
+            owner=f"sender {shop.now}",
+            account_of=account_of,
+            may_go_on=lambda: next(left, None) is not None,
+            clock=lambda: shop.now,
+            sleep=lambda _: None,
+            started=found.extend,
+        )
+        return found
+
+    with pytest.raises(JourneyNotFound):
+        deliver()
+    begin(shop)
+    tell(shop, None, "p-anna", value=1)
+    assert deliver() == [TEST]
+    assert at(shop) == {"p-anna": "pause"}
+    shop.now += timedelta(seconds=SECONDS)
+    deliver(3, "mails")
+    assert report(shop).failure == "AccountError: refused"
+    end_test(shop.settings, "cart", clock=lambda: shop.now)
+    with pytest.raises(JourneyNotFound):
+        deliver()
