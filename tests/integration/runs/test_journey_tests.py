@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from tests.integration.runs.test_journeys import EARLIER, NOW, PEOPLE, Shop, sandbox, shop
+from tests.integration.runs.test_journeys import EARLIER, MARTS, NOW, PEOPLE, Shop, rows, sandbox, shop
 from typer.testing import CliRunner
 
 from kundresa.channels import Account, AccountError, account_from_uri
@@ -46,6 +48,7 @@ from kundresa.runs.sending import send_as_asked
 from kundresa.spec.problems import SpecError
 from kundresa.spec.vocabulary import FeedbackKind, JourneyState, RunState
 from kundresa.store import JourneyNotFound, JourneyTestUnderWay, NewFeedback, Store
+from kundresa.warehouse.people_index import write_index
 
 __all__ = ["sandbox", "shop"]
 TEST = "cart-test1"
@@ -280,6 +283,51 @@ def test_an_end_that_was_killed_half_way_is_made_whole_by_another(shop: Shop) ->
     end_test(shop.settings, "cart", clock=lambda: shop.now)
     with shop.store() as store:
         assert store.runs.require(key).state is RunState.CLOSED
+
+
+def test_an_end_that_was_killed_half_way_is_made_whole_by_maintain(shop: Shop) -> None:
+    begin(shop)
+    with shop.store() as store:
+        keys = _run_keys(store, TEST)
+        store.journeys.stop(TEST, at=shop.now)  # and no further
+    assert end_forgotten(shop.settings, shop.now + timedelta(hours=1)) == 1
+    assert end_forgotten(shop.settings, shop.now + timedelta(hours=1)) == 0
+    with shop.store() as store:
+        assert {store.runs.require(key).state for key in keys} == {RunState.CLOSED}
+    assert report(shop).ended_at == shop.now
+
+
+def merge_anna(shop: Shop) -> None:
+    """Publish that Anna's profile goes by another id."""
+    folder = shop.settings.published / "builds" / "20261124T050000.000000Z"
+    for name, some in rows().items():
+        told = [{key: "p-new" if value == "p-anna" else value for key, value in row.items()} for row in some]
+        if name == "profile_redirects":
+            told.append({"profile_id": "p-anna", "current_profile_id": "p-new", "redirected_at": EARLIER})
+        (folder / name).mkdir(parents=True)
+        schema = pa.schema(list(MARTS[name].items()))
+        full = [dict.fromkeys(schema.names) | row for row in told]
+        pq.write_table(pa.Table.from_pylist(full, schema), folder / name / "data_0.parquet")
+    write_index(folder, ["language", "country"])
+    current = {"build_id": folder.name, "published_at": NOW.isoformat()}
+    (shop.settings.published / "current.json").write_text(json.dumps(current))
+
+
+def test_who_is_merged_meanwhile_is_shown_as_who_they_are_now(shop: Shop) -> None:
+    begin(shop, "p-anna", "p-bo")
+    tell(shop, None, "p-anna", value=1)
+    shop.run()
+    merge_anna(shop)
+    # The journey has not heard of it, and then has.
+    for _ in range(2):
+        assert at(shop) == {"p-new": "pause", "p-bo": None}
+        assert len(report(shop).testers) == 2
+        shop.event("ida", value=60)
+        tell(shop, "cart", "p-new", value=1)
+        shop.run()
+    with shop.store() as store:
+        [moved] = store.journey_positions.of(TEST, ["p-anna", "p-new"])
+    assert moved.profile_id == "p-new"
 
 
 def pause(shop: Shop) -> None:
