@@ -22,7 +22,7 @@ from kundresa.orchestration.journeys import journey_dags
 from kundresa.orchestration.pools import JOURNEYS
 from kundresa.orchestration.triggers import JourneyDue
 from kundresa.runs import journeys
-from kundresa.runs.journeys import JourneyRun
+from kundresa.runs.journey_rounds import JourneyRun
 from kundresa.spec.vocabulary import JourneyState
 from kundresa.store import JourneyNotFound, StoreUnavailable
 

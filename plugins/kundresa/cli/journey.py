@@ -169,6 +169,8 @@ def run(
     if done.in_test:
         told_counts = ", ".join(f"{count:,} {what}" for what, count in done.in_test.items())
         out.print(f"in its test: {told_counts}")
+    if done.test_failure:
+        out.print(f"its test went wrong: {done.test_failure}", markup=False)
 
 
 @journey.command()

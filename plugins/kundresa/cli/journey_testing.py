@@ -109,6 +109,8 @@ def show(name: Name, json: Json = False) -> None:
     out.print(
         f"{found.test}: began {_moment(found.began_at)}{over}; waits take {found.longest_wait} s at most"
     )
+    if found.failure:
+        out.print(f"went wrong {_moment(found.failed_at)}: {found.failure}", markup=False)
     print_report(found.report)
     rows = [
         (

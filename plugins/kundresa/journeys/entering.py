@@ -15,11 +15,9 @@ from kundresa.store import Position
 
 def knocks(version: Version, what: Happening) -> bool:
     """Whether this is what lets people in, whoever they are."""
-    entry = version.journey.entry
     if what.is_event:
-        return what.name == JUMP + version.journey.name or (
-            isinstance(entry, EventEntry) and what.name == entry.event
-        )
+        return event_knocks(version, what.name)
+    entry = version.journey.entry
     if isinstance(entry, AudienceEntry | BusinessEventEntry):
         return what.is_turn and what.name == entry.audience
     return (
@@ -27,6 +25,14 @@ def knocks(version: Version, what: Happening) -> bool:
         and not what.is_turn
         and what.name == entry.segment
         and what.is_entry is (entry.change == "entered")
+    )
+
+
+def event_knocks(version: Version, event_type: str) -> bool:
+    """Whether events of a type, about a person, let people in."""
+    entry = version.journey.entry
+    return event_type == JUMP + version.journey.name or (
+        isinstance(entry, EventEntry) and event_type == entry.event
     )
 
 

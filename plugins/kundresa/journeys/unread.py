@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from kundresa.journeys.admitting import admitted, pass_over
-from kundresa.journeys.people import People, SegmentChange
+from kundresa.journeys.entering import event_knocks
+from kundresa.journeys.people import Identifier, People, SegmentChange
 from kundresa.journeys.trail import Earlier, Happening
 from kundresa.journeys.turns import Turns, turns_of
 from kundresa.journeys.versions import Versions
@@ -123,7 +124,7 @@ def read_unread(
 
 def sort_out(read: Unread, people: People, now: datetime) -> None:
     """Whom each event is about, in the order of time; those that are too late for every version, or about
-    nobody, are counted."""
+    nobody, are counted. Of a test all that is about others is dropped, and what would let them in counted."""
     journeys = [each.journey for each in read.versions.all()]
     read.skips.update(read.turns.skips)
     events = [each for each in read.events if each.namespace]  # of the others `turns` has told
@@ -131,6 +132,7 @@ def sort_out(read: Unread, people: People, now: datetime) -> None:
     changed = {("profile_id", each.profile_id) for each in read.changes}
     resolved = people.resolve({*((each.namespace, each.identifier) for each in events), *changed})
     read.named.update(resolved.values())
+    events = _of_testers(read, events, resolved)
     for event in events:
         profile_id = resolved.get((event.namespace, event.identifier))
         if profile_id is None:
@@ -177,8 +179,39 @@ def sort_out(read: Unread, people: People, now: datetime) -> None:
                 read.turns.audience, now, turn.data, json.dumps(turn.data), is_event=False, is_turn=True
             )
         )
-    if read.among is not None:
-        read.skips.update(pass_over(read.people, read.among, read.versions.current))
+    _drop_others(read, resolved)
     for happened in read.people.values():
         if len(happened) > 1:
             happened.sort(key=lambda each: each.at)  # stable: what is of one moment stays as it came
+
+
+def _of_testers(
+    read: Unread, events: list[InboxEvent], resolved: Mapping[Identifier, str]
+) -> list[InboxEvent]:
+    """Which of the events are about the people of a test, all of a journey that is none. Those that would let
+    in others, known or not, late or not, are counted; what is about others is not acted on."""
+    if read.among is None:
+        return events
+    among = read.among
+    others = {
+        each.position for each in events if resolved.get((each.namespace, each.identifier)) not in among
+    }
+    knocking = sum(
+        each.position in others and event_knocks(read.versions.current, each.event_type) for each in events
+    )
+    if knocking:
+        read.skips[JourneySkip.NOT_IN_TEST] += knocking
+    read.events = [each for each in read.events if each.position not in others]
+    return [each for each in events if each.position not in others]
+
+
+def _drop_others(read: Unread, resolved: Mapping[Identifier, str]) -> None:
+    """Of a test, the same of all else that has happened."""
+    if read.among is None:
+        return
+    read.skips.update(pass_over(read.people, read.among, read.versions.current))
+    read.changes = [
+        each
+        for each in read.changes
+        if resolved.get(("profile_id", each.profile_id), each.profile_id) in read.among
+    ]

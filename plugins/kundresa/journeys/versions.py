@@ -55,11 +55,11 @@ class Version:
     longest: timedelta | None
     """Of a test: longer than this nothing takes; None is no bound."""
 
-    @property
-    def patience(self) -> timedelta:
-        """How much longer a ``wait_for`` waits for what comes late."""
+    def patience(self, within: timedelta) -> timedelta:
+        """How much longer than its time a ``wait_for`` waits for what comes late: of a test only as far as
+        the two together are within bounds."""
         lateness = self.journey.lateness
-        return lateness if self.longest is None else min(lateness, self.longest)
+        return lateness if self.longest is None else min(lateness, max(self.longest - within, timedelta(0)))
 
     def bounded(self, since: datetime, moment: datetime) -> datetime:
         """Until when it is waited for a moment, from ``since`` on."""

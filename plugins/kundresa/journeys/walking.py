@@ -283,7 +283,8 @@ class Walker:
         if moment is not None:
             if isinstance(step, WaitForStep):
                 known = moment + _known_after(step)
-                is_due = moment < until if by_event else known + trail.version.patience <= until
+                patience = trail.version.patience(step.within)
+                is_due = moment < until if by_event else known + patience <= until
                 # An event says how much time has passed, and not whose a click was that came before it.
                 is_due &= not awaits_click(step) or known <= self._now
             else:
@@ -309,7 +310,7 @@ class Walker:
         step, journey = trail.step, trail.version.journey
         moment = self._moment(trail, step)
         if moment is not None and isinstance(step, WaitForStep):
-            moment += trail.version.patience + _known_after(step)
+            moment += trail.version.patience(step.within) + _known_after(step)
         over = trail.position.entered_at + journey.time_out
         return over if moment is None else min(moment, over)
 

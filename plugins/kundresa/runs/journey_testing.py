@@ -11,6 +11,7 @@ from typing import Any
 
 from kundresa.journeys import JUMP
 from kundresa.runs.explained import one_profile
+from kundresa.runs.journey_accounts import JOURNEY
 from kundresa.runs.journey_checking import load_checked_journey
 from kundresa.runs.journey_rehearsing import UnfitEvent
 from kundresa.runs.journey_reports import JourneyReport, PersonTold, explain_journey, journey_report
@@ -74,6 +75,10 @@ class JourneyTestReport:
     """One for each entry under each instance key; one for who has not entered."""
     report: JourneyReport
     """As of a journey."""
+    failed_at: datetime | None = None
+    """When something went wrong in running it last; None: nothing ever did."""
+    failure: str | None = None
+    """That, in words."""
 
 
 def begin_test(
@@ -187,12 +192,17 @@ def end_test(settings: Settings, name: str, *, clock: Clock = utc_now) -> tuple[
 
 
 def end_forgotten(settings: Settings, now: datetime) -> int:
-    """End the tests that began longer ago than :data:`LASTS`; returns how many."""
+    """End the tests that began longer ago than :data:`LASTS`, and those whose end a kill has cut off; returns
+    how many."""
     with open_store(settings.store_url) as store:
-        forgotten = [each for each in store.journey_tests.under_way() if each.began_at <= now - LASTS]
-        for each in forgotten:
+        over = [each for each in store.journey_tests.under_way() if each.began_at <= now - LASTS]
+        for campaign in store.runs.standing():
+            test = store.journey_tests.get(campaign.removeprefix(JOURNEY))
+            if test is not None and test.ended_at is not None:
+                over.append(test)
+        for each in over:
             let_all_out(store, each.test, at=now)
-    return len(forgotten)
+    return len(over)
 
 
 def report_test(settings: Settings, name: str, *, clock: Clock = utc_now) -> JourneyTestReport:
@@ -200,24 +210,32 @@ def report_test(settings: Settings, name: str, *, clock: Clock = utc_now) -> Jou
 
     Raises:
         NoJourneyTest: when there never was one.
+        NothingPublished: before the first build.
     """
     with open_store(settings.store_url) as store:
         test = latest_test(store, name)
         [version] = store.journeys.versions(test.test)
-        positions = store.journey_positions.of(test.test, test.people)
-    testers = [
-        InTest(
-            each.profile_id,
-            each.instance_key,
-            each.entry,
-            each.step,
-            each.step_at,
-            each.due_at,
-            each.ended_at,
-            each.end_reason,
-        )
-        for each in sorted(positions, key=lambda each: (each.profile_id, each.instance_key))
-    ]
+        # Until the journey has heard of a merge, there is something under the ids of before.
+        now_as = PeopleIndex(settings).merged(test.people)
+        whom = {*test.people, *now_as, *now_as.values()}
+        positions = store.journey_positions.of(test.test, whom)
+    testers = sorted(
+        (
+            InTest(
+                now_as.get(each.profile_id, each.profile_id),
+                each.instance_key,
+                each.entry,
+                each.step,
+                each.step_at,
+                each.due_at,
+                each.ended_at,
+                each.end_reason,
+            )
+            for each in positions
+        ),
+        key=lambda each: (each.profile_id, each.instance_key),
+    )
+    people = {now_as.get(each, each) for each in test.people}
     entered = {each.profile_id for each in testers}
     return JourneyTestReport(
         journey=name,
@@ -226,8 +244,10 @@ def report_test(settings: Settings, name: str, *, clock: Clock = utc_now) -> Jou
         began_at=test.began_at,
         ended_at=test.ended_at,
         longest_wait=version.longest_wait or 0,
-        testers=(*testers, *(InTest(each) for each in sorted(test.people - entered))),
+        testers=(*testers, *(InTest(each) for each in sorted(people - entered))),
         report=journey_report(settings, test.test, clock=clock),
+        failed_at=test.failed_at,
+        failure=test.failure,
     )
 
 

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from kundresa.channels import Account, AccountError
-from kundresa.journeys import Versions, advance, is_far, next_turn_at, standing_key
+from kundresa.channels import Account
+from kundresa.journeys import Versions, is_far, next_turn_at, standing_key
 from kundresa.runs.journey_accounts import journey_campaign
-from kundresa.runs.journey_calls import make_calls
 from kundresa.runs.journey_checking import load_checked_journey
-from kundresa.runs.journey_messages import decide_messages, deliver_messages
 from kundresa.runs.journey_people import JourneyPeople
+from kundresa.runs.journey_rounds import (
+    AT_ONCE,
+    MOST_ROUNDS,
+    JourneyRun,
+    Rounds,
+    note_failure,
+    run_rounds,
+    versions_of,
+)
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze, thaw_journey
 from kundresa.spec.keys import as_test
 from kundresa.spec.vocabulary import CloseReason, JourneyState, RunState, Trigger
 from kundresa.store import (
-    JourneyMoved,
     JourneyNotFound,
     JourneyRow,
     NewRun,
@@ -37,33 +44,8 @@ LOOK_SECONDS = 1.0
 LEFT_TO_SENDER = timedelta(seconds=2)
 """So long Airflow leaves a message alone that waits to be looked at: where `kundresa deliver` runs it has
 left by then, and starting a task for it would be in vain."""
-MOST_ROUNDS = 1_000
-"""Rounds without a pause; a journey that moves on for ever is found out by what calls this again."""
-
-
-@dataclass(frozen=True, slots=True)
-class JourneyRun:
-    """What one run of a journey did."""
-
-    state: JourneyState | None
-    """None: it was never started, and only a test of it was run."""
-    events: int = 0
-    """Events, changes of segments, turns, outcomes of messages and calls, and reactions, as acted on."""
-    entered: int = 0
-    moved: int = 0
-    ended: int = 0
-    decided: int = 0
-    """Messages whose fate was decided, those that wait for the end of quiet hours among them."""
-    called: int = 0
-    """Calls of other systems that have come to their end."""
-    accepted: int = 0
-    """Messages that were accepted by their provider."""
-    next_at: datetime | None = None
-    """When something is due without an event; None: nothing is."""
-    in_test: Mapping[str, int] = field(default_factory=dict)
-    """The same counts, of the test of the journey that was under way; empty where none was."""
-
-
+AFTER_FAILURE = timedelta(minutes=1)
+"""So long a test in which something went wrong is left alone."""
 _NOTHING_DONE = JourneyRun(JourneyState.RUNNING)
 _COUNTS = ("events", "entered", "moved", "ended", "decided", "called", "accepted")
 
@@ -150,7 +132,9 @@ def run_journey(
     is due.
 
     With ``stay`` it goes on as things happen, and ends after that time; what is left the next run does.
-    Several may run at once: what one has moved the others leave alone.
+    Several may run at once: what one has moved the others leave alone. Journey and test have their turns, of
+    :data:`AT_ONCE` at most where both are busy. What goes wrong in the test ends nothing: it is told, and the
+    test left alone for a minute; what does in the journey is raised when its test has had its turn.
 
     Args:
         owner: names this attempt; two workers never share one.
@@ -166,33 +150,34 @@ def run_journey(
     """
     idle_since = clock()
     until = idle_since + stay
-    done: dict[str, JourneyRun] = {}
     not_before: dict[tuple[str, str, int], datetime] = {}
     with open_store(settings.store_url) as store, JourneyPeople(settings) as people:
+
+        def rounds(each: str, done: JourneyRun, most: datetime) -> Rounds:
+            return run_rounds(
+                settings,
+                store,
+                people,
+                each,
+                done,
+                owner=owner,
+                account_of=account_of,
+                clock=clock,
+                not_before=not_before,
+                may_go_on=may_go_on,
+                until=min(until, most) if stay else most,
+            )
+
+        turns = _Turns(name, store, rounds, clock)
         if not _rows_of(store, name):
             raise JourneyNotFound(name)
         while may_go_on is None or may_go_on():
-            before = dict(done)
             rows = _rows_of(store, name)
-            for row in rows:
-                if row.journey not in done:
-                    open_standing_runs(store, row.journey)
-                done[row.journey] = run_rounds(
-                    settings,
-                    store,
-                    people,
-                    row.journey,
-                    done.get(row.journey, _NOTHING_DONE),
-                    owner=owner,
-                    account_of=account_of,
-                    clock=clock,
-                    not_before=not_before,
-                    may_go_on=may_go_on,
-                    until=until if stay else None,
-                )
-            if clock() >= until or all(done[row.journey].state is not JourneyState.RUNNING for row in rows):
+            was_busy = turns.each_has_one(rows)
+            is_over = clock() >= until if stay else not turns.is_behind
+            if is_over or not any(map(turns.may_run, rows)):
                 break
-            if any(each != before.get(journey, _NOTHING_DONE) for journey, each in done.items()):
+            if was_busy:
                 idle_since = clock()
             elif idle is not None and clock() - idle_since >= idle:
                 break
@@ -200,9 +185,81 @@ def run_journey(
                 sleep(LOOK_SECONDS)
         moments = [_next_at(store, row.journey, not_before, clock()) for row in _rows_of(store, name)]
         live = store.journeys.get(name)
-        own = done.pop(name, None) or JourneyRun(None if live is None else live.state)
-        tested = {what: sum(getattr(each, what) for each in done.values()) for what in _COUNTS if done}
-        return replace(own, next_at=min(filter(None, moments), default=None), in_test=tested)
+    done = turns.done
+    own = done.pop(name, None) or JourneyRun(None if live is None else live.state)
+    return replace(
+        own,
+        next_at=min(filter(None, moments), default=None),
+        in_test={what: sum(getattr(each, what) for each in done.values()) for what in _COUNTS if done},
+        test_failure=turns.test_failure,
+    )
+
+
+class _Turns:
+    """The turns that a journey and its test have in one run, one after the other."""
+
+    def __init__(
+        self, name: str, store: Store, rounds: Callable[[str, JourneyRun, datetime], Rounds], clock: Clock
+    ) -> None:
+        """
+        Args:
+            name: of the journey.
+            rounds: runs one of the two, after what was done in it so far, up to a moment.
+        """
+        self._name = name
+        self._store = store
+        self._rounds = rounds
+        self._clock = clock
+        self._rounds_of: Counter[str] = Counter()
+        self._left_alone: dict[str, datetime] = {}
+        self.done: dict[str, JourneyRun] = {}
+        self.is_behind = False
+        """One of the two was never done in the last turn, and has not had :data:`MOST_ROUNDS`."""
+        self.test_failure: str | None = None
+
+    def may_run(self, row: JourneyRow) -> bool:
+        """Whether there may be something to do: nothing is in one that is paused, as its turn has told."""
+        return self.done.get(row.journey, _NOTHING_DONE).state is JourneyState.RUNNING
+
+    def each_has_one(self, rows: Iterable[JourneyRow]) -> bool:
+        """One turn for each, a test in which something went wrong excepted; whether there was anything to do.
+
+        Raises:
+            What went wrong in the journey, when its test has had its turn.
+        """
+        self.is_behind = was_busy = False
+        failure: Exception | None = None
+        for row in rows:
+            its = row.journey
+            if its in self._left_alone and self._clock() < self._left_alone[its]:
+                continue
+            before = self.done.get(its)
+            failed = self._turn_of(its)
+            was_busy |= self.is_behind or self.done.get(its, _NOTHING_DONE) != (before or _NOTHING_DONE)
+            if failed is None:
+                continue
+            if its == self._name:
+                failure = failed
+            else:
+                now = self._clock()
+                self._left_alone[its] = now + AFTER_FAILURE
+                self.test_failure = note_failure(self._store, its, failed, now)
+        if failure is not None:
+            raise failure
+        return was_busy
+
+    def _turn_of(self, its: str) -> Exception | None:
+        """What went wrong in it."""
+        try:
+            if its not in self.done:
+                open_standing_runs(self._store, its)
+            told = self._rounds(its, self.done.get(its, _NOTHING_DONE), self._clock() + AT_ONCE)
+        except Exception as error:
+            return error
+        self.done[its] = told.done
+        self._rounds_of[its] += told.rounds
+        self.is_behind |= told.is_behind and self._rounds_of[its] < MOST_ROUNDS
+        return told.failure
 
 
 def _rows_of(store: Store, name: str) -> list[JourneyRow]:
@@ -211,93 +268,12 @@ def _rows_of(store: Store, name: str) -> list[JourneyRow]:
     return [row for each in names if (row := store.journeys.get(each)) is not None]
 
 
-def run_rounds(
-    settings: Settings,
-    store: Store,
-    people: JourneyPeople,
-    name: str,
-    done: JourneyRun,
-    *,
-    owner: str,
-    account_of: Callable[[str], Account],
-    clock: Clock,
-    not_before: dict[tuple[str, str, int], datetime],
-    may_go_on: Callable[[], bool] | None,
-    until: datetime | None,
-) -> JourneyRun:
-    """Advance, decide, call and deliver, in rounds until one of them does nothing, or to a moment.
-
-    Args:
-        done: what was done so far.
-        not_before: when each batch is worth another look; kept up to date here.
-
-    Raises:
-        As :func:`run_journey`.
-    """
-    failure: AccountError | None = None
-    for _ in range(MOST_ROUNDS):
-        before = done
-        done, is_behind = _advance(store, people, name, done, clock())
-        if done.state is JourneyState.RUNNING:
-            versions = _versions(store, name)
-            decided = decide_messages(settings, store, people, name, versions, now=clock())
-            done = replace(done, decided=done.decided + decided)
-            try:
-                called = make_calls(
-                    settings, store, people, name, versions, owner=owner, account_of=account_of, clock=clock
-                )
-                done = replace(done, called=done.called + called)
-            except AccountError as error:
-                failure = error  # its calls wait; everything else goes on
-            try:
-                accepted = deliver_messages(
-                    settings,
-                    store,
-                    people,
-                    versions,
-                    owner=owner,
-                    account_of=account_of,
-                    clock=clock,
-                    not_before=not_before,
-                    may_go_on=may_go_on,
-                )
-                done = replace(done, accepted=done.accepted + accepted)
-            except AccountError as error:
-                failure = error  # people go on moving; what was refused is tried by the next run
-        is_over = until is not None and clock() >= until
-        if is_over or (done == before and not is_behind):
-            break
-    if failure is not None:
-        raise failure
-    return done
-
-
-def _advance(
-    store: Store, people: JourneyPeople, name: str, done: JourneyRun, now: datetime
-) -> tuple[JourneyRun, bool]:
-    try:
-        moved = advance(store, people, name, now=now)
-    except JourneyMoved:
-        return done, True  # another run was quicker; the next round reads again
-    return (
-        replace(
-            done,
-            state=moved.state,
-            events=done.events + moved.events,
-            entered=done.entered + moved.entered,
-            moved=done.moved + moved.moved,
-            ended=done.ended + moved.ended,
-        ),
-        moved.is_behind,
-    )
-
-
 def _next_at(
     store: Store, name: str, not_before: dict[tuple[str, str, int], datetime], now: datetime
 ) -> datetime | None:
     row = store.journeys.require(name)
     found = [
-        next_turn_at(store, row, _versions(store, name).current, now),
+        next_turn_at(store, row, versions_of(store, name).current, now),
         store.journey_positions.next_due(name),
         store.journey_messages.next_at(name),
         store.journey_calls.next_at(name),
@@ -311,7 +287,7 @@ def has_work(settings: Settings, name: str, now: datetime) -> bool:
     :func:`work_waits`."""
     with open_store(settings.store_url, migrate=False) as store:
         return any(
-            work_waits(store, row, _versions(store, row.journey), now, patience=LEFT_TO_SENDER)
+            work_waits(store, row, versions_of(store, row.journey), now, patience=LEFT_TO_SENDER)
             for row in _rows_of(store, name)
             if row.state is JourneyState.RUNNING
         )
@@ -358,7 +334,7 @@ def forget_ended(store: Store, before: datetime, now: datetime) -> int:
     returns how many. A journey that nobody may enter again remembers everybody, until it is stopped."""
     removed = 0
     for row in store.journeys.all(with_tests=True):
-        again = _versions(store, row.journey).current.journey.reentrance
+        again = versions_of(store, row.journey).current.journey.reentrance
         is_over = row.state is JourneyState.STOPPED
         if is_over or again == "always":
             removed += store.retention.forget_positions(row.journey, before)
@@ -367,12 +343,8 @@ def forget_ended(store: Store, before: datetime, now: datetime) -> int:
     return removed
 
 
-def _versions(store: Store, name: str) -> Versions:
-    return Versions(store.journeys.require(name).version, store.journeys.versions(name))
-
-
 def _run_keys(store: Store, name: str) -> list[str]:
-    keys = [key for each in _versions(store, name).all() for key in each.run_keys.values()]
+    keys = [key for each in versions_of(store, name).all() for key in each.run_keys.values()]
     return [key for key in keys if (run := store.runs.get(key)) and run.state is not RunState.CLOSED]
 
 

@@ -12,7 +12,8 @@ from kundresa.channels import Account, AccountError
 from kundresa.journeys import Versions
 from kundresa.runs.capping import RuleSetNotFound
 from kundresa.runs.journey_people import JourneyPeople
-from kundresa.runs.journeys import JourneyRun, open_standing_runs, run_rounds, work_waits
+from kundresa.runs.journey_rounds import AT_ONCE, JourneyRun, note_failure, run_rounds
+from kundresa.runs.journeys import open_standing_runs, work_waits
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.settings import Settings
 from kundresa.spec.keys import as_test
@@ -30,8 +31,6 @@ LOOK_SECONDS = 0.1
 WHOLE_LOOK = timedelta(seconds=5)
 """Between two runs of a journey without being told: what a kill has left, changes of segments, other
 journeys that were started."""
-AT_ONCE = timedelta(seconds=2)
-"""So long one busy journey goes on before the others have their turn."""
 AFTER_FAILURE = timedelta(seconds=5)
 AFTER_DEFECT = timedelta(minutes=1)
 _NOT_NOW = (AccountError, NothingPublished, RuleSetNotFound, SpecError, StoreError)
@@ -152,17 +151,23 @@ class JourneySender:
             return self._run(name, attended, now)
         except _NOT_NOW as error:
             attended.not_until = now + AFTER_FAILURE
-            log.error("%s cannot be run now; tried again in %s: %s", name, AFTER_FAILURE, error)
+            if as_test(name):
+                note_failure(self._store, name, error, now)
+            else:
+                log.error("%s cannot be run now; tried again in %s: %s", name, AFTER_FAILURE, error)
             return False
-        except Exception:  # whatever is broken in one journey, the others' messages leave
+        except Exception as error:  # whatever is broken in one journey, the others' messages leave
             attended.not_until = now + AFTER_DEFECT
-            log.exception("%s is broken; tried again in %s", name, AFTER_DEFECT)
+            if as_test(name):
+                note_failure(self._store, name, error, now)
+            else:
+                log.exception("%s is broken; tried again in %s", name, AFTER_DEFECT)
             return False
 
     def _run(self, name: str, attended: _Attended, now: datetime) -> bool:
         before = JourneyRun(JourneyState.RUNNING)
         try:
-            done = run_rounds(
+            told = run_rounds(
                 self._settings,
                 self._store,
                 self._people,
@@ -179,8 +184,10 @@ class JourneySender:
             log.warning("%s: %s", name, lost)
             return True
         attended.not_before = {key: at for key, at in attended.not_before.items() if at > self._clock()}
-        self.accepted += done.accepted
-        return done != before
+        self.accepted += told.done.accepted
+        if told.failure is not None:
+            raise told.failure
+        return told.done != before
 
 
 def send_as_asked(
@@ -203,11 +210,11 @@ def send_as_asked(
         looked: called after each look.
 
     Raises:
-        JourneyNotFound: when one of the names was never started.
+        JourneyNotFound: when one of the names was never started, and no test of it is under way.
     """
     with open_store(settings.store_url) as store, JourneyPeople(settings) as people:
         for name in names:
-            if store.journeys.get(name) is None:
+            if store.journeys.get(name) is None and not store.journey_tests.under_way(name):
                 raise JourneyNotFound(name)
         sender = JourneySender(
             settings,

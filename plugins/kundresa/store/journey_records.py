@@ -85,6 +85,10 @@ class JourneyTest:
     """The profile ids of those that it lets in, as they were when it began."""
     began_at: datetime
     ended_at: datetime | None = None
+    failed_at: datetime | None = None
+    """When something went wrong in running it last; None: nothing ever did."""
+    failure: str | None = None
+    """That, in words."""
 
 
 @dataclass(slots=True)

@@ -65,6 +65,9 @@ journey_tests = Table(
     Column("people_json", Text, nullable=False),
     Column("began_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
+    # What went wrong in running it last.
+    Column("failed_at", UtcDateTime),
+    Column("failure", Text),
 )
 
 # Traits that a test has set: they hold in it alone, and go with it.

@@ -18,6 +18,9 @@ from kundresa.store.journey_starts import begin
 from kundresa.store.journey_tables import journey_test_traits
 from kundresa.store.journey_tables import journey_tests as table
 
+MOST_FAILURE = 1_000
+"""Characters of what went wrong in a test that are kept."""
+
 
 class JourneyTests:
     """The table ``journey_tests``. How one ends says :meth:`kundresa.store.journeys.Journeys.stop`."""
@@ -91,6 +94,16 @@ class JourneyTests:
         query = select(table).where(table.c.journey == known[0], table.c.number == known[1])
         return next(iter(self._found(query)), None)
 
+    def failed(self, test: str, failure: str, *, at: datetime) -> None:
+        """Keep what went wrong in running a test, in words, of which :data:`MOST_FAILURE` characters stay; a
+        journey that is none keeps nothing."""
+        known = as_test(test)
+        if known is None:
+            return
+        own = (table.c.journey == known[0], table.c.number == known[1])
+        with self._database.write() as connection:
+            connection.execute(update(table).where(*own).values(failed_at=at, failure=failure[:MOST_FAILURE]))
+
     def _found(self, query: Select[Any]) -> list[JourneyTest]:
         with self._database.read() as connection:
             return [_test(row) for row in connection.execute(query)]
@@ -118,4 +131,6 @@ def _test(row: Row[Any]) -> JourneyTest:
         frozenset(json.loads(row.people_json)),
         row.began_at,
         row.ended_at,
+        row.failed_at,
+        row.failure,
     )

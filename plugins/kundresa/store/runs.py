@@ -99,6 +99,12 @@ class Runs:
         """All runs that are not closed, the earliest logical date first."""
         return self._in_order(runs.c.state != RunState.CLOSED.value)
 
+    def standing(self) -> frozenset[str]:
+        """What stands for a journey in its standing runs, of every one that has one that is not closed."""
+        query = select(runs.c.campaign).distinct().where(~_OF_CAMPAIGN, runs.c.state != RunState.CLOSED.value)
+        with self._database.read() as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def valid_since(self, instant: datetime) -> tuple[Run, ...]:
         """All decided runs whose validity ends then or later, the earliest logical date first."""
         return self._in_order(and_(runs.c.decided_at.is_not(None), runs.c.valid_until >= instant))

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from tests.integration.runs.test_journeys import EARLIER, NOW, PEOPLE, Shop, sandbox, shop
+from tests.integration.runs.test_journeys import EARLIER, MARTS, NOW, PEOPLE, Shop, rows, sandbox, shop
 from typer.testing import CliRunner
 
+from kundresa.channels import Account, AccountError, account_from_uri
 from kundresa.cli.journey import journey
+from kundresa.runs import journey_rounds
 from kundresa.runs.explained import PersonNotFound
 from kundresa.runs.journey_accounts import export_journeys
 from kundresa.runs.journey_explaining import explain_messages
 from kundresa.runs.journey_rehearsing import UnfitEvent
 from kundresa.runs.journey_reports import journey_report, list_journeys
+from kundresa.runs.journey_rounds import AT_ONCE, JourneyRun
 from kundresa.runs.journey_testing import (
     LASTS,
     InTest,
@@ -30,16 +37,18 @@ from kundresa.runs.journey_testing import (
     tell_test,
 )
 from kundresa.runs.journeys import (
-    JourneyRun,
     _run_keys,
     forget_ended,
     has_work,
     pause_journey,
+    run_journey,
     stop_journey,
 )
+from kundresa.runs.sending import send_as_asked
 from kundresa.spec.problems import SpecError
 from kundresa.spec.vocabulary import FeedbackKind, JourneyState, RunState
-from kundresa.store import JourneyNotFound, JourneyTestUnderWay, NewFeedback
+from kundresa.store import JourneyNotFound, JourneyTestUnderWay, NewFeedback, Store
+from kundresa.warehouse.people_index import write_index
 
 __all__ = ["sandbox", "shop"]
 TEST = "cart-test1"
@@ -276,6 +285,51 @@ def test_an_end_that_was_killed_half_way_is_made_whole_by_another(shop: Shop) ->
         assert store.runs.require(key).state is RunState.CLOSED
 
 
+def test_an_end_that_was_killed_half_way_is_made_whole_by_maintain(shop: Shop) -> None:
+    begin(shop)
+    with shop.store() as store:
+        keys = _run_keys(store, TEST)
+        store.journeys.stop(TEST, at=shop.now)  # and no further
+    assert end_forgotten(shop.settings, shop.now + timedelta(hours=1)) == 1
+    assert end_forgotten(shop.settings, shop.now + timedelta(hours=1)) == 0
+    with shop.store() as store:
+        assert {store.runs.require(key).state for key in keys} == {RunState.CLOSED}
+    assert report(shop).ended_at == shop.now
+
+
+def merge_anna(shop: Shop) -> None:
+    """Publish that Anna's profile goes by another id."""
+    folder = shop.settings.published / "builds" / "20261124T050000.000000Z"
+    for name, some in rows().items():
+        told = [{key: "p-new" if value == "p-anna" else value for key, value in row.items()} for row in some]
+        if name == "profile_redirects":
+            told.append({"profile_id": "p-anna", "current_profile_id": "p-new", "redirected_at": EARLIER})
+        (folder / name).mkdir(parents=True)
+        schema = pa.schema(list(MARTS[name].items()))
+        full = [dict.fromkeys(schema.names) | row for row in told]
+        pq.write_table(pa.Table.from_pylist(full, schema), folder / name / "data_0.parquet")
+    write_index(folder, ["language", "country"])
+    current = {"build_id": folder.name, "published_at": NOW.isoformat()}
+    (shop.settings.published / "current.json").write_text(json.dumps(current))
+
+
+def test_who_is_merged_meanwhile_is_shown_as_who_they_are_now(shop: Shop) -> None:
+    begin(shop, "p-anna", "p-bo")
+    tell(shop, None, "p-anna", value=1)
+    shop.run()
+    merge_anna(shop)
+    # The journey has not heard of it, and then has.
+    for _ in range(2):
+        assert at(shop) == {"p-new": "pause", "p-bo": None}
+        assert len(report(shop).testers) == 2
+        shop.event("ida", value=60)
+        tell(shop, "cart", "p-new", value=1)
+        shop.run()
+    with shop.store() as store:
+        [moved] = store.journey_positions.of(TEST, ["p-anna", "p-new"])
+    assert moved.profile_id == "p-new"
+
+
 def pause(shop: Shop) -> None:
     pause_journey(shop.settings, TEST, JourneyState.HELD)
 
@@ -346,10 +400,164 @@ def test_the_command_line_tries_a_journey(shop: Shop, monkeypatch: pytest.Monkey
     assert (run["state"], run["in_test"]["accepted"]) == (None, 1)
     [mail] = shop.arrived()[before:]
     assert mail.recipient == "anna@shop.example"
-    assert "cart is not started" in call("run", "cart")
+    assert "cart is not started" in call("run", "cart", "--stay", "2")
     shown = json.loads(call("test", "show", "cart", "--json"))
     assert (shown["testers"][0]["end_reason"], shown["longest_wait"]) == ("finished", 1)
     assert "mail: sent" in call("explain", "p-anna", "cart", "--test")
     assert TEST in call("show")
     assert f"{TEST} is over; 0 entries were inside" in call("test", "end", "cart")
     assert "ended" in call("test", "show", "cart")
+
+
+def run_both(
+    shop: Shop, *refused: str, seconds: float = 0, each_second: Callable[[int], None] | None = None
+) -> JourneyRun:
+    """A run that stays for so long, in which these accounts refuse us."""
+    count = 0
+
+    def account_of(name: str) -> Account:
+        if name in refused:
+            raise AccountError(f"no such connection: {name}")
+        return account_from_uri(shop.accounts[name], name=name)
+
+    def sleep(length: float) -> None:
+        nonlocal count
+        shop.now += timedelta(seconds=length)
+        count += 1
+        if each_second is not None:
+            each_second(count)
+
+    return run_journey(
+        shop.settings,
+        "cart",
+        owner=f"test {shop.now}",
+        account_of=account_of,
+        clock=lambda: shop.now,
+        sleep=sleep,
+        stay=timedelta(seconds=seconds),
+    )
+
+
+def test_a_test_that_fails_is_told_and_ends_no_run_of_the_journey(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.start()
+    edited = (shop.settings.journeys / "cart" / "journey.yaml").read_text()
+    shop.journey(edited.replace("account: mails", "account: wrong"))
+    begin(shop, waits=1)
+    tell(shop, None, "p-anna", value=1)
+    done = run_both(
+        shop,
+        "wrong",
+        seconds=25,
+        each_second=lambda count: shop.event("eva", value=60) if count == 10 else None,
+    )
+    assert (done.entered, shop.step("eva")) == (1, "pause")
+    assert done.test_failure == "AccountError: no such connection: wrong"
+    assert caplog.text.count(f"{TEST}, a test, cannot be run now") == 1  # an account may count what is wrong
+    assert (done.in_test["entered"], done.in_test["accepted"]) == (1, 0)
+    found = report(shop)
+    assert (found.failure, found.failed_at) == (done.test_failure, NOW + timedelta(seconds=1))
+    done = run_both(shop, "wrong", seconds=70)
+    assert caplog.text.count(f"{TEST}, a test, cannot be run now") == 3  # at once, and after a minute
+    assert report(shop).failed_at == shop.now - timedelta(seconds=10)
+
+
+def test_what_is_broken_in_a_test_ends_no_run_of_the_journey(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = journey_rounds.advance
+
+    def advance(store: Store, people: Any, name: str, *, now: datetime) -> Any:
+        if name == TEST:
+            raise ZeroDivisionError("a defect")
+        return real(store, people, name, now=now)
+
+    monkeypatch.setattr(journey_rounds, "advance", advance)
+    shop.start()
+    begin(shop)
+    shop.event("eva", value=60)
+    done = shop.run()
+    assert (done.entered, done.test_failure) == (1, "ZeroDivisionError: a defect")
+    assert report(shop).failure == done.test_failure
+    with shop.store() as store:
+        store.journey_tests.failed(TEST, "x" * 2_000, at=shop.now)
+        store.journey_tests.failed("cart", "none", at=shop.now)
+    assert report(shop).failure == "x" * 1_000
+
+
+def test_a_journey_that_fails_does_not_keep_its_test_from_going_on(shop: Shop) -> None:
+    shop.start()
+    shop.event("anna", value=60)
+    shop.run()
+    begin(shop)
+    shop.now += timedelta(hours=1)
+    tell(shop, None, "p-anna", value=1)
+    with pytest.raises(AccountError, match="no such connection: mails"):
+        run_both(shop, "mails", seconds=25)
+    assert at(shop) == {"p-anna": "pause"}
+    assert report(shop).failure is None
+
+
+def test_journey_and_test_have_their_turns_where_one_is_never_done(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.start()
+    begin(shop)
+    real, begun = journey_rounds.advance, shop.now
+    looked: dict[str, list[float]] = {"cart": [], TEST: []}
+
+    def advance(store: Store, people: Any, name: str, *, now: datetime) -> Any:
+        looked[name].append((shop.now - begun).total_seconds())
+        shop.now += timedelta(milliseconds=200)
+        shop.event("ida", value=60)  # something for both at each look
+        return real(store, people, name, now=now)
+
+    monkeypatch.setattr(journey_rounds, "advance", advance)
+    monkeypatch.setattr("kundresa.runs.journeys.MOST_ROUNDS", 25)
+    for seconds in (12, 0):
+        begun = shop.now
+        looked |= {"cart": [], TEST: []}
+        run_both(shop, seconds=seconds)
+        for moments in looked.values():
+            gaps = [after - before for before, after in pairwise(moments)]
+            assert max(gaps) <= AT_ONCE.total_seconds() + 0.2 + 1e-6
+            # Without a time of its own a run ends though there is always more.
+            assert moments[-1] >= seconds - 2 * AT_ONCE.total_seconds() - 1
+            assert seconds or 25 <= len(moments) <= 25 + 10
+
+
+def test_the_sender_runs_a_test_of_a_journey_that_was_never_started(shop: Shop) -> None:
+    def deliver(looks: int = 3, *refused: str) -> list[str]:
+        found: list[str] = []
+        left = iter(range(looks))
+
+        def account_of(name: str) -> Account:
+            if name in refused:
+                raise AccountError("refused")
+            return account_from_uri(shop.accounts[name], name=name)
+
+        send_as_asked(
+            shop.settings,
+            ["cart"],
+            owner=f"sender {shop.now}",
+            account_of=account_of,
+            may_go_on=lambda: next(left, None) is not None,
+            clock=lambda: shop.now,
+            sleep=lambda _: None,
+            started=found.extend,
+        )
+        return found
+
+    with pytest.raises(JourneyNotFound):
+        deliver()
+    begin(shop)
+    tell(shop, None, "p-anna", value=1)
+    assert deliver() == [TEST]
+    assert at(shop) == {"p-anna": "pause"}
+    shop.now += timedelta(seconds=SECONDS)
+    deliver(3, "mails")
+    assert report(shop).failure == "AccountError: refused"
+    end_test(shop.settings, "cart", clock=lambda: shop.now)
+    with pytest.raises(JourneyNotFound):
+        deliver()

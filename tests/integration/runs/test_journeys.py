@@ -34,8 +34,8 @@ from kundresa.runs.journey_people import JourneyPeople
 from kundresa.runs.journey_planning import plan_journey
 from kundresa.runs.journey_rehearsing import LaterEvent, Rehearsal, UnfitEvent, rehearse_journey
 from kundresa.runs.journey_reports import explain_journey, journey_report, list_journeys
+from kundresa.runs.journey_rounds import JourneyRun
 from kundresa.runs.journeys import (
-    JourneyRun,
     forget_ended,
     has_work,
     pause_journey,

@@ -131,7 +131,7 @@ class Life:
                     self.world.jumps.append((self.person, step.journey, self.at, self.data))
                     name, why = below, "jumped"
                 case "wait_for" if step.reaction is not None:
-                    self.until, self.grace = self.at + step.within, self._patience
+                    self.until, self.grace = self.at + step.within, self._patience(step.within)
                     self.unknown = KNOWN_AFTER if step.reaction == "clicked" else timedelta(0)
                     is_there = any(self._is_it(step, each) and each.at <= self.at for each in self.reactions)
                     name, why = below, step.reaction
@@ -144,7 +144,7 @@ class Life:
                             self.at = max(self.at, heard.at)
                             break
                 case "wait_for":
-                    self.until, self.grace = self.at + step.within, self._patience
+                    self.until, self.grace = self.at + step.within, self._patience(step.within)
                     while True:
                         heard = yield
                         if heard is None:
@@ -225,9 +225,8 @@ class Life:
         self.until = None
         return None
 
-    @property
-    def _patience(self) -> timedelta:
-        return min(self.journey.lateness, self.world.longest)
+    def _patience(self, within: timedelta) -> timedelta:
+        return min(self.journey.lateness, max(self.world.longest - within, timedelta(0)))
 
     @property
     def profile(self) -> dict[str, Any]:

@@ -136,17 +136,47 @@ def test_a_moment_is_waited_for_no_longer_and_past_and_missing_are_as_ever(
         assert world.at("anna", name=TEST).step == "then"
 
 
-def test_lateness_lengthens_a_wait_no_more_than_the_wait_itself(world: World) -> None:
-    journey = journey_of("{bought: {kind: wait_for, event: order, within: 1h, timeout: end}}", lateness="5m")
-    begin(world, journey, "anna", waits=2 * SECOND)
+@pytest.mark.parametrize(("within", "due"), [("1h", 2), ("2s", 2), ("1s", 2)])
+def test_a_wait_and_its_lateness_take_no_longer_than_was_said_together(
+    world: World, within: str, due: int
+) -> None:
+    bought = f"{{bought: {{kind: wait_for, event: order, within: {within}, timeout: end}}}}"
+    begin(world, journey_of(bought, lateness="5m"), "anna", waits=2 * SECOND)
     by_hand(world, "anna")
     world.advance(TEST)
-    assert world.at("anna", name=TEST).due_at == NOW + 4 * SECOND
-    world.now += 3 * SECOND
-    world.event("anna", kind="order", at=NOW + 2 * SECOND)
+    assert world.at("anna", name=TEST).due_at == NOW + due * SECOND
+    world.now += due * SECOND
     world.advance(TEST)
     assert world.way("anna", TEST)[-1] == ("end", "finished")
-    assert [why for _, why in world.way("anna", TEST)] == ["entered", "finished"]
+    assert world.at("anna", name=TEST).end_reason == "finished"
+
+
+def test_what_comes_late_is_heard_as_long_as_there_is_room_for_it(world: World) -> None:
+    steps_ = (
+        "bought: {kind: wait_for, event: order, within: 2s, timeout: end}\nthanks: {kind: wait, duration: 1s}"
+    )
+    begin(world, journey_of(steps_, lateness="5m"), "anna", waits=10 * SECOND)
+    by_hand(world, "anna")
+    world.advance(TEST)
+    world.now += 9 * SECOND
+    world.event("anna", kind="order", at=NOW + SECOND)
+    world.advance(TEST)
+    assert [why for _, why in world.way("anna", TEST)][:2] == ["entered", "event"]
+
+
+def test_of_strangers_only_those_whom_it_would_have_let_in_are_counted(world: World) -> None:
+    begin(world, journey_of(STEPS, lateness="5m"), "anna")
+    for who in ("nobody", "bo"):
+        world.event(who)
+        world.event(who, kind="order")
+        world.event(who, at=NOW - HOUR)  # too late, had it been for them
+    world.event("anna", at=NOW - HOUR)
+    done = world.advance(TEST)
+    assert done.events == 1
+    assert world.store.journey_positions.skips(TEST) == {
+        JourneySkip.NOT_IN_TEST: 4,
+        JourneySkip.TOO_LATE: 1,
+    }
 
 
 def test_the_time_out_is_as_declared_unless_it_is_shortened_too(world: World) -> None:
@@ -394,3 +424,15 @@ def test_the_type_of_an_event_by_hand_stands_for_a_declared_one() -> None:
     assert plain_event(event_of_test("cart", "order")) == "order"
     assert plain_event(event_of_test("cart", JUMP + "cart")) == JUMP + "cart"
     assert plain_event("order") == "order"
+
+
+def test_changes_of_segments_of_strangers_are_counted_as_refusals_alone(world: World) -> None:
+    journey = journey_of(STEPS, entry={"segment": "fans"})
+    begin(world, journey, "anna")
+    world.now += SECOND
+    for who in ("anna", "bo"):
+        world.people.segments[who] = {"fans"}
+        world.people.change("fans", who, is_entry=True, at=world.now)
+    done = world.advance(TEST)
+    assert (done.events, done.entered) == (1, 1)
+    assert world.store.journey_positions.skips(TEST) == {JourneySkip.NOT_IN_TEST: 1}
