@@ -52,10 +52,9 @@ class Judgement:
 def judge(
     *,
     kind: FeedbackKind,
-    method: str,
-    user_agent: str,
     target: str | None,
     is_honeypot: bool,
+    by_itself: Automation | None,
     at: datetime,
     accepted_at: datetime | None,
     earlier: Sequence[Hit],
@@ -63,6 +62,7 @@ def judge(
     """Who opened or clicked.
 
     Args:
+        by_itself: what its request alone says, see :func:`by_request`.
         accepted_at: when the provider took the message; None when that is not known.
         earlier: the hits on the same message that were told before this one. A provider may tell of one that
             happened later first.
@@ -71,7 +71,6 @@ def judge(
     near_trap = [hit for hit in clicks if abs(at - hit.occurred_at) <= HONEYPOT_AROUND]
     if is_honeypot:
         return Judgement(Automation.HONEYPOT, tuple(hit.position for hit in near_trap))
-    by_itself = _by_request(kind, method, user_agent[:MAX_USER_AGENT])
     if by_itself is not None:
         return Judgement(by_itself)
     if kind is not FeedbackKind.CLICKED:
@@ -93,9 +92,12 @@ def _at_arrival(clicks: Sequence[Hit], at: datetime, accepted_at: datetime | Non
     return [hit for hit in clicks if hit.occurred_at - accepted_at <= ARRIVAL]
 
 
-def _by_request(kind: FeedbackKind, method: str, user_agent: str) -> Automation | None:
+def by_request(kind: FeedbackKind, method: str, user_agent: str) -> Automation | None:
+    """What a request says by itself, whatever else came; None where it may be a person's. It may take a
+    millisecond, for the lists."""
     if method == "HEAD":
         return Automation.HEAD
+    user_agent = user_agent[:MAX_USER_AGENT]
     if kind is FeedbackKind.OPENED and is_prefetch(user_agent):
         return Automation.PREFETCH
     return Automation.CRAWLER if not user_agent.strip() or _is_crawler(user_agent) else None

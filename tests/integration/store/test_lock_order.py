@@ -6,14 +6,11 @@ which both come to. On SQLite they take turns from the beginning.
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select
 
 from kundresa.spec.frozen import FrozenSpec
 from kundresa.spec.vocabulary import DeliveryReason, FeedbackKind, MessageState, Trigger
@@ -26,9 +23,7 @@ from kundresa.store import (
     NewRun,
     Refused,
     Store,
-    open_store,
 )
-from kundresa.store.engine import Database
 from kundresa.store.journey_tables import journey_messages
 from kundresa.store.tables import batches, messages
 
@@ -84,59 +79,6 @@ def unknown(store: Store) -> Callable[..., None]:
             connection.execute(messages.insert(), lines)
 
     return make
-
-
-@pytest.fixture
-def at_once(store: Store, store_url: str) -> Callable[..., None]:
-    """Runs some things beside each other, each once the ones before it wait, and lets them go on then."""
-
-    def run(hold: Callable[[Connection], object], works: Sequence[Callable[[Store], object]]) -> None:
-        failures: list[BaseException] = []
-
-        def work(it: Callable[[Store], object]) -> None:
-            try:
-                with open_store(store_url) as own:
-                    it(own)
-            except BaseException as error:  # told below, on the thread of the test
-                failures.append(error)
-
-        threads = [threading.Thread(target=work, args=(it,)) for it in works]
-        with holding(store_url, hold):
-            for number, thread in enumerate(threads, 1):
-                thread.start()
-                wait_for_locks(store, threads[:number])
-        for thread in threads:
-            thread.join(60)
-        assert failures == []
-
-    return run
-
-
-@contextmanager
-def holding(store_url: str, hold: Callable[[Connection], object]) -> Iterator[None]:
-    database = Database(store_url)
-    try:
-        with database.write() as connection:
-            hold(connection)
-            yield
-    finally:
-        database.close()
-
-
-def wait_for_locks(store: Store, threads: Sequence[threading.Thread]) -> None:
-    """Until each of these waits for a lock, or has ended; or a little while, where nobody can be asked."""
-    if store.database.is_sqlite:
-        time.sleep(0.1)
-        return
-    waiting = text("select count(distinct pid) from pg_locks where not granted")
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        with store.database.read() as connection:
-            count = connection.execute(waiting).scalar_one()
-        if count >= sum(thread.is_alive() for thread in threads):
-            return
-        time.sleep(0.02)
-    raise AssertionError("they should wait by now")
 
 
 def test_an_advance_with_jumps_and_a_report_of_what_it_acts_on(

@@ -1,0 +1,85 @@
+"""Hits as they are recorded, on both engines: whoever records another at the same moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from kundresa.feedback import RawHit, record_hits
+from kundresa.spec.vocabulary import Automation, FeedbackKind, MessageState
+from kundresa.store import Store, open_store
+from kundresa.store.inbox import take_turns
+from kundresa.store.tables import messages
+
+NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+MESSAGE = "m" * 32
+CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/142.0 Safari/537.36"
+SCANNER = Automation.SCANNER
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    with open_store(store_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def line(store: Store) -> Callable[..., None]:
+    """Writes the message's line in the ledger; claimed at ``NOW``, and accepted then."""
+
+    def make(**changes: Any) -> None:
+        values = {
+            "message_id": MESSAGE,
+            "run_key": "winback--1",
+            "channel": "email",
+            "batch_number": 1,
+            "profile_id": "p-anna",
+            "attempts": 1,
+            "state": MessageState.ACCEPTED.value,
+            "claimed_at": NOW,
+            "settled_at": NOW,
+        }
+        with store.database.write() as connection:
+            connection.execute(messages.insert(), values | changes)
+
+    return make
+
+
+def click(store: Store, target: str, at: datetime, **changes: Any) -> None:
+    hit = RawHit(FeedbackKind.CLICKED, MESSAGE, "GET", CHROME, at, target, **changes)
+    record_hits(store, [hit], address_of=lambda *_: "")
+
+
+def found(store: Store) -> dict[str | None, Automation | None]:
+    return {hit.target: hit.automation for hit in store.feedback.hits([MESSAGE])}
+
+
+@pytest.mark.parametrize(
+    ("is_trap", "expected"), [(False, SCANNER), (True, Automation.HONEYPOT)], ids=["arrival", "trap"]
+)
+def test_two_at_the_same_moment_show_each_other(
+    store: Store,
+    line: Callable[..., None],
+    at_once: Callable[..., None],
+    is_trap: bool,
+    expected: Automation,
+) -> None:
+    """Both have come to where they wait for their turn before either is recorded."""
+    line()
+    at_once(
+        lambda connection: _hold_turn(store, connection),
+        [
+            lambda own: click(own, "https://shop.example/a", NOW + SECOND),
+            lambda own: click(own, "https://shop.example/b", NOW + SECOND, is_honeypot=is_trap),
+        ],
+    )
+    assert found(store) == {"https://shop.example/a": SCANNER, "https://shop.example/b": expected}
+
+
+def _hold_turn(store: Store, connection: Connection) -> None:
+    take_turns(store.database, connection)
