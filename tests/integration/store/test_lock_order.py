@@ -17,14 +17,16 @@ from kundresa.spec.vocabulary import DeliveryReason, FeedbackKind, MessageState,
 from kundresa.store import (
     Advance,
     Approved,
+    MessageRequest,
     NewEvent,
     NewFeedback,
     NewMessage,
     NewRun,
+    Position,
     Refused,
     Store,
 )
-from kundresa.store.journey_tables import journey_messages
+from kundresa.store.journey_tables import journey_messages, journey_positions, journey_traits
 from kundresa.store.tables import batches, messages
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -177,3 +179,85 @@ def test_a_decision_and_people_who_leave(store: Store, at_once: Callable[..., No
     at_once(hold_first, [decide, lambda own: own.journeys.commit("cart", 1, left, at=NOW)])
     [(step, outcome, _, count)] = store.journey_messages.counts("cart")  # whichever of the two came first
     assert (step, outcome, count) == ("say", "not_sent", 2)
+
+
+def test_two_services_that_let_the_same_people_in(store: Store, at_once: Callable[..., None]) -> None:
+    """Each by requests of its own, whose ids have another order than the people's."""
+    store.journeys.start("cart", FrozenSpec("{}", "a" * 64), cursor="", at=NOW)
+    asked = {"r1": "pA", "r2": "pB", "r3": "pB", "r4": "pA"}
+    seconds = [entered(number, asked[number]) for number in ("r2", "r4")]
+    store.journeys.commit("cart", 0, Advance(0, "", positions=seconds), at=NOW)
+
+    def hold_seconds(connection: Connection) -> object:
+        return connection.execute(select(journey_positions.c.step).with_for_update()).all()
+
+    def enter(*numbers: str) -> Callable[[Store], object]:
+        made = [
+            (
+                MessageRequest(each, "shop", each, "h", "cart", asked[each], None, None, NOW),
+                Advance(
+                    0,
+                    "",
+                    positions=[entered(each, asked[each])],
+                    traits={(asked[each], "tier"): (f'"{each}"', NOW + int(each[1]) * timedelta(seconds=1))},
+                ),
+            )
+            for each in numbers
+        ]
+        return lambda own: own.journeys.enter("cart", 1, made, at=NOW)
+
+    at_once(hold_seconds, [enter("r1", "r2"), enter("r3", "r4")])
+    assert [*store.message_requests.of([*asked])] == [*asked]
+    assert traits(store) == {("pA", "tier"): '"r4"', ("pB", "tier"): '"r3"'}
+
+
+def test_of_one_person_s_traits_of_a_call_the_latest_counts(store: Store) -> None:
+    store.journeys.start("cart", FrozenSpec("{}", "a" * 64), cursor="", at=NOW)
+    made = [
+        (
+            MessageRequest(name, "shop", name, "h", "cart", "pA", None, None, NOW),
+            Advance(0, "", traits={("pA", "tier"): (f'"{name}"', at)}),
+        )
+        for name, at in (("r1", NOW + timedelta(seconds=1)), ("r2", NOW))
+    ]
+    store.journeys.enter("cart", 1, made, at=NOW)
+    assert traits(store) == {("pA", "tier"): '"r1"'}
+
+
+def test_a_merge_and_an_advance_that_sets_traits_under_both_ids(
+    store: Store, at_once: Callable[..., None]
+) -> None:
+    """The other journey has not heard of the merge; the former id is the first in order."""
+    both = {(who, trait): ('"of before"', NOW) for who in ("a", "b") for trait in ("tier", "zone")}
+    for journey in ("cart", "other"):
+        store.journeys.start(journey, FrozenSpec("{}", "a" * 64), cursor="", at=NOW)
+    store.journeys.commit("cart", 0, Advance(0, "", traits=both), at=NOW)
+    later = {key: ('"later"', NOW + timedelta(hours=1)) for key in both}
+
+    def hold_second(connection: Connection) -> object:
+        second = (journey_traits.c.profile_id == "a", journey_traits.c.trait == "zone")
+        return connection.execute(select(journey_traits).where(*second).with_for_update()).all()
+
+    at_once(
+        hold_second,
+        [
+            lambda own: own.journeys.commit("other", 0, Advance(0, "", traits=later), at=NOW),
+            lambda own: own.journey_merges.merge("cart", 1, {"a": "b"}, at=NOW),
+        ],
+    )
+    found = traits(store)
+    assert {key: found[key] for key in found if key[0] == "b"} == {
+        ("b", "tier"): '"later"',
+        ("b", "zone"): '"later"',
+    }
+
+
+def entered(key: str, who: str) -> Position:
+    return Position(who, key, 1, 1, "say", 1, NOW, NOW, None, None, None, "{}")
+
+
+def traits(store: Store) -> dict[tuple[str, str], str]:
+    with store.database.read() as connection:
+        return {
+            (row.profile_id, row.trait): row.value_json for row in connection.execute(select(journey_traits))
+        }
