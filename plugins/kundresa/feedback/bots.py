@@ -8,11 +8,13 @@ In this order; the first that applies names the machine:
 | the request was a HEAD | head |
 | an open through a mail client's image proxy, or by Apple's (its bare ``Mozilla/5.0``) | prefetch |
 | the program names itself as one (the crawlerdetect lists), or names nothing | crawler |
-| clicks on two or more links of a message within 30 s of its acceptance | scanner, all of them |
+| clicks on two or more links of a message until 30 s after its acceptance | scanner, all of them |
 | clicks on four or more links of a message within 5 s | scanner, all of them |
 
+While the server has not answered, the 30 s are those after the claim: scanners follow links before it does.
 How long and how many is in ``spec.machines``. What a later hit shows of an earlier click changes it, within
-``KNOWN_AFTER``; who acts on a click and cannot take it back, as a journey does, waits for that.
+``KNOWN_AFTER`` (``spec.machines`` has the limits of that); who acts on a click and cannot take it back, as a
+journey does, waits for that.
 
 A person who clicks once, however soon, is a person: a code to log in is clicked within seconds. Prefetched
 opens say nothing about a reader either way, and are kept apart from crawlers so that a figure can be made
@@ -63,7 +65,8 @@ def judge(
 
     Args:
         by_itself: what its request alone says, see :func:`by_request`.
-        accepted_at: when the provider took the message; None when that is not known.
+        accepted_at: when the provider took the message; while it has not answered, when it was claimed; None
+            when neither is known.
         earlier: the hits on the same message that were told before this one. A provider may tell of one that
             happened later first.
     """

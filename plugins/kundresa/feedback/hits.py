@@ -88,7 +88,8 @@ def _judged(told: Sequence[_Told], known: Sequence[Hit]) -> JudgedHits:
             is_honeypot=hit.is_honeypot,
             by_itself=each.by_itself,
             at=hit.at,
-            accepted_at=each.line.settled_at,
+            # While the server has not answered: scanners follow links before it does.
+            accepted_at=each.line.settled_at or each.line.claimed_at,
             earlier=before,
         )
         for position in judged.also_scanned:

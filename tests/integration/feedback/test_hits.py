@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from kundresa.feedback import RawHit, record_hits
+from kundresa.spec.machines import ARRIVAL
 from kundresa.spec.vocabulary import Automation, FeedbackKind, MessageState
 from kundresa.store import Store, open_store
 from kundresa.store.inbox import take_turns
@@ -83,3 +84,31 @@ def test_two_at_the_same_moment_show_each_other(
 
 def _hold_turn(store: Store, connection: Connection) -> None:
     take_turns(store.database, connection)
+
+
+def test_a_scanner_that_follows_links_before_the_server_has_answered(
+    store: Store, line: Callable[..., None]
+) -> None:
+    line(state=MessageState.CLAIMED.value, settled_at=None)
+    click(store, "https://shop.example/a", NOW + SECOND)
+    assert [*found(store).values()] == [None]
+    click(store, "https://shop.example/b", NOW + ARRIVAL)
+    assert [*found(store).values()] == [SCANNER] * 2
+    click(store, "https://shop.example/c", NOW + timedelta(hours=4))
+    assert [*found(store).values()] == [SCANNER, SCANNER, None]
+
+
+def test_its_arrival_is_the_answer_once_it_is_there(store: Store, line: Callable[..., None]) -> None:
+    line(state=MessageState.CLAIMED.value, settled_at=None)
+    late = NOW + ARRIVAL + SECOND
+    click(store, "https://shop.example/a", late)
+    click(store, "https://shop.example/b", late)
+    assert [*found(store).values()] == [None, None]
+    with store.database.write() as connection:
+        settled = {"state": MessageState.ACCEPTED.value, "settled_at": late + SECOND}
+        connection.execute(messages.update().values(settled))
+    click(store, "https://shop.example/b", late + ARRIVAL)
+    assert [*found(store).items()] == [
+        ("https://shop.example/a", SCANNER),
+        ("https://shop.example/b", SCANNER),
+    ]
