@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from kundresa.feedback import RawHit, record_hits
-from kundresa.spec.machines import ARRIVAL
+from kundresa.spec.machines import ARRIVAL, KNOWN_AFTER
 from kundresa.spec.vocabulary import Automation, FeedbackKind, MessageState
 from kundresa.store import Store, open_store
+from kundresa.store.feedback import is_known_to_be_a_persons
 from kundresa.store.inbox import take_turns
 from kundresa.store.tables import messages
 
@@ -112,3 +113,17 @@ def test_its_arrival_is_the_answer_once_it_is_there(store: Store, line: Callable
         ("https://shop.example/a", SCANNER),
         ("https://shop.example/b", SCANNER),
     ]
+
+
+def test_what_a_provider_tells_in_batches_is_judged_when_the_last_is_there(
+    store: Store, line: Callable[..., None]
+) -> None:
+    """The limit of ``KNOWN_AFTER``: by then the first is taken for a person's, and acted on."""
+    line()
+    for number, target in enumerate(("https://shop.example/a", "https://shop.example/b")):
+        told = NOW + number * (KNOWN_AFTER + SECOND)
+        with store.database.read() as connection:
+            known = is_known_to_be_a_persons(told)
+            assert connection.execute(select(func.count()).where(known)).scalar_one() == number
+        click(store, target, NOW + number * SECOND, provider="esp", received_at=told)
+    assert [*found(store).values()] == [SCANNER] * 2
