@@ -6,13 +6,17 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import Connection, text
 
-from kundresa.store import open_store
+from kundresa.store import Store, open_store
+from kundresa.store.engine import Database
 from kundresa.store.tables import metadata
 
 USER = "kundresa"
@@ -134,3 +138,48 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     name: str = request.getfixturevalue("migrated_database")
     cluster.empty_tables(name)
     return cluster.url(name)
+
+
+@pytest.fixture
+def at_once(store_url: str) -> Iterator[Callable[..., None]]:
+    """Runs some things beside each other, each once the ones before it wait, and lets them go on then."""
+    database = Database(store_url)
+
+    def run(hold: Callable[[Connection], object], works: Sequence[Callable[[Store], object]]) -> None:
+        failures: list[BaseException] = []
+
+        def work(it: Callable[[Store], object]) -> None:
+            try:
+                with open_store(store_url) as own:
+                    it(own)
+            except BaseException as error:  # told below, on the thread of the test
+                failures.append(error)
+
+        threads = [threading.Thread(target=work, args=(it,)) for it in works]
+        with database.write() as connection:
+            hold(connection)
+            for number, thread in enumerate(threads, 1):
+                thread.start()
+                wait_for_locks(database, threads[:number])
+        for thread in threads:
+            thread.join(60)
+        assert failures == []
+
+    yield run
+    database.close()
+
+
+def wait_for_locks(database: Database, threads: Sequence[threading.Thread]) -> None:
+    """Until each of these waits for a lock, or has ended; or a little while, where nobody can be asked."""
+    if database.is_sqlite:
+        time.sleep(0.1)
+        return
+    waiting = text("select count(distinct pid) from pg_locks where not granted")
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with database.read() as connection:
+            count = connection.execute(waiting).scalar_one()
+        if count >= sum(thread.is_alive() for thread in threads):
+            return
+        time.sleep(0.02)
+    raise AssertionError("they should wait by now")

@@ -8,11 +8,13 @@ In this order; the first that applies names the machine:
 | the request was a HEAD | head |
 | an open through a mail client's image proxy, or by Apple's (its bare ``Mozilla/5.0``) | prefetch |
 | the program names itself as one (the crawlerdetect lists), or names nothing | crawler |
-| clicks on two or more links of a message within 30 s of its acceptance | scanner, all of them |
+| clicks on two or more links of a message until 30 s after its acceptance | scanner, all of them |
 | clicks on four or more links of a message within 5 s | scanner, all of them |
 
+While the server has not answered, the 30 s are those after the claim: scanners follow links before it does.
 How long and how many is in ``spec.machines``. What a later hit shows of an earlier click changes it, within
-``KNOWN_AFTER``; who acts on a click and cannot take it back, as a journey does, waits for that.
+``KNOWN_AFTER`` (``spec.machines`` has the limits of that); who acts on a click and cannot take it back, as a
+journey does, waits for that.
 
 A person who clicks once, however soon, is a person: a code to log in is clicked within seconds. Prefetched
 opens say nothing about a reader either way, and are kept apart from crawlers so that a figure can be made
@@ -52,10 +54,9 @@ class Judgement:
 def judge(
     *,
     kind: FeedbackKind,
-    method: str,
-    user_agent: str,
     target: str | None,
     is_honeypot: bool,
+    by_itself: Automation | None,
     at: datetime,
     accepted_at: datetime | None,
     earlier: Sequence[Hit],
@@ -63,7 +64,9 @@ def judge(
     """Who opened or clicked.
 
     Args:
-        accepted_at: when the provider took the message; None when that is not known.
+        by_itself: what its request alone says, see :func:`by_request`.
+        accepted_at: when the provider took the message; while it has not answered, when it was claimed; None
+            when neither is known.
         earlier: the hits on the same message that were told before this one. A provider may tell of one that
             happened later first.
     """
@@ -71,7 +74,6 @@ def judge(
     near_trap = [hit for hit in clicks if abs(at - hit.occurred_at) <= HONEYPOT_AROUND]
     if is_honeypot:
         return Judgement(Automation.HONEYPOT, tuple(hit.position for hit in near_trap))
-    by_itself = _by_request(kind, method, user_agent[:MAX_USER_AGENT])
     if by_itself is not None:
         return Judgement(by_itself)
     if kind is not FeedbackKind.CLICKED:
@@ -93,9 +95,12 @@ def _at_arrival(clicks: Sequence[Hit], at: datetime, accepted_at: datetime | Non
     return [hit for hit in clicks if hit.occurred_at - accepted_at <= ARRIVAL]
 
 
-def _by_request(kind: FeedbackKind, method: str, user_agent: str) -> Automation | None:
+def by_request(kind: FeedbackKind, method: str, user_agent: str) -> Automation | None:
+    """What a request says by itself, whatever else came; None where it may be a person's. It may take a
+    millisecond, for the lists."""
     if method == "HEAD":
         return Automation.HEAD
+    user_agent = user_agent[:MAX_USER_AGENT]
     if kind is FeedbackKind.OPENED and is_prefetch(user_agent):
         return Automation.PREFETCH
     return Automation.CRAWLER if not user_agent.strip() or _is_crawler(user_agent) else None

@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
-from kundresa.feedback.bots import judge
+from kundresa.feedback.bots import by_request, judge
 from kundresa.spec.vocabulary import Automation, FeedbackKind
-from kundresa.store import Hit, LedgerLine, NewFeedback, SoftBounceRule, Store
+from kundresa.store import Hit, JudgedHits, LedgerLine, NewFeedback, Store
 
 MAX_HITS = 200
 """Hits that are kept of one message. A link that somebody calls in a loop fills no disk."""
@@ -42,32 +43,53 @@ def record_hits(
 ) -> list[NewFeedback]:
     """Judge the hits in the order of their time and record them; returns what was recorded.
 
-    Reads twice, whatever the number of hits: their messages in the ledger, and earlier hits on them. A hit
-    on a message that is not in the ledger, a proof or a preview, is not recorded.
+    Reads twice, whatever the number of hits: their messages in the ledger, and earlier hits on them. These in
+    the transaction that records, so that of two hits at the same moment one is judged by the other. A hit on
+    a message that is not in the ledger, a proof or a preview, is not recorded.
 
     Args:
         address_of: (profile, channel) → the person's address, empty when it is not known.
     """
-    message_ids = sorted({hit.message_id for hit in hits})
-    lines = store.ledger.lines(message_ids)
-    earlier: defaultdict[str, list[Hit]] = defaultdict(list)
-    for known in store.feedback.hits(message_ids):
-        earlier[known.message_id].append(known)
-    new: list[NewFeedback] = []
-    marked: list[int] = []
+    lines = store.ledger.lines(sorted({hit.message_id for hit in hits}))
+    told = []
     for hit in sorted(hits, key=lambda each: each.at):
-        before = earlier[hit.message_id]
         line = lines.get(hit.message_id)
-        if line is None or len(before) >= MAX_HITS:
+        if line is not None:
+            address = address_of(line.profile_id, line.channel) if hit.address is None else hit.address
+            by_itself = by_request(hit.kind, hit.method, hit.user_agent)
+            told.append(_Told(hit, line, by_itself, _feedback(hit, line, address)))
+    return store.feedback.record_hits(sorted(lines), partial(_judged, told)) if told else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A hit with all that is known of it without the others on its message."""
+
+    hit: RawHit
+    line: LedgerLine
+    by_itself: Automation | None
+    made: NewFeedback
+
+
+def _judged(told: Sequence[_Told], known: Sequence[Hit]) -> JudgedHits:
+    """Calculates only: it is called within a transaction."""
+    earlier: defaultdict[str, list[Hit]] = defaultdict(list)
+    for one in known:
+        earlier[one.message_id].append(one)
+    new: list[NewFeedback] = []
+    scanned: list[int] = []
+    for each in told:
+        hit, before = each.hit, earlier[each.hit.message_id]
+        if len(before) >= MAX_HITS:
             continue
         judged = judge(
             kind=hit.kind,
-            method=hit.method,
-            user_agent=hit.user_agent,
             target=hit.target,
             is_honeypot=hit.is_honeypot,
+            by_itself=each.by_itself,
             at=hit.at,
-            accepted_at=line.settled_at,
+            # While the server has not answered: scanners follow links before it does.
+            accepted_at=each.line.settled_at or each.line.claimed_at,
             earlier=before,
         )
         for position in judged.also_scanned:
@@ -76,15 +98,13 @@ def record_hits(
                 if new[place].automation is None:
                     new[place] = replace(new[place], automation=Automation.SCANNER)
             else:
-                marked.append(position)
-        address = address_of(line.profile_id, line.channel) if hit.address is None else hit.address
-        new.append(_feedback(hit, line, address, judged.automation))
+                scanned.append(position)
+        new.append(replace(each.made, automation=judged.automation))
         before.append(Hit(-len(new), hit.message_id, hit.kind, hit.target, judged.automation, hit.at))
-    store.feedback.record(new, rule=SoftBounceRule(), scanned=marked)
-    return new
+    return new, scanned
 
 
-def _feedback(hit: RawHit, line: LedgerLine, address: str, automation: Automation | None) -> NewFeedback:
+def _feedback(hit: RawHit, line: LedgerLine, address: str) -> NewFeedback:
     return NewFeedback(
         feedback_key=hit.feedback_key or f"hit/{uuid.uuid4().hex}",
         kind=hit.kind,
@@ -95,7 +115,6 @@ def _feedback(hit: RawHit, line: LedgerLine, address: str, automation: Automatio
         message_id=hit.message_id,
         profile_id=line.profile_id,
         address=address,
-        automation=automation,
         target=hit.target,
         detail=hit.user_agent[:200] or None,
     )

@@ -21,4 +21,10 @@ HONEYPOT_AROUND = timedelta(seconds=60)
 RECORDED = timedelta(seconds=5)
 """What a hit takes until it can be read, and the clocks of services may differ by."""
 KNOWN_AFTER = max(ARRIVAL, BURST, HONEYPOT_AROUND) + RECORDED
-"""From so long after a click was told on, no later hit shows it to be a machine's."""
+"""From so long after a click was told on, no later hit shows it to be a machine's. But for two, where a later
+hit may still change it, which who has acted on it by then does not hear of:
+
+- what a provider's webhook tells more than ``RECORDED`` after it happened: clicks of one moment that come in
+  batches minutes apart are judged by their times, when the last of them is there,
+- a message that its server holds back for longer than ``KNOWN_AFTER - ARRIVAL`` after its scanner's first
+  click: the 30 s of its arrival begin with the answer."""

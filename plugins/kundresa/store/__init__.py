@@ -22,7 +22,7 @@ from kundresa.store.errors import (
     StoreOutOfDate,
     StoreUnavailable,
 )
-from kundresa.store.feedback import CameBack, Hit
+from kundresa.store.feedback import CameBack, Hit, JudgedHits
 from kundresa.store.inbox_records import Answer, Appended, InboxEvent, NewEvent, NewFeedback
 from kundresa.store.journey_accounts import AccountedMessages, JourneyAccount
 from kundresa.store.journey_calls import CallResult
@@ -112,6 +112,7 @@ __all__ = [
     "JourneyTestUnderWay",
     "JourneyTotals",
     "JourneyVersion",
+    "JudgedHits",
     "LatestAnswers",
     "Lease",
     "LeaseLost",

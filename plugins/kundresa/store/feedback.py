@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -37,6 +37,10 @@ class Hit:
     occurred_at: datetime
 
 
+JudgedHits = tuple[Sequence[NewFeedback], Collection[int]]
+"""Hits to record, and the positions of earlier clicks that they show to have been a scanner's."""
+
+
 @dataclass(frozen=True, slots=True)
 class CameBack:
     """One thing that came back about a message, as it is told to people."""
@@ -61,31 +65,39 @@ class Feedback:
         self._database = database
 
     def record(
-        self,
-        items: Sequence[NewFeedback],
-        *,
-        rule: SoftBounceRule | None = None,
-        scanned: Collection[int] = (),
+        self, items: Sequence[NewFeedback], *, rule: SoftBounceRule | None = None
     ) -> list[NewFeedback]:
         """Record what is new of these, and suppress what follows from it, in one transaction; returns what
         was new. A hard bounce and a complaint suppress at once, soft ones by the rule. A message that is
         unknown and reported delivered is accepted.
-
-        Args:
-            scanned: positions of clicks that these show to have been a scanner's, where they were taken for a
-                person's.
         """
-        if not items and not scanned:
+        if not items:
             return []
         with self._database.write() as connection:
             take_turns(self._database, connection)
+            return record_feedback(self._database, connection, items, rule or SoftBounceRule())
+
+    def record_hits(
+        self, message_ids: Sequence[str], judge: Callable[[list[Hit]], JudgedHits]
+    ) -> list[NewFeedback]:
+        """Record opens and clicks as they are judged by the earlier ones of these messages (at most a few
+        thousand), in one transaction that nobody else's hits come into; returns what was new.
+
+        Args:
+            judge: the earlier hits by position → what to record, and the positions of clicks that turn out to
+                have been a scanner's, where they were taken for a person's. Called within the transaction: it
+                calculates, and asks nobody.
+        """
+        with self._database.write() as connection:
+            take_turns(self._database, connection)
+            items, scanned = judge(_hits(connection, message_ids))
             if scanned:
                 connection.execute(
                     update(feedback)
                     .where(feedback.c.position.in_(scanned), feedback.c.automation.is_(None))
                     .values(automation=Automation.SCANNER.value, is_automated=True)
                 )
-            return record_feedback(self._database, connection, items, rule or SoftBounceRule())
+            return record_feedback(self._database, connection, items, SoftBounceRule())
 
     def known(self, keys: Sequence[str]) -> set[str]:
         """Of these feedback keys (at most a few thousand), those that are recorded."""
@@ -95,27 +107,8 @@ class Feedback:
 
     def hits(self, message_ids: Sequence[str]) -> list[Hit]:
         """The opens and clicks of these messages (at most a few thousand), by position."""
-        query = (
-            select(*(feedback.c[name] for name in Hit.__slots__))
-            .where(
-                feedback.c.message_id.in_(message_ids),
-                feedback.c.kind.in_((FeedbackKind.OPENED.value, FeedbackKind.CLICKED.value)),
-            )
-            .order_by(feedback.c.position)
-        )
         with self._database.read() as connection:
-            found = connection.execute(query).all()
-        return [
-            Hit(
-                position=row.position,
-                message_id=row.message_id,
-                kind=FeedbackKind(row.kind),
-                target=row.target,
-                automation=Automation(row.automation) if row.automation else None,
-                occurred_at=row.occurred_at,
-            )
-            for row in found
-        ]
+            return _hits(connection, message_ids)
 
     def about(self, message_ids: Sequence[str]) -> dict[str, list[CameBack]]:
         """What has come back about each of these messages (at most a few thousand), in the order in which it
@@ -184,6 +177,28 @@ class Feedback:
             if len(page) < chunk:
                 return
             last = page[-1]["position"]
+
+
+def _hits(connection: Connection, message_ids: Sequence[str]) -> list[Hit]:
+    query = (
+        select(*(feedback.c[name] for name in Hit.__slots__))
+        .where(
+            feedback.c.message_id.in_(message_ids),
+            feedback.c.kind.in_((FeedbackKind.OPENED.value, FeedbackKind.CLICKED.value)),
+        )
+        .order_by(feedback.c.position)
+    )
+    return [
+        Hit(
+            position=row.position,
+            message_id=row.message_id,
+            kind=FeedbackKind(row.kind),
+            target=row.target,
+            automation=Automation(row.automation) if row.automation else None,
+            occurred_at=row.occurred_at,
+        )
+        for row in connection.execute(query)
+    ]
 
 
 def is_known_to_be_a_persons(now: datetime) -> ColumnElement[bool]:

@@ -82,12 +82,25 @@ class Inbox:
             if inserted == len(new):
                 return [Appended.NEW] * inserted
             # What is new needs no look at what is there; that is for what is sent again.
-            before = self._before(connection, [*first], inserted) if inserted < len(first) else {}
+            before = self._before(connection, first, inserted) if inserted < len(first) else {}
         return _compared(new, before)
 
-    def _before(self, connection: Connection, keys: Sequence[_Key], inserted: int) -> dict[_Key, NewEvent]:
-        """Of the events with these keys, all of which are there now, those that were before this transaction
-        has added ``inserted`` of them: the ones with the lower positions."""
+    def _before(
+        self, connection: Connection, first: Mapping[_Key, NewEvent], inserted: int
+    ) -> dict[_Key, NewEvent]:
+        """Of these events, those that were there before this transaction has added ``inserted`` of them: the
+        ones with the lower positions. One that was there when they were added, and has been forgotten since
+        (retention waits for nobody's turn), is added now. That may be so again for another."""
+        found = self._found(connection, [*first])
+        while len(found) < len(first):
+            there = {(each.source, each.event_id) for each in found}
+            rows = [_ROW(event) for key, event in first.items() if key not in there]
+            inserted += insert_new_rows(self._database, connection, events, _COLUMNS, rows)
+            found = self._found(connection, [*first])
+        return {(each.source, each.event_id): each for each in found[: len(found) - inserted]}
+
+    def _found(self, connection: Connection, keys: Sequence[_Key]) -> list[NewEvent]:
+        """Those of these keys that are there now, by position."""
         given, values = as_table(self._database, events, ("source", "event_id"), keys)
         # A cross join: SQLite begins with the keys then, and finds each by the index.
         query = text(
@@ -95,8 +108,7 @@ class Inbox:
             "cross join events where events.source = given.source and events.event_id = given.event_id "
             "order by events.position"
         ).columns(*(events.c[name] for name in _COLUMNS))
-        found = [NewEvent(**row._mapping) for row in connection.execute(query, values)]
-        return {(each.source, each.event_id): each for each in found[: len(found) - inserted]}
+        return [NewEvent(**row._mapping) for row in connection.execute(query, values)]
 
     def after(self, position: int, limit: int, types: Collection[str] | None = None) -> list[InboxEvent]:
         """At most ``limit`` events beyond a position, in order; of these types only, where some are named."""

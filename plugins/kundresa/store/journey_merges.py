@@ -168,6 +168,8 @@ class JourneyMerges:
     def _traits(
         self, connection: Connection, table: Table, formers: Mapping[str, str], *which: ColumnElement[bool]
     ) -> None:
+        everybody = among(self._database, table.c.profile_id, {*formers, *formers.values()})
+        hold_rows(connection, table, and_(everybody, *which))
         of_formers = (among(self._database, table.c.profile_id, formers), *which)
         names = ("profile_id", *(each.name for each in table.c if each.name != "profile_id"))
         columns = [table.c[name] for name in names]

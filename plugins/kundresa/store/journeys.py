@@ -236,6 +236,7 @@ class Journeys:
             self._hold(connection, journey, advance)
             self._people(connection, journey, advance, at)
             self._beside(connection, journey, advance)
+            self._traits(connection, journey, [advance])
             keep_early(self._database, connection, journey, advance)
             self._counts(connection, journey, [advance], at)
 
@@ -288,6 +289,7 @@ class Journeys:
                     self._people(connection, journey, advance, at)
                     self._beside(connection, journey, advance)
                     entered.append(advance)
+            self._traits(connection, journey, entered)
             self._counts(connection, journey, entered, at)
         return new
 
@@ -342,17 +344,24 @@ class Journeys:
             connection.execute(cancelled, [_where(each) for each in advance.cancelled_calls])
 
     def _beside(self, connection: Connection, journey: str, advance: Advance) -> None:
-        # A test's are its own: what it tries holds nowhere else. In the order of the key: other journeys set
-        # traits of the same people.
-        table, own = (journey_test_traits, "test") if as_test(journey) else (journey_traits, "journey")
-        traits = [(*key, value, journey, set_at) for key, (value, set_at) in sorted(advance.traits.items())]
-        columns = ("profile_id", "trait", "value_json", own, "set_at")
-        put_rows(self._database, connection, table, columns, traits, newest="set_at")
         if advance.jumps:
             rows = [{name: getattr(each, name) for name in _EVENT} for each in advance.jumps]
             connection.execute(self._database.insert_new(events), rows)
         readings = [(journey, *_values(each, _READING)) for each in advance.readings]
         put_rows(self._database, connection, journey_readings, ("journey", *_READING), readings)
+
+    def _traits(self, connection: Connection, journey: str, advances: Iterable[Advance]) -> None:
+        """Of everybody at once, in the order of the key: other journeys set traits of the same people."""
+        # A test's are its own: what it tries holds nowhere else.
+        table, own = (journey_test_traits, "test") if as_test(journey) else (journey_traits, "journey")
+        latest: dict[tuple[str, str], tuple[str, datetime]] = {}
+        for advance in advances:
+            for key, (value, set_at) in advance.traits.items():
+                if key not in latest or latest[key][1] <= set_at:
+                    latest[key] = (value, set_at)
+        rows = [(*key, value, journey, set_at) for key, (value, set_at) in sorted(latest.items())]
+        columns = ("profile_id", "trait", "value_json", own, "set_at")
+        put_rows(self._database, connection, table, columns, rows, newest="set_at")
 
     def _counts(
         self, connection: Connection, journey: str, advances: Sequence[Advance], at: datetime

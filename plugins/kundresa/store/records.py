@@ -167,7 +167,10 @@ class LedgerLine:
     detail: str | None
     attempts: int
     first_claimed_at: datetime | None
+    claimed_at: datetime | None
+    """When the last attempt began."""
     settled_at: datetime | None
+    """When it ended; None while it is under way."""
     retry_at: datetime | None
 
     def as_dict(self) -> dict[str, Any]:

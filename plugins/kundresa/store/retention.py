@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from datetime import datetime
 
-from sqlalchemy import Table, delete, exists, select, tuple_
+from sqlalchemy import Table, and_, delete, exists, select, tuple_
 
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
@@ -20,6 +20,7 @@ from kundresa.store.journey_tables import (
     journey_traits,
     message_requests,
 )
+from kundresa.store.locks import hold_rows
 from kundresa.store.tables import attempts, print_rows, runs
 
 CHUNK = 1_000
@@ -217,9 +218,10 @@ class Retention:
                 ids = [*connection.execute(page).scalars()]
             gone = {*ids}.difference(known(ids)) if ids else set()
             if gone:
-                old = (table.c.set_at < before, among(self._database, table.c.profile_id, gone))
+                old = and_(table.c.set_at < before, among(self._database, table.c.profile_id, gone))
                 with self._database.write() as connection:
-                    total += connection.execute(delete(table).where(*old)).rowcount
+                    hold_rows(connection, table, old)
+                    total += connection.execute(delete(table).where(old)).rowcount
             if len(ids) < chunk:
                 return total
             last = ids[-1]

@@ -6,10 +6,12 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+import sqlalchemy
 
-from kundresa.store import Appended, NewEvent, Store
+from kundresa.store import Appended, NewEvent, Store, open_store
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 NEW, KNOWN, CONFLICTING = Appended.NEW, Appended.KNOWN, Appended.CONFLICTING
@@ -123,3 +125,31 @@ def test_of_those_who_tell_at_the_same_time_one_is_new(store: Store) -> None:
     assert sorted(each for each, _ in told) == sorted([NEW, KNOWN, CONFLICTING, CONFLICTING])
     assert [each for _, each in told] == [NEW] * 4
     assert store.inbox.count() == 5
+
+
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
+def test_what_is_forgotten_while_it_is_told_again_is_in_it(store: Store, store_url: str) -> None:
+    """Retention takes no turn: what was there when the others were added is gone when it is looked at. On
+    SQLite it would have to wait for the end of the transaction."""
+    store.inbox.append([event(1), event(2)])
+    engine = store.database.engine
+    looked = []
+
+    def forget(*told: Any) -> None:
+        if "cross join events" in told[2] and not looked:
+            looked.append(told[2])
+            with open_store(store_url) as own:
+                own.retention.forget_events(NOW + SECOND)
+
+    sqlalchemy.event.listen(engine, "before_cursor_execute", forget)
+    try:
+        told = store.inbox.append([event(3), event(1), event(2, '{"value":2}')])
+    finally:
+        sqlalchemy.event.remove(engine, "before_cursor_execute", forget)
+    assert looked
+    assert told == [NEW, NEW, NEW]
+    assert [each[1:] for each in contents(store)] == [
+        ("e3", '{"value":1}'),
+        ("e1", '{"value":1}'),
+        ("e2", '{"value":2}'),
+    ]

@@ -80,7 +80,7 @@ def test_a_click_is_read_when_it_is_known_and_everything_else_at_once(journeys: 
 def test_who_turns_out_to_be_a_scanner_is_not_read(journeys: Store) -> None:
     first = tell(journeys, (1, CLICKED))
     tell(journeys, (2, CLICKED))
-    journeys.feedback.record([], scanned=[first])
+    journeys.feedback.record_hits([], lambda _: ([], [first]))
     assert read_on(journeys, NOW + KNOWN_AFTER) == [("p2", "clicked")]
 
 

@@ -6,30 +6,27 @@ which both come to. On SQLite they take turns from the beginning.
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select
 
 from kundresa.spec.frozen import FrozenSpec
 from kundresa.spec.vocabulary import DeliveryReason, FeedbackKind, MessageState, Trigger
 from kundresa.store import (
     Advance,
     Approved,
+    MessageRequest,
     NewEvent,
     NewFeedback,
     NewMessage,
     NewRun,
+    Position,
     Refused,
     Store,
-    open_store,
 )
-from kundresa.store.engine import Database
-from kundresa.store.journey_tables import journey_messages
+from kundresa.store.journey_tables import journey_messages, journey_positions, journey_traits
 from kundresa.store.tables import batches, messages
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -84,59 +81,6 @@ def unknown(store: Store) -> Callable[..., None]:
             connection.execute(messages.insert(), lines)
 
     return make
-
-
-@pytest.fixture
-def at_once(store: Store, store_url: str) -> Callable[..., None]:
-    """Runs some things beside each other, each once the ones before it wait, and lets them go on then."""
-
-    def run(hold: Callable[[Connection], object], works: Sequence[Callable[[Store], object]]) -> None:
-        failures: list[BaseException] = []
-
-        def work(it: Callable[[Store], object]) -> None:
-            try:
-                with open_store(store_url) as own:
-                    it(own)
-            except BaseException as error:  # told below, on the thread of the test
-                failures.append(error)
-
-        threads = [threading.Thread(target=work, args=(it,)) for it in works]
-        with holding(store_url, hold):
-            for number, thread in enumerate(threads, 1):
-                thread.start()
-                wait_for_locks(store, threads[:number])
-        for thread in threads:
-            thread.join(60)
-        assert failures == []
-
-    return run
-
-
-@contextmanager
-def holding(store_url: str, hold: Callable[[Connection], object]) -> Iterator[None]:
-    database = Database(store_url)
-    try:
-        with database.write() as connection:
-            hold(connection)
-            yield
-    finally:
-        database.close()
-
-
-def wait_for_locks(store: Store, threads: Sequence[threading.Thread]) -> None:
-    """Until each of these waits for a lock, or has ended; or a little while, where nobody can be asked."""
-    if store.database.is_sqlite:
-        time.sleep(0.1)
-        return
-    waiting = text("select count(distinct pid) from pg_locks where not granted")
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        with store.database.read() as connection:
-            count = connection.execute(waiting).scalar_one()
-        if count >= sum(thread.is_alive() for thread in threads):
-            return
-        time.sleep(0.02)
-    raise AssertionError("they should wait by now")
 
 
 def test_an_advance_with_jumps_and_a_report_of_what_it_acts_on(
@@ -235,3 +179,85 @@ def test_a_decision_and_people_who_leave(store: Store, at_once: Callable[..., No
     at_once(hold_first, [decide, lambda own: own.journeys.commit("cart", 1, left, at=NOW)])
     [(step, outcome, _, count)] = store.journey_messages.counts("cart")  # whichever of the two came first
     assert (step, outcome, count) == ("say", "not_sent", 2)
+
+
+def test_two_services_that_let_the_same_people_in(store: Store, at_once: Callable[..., None]) -> None:
+    """Each by requests of its own, whose ids have another order than the people's."""
+    store.journeys.start("cart", FrozenSpec("{}", "a" * 64), cursor="", at=NOW)
+    asked = {"r1": "pA", "r2": "pB", "r3": "pB", "r4": "pA"}
+    seconds = [entered(number, asked[number]) for number in ("r2", "r4")]
+    store.journeys.commit("cart", 0, Advance(0, "", positions=seconds), at=NOW)
+
+    def hold_seconds(connection: Connection) -> object:
+        return connection.execute(select(journey_positions.c.step).with_for_update()).all()
+
+    def enter(*numbers: str) -> Callable[[Store], object]:
+        made = [
+            (
+                MessageRequest(each, "shop", each, "h", "cart", asked[each], None, None, NOW),
+                Advance(
+                    0,
+                    "",
+                    positions=[entered(each, asked[each])],
+                    traits={(asked[each], "tier"): (f'"{each}"', NOW + int(each[1]) * timedelta(seconds=1))},
+                ),
+            )
+            for each in numbers
+        ]
+        return lambda own: own.journeys.enter("cart", 1, made, at=NOW)
+
+    at_once(hold_seconds, [enter("r1", "r2"), enter("r3", "r4")])
+    assert [*store.message_requests.of([*asked])] == [*asked]
+    assert traits(store) == {("pA", "tier"): '"r4"', ("pB", "tier"): '"r3"'}
+
+
+def test_of_one_person_s_traits_of_a_call_the_latest_counts(store: Store) -> None:
+    store.journeys.start("cart", FrozenSpec("{}", "a" * 64), cursor="", at=NOW)
+    made = [
+        (
+            MessageRequest(name, "shop", name, "h", "cart", "pA", None, None, NOW),
+            Advance(0, "", traits={("pA", "tier"): (f'"{name}"', at)}),
+        )
+        for name, at in (("r1", NOW + timedelta(seconds=1)), ("r2", NOW))
+    ]
+    store.journeys.enter("cart", 1, made, at=NOW)
+    assert traits(store) == {("pA", "tier"): '"r1"'}
+
+
+def test_a_merge_and_an_advance_that_sets_traits_under_both_ids(
+    store: Store, at_once: Callable[..., None]
+) -> None:
+    """The other journey has not heard of the merge; the former id is the first in order."""
+    both = {(who, trait): ('"of before"', NOW) for who in ("a", "b") for trait in ("tier", "zone")}
+    for journey in ("cart", "other"):
+        store.journeys.start(journey, FrozenSpec("{}", "a" * 64), cursor="", at=NOW)
+    store.journeys.commit("cart", 0, Advance(0, "", traits=both), at=NOW)
+    later = {key: ('"later"', NOW + timedelta(hours=1)) for key in both}
+
+    def hold_second(connection: Connection) -> object:
+        second = (journey_traits.c.profile_id == "a", journey_traits.c.trait == "zone")
+        return connection.execute(select(journey_traits).where(*second).with_for_update()).all()
+
+    at_once(
+        hold_second,
+        [
+            lambda own: own.journeys.commit("other", 0, Advance(0, "", traits=later), at=NOW),
+            lambda own: own.journey_merges.merge("cart", 1, {"a": "b"}, at=NOW),
+        ],
+    )
+    found = traits(store)
+    assert {key: found[key] for key in found if key[0] == "b"} == {
+        ("b", "tier"): '"later"',
+        ("b", "zone"): '"later"',
+    }
+
+
+def entered(key: str, who: str) -> Position:
+    return Position(who, key, 1, 1, "say", 1, NOW, NOW, None, None, None, "{}")
+
+
+def traits(store: Store) -> dict[tuple[str, str], str]:
+    with store.database.read() as connection:
+        return {
+            (row.profile_id, row.trait): row.value_json for row in connection.execute(select(journey_traits))
+        }

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kundresa.feedback.bots import ARRIVAL, BURST, HONEYPOT_AROUND, Judgement, judge
+from kundresa.feedback.bots import ARRIVAL, BURST, HONEYPOT_AROUND, Judgement, by_request, judge
 from kundresa.spec.machines import KNOWN_AFTER
 from kundresa.spec.vocabulary import Automation, FeedbackKind
 from kundresa.store import Hit
@@ -34,10 +34,9 @@ def judged(
 ) -> Judgement:
     return judge(
         kind=kind,
-        method=method,
-        user_agent=user_agent,
         target=target,
         is_honeypot=is_honeypot,
+        by_itself=by_request(kind, method, user_agent),
         at=at,
         accepted_at=accepted_at,
         earlier=earlier or [],

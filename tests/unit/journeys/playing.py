@@ -181,7 +181,7 @@ class Play:
         """Whoever clicked for a person was a scanner, as it shows before that is known."""
         for whose, position, heard in self.clicks:
             if whose == who and heard.known > self.world.now:
-                self.world.store.feedback.record([], scanned=[position])
+                self.world.store.feedback.record_hits([], lambda _, shown=position: ([], [shown]))
                 self._do("unmask", heard)
 
     def _settle(self, ago: int) -> None:

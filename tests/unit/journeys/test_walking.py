@@ -373,7 +373,8 @@ class TestClicksOfWhomItIsNotKnown:
         self.arrive(world, REACTION, exit=[{"reaction": "clicked", "to": "say"}])
         world.react("anna", "clicked")
         world.advance()
-        world.store.feedback.record([], scanned=[world.store.feedback.end()])
+        first = world.store.feedback.end()
+        world.store.feedback.record_hits([], lambda _: ([], [first]))
         world.now += KNOWN_AFTER
         assert world.advance().events == 0
         assert world.at("anna").step == "clicked"
@@ -409,7 +410,8 @@ class TestClicksOfWhomItIsNotKnown:
         world.advance()
         assert world.at("anna").step == "clicked"
         if is_scanned:
-            world.store.feedback.record([], scanned=[world.store.feedback.end()])
+            first = world.store.feedback.end()
+            world.store.feedback.record_hits([], lambda _: ([], [first]))
         world.now += KNOWN_AFTER
         world.advance()
         assert world.at("anna").step == ("again" if is_scanned else "thanks")
