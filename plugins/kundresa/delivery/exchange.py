@@ -14,7 +14,7 @@ from kundresa.delivery.protocols import AskedSender, Books, Guard, Row, RowSende
 from kundresa.delivery.retries import schedule
 from kundresa.delivery.senders import Senders
 from kundresa.delivery.stopping import Stop
-from kundresa.delivery.suppress import SoftRefusals, suppress_dead
+from kundresa.delivery.suppress import RefusalCounter, suppress_dead
 from kundresa.delivery.withhold import candidate, stays_unknown
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.vocabulary import DeliveryPolicy, MessageState
@@ -39,7 +39,7 @@ class Exchange:
         guard: Guard,
         senders: Senders,
         pacer: Pacer | None,
-        refusals: SoftRefusals,
+        refusals: RefusalCounter,
         clock: Callable[[], datetime],
         stop: Stop,
     ) -> None:

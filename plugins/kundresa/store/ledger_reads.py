@@ -277,6 +277,20 @@ class LedgerReads:
         with self._database.read() as connection:
             return connection.execute(query).first() is not None
 
+    def has_accepted(self, run_key: str, channel: str) -> bool:
+        """Whether a message of this run was taken on this channel, among the first 10,000 of its account:
+        where nothing is taken, no more lines are read than that."""
+        first = (
+            select(messages.c.state)
+            .where(messages.c.run_key == run_key, messages.c.channel == channel)
+            .order_by(messages.c.batch_number, messages.c.message_id)
+            .limit(10_000)
+            .subquery()
+        )
+        query = select(first.c.state).where(first.c.state == MessageState.ACCEPTED.value).limit(1)
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
+
     def attempts_of(self, message_id: str) -> list[dict[str, Any]]:
         """The attempts of one message that came to an end, the first one first, as plain dicts."""
         ended = ended_attempts(messages.c.message_id == message_id).subquery()

@@ -34,12 +34,16 @@ class Shop:
         self.store, self.time = store, time
         self.answers: dict[str, str] = {}
         """By command, while the full one is written to."""
+        self.everybody: dict[str, str] = {}
+        """By command, whoever is written to."""
         self.asked = 0
         self._number = 0
         self._is_full: dict[int, bool] = {}
         self.port = peer(self._script).port
 
     def _script(self, step: Step) -> str | None:
+        if step.verb in self.everybody:
+            return self.everybody[step.verb]
         if step.verb == "RCPT":
             self._is_full[step.connection] = FULL in step.argument
             self.asked += FULL in step.argument
@@ -206,6 +210,11 @@ def test_one_that_is_given_up_between_two_attempts_counts_by_its_last_answer(sho
         ("RCPT", "451 4.7.1 poor reputation"),
         ("MAIL", "451 4.3.0 busy"),
         ("RCPT", "550 5.7.1 blocked"),
+        ("END", "550 5.4.5 Daily SMTP relay limit exceeded for customer."),
+        ("END", "554 5.4.6 Too many hops"),
+        ("RCPT", "451 4.3.5 Server configuration error"),
+        ("END", "452 4.3.1 Insufficient system storage"),
+        ("RCPT", "451 4.3.0 <full@shop.example>: Temporary lookup failure"),
     ],
 )
 def test_what_is_not_about_the_mailbox_is_not_counted(shop: Shop, verb: str, answer: str) -> None:
@@ -226,3 +235,32 @@ def test_a_server_that_is_down_until_the_end_says_nothing_of_addresses(shop: Sho
     shop.deliver()
     assert shop.line().reason is DeliveryReason.TEMPORARY_FAILURE
     assert shop.counted() == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "answer"), [("RCPT", "452 4.2.2 mailbox full"), ("END", "552 5.2.2 mailbox full")]
+)
+def test_what_is_said_of_everybody_is_not_counted(shop: Shop, verb: str, answer: str) -> None:
+    """As by a relay that is broken: nothing of the run is ever taken."""
+    shop.everybody[verb] = answer
+    for _ in range(3):
+        shop.open()
+        shop.deliver()
+        shop.time.now += VALID
+        shop.deliver()
+        assert shop.line().reason is DeliveryReason.TEMPORARY_FAILURE
+    assert shop.counted() == []
+    assert shop.suppressed() == []
+
+
+def test_who_had_messages_taken_before_is_believed_of_the_last_one(shop: Shop) -> None:
+    """The attempts after the first are alone in their window, each over a new connection."""
+    shop.answers["RCPT"] = "452 4.2.2 mailbox full"
+    shop.open()
+    first = shop.deliver()
+    assert first.counts == {MessageState.ACCEPTED: 1, MessageState.DEFERRED: 1}
+    shop.everybody = {"RCPT": "452 4.2.2 mailbox full"}
+    shop.time.now += VALID
+    shop.deliver()
+    assert shop.line().state is MessageState.FAILED
+    assert [address for address, _ in shop.counted()] == [FULL]
