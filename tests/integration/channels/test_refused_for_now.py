@@ -15,6 +15,7 @@ from kundresa.channels import account_from_uri, open_sender
 from kundresa.delivery import Batch, BatchResult, deliver_batch, withhold_batch
 from kundresa.spec.vocabulary import DeliveryPolicy, DeliveryReason, MessageState, Trigger
 from kundresa.store import LedgerLine, NewRun, SoftBounceRule, Store, open_store
+from kundresa.store.errors import StoreUnavailable
 from kundresa.store.inbox_tables import soft_refusals
 
 from .conftest import EMAIL, Peer, Step, Time
@@ -264,3 +265,55 @@ def test_who_had_messages_taken_before_is_believed_of_the_last_one(shop: Shop) -
     shop.deliver()
     assert shop.line().state is MessageState.FAILED
     assert [address for address, _ in shop.counted()] == [FULL]
+
+
+@pytest.mark.parametrize("how_often", [1, 2, 1_000])
+@pytest.mark.parametrize("what", ["taken", "record"])
+def test_a_store_that_falters_when_refusals_are_told_loses_no_receipt(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, what: str, how_often: int
+) -> None:
+    shop.answers["RCPT"] = "552 5.2.2 mailbox full"
+    real, calls = getattr(shop.store.soft_refusals, what), 0
+
+    def falter(**values: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls <= how_often:
+            raise StoreUnavailable("lock timeout")
+        return real(**values)
+
+    monkeypatch.setattr(shop.store.soft_refusals, what, falter)
+    shop.open()
+    with pytest.raises(StoreUnavailable):
+        shop.deliver()
+    lines = shop.store.ledger.lines([row["message_id"] for row in shop.rows])
+    assert [lines[row["message_id"]].state for row in shop.rows] == [
+        MessageState.FAILED,
+        MessageState.ACCEPTED,
+    ]
+    is_told = what == "taken" or how_often == 1
+    assert [address for address, _ in shop.counted()] == [FULL] * is_told
+
+
+def test_a_store_that_falters_once_does_not_forget_that_an_address_is_dead(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.answers["RCPT"] = "550 5.1.1 no such user"
+    real, calls = shop.store.suppressions.add_many, 0
+
+    def falter(**values: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise StoreUnavailable("lock timeout")
+        real(**values)
+
+    monkeypatch.setattr(shop.store.suppressions, "add_many", falter)
+    shop.open()
+    for row, address in zip(shop.rows, (OTHER, FULL), strict=True):  # something has to be taken before
+        row["address"] = address
+    with pytest.raises(StoreUnavailable):
+        shop.deliver()
+    key = shop.rows[1]["message_id"]
+    assert shop.store.ledger.lines([key])[key].reason is DeliveryReason.ADDRESS_REFUSED
+    assert shop.suppressed() == [(FULL, "hard_bounce")]
