@@ -8,7 +8,9 @@ writers take turns). So all lock in this order, and leave out what they do not n
 3. a batch's row, several in the order of their keys,
 4. messages of the ledger, in the order of their ids,
 5. messages of journeys, then their calls, in the order of their ids,
-6. the row of a campaign's run, in a claim of rows of print files (``print_rows``).
+6. the row of a campaign's run, in a claim of rows of print files (``print_rows``),
+7. rows of print files, or soft refusals, that are removed, in the order of their keys. Who adds some has 6 or
+   1, for which nobody waits who removes some.
 
 A statement that updates many rows locks them in the order in which it finds them. So what may be written by
 others at the same time is held first.
