@@ -39,8 +39,9 @@ class RefusalCounter:
     """Counts messages that an address has refused softly, once each: when it is known that they will not be
     tried again. Nothing is asked on channels whose receivers do not judge addresses.
 
-    Nothing is counted before a message of the run was taken on the channel: a relay that is broken, or a
-    staging one, says the same of everybody.
+    What counts is the last answer that a server gave, at whichever attempt. Nothing is counted before a
+    message of the run was taken on the channel: a relay that is broken, or a staging one, says the same of
+    everybody.
     """
 
     def __init__(self, books: Books, run_key: str, channel: str, rule: SoftBounceRule) -> None:
@@ -83,12 +84,18 @@ class RefusalCounter:
             self._count(addresses, last, now)
 
     def _count(self, addresses: Mapping[str, str], receipts: Sequence[Receipt], now: datetime) -> None:
+        failed = [
+            each
+            for each in receipts
+            if each.state is MessageState.FAILED and each.reason is DeliveryReason.TEMPORARY_FAILURE
+        ]
+        # Without a code nobody was asked at the last attempt: the domain rested, or the server was down.
+        unasked = [each.message_id for each in failed if each.code is None]
+        before = self._books.ledger.last_answers(unasked) if unasked else {}
         refused = {
             each.message_id: addresses[each.message_id]
-            for each in receipts
-            if each.state is MessageState.FAILED
-            and each.reason is DeliveryReason.TEMPORARY_FAILURE
-            and is_soft_refusal(self._channel, each.code, each.detail)
+            for each in failed
+            if is_soft_refusal(self._channel, *before.get(each.message_id, (each.code, each.detail)))
         }
         if refused and self._is_known_to_take():
             self._books.soft_refusals.record(

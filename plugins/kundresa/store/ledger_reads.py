@@ -291,6 +291,17 @@ class LedgerReads:
         with self._database.read() as connection:
             return connection.execute(query).first() is not None
 
+    def last_answers(self, message_ids: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+        """Of these messages (at most a few thousand), those that were answered at an attempt before the one
+        of their line: message_id → code and detail of the last such answer."""
+        query = (
+            select(attempts.c.message_id, attempts.c.code, attempts.c.detail)
+            .where(attempts.c.message_id.in_(message_ids), attempts.c.code.is_not(None))
+            .order_by(attempts.c.attempt)
+        )
+        with self._database.read() as connection:
+            return {row.message_id: (row.code, row.detail) for row in connection.execute(query)}
+
     def attempts_of(self, message_id: str) -> list[dict[str, Any]]:
         """The attempts of one message that came to an end, the first one first, as plain dicts."""
         ended = ended_attempts(messages.c.message_id == message_id).subquery()

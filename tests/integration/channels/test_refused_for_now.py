@@ -317,3 +317,23 @@ def test_a_store_that_falters_once_does_not_forget_that_an_address_is_dead(
     key = shop.rows[1]["message_id"]
     assert shop.store.ledger.lines([key])[key].reason is DeliveryReason.ADDRESS_REFUSED
     assert shop.suppressed() == [(FULL, "hard_bounce")]
+
+
+@pytest.mark.parametrize("by", ["the last attempt", "the end of the run"])
+@pytest.mark.parametrize(("answer", "count"), [("452 4.2.2 mailbox full", 1), ("451 4.3.0 busy", 0)])
+def test_an_attempt_at_which_nobody_is_asked_leaves_the_last_answer(
+    shop: Shop, answer: str, count: int, by: str
+) -> None:
+    shop.answers["RCPT"] = answer
+    shop.open()
+    shop.deliver()
+    port, shop.port = shop.port, 1  # nobody listens there
+    shop.time.now += VALID if by == "the last attempt" else timedelta(hours=1)
+    shop.deliver()
+    if by == "the end of the run":
+        assert shop.line().code is None
+        shop.port = port
+        shop.time.now += VALID
+        shop.deliver()
+    assert shop.line().reason is DeliveryReason.TEMPORARY_FAILURE
+    assert [address for address, _ in shop.counted()] == [FULL] * count
