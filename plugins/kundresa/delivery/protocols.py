@@ -207,6 +207,7 @@ class OptOutBook(Protocol):
         with_every_topic: bool,
         profile_ids: Sequence[str],
         addresses: Sequence[str],
+        merged: Mapping[str, str] | None = None,
     ) -> OptOutHits: ...
 
 
