@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Connection, select, text
 
 from kundresa.spec.frozen import FrozenSpec
-from kundresa.spec.vocabulary import DeliveryReason, FeedbackKind, MessageState, Trigger
+from kundresa.spec.vocabulary import CloseReason, DeliveryReason, FeedbackKind, MessageState, Trigger
 from kundresa.store import (
     Advance,
     Approved,
@@ -29,8 +29,9 @@ from kundresa.store import (
     open_store,
 )
 from kundresa.store.engine import Database
+from kundresa.store.inbox_tables import soft_refusals
 from kundresa.store.journey_tables import journey_messages
-from kundresa.store.tables import batches, messages
+from kundresa.store.tables import batches, messages, print_rows
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 RUN = "cart.say--20261123T090000Z"
@@ -235,3 +236,44 @@ def test_a_decision_and_people_who_leave(store: Store, at_once: Callable[..., No
     at_once(hold_first, [decide, lambda own: own.journeys.commit("cart", 1, left, at=NOW)])
     [(step, outcome, _, count)] = store.journey_messages.counts("cart")  # whichever of the two came first
     assert (step, outcome, count) == ("say", "not_sent", 2)
+
+
+@pytest.mark.parametrize("remove", ["taken", "forget_refusals", "forget_print_rows"])
+def test_what_is_removed_is_held_in_the_order_of_its_keys(store: Store, store_url: str, remove: str) -> None:
+    """Whoever waits for the first key has none of the later ones, though those were written first."""
+    is_print = remove == "forget_print_rows"
+    table = print_rows if is_print else soft_refusals
+    key = table.c.message_id
+    with store.database.write() as connection:
+        for number, name in enumerate(["c", "b", "a"]):
+            row = {"message_id": name, "run_key": RUN, "row_digest": name}
+            refusal = {"message_id": name, "channel": "email", "address": name}
+            at = NOW + timedelta(minutes=number)
+            connection.execute(table.insert(), row if is_print else refusal | {"refused_at": at})
+    store.runs.open(NewRun(RUN, "cart", NOW, Trigger.MANUAL, "{}", "a" * 64, NOW, NOW + timedelta(days=1)))
+    store.runs.mark_decided([RUN], at=NOW)
+    store.runs.close(RUN, CloseReason.CANCELLED, at=NOW)
+    works: dict[str, Callable[[Store], object]] = {
+        "taken": lambda own: own.soft_refusals.taken(channel="email", addresses=["c", "b", "a"]),
+        "forget_refusals": lambda own: own.retention.forget_refusals(NOW + timedelta(days=1)),
+        "forget_print_rows": lambda own: own.retention.forget_print_rows(),
+    }
+
+    def work() -> None:
+        with open_store(store_url) as own:
+            works[remove](own)
+
+    def hold_first(connection: Connection) -> object:
+        return connection.execute(select(key).where(key == "a").with_for_update()).all()
+
+    thread = threading.Thread(target=work)
+    with holding(store_url, hold_first):
+        thread.start()
+        wait_for_locks(store, [thread])
+        if not store.database.is_sqlite:  # where nobody else could ask meanwhile
+            with store.database.write() as connection:
+                free = select(key).where(key != "a").with_for_update(skip_locked=True)
+                assert sorted(connection.execute(free).scalars()) == ["b", "c"]
+    thread.join(60)
+    with store.database.read() as connection:
+        assert connection.execute(select(key)).all() == []
