@@ -17,8 +17,8 @@ What an answer means (RFC 5321 4.2, RFC 3463; the details are in ``smtp_status``
 
 [1] Once this sender has had a message taken: a relay that is broken, or a staging one, says it of everybody.
 Not by words that may be about our account or the relay's routing; a bounce suppresses then.
-[2] As a 4xx of the address is in the end. The message counts with soft bounces
-(``smtp_status.is_soft_refusal``).
+[2] As a 4xx of the address is in the end. The message counts with soft bounces, where the status or the words
+are about the mailbox (``smtp_status.is_soft_refusal``) and a message of the run was taken.
 """
 
 from __future__ import annotations

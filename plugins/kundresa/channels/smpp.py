@@ -14,7 +14,7 @@ What an answer means:
 | ESME_RINVDSTADR | failed, address_refused; suppressed once this sender has had a text accepted (*) |
 | ESME_RINVDSTTON, ESME_RINVDSTNPI | failed, address_refused |
 | ESME_RINVSRCADR, ESME_RINVSRCTON, ESME_RINVSRCNPI; the login refused | AccountError |
-| ESME_RINVEXPIRY, where a validity was said | AccountError |
+| ESME_RINVEXPIRY, where a validity was said | sent again without one, as all texts after it, with a warning |
 | any other | failed, message_refused |
 | lost or stalled before a segment was written | tried again over a new connection, then deferred |
 | lost or stalled after it | unknown |
@@ -28,7 +28,8 @@ keeps its reports for those that take them (``smpp_receiver``).
 A text that cannot be delivered until the campaign's validity ends is not to be delivered later: each carries
 its ``validity_period``, as what is left of it (``validity=relative``, the default), as its end in UTC
 (``absolute``), or not (``none``: the centre's own). Where a centre keeps texts for so many hours at most,
-``validity_hours`` says so.
+``validity_hours`` says so. At the very end it is some minutes (``LEAST_VALIDITY``): a centre may refuse a
+period that is over before it has looked, and a text that may still leave is to arrive.
 
 A text is cut with an 8-bit reference in the user data header. When one segment of several was taken and
 another was not, the message is never tried again as a whole: it has failed, or is unknown, with that said.
@@ -37,11 +38,13 @@ another was not, the message is never tried again as a whole: it has failed, or 
 from __future__ import annotations
 
 import asyncio
+import logging
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from kundresa.channels import smpp_pdu as pdu
 from kundresa.channels.accounts import Account, AccountError
@@ -60,10 +63,13 @@ from kundresa.spec.messages import Message, Receipt, SmsContent
 from kundresa.spec.sms_text import segments
 from kundresa.spec.vocabulary import DeliveryReason
 
+log = logging.getLogger(__name__)
+
 WINDOW = 100
 PAUSES = (0.5, 1.0, 2.0)
 """Seconds that everything waits after the first, second and third refusal for speed in a row."""
 RETRY_AFTER = timedelta(minutes=1)
+LEAST_VALIDITY = timedelta(minutes=5)
 _THROTTLED = frozenset({0x58, 0x14})
 _TEMPORARY = frozenset({0x08, 0x64, 0x66, 0xFF})
 _INVALID_NUMBER = 0x0B
@@ -172,39 +178,50 @@ class SmppSender:
         coding, cut = segments(content.text)
         reference = zlib.crc32(message.message_id.encode())
         parts = pdu.with_header(cut, reference)
-        validity = self._validity.period()
-        bodies = [
-            self._envelope.submit_body(
+        taken: list[str] = []
+        for part in parts:
+            body = partial(
+                self._envelope.submit_body,
                 number,
                 coding,
                 part,
                 has_header=len(parts) > 1,
                 wants_receipt=self._on_reports is not None and part is parts[-1],
-                validity=validity,
             )
-            for part in parts
-        ]
-        taken: list[str] = []
-        for body in bodies:
             try:
-                status, provider_id = await self._submit(body, departure)
+                status, provider_id = await self._submit_valid(body, departure)
             except NotSentError as error:
-                return self._not_sent(message, str(error), taken, len(bodies))
+                return self._not_sent(message, str(error), taken, len(parts))
             except asyncio.CancelledError:
                 if not departure.has_left:
                     raise
-                return unknown(message.message_id, None, _partly(UNANSWERED, taken, len(bodies)))
+                return unknown(message.message_id, None, _partly(UNANSWERED, taken, len(parts)))
             except AnswerLostError as error:
-                detail = _partly(str(error), taken, len(bodies))
+                detail = _partly(str(error), taken, len(parts))
                 return unknown(message.message_id, None, detail)
             if status:
-                return self._refused(message, status, taken, len(bodies))
+                return self._refused(message, status, taken, len(parts))
             taken.append(provider_id)
         self._has_accepted = True
         receipt = accepted(message.message_id, clean_provider_id(taken[-1], message.address), "SMPP 0")
         if len(taken) == 1:
             return receipt
         return replace(receipt, detail=f"segments {clean_provider_id(','.join(taken), message.address)}")
+
+    async def _submit_valid(self, body: Callable[..., bytes], departure: Departure) -> tuple[int, str]:
+        """As :meth:`_submit`, with the validity; without one when the centre refuses it.
+
+        Args:
+            body: gives the segment with the ``validity`` that it is called with.
+        """
+        has_left = departure.has_left
+        validity = self._validity.period()
+        status, provider_id = await self._submit(body(validity=validity), departure)
+        if status == _INVALID_EXPIRY and validity:
+            self._validity.drop()
+            departure.has_left = has_left
+            status, provider_id = await self._submit(body(validity=""), departure)
+        return status, provider_id
 
     async def _submit(self, body: bytes, departure: Departure) -> tuple[int, str]:
         """Status and the centre's id, once it is neither throttled nor out of reach."""
@@ -265,11 +282,6 @@ class SmppSender:
         detail = _partly(pdu.status_name(status), taken, count)
         if status in _SENDER and not taken:
             raise AccountError(f"{self._account.place} refuses the sender: {pdu.status_name(status)}")
-        if status == _INVALID_EXPIRY and self._validity.is_said and not taken:
-            raise AccountError(
-                f"{self._account.place} refuses the validity period: {pdu.status_name(status)}; try "
-                "validity=absolute, validity_hours=48 or validity=none"
-            )
         if status in _ADDRESS:
             is_dead = status == _INVALID_NUMBER and self._has_accepted and not taken
             suppress = HARD_BOUNCE if is_dead else None
@@ -287,20 +299,28 @@ class _Validity:
         if self._form not in ("relative", "absolute", "none"):
             raise AccountError(f"account {account.name}: validity takes relative, absolute or none")
         self._most = timedelta(hours=extra_number(account, "validity_hours", _MOST_HOURS, 0.1, _MOST_HOURS))
+        self._place = account.place
         self._clock = clock
         self._until = valid_until
 
-    @property
-    def is_said(self) -> bool:
-        return self._until is not None and self._form != "none"
+    def drop(self) -> None:
+        """The centre takes none as it is said: nothing is said any more. Without one a text may arrive later
+        than it should; by an account that stops none would arrive."""
+        if self._form != "none":
+            log.warning(
+                "%s refuses the validity period (ESME_RINVEXPIRY): texts leave without one; set "
+                "validity=absolute, validity_hours=48 or validity=none",
+                self._place,
+            )
+        self._form = "none"
 
     def period(self) -> str:
         """As it is sent now; empty where nothing is said."""
         if self._until is None or self._form == "none":
             return ""
         now = self._clock()
-        # A time that is over would be refused; delivery withholds what is.
-        left = max(min(self._until - now, self._most), timedelta(seconds=1))
+        # A time that is nearly over would be refused; delivery withholds what is.
+        left = min(max(self._until - now, LEAST_VALIDITY), self._most)
         if self._form == "absolute":
             return pdu.absolute_time(now + left)
         return pdu.relative_time(int(left.total_seconds()))

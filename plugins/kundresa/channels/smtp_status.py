@@ -87,6 +87,13 @@ _CLOSED_ACCOUNT = re.compile(
 """Ours with whoever takes our mail, unless the words name the recipient."""
 _RECIPIENT = re.compile(r"mail ?box|recipient|\buser|tried to reach", re.IGNORECASE)
 _NO_MAILBOX = frozenset({"1.1", "1.10"})
+_FULL_MAILBOX = re.compile(
+    r"(?:mail ?box|mail ?folder|inbox)\b[^.]{0,40}(?:\bfull\b|\bexceed|\bover\b|quota|out of storage)|"
+    r"\bfull (?:mail ?box|inbox)|"
+    r"(?:recipient|\buser)\b[^.]{0,40}\b(?:over\b[^.]{0,20}\bquota|out of storage)",
+    re.IGNORECASE,
+)
+"""Not a quota or limit alone, nor an account's: those may be ours with whoever takes our mail."""
 
 
 def refusal(stage: Stage, reply: Reply) -> Refusal:
@@ -129,18 +136,37 @@ def _is_about_address(stage: Stage, reply: Reply) -> bool:
 
 def is_soft_refusal(code: str | None, detail: str | None) -> bool:
     """Whether what the ledger keeps of a server's answer is a soft refusal of the address: what a soft bounce
-    of the same words says. Not our own word (a server that is down, a domain that rests), nor an answer about
-    the service (421) or the sender (MAIL)."""
-    if not code or code.startswith("421") or (detail or "").startswith(f"{Stage.MAIL}: "):
+    of the same words says, and not of everybody.
+
+    Whoever speaks may be our own relay. So its status has to be about the recipient; where it names no
+    subject, its words have to name a full mailbox. None is what :func:`slows_domain` says is the domain's,
+    what says that a host is unknown or not to be reached, and our own word (a server that is down, a domain
+    that rests).
+    """
+    stage, _, text = (detail or "").partition(": ")
+    if not code or stage not in (Stage.RCPT, Stage.END):
         return False
-    return classify("", f"{code} {detail or ''}") is BounceClass.SOFT
+    reply = Reply(int(code[:3]), text)
+    if reply.code == 421 or slows_domain(Stage(stage), reply) or reply.topic in _UNROUTED:
+        return False
+    is_of_address = _names_full_mailbox(reply) or (
+        reply.subject in ABOUT_ADDRESS and reply.topic not in _NOT_THE_RECIPIENTS
+    )
+    return is_of_address and classify(reply.enhanced, f"{code} {text}") is BounceClass.SOFT
+
+
+def _names_full_mailbox(reply: Reply) -> bool:
+    """Whether words without a status that says what they are about (none, or x.0.x) do."""
+    return reply.subject in ("", "0") and bool(_FULL_MAILBOX.search(reply.text))
 
 
 def slows_domain(stage: Stage, reply: Reply) -> bool:
     """Whether a temporary refusal is about the receiving domain rather than one mailbox in it.
 
-    Greylisting is not: it wants one attempt for each recipient, and then a wait.
+    Greylisting is not: it wants one attempt for each recipient, and then a wait. Nor is a full mailbox.
     """
     if stage not in (Stage.RCPT, Stage.END) or not 400 <= reply.code < 500 or reply.code == 421:
         return False
-    return reply.subject not in ABOUT_ADDRESS and not _GREYLISTED.search(reply.text)
+    if reply.subject in ABOUT_ADDRESS or _names_full_mailbox(reply):
+        return False
+    return not _GREYLISTED.search(reply.text)

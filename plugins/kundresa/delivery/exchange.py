@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from kundresa.delivery.ahead import Written
 from kundresa.delivery.batch import Batch
@@ -14,7 +15,7 @@ from kundresa.delivery.protocols import AskedSender, Books, Guard, Row, RowSende
 from kundresa.delivery.retries import schedule
 from kundresa.delivery.senders import Senders
 from kundresa.delivery.stopping import Stop
-from kundresa.delivery.suppress import SoftRefusals, suppress_dead
+from kundresa.delivery.suppress import RefusalCounter, suppress_dead
 from kundresa.delivery.withhold import candidate, stays_unknown
 from kundresa.spec.messages import Message, Receipt
 from kundresa.spec.vocabulary import DeliveryPolicy, MessageState
@@ -39,7 +40,7 @@ class Exchange:
         guard: Guard,
         senders: Senders,
         pacer: Pacer | None,
-        refusals: SoftRefusals,
+        refusals: RefusalCounter,
         clock: Callable[[], datetime],
         stop: Stop,
     ) -> None:
@@ -58,6 +59,8 @@ class Exchange:
         self._renew_after = timedelta(seconds=lease.seconds / 3)
         self._open: Sequence[Receipt] = ()
         """Of the window before: known, and not settled."""
+        self._untold: Callable[[], None] | None = None
+        """Tells the store what those say of addresses, until it has taken it; may be repeated."""
         self.newly_accepted = 0
         self.already_settled = 0
         """Messages that were offered and had come to their end before."""
@@ -151,9 +154,17 @@ class Exchange:
         return receipts
 
     def settle(self) -> None:
-        """Settle what is known of the window before."""
+        """Settle what is known of the window before.
+
+        What the store has not taken yet of what it says of addresses is told first, once more; the window
+        is settled also when that fails again, and then the failure is raised.
+        """
         receipts, self._open = self._open, ()
-        if receipts:
+        if not receipts:
+            return
+        try:
+            self._tell()
+        finally:
             now = self._clock()
             self._ledger.settle(self._lease, receipts, now=now)
             self._settled(receipts, now)
@@ -194,11 +205,12 @@ class Exchange:
             raise handed.error
         now = self._clock()
         receipts = [self._scheduled(each, handed, attempts[each.message_id], now) for each in handed.receipts]
+        # Known from here on: whatever fails below, whoever ends the passage settles them.
+        self._open = receipts
+        self._untold = partial(self._tell_of, messages, receipts, now)
         try:
             # Before the settle: a crash between the two must not forget that an address is dead.
-            suppress_dead(self._suppressions, self._batch.channel, messages, receipts, now=now)
-            self._refusals.sent(messages, receipts, now=now)
-            self._open = receipts
+            self._tell()
             if handed.error is not None:
                 self.settle()
             if self._pacer is not None:
@@ -209,6 +221,15 @@ class Exchange:
             raise
         if handed.error is not None:
             raise handed.error
+
+    def _tell(self) -> None:
+        if self._untold is not None:
+            self._untold()
+            self._untold = None
+
+    def _tell_of(self, messages: Sequence[Message], receipts: Sequence[Receipt], now: datetime) -> None:
+        suppress_dead(self._suppressions, self._batch.channel, messages, receipts, now=now)
+        self._refusals.sent(messages, receipts, now=now)
 
     def _scheduled(self, receipt: Receipt, handed: Handover, attempt: int, now: datetime) -> Receipt:
         if receipt.message_id in handed.untouched:

@@ -30,7 +30,7 @@ class StoreGuard:
         """
         Args:
             merged: tells every former id of the people who go by these ids, or did: former id → the one of
-                now. A no that was said under any of them is theirs. None: nobody has another.
+                now. A no or a yes that was said under any of them is theirs. None: nobody has another.
         """
         self._opt_outs = opt_outs
         self._suppressions = suppressions
@@ -58,6 +58,7 @@ class StoreGuard:
             with_every_topic=not self._is_exempt,
             profile_ids=sorted({*ids, *formers, *formers.values()}) if formers else ids,
             addresses=addresses,
+            merged=formers,
         )
         refusing = {formers.get(each, each) for each in opted_out.profile_ids}
         held = {}

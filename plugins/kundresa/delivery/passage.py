@@ -16,7 +16,7 @@ from kundresa.delivery.pacing import AccountBusy, Pacer, Pacing, Turn
 from kundresa.delivery.protocols import Books, Guard, Hours, Renderer, Row
 from kundresa.delivery.senders import Senders
 from kundresa.delivery.stopping import Stop
-from kundresa.delivery.suppress import SoftRefusals
+from kundresa.delivery.suppress import RefusalCounter
 from kundresa.delivery.withhold import WITHHELD_BY, candidate, stays_unknown, windows, withhold_rows
 from kundresa.spec.messages import Receipt
 from kundresa.spec.pace import Rest
@@ -63,7 +63,7 @@ class Passage:
             if pacing is None
             else Pacer(books.paces, books.rests, pacing, clock=clock, pause=self._pause)
         )
-        self._refusals = SoftRefusals(books, batch.channel, batch.soft_bounces)
+        self._refusals = RefusalCounter(books, batch.run_key, batch.channel, batch.soft_bounces)
         self._exchange = Exchange(
             books,
             batch,

@@ -163,6 +163,10 @@ class LedgerBook(Protocol):
 
     def has_result(self, message_ids: Sequence[str]) -> bool: ...
 
+    def has_accepted(self, run_key: str, channel: str) -> bool: ...
+
+    def last_answers(self, message_ids: Sequence[str]) -> Mapping[str, tuple[str, str | None]]: ...
+
     def standing(self, lease: Lease) -> Mapping[str, Standing]: ...
 
     def claim(
@@ -203,6 +207,7 @@ class OptOutBook(Protocol):
         with_every_topic: bool,
         profile_ids: Sequence[str],
         addresses: Sequence[str],
+        merged: Mapping[str, str] | None = None,
     ) -> OptOutHits: ...
 
 

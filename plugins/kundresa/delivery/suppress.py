@@ -35,15 +35,23 @@ def suppress_dead(
         book.add_many(channel=channel, reasons=dead, source=SOURCE, recorded_at=now)
 
 
-class SoftRefusals:
+class RefusalCounter:
     """Counts messages that an address has refused softly, once each: when it is known that they will not be
-    tried again. Nothing is asked on channels whose receivers do not judge addresses."""
+    tried again. Nothing is asked on channels whose receivers do not judge addresses.
 
-    def __init__(self, books: Books, channel: str, rule: SoftBounceRule) -> None:
+    What counts is the last answer that a server gave, at whichever attempt. Nothing is counted before a
+    message of the run was taken on the channel: a relay that is broken, or a staging one, says the same of
+    everybody.
+    """
+
+    def __init__(self, books: Books, run_key: str, channel: str, rule: SoftBounceRule) -> None:
         self._books = books
+        self._run_key = run_key
         self._channel = channel
         self._rule = rule
         self._is_judged = judges_addresses(channel)
+        self._has_taken = False
+        """Whether a message of the run is known to have been taken."""
 
     def sent(self, messages: Sequence[Message], receipts: Sequence[Receipt], *, now: datetime) -> None:
         """Of messages that were handed over: those that have failed by it, and those that were taken, whose
@@ -55,8 +63,9 @@ class SoftRefusals:
         if not self._is_judged:
             return
         addresses = {each.message_id: each.address for each in messages}
-        self._count(addresses, receipts, now)
         taken = [addresses[each.message_id] for each in receipts if each.state is MessageState.ACCEPTED]
+        self._has_taken = self._has_taken or bool(taken)
+        self._count(addresses, receipts, now)
         if taken:
             self._books.soft_refusals.taken(channel=self._channel, addresses=taken)
 
@@ -75,14 +84,25 @@ class SoftRefusals:
             self._count(addresses, last, now)
 
     def _count(self, addresses: Mapping[str, str], receipts: Sequence[Receipt], now: datetime) -> None:
+        failed = [
+            each
+            for each in receipts
+            if each.state is MessageState.FAILED and each.reason is DeliveryReason.TEMPORARY_FAILURE
+        ]
+        # Without a code nobody was asked at the last attempt: the domain rested, or the server was down.
+        unasked = [each.message_id for each in failed if each.code is None]
+        before = self._books.ledger.last_answers(unasked) if unasked else {}
         refused = {
             each.message_id: addresses[each.message_id]
-            for each in receipts
-            if each.state is MessageState.FAILED
-            and each.reason is DeliveryReason.TEMPORARY_FAILURE
-            and is_soft_refusal(self._channel, each.code, each.detail)
+            for each in failed
+            if is_soft_refusal(self._channel, *before.get(each.message_id, (each.code, each.detail)))
         }
-        if refused:
+        if refused and self._is_known_to_take():
             self._books.soft_refusals.record(
                 channel=self._channel, refused=refused, rule=self._rule, source=SOURCE, now=now
             )
+
+    def _is_known_to_take(self) -> bool:
+        if not self._has_taken:
+            self._has_taken = self._books.ledger.has_accepted(self._run_key, self._channel)
+        return self._has_taken

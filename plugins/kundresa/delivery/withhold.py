@@ -10,7 +10,7 @@ from itertools import islice
 
 from kundresa.delivery.protocols import Books, LedgerBook, Row
 from kundresa.delivery.retries import given_up
-from kundresa.delivery.suppress import SoftRefusals
+from kundresa.delivery.suppress import RefusalCounter
 from kundresa.spec.messages import Receipt
 from kundresa.spec.vocabulary import CloseReason, DeliveryReason, MessageState
 from kundresa.store.errors import BatchIncomplete, StoreError
@@ -61,7 +61,7 @@ def withhold_batch(
         return 0
     with leased(books, run_key, channel, batch_number, owner=owner, seconds=lease, clock=clock) as held:
         standing = books.ledger.standing(held)
-        refusals = SoftRefusals(books, channel, soft_bounces or SoftBounceRule())
+        refusals = RefusalCounter(books, run_key, channel, soft_bounces or SoftBounceRule())
         settled = sum(
             withhold_rows(books.ledger, held, window, standing, reason, refusals=refusals, now=clock())
             for window in windows(rows(), _WINDOW, held.size)
@@ -77,7 +77,7 @@ def withhold_rows(
     standing: Mapping[str, Standing],
     reason: DeliveryReason,
     *,
-    refusals: SoftRefusals,
+    refusals: RefusalCounter,
     now: datetime,
 ) -> int:
     """Settle those of these rows that have not come to their end. Returns how many."""

@@ -18,7 +18,7 @@ from kundresa.store.inbox_records import NewFeedback
 from kundresa.store.inbox_tables import feedback
 from kundresa.store.journey_tables import journey_messages, journey_tests
 from kundresa.store.reported import accept_reported
-from kundresa.store.soft_bounces import SOFT_BOUNCES, SoftBounceRule, is_over
+from kundresa.store.soft_bounces import SOFT_BOUNCES, SoftBounceRule, over
 from kundresa.store.tables import suppressions
 
 COMPLAINT = "complaint"
@@ -246,8 +246,8 @@ def _suppressed_by(connection: Connection, item: NewFeedback, rule: SoftBounceRu
         return None
     if item.bounce_class is BounceClass.HARD:
         return HARD_BOUNCE
-    if item.bounce_class is BounceClass.SOFT and is_over(
-        connection, item.channel, item.address, rule, at=item.occurred_at
+    if item.bounce_class is BounceClass.SOFT and over(
+        connection, item.channel, [item.address], rule, at=item.occurred_at
     ):
         return SOFT_BOUNCES
     return None

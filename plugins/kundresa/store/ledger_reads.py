@@ -277,6 +277,31 @@ class LedgerReads:
         with self._database.read() as connection:
             return connection.execute(query).first() is not None
 
+    def has_accepted(self, run_key: str, channel: str) -> bool:
+        """Whether a message of this run was taken on this channel, among the first 10,000 of its account:
+        where nothing is taken, no more lines are read than that."""
+        first = (
+            select(messages.c.state)
+            .where(messages.c.run_key == run_key, messages.c.channel == channel)
+            .order_by(messages.c.batch_number, messages.c.message_id)
+            .limit(10_000)
+            .subquery()
+        )
+        query = select(first.c.state).where(first.c.state == MessageState.ACCEPTED.value).limit(1)
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
+
+    def last_answers(self, message_ids: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+        """Of these messages (at most a few thousand), those that were answered at an attempt before the one
+        of their line: message_id → code and detail of the last such answer."""
+        query = (
+            select(attempts.c.message_id, attempts.c.code, attempts.c.detail)
+            .where(attempts.c.message_id.in_(message_ids), attempts.c.code.is_not(None))
+            .order_by(attempts.c.attempt)
+        )
+        with self._database.read() as connection:
+            return {row.message_id: (row.code, row.detail) for row in connection.execute(query)}
+
     def attempts_of(self, message_id: str) -> list[dict[str, Any]]:
         """The attempts of one message that came to an end, the first one first, as plain dicts."""
         ended = ended_attempts(messages.c.message_id == message_id).subquery()

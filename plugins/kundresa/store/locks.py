@@ -10,7 +10,9 @@ writers take turns). So all lock in this order, and leave out what they do not n
 5. messages of journeys, then their calls, in the order of their ids,
 6. traits that journeys have set, of all people of the transaction in the order of their key,
 7. counts of journeys (skips, then passages), in the order of their keys,
-8. the row of a campaign's run, in a claim of rows of print files (``print_rows``).
+8. the row of a campaign's run, in a claim of rows of print files (``print_rows``),
+9. rows of print files, or soft refusals, that are removed, in the order of their keys. Who adds some has 8 or
+   1, for which nobody waits who removes some.
 
 A statement that updates many rows locks them in the order in which it finds them. So what may be written by
 others at the same time is held first.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import exists, insert, or_, select
+from sqlalchemy import func, insert, or_, select
 
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
@@ -60,23 +60,21 @@ class OptOuts:
         with_every_topic: bool = True,
         profile_ids: Sequence[str],
         addresses: Sequence[str],
+        merged: Mapping[str, str] | None = None,
     ) -> OptOutHits:
         """Who of these people said no to this topic on this channel at ``since`` or later; a no to every
         topic counts too, unless ``with_every_topic`` is false.
 
         A person matches by profile or by address: the row may come from a merged profile, or from a
-        link that knew no profile. One query for at most a few thousand people. A no that the same profile has
-        taken back since, by a later yes to the topic, does not count; one that names no profile stays.
+        link that knew no profile. A no that the same person has taken back since, by a later yes to the topic
+        under whichever id, does not count; one that names no profile stays. One query for at most a few
+        thousand people, and another when somebody said no.
+
+        Args:
+            merged: former profile id → the one of now, of the people asked about. None: nobody has another.
         """
         topics = (topic, EVERY_TOPIC) if with_every_topic else (topic,)
-        taken_back = exists().where(
-            opt_ins.c.profile_id == opt_outs.c.profile_id,
-            opt_ins.c.channel == opt_outs.c.channel,
-            opt_ins.c.topic == topic,
-            opt_ins.c.recorded_at > opt_outs.c.recorded_at,
-        )
-        query = select(opt_outs.c.profile_id, opt_outs.c.address).where(
-            ~taken_back,
+        query = select(opt_outs.c.profile_id, opt_outs.c.address, opt_outs.c.recorded_at).where(
             opt_outs.c.recorded_at >= since,
             # Not by its own name: SQLite would go through all that were ever recorded on the channel.
             opt_outs.c.channel.concat("") == channel,
@@ -86,8 +84,25 @@ class OptOuts:
                 among(self._database, opt_outs.c.address, addresses),
             ),
         )
+        formers = merged or {}
         with self._database.read() as connection:
-            found = connection.execute(query).all()
+            said_no = connection.execute(query).all()
+            named = {row.profile_id for row in said_no if row.profile_id is not None}
+            said_yes: dict[str, datetime] = {}
+            if named:
+                yes = select(opt_ins.c.profile_id, func.max(opt_ins.c.recorded_at).label("at")).where(
+                    among(self._database, opt_ins.c.profile_id, {*named, *formers, *formers.values()}),
+                    opt_ins.c.channel == channel,
+                    opt_ins.c.topic == topic,
+                )
+                for row in connection.execute(yes.group_by(opt_ins.c.profile_id)):
+                    person = formers.get(row.profile_id, row.profile_id)
+                    said_yes[person] = max(row.at, said_yes.get(person, row.at))
+        found = [
+            row
+            for row in said_no
+            if row.recorded_at >= said_yes.get(formers.get(row.profile_id, row.profile_id), row.recorded_at)
+        ]
         return OptOutHits(
             profile_ids=frozenset(row.profile_id for row in found if row.profile_id is not None),
             addresses=frozenset(row.address for row in found),

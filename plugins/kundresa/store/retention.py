@@ -77,7 +77,13 @@ class Retention:
     def forget_print_rows(self, *, chunk: int = CHUNK) -> int:
         """Remove the rows of print files of closed runs, in which nothing leaves; returns how many."""
         is_over = select(runs.c.run_key).where(runs.c.closed_at.is_not(None))
-        old = select(print_rows.c.message_id).where(print_rows.c.run_key.in_(is_over)).limit(chunk)
+        old = (
+            select(print_rows.c.message_id)
+            .where(print_rows.c.run_key.in_(is_over))
+            .order_by(print_rows.c.message_id)
+            .limit(chunk)
+            .with_for_update()  # in their order: see ``locks``
+        )
         total = 0
         while True:
             with self._database.write() as connection:
@@ -100,13 +106,16 @@ class Retention:
 
     def forget_refusals(self, before: datetime, *, chunk: int = CHUNK) -> int:
         """Remove the soft refusals of before ``before``; returns how many."""
-        key = tuple_(soft_refusals.c.channel, soft_refusals.c.address, soft_refusals.c.message_id)
-        old = (
-            select(soft_refusals.c.channel, soft_refusals.c.address, soft_refusals.c.message_id)
+        columns = (soft_refusals.c.channel, soft_refusals.c.address, soft_refusals.c.message_id)
+        key = tuple_(*columns)
+        oldest = (
+            select(*columns)
             .where(soft_refusals.c.refused_at < before)
             .order_by(soft_refusals.c.refused_at)
             .limit(chunk)
         )
+        # In the order of their keys, in which others hold them: see ``locks``.
+        old = select(*columns).where(key.in_(oldest)).order_by(*columns).with_for_update()
         total = 0
         while True:
             with self._database.write() as connection:

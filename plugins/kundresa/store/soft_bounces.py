@@ -12,7 +12,7 @@ written to has looked at the mailbox; when it takes a message, that ends its ref
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,6 +23,7 @@ from kundresa.store.bulk import among
 from kundresa.store.engine import Database
 from kundresa.store.inbox import take_turns
 from kundresa.store.inbox_tables import feedback, soft_refusals
+from kundresa.store.locks import hold_rows
 from kundresa.store.tables import suppressions
 
 SOFT_BOUNCES = "soft_bounces"
@@ -77,8 +78,7 @@ class SoftRefusals:
                     "source": source,
                     "recorded_at": now,
                 }
-                for address in sorted({*refused.values()})
-                if is_over(connection, channel, address, rule, at=now)
+                for address in sorted(over(connection, channel, {*refused.values()}, rule, at=now))
             ]
             if dead:
                 connection.execute(self._database.insert_new(suppressions), dead)
@@ -94,35 +94,55 @@ class SoftRefusals:
         if found:
             which = and_(soft_refusals.c.channel == channel, soft_refusals.c.address.in_(sorted(found)))
             with self._database.write() as connection:
+                hold_rows(connection, soft_refusals, which)
                 connection.execute(delete(soft_refusals).where(which))
 
 
-def is_over(
-    connection: Connection, channel: str, address: str, rule: SoftBounceRule, *, at: datetime
-) -> bool:
-    """Whether as many messages as the rule permits, or more, were turned away by then."""
-    here = and_(feedback.c.channel == channel, feedback.c.address == address)
-    successes = select(func.max(feedback.c.occurred_at)).where(
-        here,
-        feedback.c.kind.in_([kind.value for kind in _SUCCESSES]),
-        # A machine that loads images proves a mailbox as little as it proves a reader.
-        or_(feedback.c.is_automated.is_(False), feedback.c.kind == FeedbackKind.DELIVERED.value),
-        feedback.c.occurred_at <= at,
+def over(
+    connection: Connection, channel: str, addresses: Collection[str], rule: SoftBounceRule, *, at: datetime
+) -> set[str]:
+    """Of these addresses, a few thousand at most, those of which as many messages as the rule permits, or
+    more, were turned away by then. One query."""
+    since = at - rule.within
+    here = and_(feedback.c.channel == channel, feedback.c.address.in_(sorted(addresses)))
+    successes = (
+        select(feedback.c.address, func.max(feedback.c.occurred_at).label("last_at"))
+        .where(
+            here,
+            feedback.c.kind.in_([kind.value for kind in _SUCCESSES]),
+            # A machine that loads images proves a mailbox as little as it proves a reader.
+            or_(feedback.c.is_automated.is_(False), feedback.c.kind == FeedbackKind.DELIVERED.value),
+            feedback.c.occurred_at > since,
+            feedback.c.occurred_at <= at,
+        )
+        .group_by(feedback.c.address)
+        .cte("successes")
     )
-    success: datetime | None = connection.execute(successes).scalar_one()
-    since = at - rule.within if success is None else max(success, at - rule.within)
-    bounced = select(func.coalesce(feedback.c.message_id, feedback.c.feedback_key).label("message")).where(
-        here,
-        feedback.c.kind == FeedbackKind.BOUNCED.value,
-        feedback.c.bounce_class == BounceClass.SOFT.value,
-        feedback.c.occurred_at > since,
-        feedback.c.occurred_at <= at,
+    bounced = (
+        select(
+            feedback.c.address, func.coalesce(feedback.c.message_id, feedback.c.feedback_key).label("message")
+        )
+        .outerjoin(successes, successes.c.address == feedback.c.address)
+        .where(
+            here,
+            feedback.c.kind == FeedbackKind.BOUNCED.value,
+            feedback.c.bounce_class == BounceClass.SOFT.value,
+            feedback.c.occurred_at > since,
+            feedback.c.occurred_at <= at,
+            or_(successes.c.last_at.is_(None), feedback.c.occurred_at > successes.c.last_at),
+        )
     )
-    refused = select(soft_refusals.c.message_id).where(
-        soft_refusals.c.channel == channel,
-        soft_refusals.c.address == address,
-        soft_refusals.c.refused_at > since,
-        soft_refusals.c.refused_at <= at,
+    refused = (
+        select(soft_refusals.c.address, soft_refusals.c.message_id)
+        .outerjoin(successes, successes.c.address == soft_refusals.c.address)
+        .where(
+            soft_refusals.c.channel == channel,
+            soft_refusals.c.address.in_(sorted(addresses)),
+            soft_refusals.c.refused_at > since,
+            soft_refusals.c.refused_at <= at,
+            or_(successes.c.last_at.is_(None), soft_refusals.c.refused_at > successes.c.last_at),
+        )
     )
     told = union(bounced, refused).subquery()  # each message once
-    return int(connection.execute(select(func.count()).select_from(told)).scalar_one()) >= rule.limit
+    query = select(told.c.address).group_by(told.c.address).having(func.count() >= rule.limit)
+    return {*connection.execute(query).scalars()}

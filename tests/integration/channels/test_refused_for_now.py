@@ -15,6 +15,7 @@ from kundresa.channels import account_from_uri, open_sender
 from kundresa.delivery import Batch, BatchResult, deliver_batch, withhold_batch
 from kundresa.spec.vocabulary import DeliveryPolicy, DeliveryReason, MessageState, Trigger
 from kundresa.store import LedgerLine, NewRun, SoftBounceRule, Store, open_store
+from kundresa.store.errors import StoreUnavailable
 from kundresa.store.inbox_tables import soft_refusals
 
 from .conftest import EMAIL, Peer, Step, Time
@@ -34,12 +35,16 @@ class Shop:
         self.store, self.time = store, time
         self.answers: dict[str, str] = {}
         """By command, while the full one is written to."""
+        self.everybody: dict[str, str] = {}
+        """By command, whoever is written to."""
         self.asked = 0
         self._number = 0
         self._is_full: dict[int, bool] = {}
         self.port = peer(self._script).port
 
     def _script(self, step: Step) -> str | None:
+        if step.verb in self.everybody:
+            return self.everybody[step.verb]
         if step.verb == "RCPT":
             self._is_full[step.connection] = FULL in step.argument
             self.asked += FULL in step.argument
@@ -206,6 +211,11 @@ def test_one_that_is_given_up_between_two_attempts_counts_by_its_last_answer(sho
         ("RCPT", "451 4.7.1 poor reputation"),
         ("MAIL", "451 4.3.0 busy"),
         ("RCPT", "550 5.7.1 blocked"),
+        ("END", "550 5.4.5 Daily SMTP relay limit exceeded for customer."),
+        ("END", "554 5.4.6 Too many hops"),
+        ("RCPT", "451 4.3.5 Server configuration error"),
+        ("END", "452 4.3.1 Insufficient system storage"),
+        ("RCPT", "451 4.3.0 <full@shop.example>: Temporary lookup failure"),
     ],
 )
 def test_what_is_not_about_the_mailbox_is_not_counted(shop: Shop, verb: str, answer: str) -> None:
@@ -226,3 +236,104 @@ def test_a_server_that_is_down_until_the_end_says_nothing_of_addresses(shop: Sho
     shop.deliver()
     assert shop.line().reason is DeliveryReason.TEMPORARY_FAILURE
     assert shop.counted() == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "answer"), [("RCPT", "452 4.2.2 mailbox full"), ("END", "552 5.2.2 mailbox full")]
+)
+def test_what_is_said_of_everybody_is_not_counted(shop: Shop, verb: str, answer: str) -> None:
+    """As by a relay that is broken: nothing of the run is ever taken."""
+    shop.everybody[verb] = answer
+    for _ in range(3):
+        shop.open()
+        shop.deliver()
+        shop.time.now += VALID
+        shop.deliver()
+        assert shop.line().reason is DeliveryReason.TEMPORARY_FAILURE
+    assert shop.counted() == []
+    assert shop.suppressed() == []
+
+
+def test_who_had_messages_taken_before_is_believed_of_the_last_one(shop: Shop) -> None:
+    """The attempts after the first are alone in their window, each over a new connection."""
+    shop.answers["RCPT"] = "452 4.2.2 mailbox full"
+    shop.open()
+    first = shop.deliver()
+    assert first.counts == {MessageState.ACCEPTED: 1, MessageState.DEFERRED: 1}
+    shop.everybody = {"RCPT": "452 4.2.2 mailbox full"}
+    shop.time.now += VALID
+    shop.deliver()
+    assert shop.line().state is MessageState.FAILED
+    assert [address for address, _ in shop.counted()] == [FULL]
+
+
+@pytest.mark.parametrize("how_often", [1, 2, 1_000])
+@pytest.mark.parametrize("what", ["taken", "record"])
+def test_a_store_that_falters_when_refusals_are_told_loses_no_receipt(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, what: str, how_often: int
+) -> None:
+    shop.answers["RCPT"] = "552 5.2.2 mailbox full"
+    real, calls = getattr(shop.store.soft_refusals, what), 0
+
+    def falter(**values: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls <= how_often:
+            raise StoreUnavailable("lock timeout")
+        return real(**values)
+
+    monkeypatch.setattr(shop.store.soft_refusals, what, falter)
+    shop.open()
+    with pytest.raises(StoreUnavailable):
+        shop.deliver()
+    lines = shop.store.ledger.lines([row["message_id"] for row in shop.rows])
+    assert [lines[row["message_id"]].state for row in shop.rows] == [
+        MessageState.FAILED,
+        MessageState.ACCEPTED,
+    ]
+    is_told = what == "taken" or how_often == 1
+    assert [address for address, _ in shop.counted()] == [FULL] * is_told
+
+
+def test_a_store_that_falters_once_does_not_forget_that_an_address_is_dead(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.answers["RCPT"] = "550 5.1.1 no such user"
+    real, calls = shop.store.suppressions.add_many, 0
+
+    def falter(**values: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise StoreUnavailable("lock timeout")
+        real(**values)
+
+    monkeypatch.setattr(shop.store.suppressions, "add_many", falter)
+    shop.open()
+    for row, address in zip(shop.rows, (OTHER, FULL), strict=True):  # something has to be taken before
+        row["address"] = address
+    with pytest.raises(StoreUnavailable):
+        shop.deliver()
+    key = shop.rows[1]["message_id"]
+    assert shop.store.ledger.lines([key])[key].reason is DeliveryReason.ADDRESS_REFUSED
+    assert shop.suppressed() == [(FULL, "hard_bounce")]
+
+
+@pytest.mark.parametrize("by", ["the last attempt", "the end of the run"])
+@pytest.mark.parametrize(("answer", "count"), [("452 4.2.2 mailbox full", 1), ("451 4.3.0 busy", 0)])
+def test_an_attempt_at_which_nobody_is_asked_leaves_the_last_answer(
+    shop: Shop, answer: str, count: int, by: str
+) -> None:
+    shop.answers["RCPT"] = answer
+    shop.open()
+    shop.deliver()
+    port, shop.port = shop.port, 1  # nobody listens there
+    shop.time.now += VALID if by == "the last attempt" else timedelta(hours=1)
+    shop.deliver()
+    if by == "the end of the run":
+        assert shop.line().code is None
+        shop.port = port
+        shop.time.now += VALID
+        shop.deliver()
+    assert shop.line().reason is DeliveryReason.TEMPORARY_FAILURE
+    assert [address for address, _ in shop.counted()] == [FULL] * count

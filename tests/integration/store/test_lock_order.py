@@ -6,14 +6,17 @@ which both come to. On SQLite they take turns from the beginning.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Connection, select
+from tests.integration.conftest import wait_for_locks
 
 from kundresa.spec.frozen import FrozenSpec
-from kundresa.spec.vocabulary import DeliveryReason, FeedbackKind, MessageState, Trigger
+from kundresa.spec.vocabulary import CloseReason, DeliveryReason, FeedbackKind, MessageState, Trigger
 from kundresa.store import (
     Advance,
     Approved,
@@ -25,9 +28,12 @@ from kundresa.store import (
     Position,
     Refused,
     Store,
+    open_store,
 )
+from kundresa.store.engine import Database
+from kundresa.store.inbox_tables import soft_refusals
 from kundresa.store.journey_tables import journey_messages, journey_positions, journey_traits
-from kundresa.store.tables import batches, messages
+from kundresa.store.tables import batches, messages, print_rows
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 RUN = "cart.say--20261123T090000Z"
@@ -261,3 +267,42 @@ def traits(store: Store) -> dict[tuple[str, str], str]:
         return {
             (row.profile_id, row.trait): row.value_json for row in connection.execute(select(journey_traits))
         }
+
+
+@pytest.mark.parametrize("remove", ["taken", "forget_refusals", "forget_print_rows"])
+def test_what_is_removed_is_held_in_the_order_of_its_keys(store: Store, store_url: str, remove: str) -> None:
+    """Whoever waits for the first key has none of the later ones, though those were written first."""
+    is_print = remove == "forget_print_rows"
+    table = print_rows if is_print else soft_refusals
+    key = table.c.message_id
+    with store.database.write() as connection:
+        for number, name in enumerate(["c", "b", "a"]):
+            row = {"message_id": name, "run_key": RUN, "row_digest": name}
+            refusal = {"message_id": name, "channel": "email", "address": name}
+            at = NOW + timedelta(minutes=number)
+            connection.execute(table.insert(), row if is_print else refusal | {"refused_at": at})
+    store.runs.open(NewRun(RUN, "cart", NOW, Trigger.MANUAL, "{}", "a" * 64, NOW, NOW + timedelta(days=1)))
+    store.runs.mark_decided([RUN], at=NOW)
+    store.runs.close(RUN, CloseReason.CANCELLED, at=NOW)
+    works: dict[str, Callable[[Store], object]] = {
+        "taken": lambda own: own.soft_refusals.taken(channel="email", addresses=["c", "b", "a"]),
+        "forget_refusals": lambda own: own.retention.forget_refusals(NOW + timedelta(days=1)),
+        "forget_print_rows": lambda own: own.retention.forget_print_rows(),
+    }
+
+    def work() -> None:
+        with open_store(store_url) as own:
+            works[remove](own)
+
+    thread = threading.Thread(target=work)
+    with closing(Database(store_url)) as other, other.write() as held:
+        held.execute(select(key).where(key == "a").with_for_update()).all()
+        thread.start()
+        wait_for_locks(store.database, [thread])
+        if not store.database.is_sqlite:  # where nobody else could ask meanwhile
+            with store.database.write() as connection:
+                free = select(key).where(key != "a").with_for_update(skip_locked=True)
+                assert sorted(connection.execute(free).scalars()) == ["b", "c"]
+    thread.join(60)
+    with store.database.read() as connection:
+        assert connection.execute(select(key)).all() == []

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import pytest
+
+from kundresa.delivery import StoreGuard
 from kundresa.store import Store
 
 MINUTE = timedelta(minutes=1)
@@ -35,6 +38,39 @@ def test_an_opt_out_matches_by_profile_or_address_topic_and_channel(store: Store
     )
     assert hits.profile_ids == {"p1"}
     assert hits.addresses == {"a@x.example", "b@x.example"}
+
+
+@pytest.mark.parametrize("no_as", ["p-former", "p1"])
+@pytest.mark.parametrize(("minutes", "is_held"), [(1, False), (-1, True)])
+def test_a_yes_under_one_id_takes_back_an_earlier_no_under_another(
+    store: Store, now: datetime, no_as: str, minutes: int, is_held: bool
+) -> None:
+    record(store, now, profile_id=no_as)
+    yes_as = "p1" if no_as == "p-former" else "p-former"
+    store.answers.say_yes(
+        profile_id=yes_as,
+        channel="email",
+        address="a@x.example",
+        topics=["news"],
+        source="page",
+        at=now + minutes * MINUTE,
+    )
+    row = {"message_id": "m", "profile_id": "p1", "address": "a@x.example"}
+    formers = {"p-former": "p1"}
+
+    def held(merged: dict[str, str]) -> set[str]:
+        guard = StoreGuard(
+            store.opt_outs,
+            store.suppressions,
+            channel="email",
+            topic="news",
+            decided_at=now,
+            merged=lambda _: merged,
+        )
+        return {*guard.held([row])}
+
+    assert held(formers) == ({"m"} if is_held else set())
+    assert held({}) == {"m"}, "they are two people"
 
 
 def test_an_opt_out_from_every_topic_may_be_left_out(store: Store, now: datetime) -> None:

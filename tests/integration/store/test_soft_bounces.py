@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from kundresa.spec.vocabulary import Automation, BounceClass, FeedbackKind
 from kundresa.store import NewFeedback, SoftBounceRule, Store, open_store
@@ -182,3 +183,44 @@ def test_old_ones_are_removed_with_the_rest(told: Told) -> None:
     assert remove(told.now + 3 * DAY, chunk=2) == 3
     assert remove(told.now + 3 * DAY) == 0
     assert remove(told.now + 9 * DAY) == 2
+
+
+def test_a_window_of_refusals_asks_as_much_as_one(told: Told) -> None:
+    """All who add to the inbox wait meanwhile."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    def asked(*addresses: str) -> int:
+        statements.clear()
+        told.store.soft_refusals.record(
+            channel="email",
+            refused={f"{number}/{len(addresses)}": each for number, each in enumerate(addresses)},
+            rule=RULE,
+            source="delivery",
+            now=told.now,
+        )
+        return sum("select" in each.lower() and "insert" not in each.lower() for each in statements)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        assert asked(WHO) == asked(*(f"{number}@shop.example" for number in range(50))) <= 2
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+def test_each_address_of_a_window_has_its_own_count_and_its_own_sign_of_life(told: Told) -> None:
+    other, third = "bo@shop.example", "cy@shop.example"
+    for message, day in (("a", 0), ("b", 1)):
+        for address in (WHO, other):
+            told.refused(f"{message}/{address}", day, address=address)
+    told.back("z", 1.5, FeedbackKind.DELIVERED)  # of the first only
+    told.store.soft_refusals.record(
+        channel="email",
+        refused={f"c/{address}": address for address in (WHO, other, third)},
+        rule=RULE,
+        source="delivery",
+        now=told.now + 2 * DAY,
+    )
+    assert told.suppressed() == [(other, "soft_bounces", "delivery")]

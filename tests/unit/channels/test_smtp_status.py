@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kundresa.channels.smtp_status import Refusal, Reply, Stage, is_soft_refusal, refusal
+from kundresa.channels.smtp_status import Refusal, Reply, Stage, is_soft_refusal, refusal, slows_domain
 from kundresa.spec.vocabulary import DeliveryReason
 
 DEAD = Refusal(DeliveryReason.ADDRESS_REFUSED, "hard_bounce")
@@ -71,9 +71,22 @@ def test_a_refusal_of_the_content(text: str, expected: Refusal) -> None:
         ("552", "RCPT: mailbox is full", True),
         ("452 4.2.2", "end of DATA: 4.2.2 over quota", True),
         ("450 4.2.0", "RCPT: 4.2.0 greylisted, try again", True),
-        ("450", "RCPT: mailbox busy", True),
+        ("452", "RCPT: mailbox full", True),
+        ("552 5.0.0", "RCPT: 5.0.0 mailbox size limit exceeded", True),
+        ("552", "end of DATA: The user is over the storage quota", True),
+        ("450", "RCPT: mailbox busy", False),
+        ("452", "RCPT: over quota", False),
+        ("550", "RCPT: account has exceeded its daily limit", False),
+        ("550 5.4.5", "end of DATA: 5.4.5 Daily SMTP relay limit exceeded for customer.", False),
+        ("554 5.4.6", "end of DATA: 5.4.6 Too many hops", False),
+        ("451 4.3.5", "RCPT: 4.3.5 Server configuration error", False),
+        ("452 4.3.1", "end of DATA: 4.3.1 Insufficient system storage", False),
+        ("451 4.3.0", "RCPT: 4.3.0 <address>: Temporary lookup failure", False),
+        ("450 4.1.2", "RCPT: 4.1.2 <address>: Domain not found", False),
+        ("450 4.1.8", "RCPT: 4.1.8 sender's domain not found", False),
+        ("452 4.2.2", "DATA: 4.2.2 mailbox full", False),
         ("450 4.1.1", "RCPT: 4.1.1 <address>: user unknown", True),
-        ("451", "RCPT: user unknown", True),
+        ("451", "RCPT: user unknown", False),
         ("550 5.1.1", "RCPT: 5.1.1 user unknown", False),
         ("451 4.7.1", "RCPT: 4.7.1 poor reputation", False),
         ("451 4.3.0", "MAIL: 4.3.0 busy", False),
@@ -88,3 +101,20 @@ def test_what_the_ledger_keeps_says_whether_an_address_has_refused_softly(
     code: str | None, detail: str | None, expected: bool
 ) -> None:
     assert is_soft_refusal(code, detail) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (452, "mailbox full"),
+        (452, "4.2.2 over quota"),
+        (452, "4.3.1 Insufficient system storage"),
+        (451, "4.3.0 Temporary lookup failure"),
+        (450, "mailbox busy"),
+        (451, "try again later"),
+    ],
+)
+def test_no_answer_is_both_the_domains_and_the_addresss(code: int, text: str) -> None:
+    reply = Reply(code, text)
+    is_domains = slows_domain(Stage.RCPT, reply)
+    assert is_domains is not is_soft_refusal(reply.shown, f"RCPT: {text}")
