@@ -510,7 +510,7 @@ def test_journey_and_test_have_their_turns_where_one_is_never_done(
     def advance(store: Store, people: Any, name: str, *, now: datetime) -> Any:
         looked[name].append((shop.now - begun).total_seconds())
         shop.now += timedelta(milliseconds=200)
-        shop.event("ida", value=60)  # something for both at each look
+        shop.event("anna", value=60)  # something for both at each look
         return real(store, people, name, now=now)
 
     monkeypatch.setattr(journey_rounds, "advance", advance)
