@@ -8,7 +8,7 @@ from jinja2 import TemplateSyntaxError, nodes
 
 from kundresa.content.environment import Sandbox, build_environment
 from kundresa.content.errors import TemplateError
-from kundresa.content.every_way import Found, Gap, Turn, look, macros_of
+from kundresa.content.every_way import Branch, Found, Gap, look
 from kundresa.content.files import MARKUP, TemplateFile, template_files
 from kundresa.content.flatten import flatten
 from kundresa.content.preparing import Source, as_source
@@ -22,9 +22,9 @@ _ALWAYS = frozenset(
 """Names that stand for something whoever the person is."""
 _NONE = f"there is no {{{{ {LINK} }}}} in it; every email needs one"
 _REMEDY = "every email needs one: put it outside of conditions, or in their {% else %} too"
-_TOO_MANY = (
-    f"{{{{ {LINK} }}}} stands in so many conditions that it is not known whether every email has one: put it "
-    "outside of them"
+_UNSURE = (
+    f"it is not sure that every email has {{{{ {LINK} }}}}: it stands in many conditions, or in what this "
+    "check does not follow; put it outside of them"
 )
 
 
@@ -39,14 +39,14 @@ def check_unsubscribe(
         try:
             source = as_source(file.name, flatten(file.name, templates, environment))
             tree = build_environment({}, is_prepared=True).parse(source.text, file.name)
-            macros = _importable(tree, templates, environment)
+            libraries = _imported(tree, templates, environment)
         except (TemplateError, TemplateSyntaxError):
             continue
         told = {
             problem: None
             for constants in _constants(campaign, file)
             for problem in _told(
-                file, source, look(tree, LINK, always=_ALWAYS, constants=constants, macros=macros)
+                file, source, look(tree, LINK, always=_ALWAYS, constants=constants, libraries=libraries)
             )
         }
         yield from told
@@ -63,44 +63,44 @@ def _constants(campaign: Campaign, file: TemplateFile) -> Iterator[Mapping[str, 
             yield {**known, "variant": variant.name}
 
 
-def _importable(
+def _imported(
     tree: nodes.Template, templates: Mapping[str, str], environment: Sandbox
-) -> dict[str, dict[str, nodes.Macro]]:
-    """The macros of the files that a text part imports."""
+) -> dict[str, nodes.Template]:
+    """The files that a text part imports macros of."""
     imports: list[nodes.Import | nodes.FromImport] = [
         *tree.find_all(nodes.Import),
         *tree.find_all(nodes.FromImport),
     ]
     names = [str(each.template.value) for each in imports if isinstance(each.template, nodes.Const)]
-    return {name: macros_of(environment.parse(templates[name], name)) for name in names if name in templates}
+    return {name: environment.parse(templates[name], name) for name in names if name in templates}
 
 
 def _told(file: TemplateFile, source: Source, found: Found) -> Iterator[TemplateProblem]:
     if found.gap is not None:
         yield _missing(file, source, found.gap)
     elif not found.is_whole:
-        yield TemplateProblem(file.name, None, _TOO_MANY, is_advisory=True)
+        yield TemplateProblem(file.name, None, _UNSURE, is_advisory=True)
 
 
 def _missing(file: TemplateFile, source: Source, gap: Gap) -> TemplateProblem:
-    if not gap.turns:
+    if not gap.branches:
         return TemplateProblem(file.name, None, _NONE)
-    places = [source.places.get(each.line, (file.name, each.line)) for each in gap.turns]
+    places = [source.places.get(each.line, (file.name, each.line)) for each in gap.branches]
     at, line = places[0]
     words = [
-        _turn(each, "" if number == 0 else _place(place, at))
-        for number, (each, place) in enumerate(zip(gap.turns, places, strict=True))
+        _branch(each, "" if number == 0 else _place(place, at))
+        for number, (each, place) in enumerate(zip(gap.branches, places, strict=True))
     ]
     page = "" if at == file.name else f" of {file.name}"
     message = f"the unsubscribe link{page} is missing when {' and '.join(words)}; {_REMEDY}"
     return TemplateProblem(at, line, message)
 
 
-def _turn(turn: Turn, where: str) -> str:
-    what = f"that {where}" if where else f"this {'loop' if turn.is_loop else 'condition'}"
-    if turn.is_loop:
-        return f"{what} goes through {'something' if turn.holds else 'nothing'}"
-    return f"{what} {'holds' if turn.holds else 'does not hold'}"
+def _branch(branch: Branch, where: str) -> str:
+    what = f"that {where}" if where else f"this {'loop' if branch.is_loop else 'condition'}"
+    if branch.is_loop:
+        return f"{what} goes through {'something' if branch.holds else 'nothing'}"
+    return f"{what} {'holds' if branch.holds else 'does not hold'}"
 
 
 def _place(place: tuple[str, int], beside: str) -> str:

@@ -16,6 +16,7 @@ from kundresa.spec.campaign import Campaign
 from kundresa.spec.problems import misspelt, nearest
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}")
+_PARTS = frozenset(part for parts in PARTS.values() for part in parts)
 _UNUSED = "nothing uses this file"
 
 
@@ -23,7 +24,9 @@ def unused_files(
     campaigns: Sequence[Campaign], files: Collection[str], templates: Mapping[str, str]
 ) -> Iterator[TemplateProblem]:
     """The folder's files that look like templates and that no message is made from. Refused is one whose
-    name is a slip of that of a file that could be there and is not; of the others it is only said.
+    name is a slip of that of a file that could be there and is not: in its part, its language, or letters of
+    its stem that are missing or exchanged. One with more than that stem (``mail_b`` of an experiment that has
+    ended, ``mail2``) may be kept for later: of it and of all others it is only said.
 
     Args:
         campaigns: all that is made from the folder: a campaign, or the messages and calls of a journey.
@@ -38,9 +41,19 @@ def unused_files(
             slip = misspelt(name, absent)
             meant = slip or nearest(name, absent)
             hint = f"; did you mean {meant}?" if meant else ""
-            yield TemplateProblem(name, None, f"{_UNUSED}{hint}", is_advisory=slip is None)
+            is_kept = slip is None or _is_kept(name, slip)
+            yield TemplateProblem(name, None, f"{_UNUSED}{hint}", is_advisory=is_kept)
         elif name.endswith(".mjml") or f"{name}{SUFFIX}" in possible:
             yield TemplateProblem(name, None, f"{_UNUSED}; templates end in {SUFFIX}", is_advisory=True)
+
+
+def _is_kept(name: str, meant: str) -> bool:
+    """Whether the stem of a file is that of another one and more, or was before it got a variant's name."""
+    stem, other = name.split(".", maxsplit=1)[0].lower(), meant.split(".", maxsplit=1)[0].lower()
+    more = stem.removeprefix(other) if stem.startswith(other) else stem.removesuffix(other)
+    if more != stem:
+        return bool(more)
+    return other.startswith(stem) and not other.removeprefix(stem)[0].isalpha()
 
 
 def _used(campaigns: Sequence[Campaign], templates: Mapping[str, str]) -> frozenset[str]:
@@ -56,8 +69,8 @@ def _used(campaigns: Sequence[Campaign], templates: Mapping[str, str]) -> frozen
 def _possible(campaign: Campaign, name: str, files: Collection[str]) -> Iterator[str]:
     """The names that a campaign's files could have, in the languages that there are and in the one that
     ``name`` may be of."""
-    second = name.split(".")[1:2]
-    own = {each.lower() for each in second if _LANGUAGE.fullmatch(each)}
+    second = name.split(".")[1:-2]  # before a part and the ending
+    own = {each.lower() for each in second if _LANGUAGE.fullmatch(each) and each not in _PARTS}
     for channel, stem in stems(campaign):
         for language in (None, *sorted({*languages(channel, stem, files), *own})):
             markup = [part for part in MARKUP if file_name(stem, language, part) in files]

@@ -102,7 +102,7 @@ def load_checked(settings: Settings, name: str) -> tuple[Campaign, dict[str, str
         DbtFailed: when the dbt project itself does not parse.
     """
     require_campaign(settings, name)
-    found, loaded = _check(settings, name, _known(settings))
+    found, loaded = _check(settings, name, _known(settings), is_opening=True)
     if found.problems or loaded is None:
         raise SpecError(found.problems)
     return loaded
@@ -144,7 +144,12 @@ def _known(settings: Settings) -> _Known:
 
 
 def _check(
-    settings: Settings, name: str, known: _Known, account_of: AccountsKnown | None = None
+    settings: Settings,
+    name: str,
+    known: _Known,
+    account_of: AccountsKnown | None = None,
+    *,
+    is_opening: bool = False,
 ) -> tuple[Checked, tuple[Campaign, dict[str, str]] | None]:
     folder = settings.campaigns / name
     root = settings.project
@@ -170,7 +175,8 @@ def _check(
     channels = ((("channels", position), part) for position, part in enumerate(campaign.channels))
     problems.extend(mail_problems(settings, source, channels, account_of))
     found = content.check_templates(campaign, templates, known.columns)
-    found.extend(content.unused_files([campaign], files, templates))
+    if not is_opening:  # a file that nothing uses holds nobody's message back
+        found.extend(content.unused_files([campaign], files, templates))
     return checked(settings, folder, problems, found), (campaign, templates)
 
 

@@ -50,7 +50,7 @@ def load_checked_journey(settings: Settings, name: str) -> tuple[Journey, dict[s
         DbtFailed: when the dbt project itself does not parse.
     """
     require_journey(settings, name)
-    found, loaded = _check(settings, name, _known(settings))
+    found, loaded = _check(settings, name, _known(settings), is_opening=True)
     if found.problems or loaded is None:
         raise SpecError(found.problems)
     return loaded
@@ -97,7 +97,12 @@ def _known(settings: Settings) -> KnownToJourneys:
 
 
 def _check(
-    settings: Settings, name: str, known: KnownToJourneys, account_of: AccountsKnown | None = None
+    settings: Settings,
+    name: str,
+    known: KnownToJourneys,
+    account_of: AccountsKnown | None = None,
+    *,
+    is_opening: bool = False,
 ) -> tuple[Checked, tuple[Journey, dict[str, str]] | None]:
     folder, root = settings.journeys / name, settings.project
     try:
@@ -124,5 +129,6 @@ def _check(
         for campaign in campaigns
         for each in content.check_templates(campaign, templates, known.columns, records=records)
     ]
-    found.extend(content.unused_files(campaigns, files, templates))
+    if not is_opening:  # a file that nothing uses holds nobody's message back
+        found.extend(content.unused_files(campaigns, files, templates))
     return checked(settings, folder, problems, found), (journey, templates)

@@ -790,3 +790,13 @@ def test_a_fragment_is_given_values_by_its_page(
     templates["mail.html.j2"] += "{% with label = 'x' %}{% include 'fragments/f.html.j2' %}{% endwith %}"
     found = check_templates(campaign(), templates, columns)
     assert [str(each) for each in found] == ["fragments/f.html.j2:1: other is not defined"]
+
+
+def test_of_a_link_that_is_not_sure_to_be_there_it_is_advised(
+    campaign: Build, templates: dict[str, str], columns: Mapping[str, str]
+) -> None:
+    """No run is held back by what the check cannot follow."""
+    templates["mail.txt.j2"] = "{% for n in [1, 2] if n > 1 %}{{ unsubscribe_url }}{% endfor %}"
+    [found] = check_templates(campaign(), templates, columns)
+    assert (found.file, found.is_advisory) == ("mail.txt.j2", True)
+    assert found.message.startswith("it is not sure that every email has {{ unsubscribe_url }}")

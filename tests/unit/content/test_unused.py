@@ -43,6 +43,13 @@ def test_what_is_used_is_not_named(campaign: Build, templates: dict[str, str]) -
         ("Mail.preheader.j2", "nothing uses this file; did you mean mail.preheader.j2?", BLOCKING),
         ("mail.sv.hmtl.j2", "nothing uses this file; did you mean mail.sv.html.j2?", BLOCKING),
         ("mail.SV.txt.j2", "nothing uses this file; did you mean mail.sv.txt.j2?", BLOCKING),
+        ("mai.preheader.j2", "nothing uses this file; did you mean mail.preheader.j2?", BLOCKING),
+        # More than the stem: left from an experiment, or kept for later.
+        ("mail_b.preheader.j2", "nothing uses this file; did you mean mail.preheader.j2?", ADVICE),
+        ("mails.preheader.j2", "nothing uses this file; did you mean mail.preheader.j2?", ADVICE),
+        ("xmail.preheader.j2", "nothing uses this file; did you mean mail.preheader.j2?", ADVICE),
+        # A part is no language.
+        ("mail.pre.j2", "nothing uses this file", ADVICE),
         # One that is there: it may be a draft.
         ("mail2.html.j2", "nothing uses this file", ADVICE),
         ("mial.txt.j2", "nothing uses this file", ADVICE),
@@ -79,6 +86,16 @@ def test_a_file_that_is_attached_is_used(campaign: Build, templates: dict[str, s
         "nothing uses this file; did you mean trip.de.ics.j2?",
         BLOCKING,
     )
+
+
+def test_a_file_of_before_an_experiment_or_of_after_it_is_not_refused(campaign: Build) -> None:
+    from tests.unit.content.conftest import EMAIL
+
+    texts = {"mail.subject.j2": "x", "mail.html.j2": "x"}
+    assert told(campaign(channels=[EMAIL]), texts, "mail_b.txt.j2", "text.txt.j2") == [
+        ("mail_b.txt.j2", "nothing uses this file; did you mean mail.txt.j2?", ADVICE),
+        ("text.txt.j2", "nothing uses this file", ADVICE),
+    ]
 
 
 def test_of_a_journey_all_messages_count(campaign: Build, templates: dict[str, str]) -> None:
