@@ -248,8 +248,7 @@ class Shop:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "journey.yaml").write_text(text)
         for name, content in (TEMPLATES | templates).items():
-            if name != "t.txt.j2" or "template: t," in text:  # nothing that is there is unused
-                (folder / name).write_text(content)
+            (folder / name).write_text(content)
 
     def policies(self, text: str) -> None:
         (self.settings.project / "dags" / "policies.yaml").write_text(text)
