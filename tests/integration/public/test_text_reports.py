@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta
@@ -154,7 +155,10 @@ def test_reports_that_arrive_while_a_journey_sends_are_recorded(
     [(message_id, *rest)] = lines(store)
     assert rest == ["delivered", None, None, "texts"]
     assert message_id == sent
-    # The centre is to keep it until then.
+    # The centre is to keep it until then; its own thread reads that.
+    deadline = time.monotonic() + 10
+    while not peer.report_answers and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert set(peer.report_answers) == {0x64}
     [line] = store.feedback.rows(NOW, NOW + timedelta(days=1))
     assert (line["address"], line["profile_id"]) == (NUMBER, "p-anna")
