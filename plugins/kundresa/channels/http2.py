@@ -146,6 +146,8 @@ class _Connection(asyncio.Protocol):
         self._why = "the connection was closed"
         self._refusal: type[NotSentError] = NotSentError
         self._has_answered = False
+        self._heard_at = 0.0
+        """When the other side said anything last, by the loop's clock."""
         self._is_flush_planned = False
         self._handlers: Mapping[type[h2.events.Event], Callable[[Any], None]] = {
             h2.events.ResponseReceived: self._answered,
@@ -208,7 +210,7 @@ class _Connection(asyncio.Protocol):
         self._h2.send_data(number, body, end_stream=True)
         self._streams[number] = stream
         self._flush_soon()
-        alarm = self._loop.call_later(timeout, self._give_up, number)
+        alarm = self._loop.call_later(timeout, self._give_up, number, self._loop.time())
         try:
             return await stream.answer
         finally:
@@ -233,6 +235,7 @@ class _Connection(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
+        self._heard_at = self._loop.time()
         try:
             events = self._h2.receive_data(data)
         except (h2.exceptions.ProtocolError, UnicodeDecodeError) as error:
@@ -313,8 +316,10 @@ class _Connection(asyncio.Protocol):
         if not self._streams:
             self.drop()
 
-    def _give_up(self, number: int) -> None:
+    def _give_up(self, number: int, sent_at: float) -> None:
         if number in self._streams:
+            if self._heard_at < sent_at:  # nothing at all: what else is given to it would be unknown too
+                self._is_closing, self._why = True, "no answer in time"
             self._lose(number, "no answer in time")
             self._h2.reset_stream(number, ErrorCodes.CANCEL)
             self._flush_soon()
