@@ -74,7 +74,7 @@ class Settings:
     """Where printers put their result files: a folder, or one file (``KUNDRESA_PRINT_RESULTS``)."""
     alert_callback: str = ""
     """``package.module:function``, called with Airflow's context and one line of text when a task has
-    failed for good; empty for none (``KUNDRESA_ALERT_CALLBACK``)."""
+    failed for good, or a run's messages are late; empty for none (``KUNDRESA_ALERT_CALLBACK``)."""
 
     @property
     def campaigns(self) -> Path:

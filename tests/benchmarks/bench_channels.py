@@ -167,7 +167,7 @@ def _smpp(report: Any, count: int) -> None:
     texts = messages(count, lambda each: f"+4670{each:07d}", SmsContent("Hello from the shop"))
     with _smsc() as port:
         client = Client("127.0.0.1", port)
-        client.set_message_sent_handler(lambda _: None)  # its own prints a line for each
+        client.set_message_sent_handler(lambda **_: None)  # its own prints a line for each
         client.connect()
         client.bind_transceiver(system_id="shop", password="secret")
         start = time.perf_counter()

@@ -67,6 +67,12 @@ class Stages:
         self.calls.append(("batches", run_key, channel))
         return self.batches[channel]
 
+    def warn_expected(self, *_: Any) -> Any:
+        return None
+
+    def BatchWatch(self, *_: Any) -> Any:  # noqa: N802  a class
+        return SimpleNamespace(warn=lambda: None)
+
     def run_channels(self, *_: Any) -> Any:
         return (
             SimpleNamespace(kind="email", account="newsletter"),
@@ -114,7 +120,7 @@ def result(*, accepted: int, retry_at: datetime | None = None, halted: Halt | No
 def stood_in(monkeypatch: pytest.MonkeyPatch) -> Stages:
     stand_in = Stages()
     for name in ("open_run", "decide_run", "check_run", "plan_batches", "run_channels", "deliver",
-                 "record_run", "reconcile_run", "report_run"):  # fmt: skip
+                 "warn_expected", "BatchWatch", "record_run", "reconcile_run", "report_run"):  # fmt: skip
         monkeypatch.setattr(stages, name, getattr(stand_in, name))
     monkeypatch.setenv("AIRFLOW_CONN_KUNDRESA_NEWSLETTER", "smtp://127.0.0.1:2525/?security=none")
     monkeypatch.setenv("AIRFLOW_CONN_KUNDRESA_TEXTS", "http://127.0.0.1:2526/messages")

@@ -87,9 +87,9 @@ def test_everybody_at_nine_by_their_own_clock(home, decide):
         rows = [row for chunk in warehouse.read_batch(home, RUN, "email", number) for row in chunk]
         assert {row["send_at"] for row in rows} == {times[number - 1]}
     assert warehouse.send_hours(home, RUN) == [
-        warehouse.SendHour("email", datetime(2026, 3, 1, 14, tzinfo=UTC), 1),
-        warehouse.SendHour("email", datetime(2026, 3, 2, 3, tzinfo=UTC), 1),
-        warehouse.SendHour("email", datetime(2026, 3, 2, 8, tzinfo=UTC), 2),
+        warehouse.SendHour("email", datetime(2026, 3, 1, 14, tzinfo=UTC), 1, times[0]),
+        warehouse.SendHour("email", datetime(2026, 3, 2, 3, tzinfo=UTC), 1, times[1]),
+        warehouse.SendHour("email", datetime(2026, 3, 2, 8, tzinfo=UTC), 2, times[2]),
     ]
     with pytest.raises(KeyError, match="no batch 4"):
         warehouse.batch_send_at(home, RUN, "email", 4)

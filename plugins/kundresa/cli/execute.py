@@ -158,6 +158,8 @@ def _deliver(
     stopped = False
     for part in stages.run_channels(settings, run_key):
         sizes = stages.plan_batches(settings, run_key, part.kind)
+        if warning := stages.warn_expected(settings, run_key, part.kind):
+            err.print(warning[0], markup=False, highlight=False, soft_wrap=True)
         account = resolve_account(part.account, os.environ)
         task = bars.add_task(f"deliver {part.kind}", total=sum(sizes.values()))
         done = 0

@@ -23,8 +23,8 @@ def status(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
     json: Json = False,
 ) -> None:
-    """List runs, newest first, with what has become of their messages so far; and receiving domains that are
-    left alone for now.
+    """List runs, newest first, with what has become of their messages so far, and whether they are late; and
+    receiving domains that are left alone for now.
 
     Example: [bold]kundresa status --campaign winback[/bold]
     """
@@ -35,6 +35,7 @@ def status(
             (run, store.ledger.counts(run.run_key))
             for run in store.runs.list(campaign=campaign, state=state, limit=limit)
         ]
+        warnings = store.late_warnings.of([run.run_key for run, _ in runs])
         resting = store.rests.all(now=datetime.now(tz=UTC))
     documents = [
         {
@@ -48,6 +49,7 @@ def status(
             "stopped_at": run.stopped_at,
             "stop_detail": run.stop_detail,
             "messages": [asdict(count) for count in counts],
+            "late": [asdict(each) for each in warnings if each.run_key == run.run_key],
         }
         for run, counts in runs
     ]
@@ -64,6 +66,8 @@ def status(
         for run, counts in runs
     ]
     table("Runs", ("run", "state", "closed as", "messages"), rows)
+    for warning in warnings:
+        out.print(warning.detail, markup=False)
     for each in resting:
         until = f"{each.rest.until:%H:%M:%S}Z"
         told = f"{each.account}: {each.domain} is left alone until {until}: {each.rest.detail}"

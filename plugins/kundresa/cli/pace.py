@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kundresa import settings as configuration
-from kundresa.cli.output import out, print_json, table
+from kundresa.cli.output import err, out, print_json, table
 from kundresa.spec.pace import FASTEST, SLOWEST
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def pace(  # noqa: PLR0917  typer gives each option by name
     What is changed here holds until it is cleared; what holds for good stands under `pacing` in
     `dags/policies.yaml`. Who has no pace is as fast as the receiving servers.
 
+    What is sending, and will be late at the new pace, is named.
+
     A receiving domain that refuses everybody for now is left alone by all workers of the account, for five
     minutes at first, then for up to an hour; its messages wait meanwhile. `--lift` ends that: what waits
     leaves with its batch, at once where its task is cleared.
@@ -47,6 +49,7 @@ def pace(  # noqa: PLR0917  typer gives each option by name
     [bold]kundresa pace newsletter --per-second 5 --domain gmail.com[/bold] · [bold]kundresa pace newsletter
     --clear[/bold] · [bold]kundresa pace newsletter --lift --domain gmail.com[/bold]
     """
+    from kundresa.runs.lateness import warn_of_account
     from kundresa.runs.pacing import lift_rests, paces, set_pace
 
     changes = [per_second is not None, clear, lift]
@@ -67,6 +70,8 @@ def pace(  # noqa: PLR0917  typer gives each option by name
             out.print(f"Left alone no more: {', '.join(lifted) or 'none was'}", markup=False)
     elif account is not None and any(changes):
         set_pace(settings, account, domain and domain.lower(), per_second)
+        for line in warn_of_account(settings, account):
+            err.print(line, markup=False, highlight=False, soft_wrap=True)
     _show(paces(settings, account), account, as_json=json)
 
 

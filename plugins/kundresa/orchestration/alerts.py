@@ -1,5 +1,5 @@
-"""What happens when a task has failed for good: a line that says what to do, and the installation's
-own callback."""
+"""What happens when a task has failed for good, or a run is late: a line that says so and what to do, and the
+installation's own callback."""
 
 from __future__ import annotations
 
@@ -37,6 +37,20 @@ def on_failure(context: Mapping[str, Any]) -> None:
     message = describe_failure(context)
     log.error(message)
     _notify(load(), context, message)
+
+
+def warn(context: Mapping[str, Any], found: tuple[str, bool] | None) -> None:
+    """Tell of something that is wrong and fails no task: in its log whenever it is found, to the
+    installation's callback once. A callback that fails is an error in the log, and the task goes on."""
+    if found is None:
+        return
+    message, is_new = found
+    log.warning(message)
+    if is_new:
+        try:
+            _notify(load(), context, message)
+        except Exception:
+            log.exception("KUNDRESA_ALERT_CALLBACK failed")
 
 
 def describe_failure(context: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from kundresa import settings as installation
 from kundresa.orchestration.accounts import sender_account
+from kundresa.orchestration.alerts import warn
 from kundresa.orchestration.links import AccountLink, DataDocsLink
 from kundresa.orchestration.pausing import NotPaused
 from kundresa.orchestration.run_keys import RunIdentity, identify
@@ -158,9 +159,10 @@ class PlanBatches(StageOperator):
         self.channel = channel
 
     def stage(self, call: StageCall) -> list[dict[str, int]]:
-        from kundresa.runs.stages import plan_batches
+        from kundresa.runs.stages import plan_batches, warn_expected
 
         sizes = plan_batches(call.settings, call.run_key, self.channel)
+        warn(call.context, warn_expected(call.settings, call.run_key, self.channel))
         log.info("%s: %d batches, %s messages", self.channel, len(sizes), f"{sum(sizes.values()):,}")
         return [{"batch_number": number, "messages": size} for number, size in sorted(sizes.items())]
 
@@ -179,13 +181,15 @@ class DeliverBatch(StageOperator):
 
     def stage(self, call: StageCall) -> dict[str, Any]:
         from kundresa.delivery import Halt
-        from kundresa.runs.stages import deliver, run_channels
+        from kundresa.runs.stages import BatchWatch, deliver, run_channels
         from kundresa.store import BatchBusy
 
         # The account that was frozen with the run: an edit of the spec is the next run's.
         accounts: dict[str, str] = {
             part.kind: part.account for part in run_channels(call.settings, call.run_key)
         }
+        watch = BatchWatch(call.settings, call.run_key, self.channel, self.batch_number)
+        warn(call.context, watch.warn())
         try:
             result = deliver(
                 call.settings,
@@ -200,6 +204,7 @@ class DeliverBatch(StageOperator):
         except BatchBusy as busy:
             log.info("Another worker holds this batch until %s; waiting for it", busy.until)
             wait_until(self, busy.until)
+        warn(call.context, watch.warn())
         counts = {str(state): count for state, count in result.counts.items()}
         log.info(
             "Newly accepted %s, settled before %s; the batch stands at %s",

@@ -10,6 +10,7 @@ from kundresa.runs.accounting import reconcile_run, record_run, report_run
 from kundresa.runs.deciding import decide_run
 from kundresa.runs.delivering import deliver, plan_batches
 from kundresa.runs.gating import GateOutcome, check_run
+from kundresa.runs.lateness import BatchWatch, warn_expected
 from kundresa.runs.maintaining import apply_retention
 from kundresa.runs.maintaining import cancel_run as _cancel_run
 from kundresa.runs.opening import Clock, OpenedRun, open_run, utc_now
@@ -20,6 +21,7 @@ from kundresa.spec.frozen import thaw
 from kundresa.store import open_store
 
 __all__ = [
+    "BatchWatch",
     "GateOutcome",
     "OpenedRun",
     "apply_retention",
@@ -39,6 +41,7 @@ __all__ = [
     "resume_run",
     "run_channels",
     "stop_run",
+    "warn_expected",
 ]
 
 

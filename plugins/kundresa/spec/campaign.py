@@ -11,6 +11,7 @@ from kundresa.spec.capacity import Budget
 from kundresa.spec.channels import AnyChannel, Channel
 from kundresa.spec.experiment import Experiment
 from kundresa.spec.fields import (
+    DEFAULT_LATE_AFTER,
     DEFAULT_VALIDITY,
     Again,
     Age,
@@ -173,6 +174,11 @@ class Delivery(Spec):
     ] = DEFAULT_VALIDITY
     """From the logical date: 10m to 14d. A run that starts later is closed, a message still waiting is
     withheld."""
+    late_after: Annotated[
+        Validity, Field(json_schema_extra={"default": format_duration(DEFAULT_LATE_AFTER)})
+    ] = DEFAULT_LATE_AFTER
+    """A message that leaves later than this after its send time is late, 10m to 14d: whoever answers for the
+    installation is told as soon as that is to be expected, and when it has come."""
     batch_size: Annotated[Whole, Field(ge=1, le=100_000)] = 5_000
     """Messages per delivery task."""
     window: Annotated[Whole, Field(ge=1, le=1_000)] = 100

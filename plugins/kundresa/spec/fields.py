@@ -23,6 +23,7 @@ MAX_VALIDITY = timedelta(days=14)
 MIN_AGE = timedelta(minutes=10)
 MAX_AGE = timedelta(days=366)
 DEFAULT_VALIDITY = timedelta(hours=84)
+DEFAULT_LATE_AFTER = timedelta(hours=1)
 
 EXPECTED_BY_PATTERN = {
     CURRENCY_PATTERN: "expected a currency in three capital letters (ISO 4217), for example EUR",

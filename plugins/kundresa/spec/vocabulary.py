@@ -161,6 +161,15 @@ class GateResult(StrEnum):
     STOPPED = "stopped"
 
 
+class LateKind(StrEnum):
+    """What is known of messages of a run that leave later than their campaign allows."""
+
+    EXPECTED = "expected"
+    """At the rate that is known they will."""
+    LATE = "late"
+    """Their time has passed, and they have not left."""
+
+
 class RunState(StrEnum):
     """Where a run stands."""
 

@@ -52,6 +52,7 @@ from kundresa.store.journey_records import (
     Supposed,
     UnreadReactions,
 )
+from kundresa.store.late_warnings import LateWarning
 from kundresa.store.message_requests import MessageRequest
 from kundresa.store.paces import Grant, PaceRow, Paces
 from kundresa.store.records import (
@@ -113,6 +114,7 @@ __all__ = [
     "JourneyTotals",
     "JourneyVersion",
     "JudgedHits",
+    "LateWarning",
     "LatestAnswers",
     "Lease",
     "LeaseLost",

@@ -22,6 +22,7 @@ from kundresa.store.journey_reactions import JourneyReactions
 from kundresa.store.journey_readings import JourneyReadings
 from kundresa.store.journey_tests import JourneyTests
 from kundresa.store.journeys import Journeys
+from kundresa.store.late_warnings import LateWarnings
 from kundresa.store.ledger import Ledger
 from kundresa.store.message_requests import MessageRequests
 from kundresa.store.migrate import migrate as migrate_tables
@@ -55,6 +56,7 @@ class Store:
         self.retention = Retention(database)
         self.throughput = Throughput(database)
         self.wave_gates = WaveGates(database)
+        self.late_warnings = LateWarnings(database)
         self.paces = Paces(database)
         self.rests = Rests(database)
         self.journeys = Journeys(database)

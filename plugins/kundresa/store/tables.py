@@ -212,6 +212,17 @@ paces = Table(
 
 # A row for each receiving domain that has asked an account to be left alone, until a day after it. Read when
 # a batch begins of an account that has one, and when one has changed.
+# What was told of messages of a run that leave too late, once for each kind: see ``late_warnings``.
+late_warnings = Table(
+    "late_warnings",
+    metadata,
+    Column("run_key", String, ForeignKey("runs.run_key"), primary_key=True),
+    Column("channel", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("told_at", UtcDateTime, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
 rests = Table(
     "rests",
     metadata,

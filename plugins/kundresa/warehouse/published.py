@@ -34,6 +34,8 @@ class SendHour:
     channel: str
     starts_at: datetime
     messages: int
+    due_at: datetime
+    """From when on the last of them may leave."""
 
 
 def run_folder(settings: Settings, run_key: str) -> Path:
@@ -229,9 +231,15 @@ def send_hours(settings: Settings, run_key: str) -> list[SendHour]:
         partitioning=None,
     )
     hours = send.set_column(1, "hour", pc.floor_temporal(send["send_at"], unit="hour"))
-    counted = hours.group_by(["channel", "hour"]).aggregate([([], "count_all")])
+    counted = hours.append_column("send_at", send["send_at"])
+    counted = counted.group_by(["channel", "hour"]).aggregate([([], "count_all"), ("send_at", "max")])
     found = [
-        SendHour(row["channel"], row["hour"].replace(tzinfo=UTC), row["count_all"])
+        SendHour(
+            row["channel"],
+            row["hour"].replace(tzinfo=UTC),
+            row["count_all"],
+            row["send_at_max"].replace(tzinfo=UTC),
+        )
         for row in counted.to_pylist()
     ]
     return sorted(found, key=lambda each: (each.channel, each.starts_at))

@@ -65,6 +65,7 @@ def test_a_batch_whose_time_has_not_come_gives_its_slot_back_until_then(
     email = SimpleNamespace(kind="email", account="newsletter")
     monkeypatch.setattr(stages, "run_channels", lambda *_: (email,))
     monkeypatch.setattr(stages, "deliver", lambda *_, **__: early)
+    monkeypatch.setattr(stages, "BatchWatch", lambda *_: SimpleNamespace(warn=lambda: None))
     monkeypatch.setattr(operators, "sender_account", lambda _: None)
     task = DeliverBatch(task_id="deliver", campaign="winback", channel="email", batch_number=3, messages=10)
     run = SimpleNamespace(run_key="winback--1")

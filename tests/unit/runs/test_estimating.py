@@ -61,14 +61,14 @@ def test_a_channel_without_a_price_is_unknown_and_not_free():
 )
 def test_each_hour_waits_for_its_time_and_for_the_one_before(hours, seconds, ends_after):
     first = NOON.replace(minute=0)
-    due = [SendHour("email", first + hour * HOUR, messages) for hour, messages in hours]
+    due = [SendHour("email", first + hour * HOUR, messages, first + hour * HOUR) for hour, messages in hours]
     [found] = estimate_durations(SPEC, due, {"email": Rate(10.0, "seen")}, planned_at=NOON)
     assert (found.seconds, found.ends_at) == (seconds, NOON + timedelta(seconds=ends_after))
     assert (found.starts_at, found.basis) == (NOON, "seen")
 
 
 def test_without_an_earlier_run_it_is_unknown():
-    due = [SendHour("email", NOON, 5), SendHour("sms", NOON, 2)]
+    due = [SendHour("email", NOON, 5, NOON), SendHour("sms", NOON, 2, NOON)]
     found = estimate_durations(SPEC, due, {"email": None}, planned_at=NOON)
     assert [(each.channel, each.rate, each.seconds, each.ends_at) for each in found] == [
         ("email", None, None, None),

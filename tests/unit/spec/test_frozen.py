@@ -28,7 +28,7 @@ from kundresa.spec.experiment import Experiment, Variant
 from kundresa.spec.frozen import freeze, thaw
 from kundresa.spec.vocabulary import ChannelChoice, DeliveryPolicy, OnePer
 
-KNOWN_HASH = "ba28fa5a0dc09af8b858c413b594c67c739c3b6cf234f17cee95fc6ceedfaa5f"
+KNOWN_HASH = "2e6d15b66c5903f575b2731927e3b5b7170f5a6170430b21203b34de39f48fee"
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 TEXTS = st.text(alphabet=st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=20)
@@ -178,6 +178,7 @@ def test_defaults_are_written_out():
     assert spec["delivery"] == {
         "policy": "at_most_once",
         "valid_for": "84h",
+        "late_after": "1h",
         "batch_size": 5000,
         "window": 100,
     }

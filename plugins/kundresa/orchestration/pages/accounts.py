@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,6 +48,8 @@ class RunPage:
     people_considered: int
     people_reached: int
     channels: tuple[ChannelAccount, ...]
+    warnings: tuple[str, ...] = ()
+    """Of messages that leave late; only of a run that is looked at alone."""
 
     @property
     def dag_id(self) -> str:
@@ -85,8 +87,9 @@ def load_run(settings: Settings, run_key: str) -> RunPage | None:
 
     with open_store(settings.store_url) as store:
         run = store.runs.get(run_key)
+        warnings = tuple(each.detail for each in store.late_warnings.of([run_key]))
     if journey_day_of(run_key) is None and (run is None or run.trigger is not Trigger.JOURNEY):
-        return None if run is None else _page_of(run, run.account)
+        return None if run is None else replace(_page_of(run, run.account), warnings=warnings)
     try:
         account = read_account(settings, run_key)
     except JourneyNotFound:
