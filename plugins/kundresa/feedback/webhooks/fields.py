@@ -73,9 +73,11 @@ def instant(value: object, *path: str) -> datetime | None:
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
     try:
-        return datetime.fromtimestamp(found, tz=UTC)
+        at = datetime.fromtimestamp(found, tz=UTC)
     except (ValueError, OverflowError, OSError):
         return None
+    # As parse_instant: beyond these years a change of zone may leave what a datetime can hold.
+    return at if 1 < at.year < 9999 else None
 
 
 def our_message_id(*candidates: str) -> str:
