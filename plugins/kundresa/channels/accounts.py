@@ -74,9 +74,9 @@ class Account:
     when the gateway honours Idempotency-Key), ``rate`` (messages a second per connection), ``connections``
     (at once; by SMTP at most 10). SMTP only: ``per_domain`` (messages in flight to one receiving domain),
     ``domains`` (``gmail.com=20,web.de=4``: the same for some), ``bounce_domain`` (return paths of our own,
-    see ``return_path``), ``dkim_domain``, ``dkim_selector``, ``dkim_key_file`` or ``dkim_key`` (see
-    ``dkim``). What else a channel takes stands in its module. Redis: the number of the database is
-    ``path``."""
+    see ``return_path``), ``provider`` (see ``provider_marks``), ``dkim_domain``, ``dkim_selector``,
+    ``dkim_key_file`` or ``dkim_key`` (see ``dkim``). What else a channel takes stands in its module. Redis:
+    the number of the database is ``path``."""
 
     @property
     def timeout(self) -> float:

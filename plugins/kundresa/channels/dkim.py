@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -36,6 +36,9 @@ SIGNED = (
     b"content-type",
 )
 """Fields that are signed where they stand in a message."""
+REWRITTEN = {"ses": (b"date", b"message-id")}
+"""By the account's ``provider``: what it writes anew. A signature of it would not hold ("Manual DKIM signing
+in Amazon SES")."""
 SHORTEST_RSA = 1024
 """Bits: verifiers refuse shorter keys (RFC 8301 3.2); 2048 is what to use."""
 _FOLD = 70
@@ -63,8 +66,13 @@ class DkimKey:
 class DkimSigner:
     """Signs with one key, or with two of different kinds for receivers that know only one of them."""
 
-    def __init__(self, keys: Sequence[DkimKey]) -> None:
+    def __init__(self, keys: Sequence[DkimKey], unsigned: Sequence[bytes] = ()) -> None:
+        """
+        Args:
+            unsigned: names in lower case of fields that are not signed, for all that ``SIGNED`` says.
+        """
         self._keys = keys
+        self._signed = frozenset(SIGNED) - set(unsigned)
 
     def fields(self, head: bytes, body: bytes, at: datetime) -> bytes:
         """The DKIM-Signature fields to stand before ``head``.
@@ -73,7 +81,7 @@ class DkimSigner:
             head: the header fields with their CRLF, without the empty line.
             body: what follows the empty line.
         """
-        names, fields = _relaxed_fields(head)
+        names, fields = _relaxed_fields(head, self._signed)
         digest = base64.b64encode(hashlib.sha256(relaxed_body(body)).digest()).decode("ascii")
         return b"".join(self._field(each, names, fields, digest, at) for each in self._keys)
 
@@ -107,13 +115,13 @@ def relaxed_body(body: bytes) -> bytes:
     return body if not body or body.endswith(b"\r\n") else body + b"\r\n"
 
 
-def _relaxed_fields(head: bytes) -> tuple[str, bytes]:
+def _relaxed_fields(head: bytes, signed: Collection[bytes]) -> tuple[str, bytes]:
     """The value of ``h=`` and the signed fields as RFC 6376 3.4.2 has them."""
     names, fields = [], []
     for line in head.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ").split(b"\r\n"):
         name, _, value = line.partition(b":")
         name = name.strip().lower()
-        if name in SIGNED:
+        if name in signed:
             names.append(name.decode("ascii"))
             fields.append(name + b":" + b" ".join(value.split()) + b"\r\n")
     # The last of several comes first (5.4.2). Ours stand once each, and From once more as missing.
@@ -141,7 +149,8 @@ def dkim_signer(extra: Mapping[str, str]) -> DkimSigner | None:
     except AddressError as error:
         raise ValueError(f"dkim_domain: {error}") from None
     suffixes = [suffix for suffix in ("", "_2") if not suffix or f"dkim_selector{suffix}" in extra]
-    return DkimSigner([_key(extra, domain, suffix) for suffix in suffixes])
+    keys = [_key(extra, domain, suffix) for suffix in suffixes]
+    return DkimSigner(keys, REWRITTEN.get(extra.get("provider", ""), ()))
 
 
 def _key(extra: Mapping[str, str], domain: str, suffix: str) -> DkimKey:

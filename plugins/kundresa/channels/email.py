@@ -36,6 +36,7 @@ from kundresa.channels.dkim import dkim_signer
 from kundresa.channels.domains import Domains, parse_limits
 from kundresa.channels.mime import build_envelope, email_parts
 from kundresa.channels.outage import Outage
+from kundresa.channels.provider_marks import provider_marks
 from kundresa.channels.receipts import accepted, clean_detail, clean_provider_id, deferred, failed, unknown
 from kundresa.channels.return_path import PREFIX, return_path
 from kundresa.channels.smtp_connection import (
@@ -84,8 +85,10 @@ class SmtpSender:
         if account.kind != "smtp":
             raise AccountError(f"{account.place} is of kind {account.kind}; email takes smtp")
         self._account = account
+        marks = provider_marks(account)
         try:
-            self._envelope = build_envelope(channel, run_key, account.extra.get("feedback_id", "kundresa"))
+            feedback_id = account.extra.get("feedback_id", "kundresa")
+            self._envelope = build_envelope(channel, run_key, feedback_id, marks)
         except ValueError as error:
             raise AccountError(f"{account.place}: sender {channel.sender}: {error}") from None
         self._clock = clock

@@ -25,6 +25,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from kundresa.channels.addresses import smtp_mailbox
+from kundresa.channels.provider_marks import PLACE
 from kundresa.spec.channels import EmailChannel
 from kundresa.spec.messages import Attachment, Constant, EmailContent
 
@@ -56,15 +57,18 @@ class Envelope:
     reply_to: str | None
     run_key: str
     feedback_id: str
+    marks: str = ""
+    """Fields for the provider, as ``provider_marks`` makes them."""
 
     @property
     def domain(self) -> str:
         return self.sender.rpartition("@")[2]
 
 
-def build_envelope(channel: EmailChannel, run_key: str, feedback_sender: str) -> Envelope:
+def build_envelope(channel: EmailChannel, run_key: str, feedback_sender: str, marks: str = "") -> Envelope:
     """
     Args:
+        marks: as ``provider_marks`` makes them.
         feedback_sender: the last field of Feedback-ID, by which a provider's feedback loop knows the
             sender: the same in all mail of one brand.
 
@@ -80,6 +84,7 @@ def build_envelope(channel: EmailChannel, run_key: str, feedback_sender: str) ->
         reply_to=_mailbox_header(channel.reply_to) if channel.reply_to else None,
         run_key=run_key,
         feedback_id=f"{run_key}:{campaign}:email:{feedback_sender}",
+        marks=marks,
     )
 
 
@@ -127,6 +132,7 @@ def email_parts(
         "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
         f"Feedback-ID: {envelope.feedback_id}\r\n"
         f"X-Kundresa-Run: {envelope.run_key}\r\n"
+        f"{envelope.marks.replace(PLACE, message_id)}"
         "MIME-Version: 1.0\r\n"
         f'Content-Type: multipart/{kind};\r\n boundary="{outer}"\r\n'
     ).encode("ascii")

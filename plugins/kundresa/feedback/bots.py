@@ -5,6 +5,7 @@ In this order; the first that applies names the machine:
 | rule | is |
 |---|---|
 | a link that no person sees was followed | honeypot; other clicks on the message around it are a scanner's |
+| a provider's webhook says that it was a machine | what it says |
 | the request was a HEAD | head |
 | an open through a mail client's image proxy, or by Apple's (its bare ``Mozilla/5.0``) | prefetch |
 | the program names itself as one (the crawlerdetect lists), or names nothing | crawler |

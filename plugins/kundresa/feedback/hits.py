@@ -28,6 +28,8 @@ class RawHit:
     user_agent: str
     at: datetime
     target: str | None = None
+    automation: Automation | None = None
+    """The machine that did it, where a provider knows of one."""
     is_honeypot: bool = False
     feedback_key: str = ""
     """The same when it is told again; empty for a request, which is one of its own."""
@@ -56,7 +58,7 @@ def record_hits(
         line = lines.get(hit.message_id)
         if line is not None:
             address = address_of(line.profile_id, line.channel) if hit.address is None else hit.address
-            by_itself = by_request(hit.kind, hit.method, hit.user_agent)
+            by_itself = hit.automation or by_request(hit.kind, hit.method, hit.user_agent)
             told.append(_Told(hit, line, by_itself, _feedback(hit, line, address)))
     return store.feedback.record_hits(sorted(lines), partial(_judged, told)) if told else []
 

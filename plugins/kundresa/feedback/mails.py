@@ -22,13 +22,12 @@ from html import unescape
 from flufl.bounce import all_failures
 
 from kundresa.spec.bounces import classify
+from kundresa.spec.keys import message_ids_in
 from kundresa.spec.vocabulary import BounceClass, FeedbackKind
 
 MAX_TEXT = 4_000
 """Characters of a mail's text that are looked at for a status."""
 
-_MESSAGE_ID = re.compile(r"(?<![0-9a-f])([0-9a-f]{32})(?![0-9a-f])", re.IGNORECASE)
-"""Whatever its case: some servers change that of an address."""
 _SYSTEM = re.compile(r"^(?:mailer-daemon|postmaster|mail-?daemon|bounces?|noreply-bounce)[^@]*(?:@|$)", re.I)
 _LIKE_SYSTEM = re.compile(r"^(?:mail[ ._-]?delivery|mdaemon)[^@]*(?:@|$)", re.I)
 _FAILURE_SUBJECT = re.compile(
@@ -54,7 +53,7 @@ _AUTOMATIC_SUBJECT = re.compile(
     r"out of (?:the )?office|autosvar|frånvaro|abwesen|réponse automatique|vacation|away from)",
     re.IGNORECASE,
 )
-_ABUSE = ("abuse", "fraud", "virus", "opt-out", "opt-out-list")
+ABUSE = ("abuse", "fraud", "virus", "opt-out", "opt-out-list")
 """Feedback types (RFC 5965 7.3) of a recipient who does not want it; ``not-spam`` is the opposite, others are
 about something else."""
 _ACTIONS = {
@@ -145,7 +144,7 @@ def _complaint(mail: Message) -> tuple[str, list[MailFinding]]:
     part = _part(mail, "message/feedback-report")
     fields = _fields(part)[0] if part is not None else {}
     feedback_type = fields.get("feedback-type", "").lower()
-    if feedback_type not in _ABUSE:
+    if feedback_type not in ABUSE:
         return "other", []
     return "complaint", [MailFinding(FeedbackKind.COMPLAINED, _candidates(mail), detail=feedback_type)]
 
@@ -229,20 +228,16 @@ def _candidates(mail: Message) -> tuple[str, ...]:
         if part is not mail and "Message-ID" in part:
             found += _ids(part, "Message-ID")
         if part.get_content_type() in ("text/rfc822-headers", "message/rfc822-headers"):
-            found += _message_ids(_decoded(part))
+            found += message_ids_in(_decoded(part))
     found += _ids(mail, "To", "Delivered-To", "X-Original-To", "In-Reply-To", "References")
-    found += _message_ids(_text(mail))
+    found += message_ids_in(_text(mail))
     return tuple(dict.fromkeys(found))[:20]
 
 
 def _ids(mail: Message, *names: str) -> Iterator[str]:
     for name in names:
         for value in mail.get_all(name, ()):
-            yield from _message_ids(str(value)[:2_000])
-
-
-def _message_ids(text: str) -> list[str]:
-    return [found.lower() for found in _MESSAGE_ID.findall(text)]
+            yield from message_ids_in(str(value)[:2_000])
 
 
 def _part(mail: Message, content_type: str) -> Message | None:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from kundresa import settings as configuration
 from kundresa.content import Links
 from kundresa.feedback import RawHit, record_hits
-from kundresa.feedback.webhooks import parse_webhooks
+from kundresa.feedback.webhooks import Fetch, fetch, parse_webhooks
 from kundresa.public.audiences import Audiences
 from kundresa.public.events import Arrival, EventIntake, take_in
 from kundresa.public.group_commit import GroupCommit
@@ -40,8 +40,11 @@ def create() -> Starlette:
     return build_app(settings, open_store(settings.store_url))
 
 
-def build_app(settings: Settings, store: Store, *, clock: Clock = utc_now) -> Starlette:
+def build_app(settings: Settings, store: Store, *, clock: Clock = utc_now, fetch: Fetch = fetch) -> Starlette:
     """
+    Args:
+        fetch: gets what webhooks need from their providers.
+
     Raises:
         SettingsError: without a signing secret, or when keys or webhooks cannot be read.
         SpecError: when the policies or the event types cannot be read.
@@ -84,7 +87,7 @@ def build_app(settings: Settings, store: Store, *, clock: Clock = utc_now) -> St
             *EventIntake(service, keys, inbox).routes(),
             *Messages(service, keys, requests).routes(),
             *Audiences(service, keys).routes(),
-            *Webhooks(service, parse_webhooks(settings.webhooks)).routes(),
+            *Webhooks(service, parse_webhooks(settings.webhooks, fetch)).routes(),
             Route("/openapi.json", partial(_described, service, desk), methods=["GET"]),
             Route("/healthy", partial(_healthy, store), methods=["GET"]),
         ],

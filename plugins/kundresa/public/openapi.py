@@ -10,12 +10,16 @@ from kundresa.public.events import CLOUD, CLOUD_BATCH, JSON, MOST_EVENTS, NDJSON
 from kundresa.public.openapi_shapes import (
     ANSWERED,
     AUDIENCE,
+    MAILGUN,
+    POSTMARK,
     PROBLEM,
     RECORDED,
     REPLIED,
     REPORT,
     REPORTED,
+    SENDGRID,
     SIGNATURES,
+    SNS,
     STANDING,
     STATUS,
     TAKEN,
@@ -34,6 +38,8 @@ _KINDS: Mapping[PropertyKind, Schema] = {
     PropertyKind.INSTANT: {"type": "string", "format": "date-time"},
     PropertyKind.DAY: {"type": "string", "format": "date"},
 }
+
+_REPORTS: Schema = {"type": "array", "items": {"anyOf": [REPORTED, REPLIED, SENDGRID]}}
 
 
 def document(types: EventTypes, *, url: str, contracts: Mapping[str, EventType]) -> Schema:
@@ -129,7 +135,8 @@ def document(types: EventTypes, *, url: str, contracts: Mapping[str, EventType])
                     "requestBody": {
                         "required": True,
                         "content": {
-                            JSON: {"schema": {"type": "array", "items": {"oneOf": [REPORTED, REPLIED]}}},
+                            JSON: {"schema": {"anyOf": [_REPORTS, MAILGUN, POSTMARK]}},
+                            "text/plain": {"schema": SNS},
                             "application/x-www-form-urlencoded": {"schema": {"oneOf": [STATUS, ANSWERED]}},
                         },
                     },
@@ -141,7 +148,7 @@ def document(types: EventTypes, *, url: str, contracts: Mapping[str, EventType])
                                 "text/xml": {"schema": {"type": "string"}},
                             },
                         },
-                        **_refusals((403, 404, 408, 413, 415, 422, 503)),
+                        **_refusals((401, 403, 404, 408, 413, 415, 422, 503)),
                     },
                 }
             },

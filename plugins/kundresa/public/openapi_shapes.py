@@ -56,7 +56,10 @@ SIGNATURES = (
     "The name's kind says what is taken. `hmac`: events as JSON; `X-Signature` is the hex HMAC-SHA-256 of "
     "`X-Timestamp` (seconds since 1970), a dot and the body. `twilio`: a status callback, or a text "
     "message that somebody has answered with, as a form, with `X-Twilio-Signature`; the latter is answered "
-    "with an empty TwiML document."
+    "with an empty TwiML document. `sendgrid`: an array of events, with "
+    "`X-Twilio-Email-Event-Webhook-Signature` and `-Timestamp`. `mailgun`: `signature` and `event-data`. "
+    "`ses`: a message of Amazon SNS, signed in itself, as text. `postmark`: one event, with the user and "
+    "password of the entry, or its secret in `X-Kundresa-Secret`."
 )
 REPORTED: Schema = {
     "type": "object",
@@ -89,6 +92,32 @@ REPLIED: Schema = {
         "text": {"type": "string", "description": "STOP and its kin are a no; the text itself is not kept."},
     },
 }
+SENDGRID: Schema = {
+    "type": "object",
+    "description": "An event of SendGrid's, in its own form.",
+    "required": ["event", "sg_event_id"],
+    "properties": {"event": TEXT, "sg_event_id": TEXT, "smtp-id": {"type": "string"}},
+}
+MAILGUN: Schema = {
+    "type": "object",
+    "description": "An event of Mailgun's, in its own form.",
+    "required": ["signature", "event-data"],
+    "properties": {
+        "signature": {
+            "type": "object",
+            "required": ["timestamp", "token", "signature"],
+            "properties": {"timestamp": TEXT, "token": TEXT, "signature": TEXT},
+        },
+        "event-data": {"type": "object"},
+    },
+}
+POSTMARK: Schema = {
+    "type": "object",
+    "description": "An event of Postmark's, in its own form.",
+    "required": ["RecordType"],
+    "properties": {"RecordType": TEXT, "Metadata": {"type": "object"}},
+}
+SNS: Schema = {"type": "string", "description": "A message of Amazon SNS: JSON, whatever its type says."}
 ANSWERED: Schema = {
     "type": "object",
     "required": ["MessageSid", "From", "Body"],

@@ -9,8 +9,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from kundresa.feedback.webhooks import Call, NotBelieved, NotUnderstood, Webhook
-from kundresa.public.refusals import Refused, read_body
+from kundresa.feedback.webhooks import (
+    Call,
+    NotBelieved,
+    NotNamed,
+    NotNow,
+    NotUnderstood,
+    Told,
+    Webhook,
+)
+from kundresa.public.refusals import RETRY_AFTER_SECONDS, Refused, read_body
 from kundresa.public.service import Service
 from kundresa.runs.feedback import record_reports
 from kundresa.runs.replies import record_replies
@@ -45,12 +53,8 @@ class Webhooks:
             body=body,
             at=now,
         )
-        try:
-            told = webhook.read(call)
-        except NotBelieved as error:
-            raise Refused(HTTPStatus.FORBIDDEN, str(error)) from None
-        except NotUnderstood as error:
-            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+        # On a thread: a signature takes its time, and one kind may have to fetch a certificate first.
+        told = await run_in_threadpool(_read, webhook, call)
         place = (self._service.settings, self._service.store, self._service.policies, name)
         # A no first: it is what must not wait.
         await run_in_threadpool(record_replies, *place, told.replies, now)
@@ -60,3 +64,23 @@ class Webhooks:
         recorded = len(told.replies) + len(told.reports) - len(done.left_out)
         skipped = told.skipped + len(done.left_out)
         return JSONResponse({"recorded": recorded, "skipped": skipped})
+
+
+def _read(webhook: Webhook, call: Call) -> Told:
+    """
+    Raises:
+        Refused: with what makes the provider come again, or not: 401 where a person may have set a password
+            wrong, 503 where it was not the report's fault.
+    """
+    try:
+        return webhook.read(call)
+    except NotNamed as error:
+        named = {"WWW-Authenticate": 'Basic realm="webhooks"'}
+        raise Refused(HTTPStatus.UNAUTHORIZED, str(error), named) from None
+    except NotBelieved as error:
+        raise Refused(HTTPStatus.FORBIDDEN, str(error)) from None
+    except NotUnderstood as error:
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+    except NotNow as error:
+        again = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error), again) from None

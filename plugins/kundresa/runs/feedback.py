@@ -177,6 +177,7 @@ def _hit(report: Report, made: NewFeedback) -> RawHit:
         user_agent=report.user_agent,
         at=made.occurred_at,
         target=report.target,
+        automation=report.automation,
         feedback_key=made.feedback_key,
         provider=made.provider,
         address=made.address,

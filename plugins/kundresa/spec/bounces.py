@@ -130,6 +130,28 @@ def classify(status: str, text: str = "") -> BounceClass:
     return BounceClass.SOFT if is_temporary else BounceClass.UNDETERMINED
 
 
+def weigh(verdict: BounceClass, status: str, text: str) -> BounceClass:
+    """The class of a bounce that a provider has judged itself, by its verdict and by the server's words.
+
+    A verdict decides what nothing else tells, and never that an address is dead where the words say something
+    else: its *permanent* is about the message. What the provider calls temporary, or a block, costs no
+    address, whatever the words.
+
+    Args:
+        verdict: the provider's; UNDETERMINED when it has none.
+        status: a code, enhanced (``5.1.1``) or of the reply (``550``), may be empty.
+        text: the server's own words, may be empty.
+    """
+    # The dash keeps a reply code apart from another one in the words.
+    by_words = classify(status, f"{status} - {text}" if status else text)
+    if verdict is BounceClass.UNDETERMINED or by_words is verdict:
+        return by_words
+    if verdict is BounceClass.HARD:
+        return verdict if by_words is BounceClass.UNDETERMINED else by_words
+    other = BounceClass.BLOCK if verdict is BounceClass.SOFT else BounceClass.SOFT
+    return other if by_words is other else verdict
+
+
 def _by_status(kind: str, subject: str, detail: str) -> BounceClass | None:
     """Nothing for a status that does not say what failed."""
     if subject in ("0", "5") or (subject, detail) == ("3", "0"):

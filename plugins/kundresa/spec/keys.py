@@ -14,6 +14,12 @@ SINGLE_STEP = "campaign"
 SEED_BATCH = 0
 """The batch of a run's seeds; people are in batches from 1."""
 
+MESSAGE_MARK = "kundresa-message"
+"""What a provider of email is told our message id under, that is to give it back with its reports."""
+
+_MESSAGE_ID = re.compile(r"(?<![0-9a-f])([0-9a-f]{32})(?![0-9a-f])", re.IGNORECASE)
+"""Whatever its case: some servers change that of an address."""
+
 
 def run_key(campaign: str, logical_at: datetime) -> str:
     """``<campaign>--<UTC instant>``, safe in a file name: ``winback--20261123T090000Z``.
@@ -96,6 +102,11 @@ def message_id(run_key: str, profile_id: str, entity_id: str, channel: str, step
     """
     text = "|".join((run_key, profile_id, entity_id, channel, step))
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def message_ids_in(text: str) -> list[str]:
+    """What may be a :func:`message_id` in a text, such as a Message-ID or an address, in lower case."""
+    return [found.lower() for found in _MESSAGE_ID.findall(text)]
 
 
 def request_id(caller: str, given_id: str) -> str:

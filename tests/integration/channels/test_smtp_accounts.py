@@ -43,6 +43,22 @@ def test_a_right_password_works(peer: Start, sender: Open) -> None:
     assert "AUTH 235" in server.verbs
 
 
+def test_the_provider_is_told_which_message_it_is(peer: Start, sender: Open) -> None:
+    server = peer()
+    query = "security=none&provider=ses&configuration_set=Shop"
+    receipts = list(sender(server.port, query).send(mails(2)))
+    assert [receipt.state for receipt in receipts] == [MessageState.ACCEPTED] * 2
+    for number, body in enumerate(sorted(server.bodies)):
+        head = bytes(body).partition(b"\r\n\r\n")[0].split(b"\r\n")
+        assert b"X-SES-MESSAGE-TAGS: kundresa-message=%032x" % number in head
+        assert b"X-SES-CONFIGURATION-SET: Shop" in head
+
+
+def test_a_provider_that_is_not_known(sender: Open) -> None:
+    with pytest.raises(AccountError, match="provider is sparkpost; it takes ses, sendgrid or postmark"):
+        sender(9, "security=none&provider=sparkpost")
+
+
 def test_a_login_that_fails_for_now_is_no_account_error(peer: Start, sender: Open) -> None:
     server = peer(with_auth("454 4.7.0 later"))
     receipts = sender(server.port, login="shop:hunter2@").send(mails(1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -29,6 +31,7 @@ from kundresa.store import open_store
 
 from .conftest import serving
 
+POSTMARK = "postmark:a-long-password"
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -53,7 +56,8 @@ def store_url(migrated_file: object, tmp_path: object) -> str:
 
 @pytest.fixture
 def api(settings: Settings, orders: None) -> Iterator[schemathesis.BaseSchema]:
-    with serving(build_app(settings, open_store(settings.store_url))) as address:
+    made = dataclasses.replace(settings, webhooks=f"{settings.webhooks}, pm=postmark:{POSTMARK}")
+    with serving(build_app(made, open_store(made.store_url))) as address:
         schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
         schema.config.update(base_url=address)
         # Too many events at once are refused for that.
@@ -94,7 +98,7 @@ SIGNED_CHECKS = [check for check in CHECKS if check is not negative_data_rejecti
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_reports_are_taken_as_it_says(api: schemathesis.BaseSchema, mode: GenerationMode) -> None:
-    """Signed and not, as JSON and as a form; nobody's name and the two there are."""
+    """Signed and not, as JSON, as a form and as text; nobody's name and the three there are."""
     statuses: set[int] = set()
 
     @profile(
@@ -106,7 +110,7 @@ def test_reports_are_taken_as_it_says(api: schemathesis.BaseSchema, mode: Genera
     )
     @given(
         api.find_operation_by_id("sendReports").as_strategy(generation_mode=mode),
-        strategies.sampled_from(["mail", "mail", "texts", None]),
+        strategies.sampled_from(["mail", "mail", "texts", "pm", None]),
         strategies.booleans(),
     )
     def sent(case: schemathesis.Case, name: str | None, is_signed: bool) -> None:
@@ -116,12 +120,16 @@ def test_reports_are_taken_as_it_says(api: schemathesis.BaseSchema, mode: Genera
         octets = body.encode() if isinstance(body, str) else body
         timestamp = str(int(time.time()))
         signature = hmac.new(b"mail-secret", timestamp.encode() + b"." + octets, hashlib.sha256).hexdigest()
-        headers = {"X-Timestamp": timestamp, "X-Signature": signature} if is_signed else {}
+        named = f"Basic {base64.b64encode(POSTMARK.encode()).decode()}"
+        known = {"X-Timestamp": timestamp, "X-Signature": signature, "Authorization": named}
+        headers = known if is_signed else {}
         answer = case.call(headers=headers)
         statuses.add(answer.status_code)
         case.validate_response(answer, checks=SIGNED_CHECKS)
         if name == "mail" and not is_signed:
             assert answer.status_code == 403
+        if name == "pm" and not is_signed:
+            assert answer.status_code == 401
 
     sent()
     assert {403, 200 if mode is GenerationMode.POSITIVE else 422} <= statuses

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kundresa.spec.bounces import classify
+from kundresa.spec.bounces import classify, weigh
 from kundresa.spec.vocabulary import BounceClass
 
 HARD, SOFT, BLOCK = BounceClass.HARD, BounceClass.SOFT, BounceClass.BLOCK
@@ -115,3 +115,31 @@ UNDETERMINED = BounceClass.UNDETERMINED
 )
 def test_by_status_then_by_words(status: str, text: str, expected: BounceClass) -> None:
     assert classify(status, text) is expected
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status", "text", "expected"),
+    [
+        # What nothing else tells, the provider's verdict decides.
+        *((each, "", "", each) for each in BounceClass),
+        *((each, "550", "no", each) for each in BounceClass),
+        # Permanent is about the message: the words may say that the address lives.
+        (HARD, "5.1.1", "user unknown", HARD),
+        (HARD, "552", "mailbox full", SOFT),
+        (HARD, "5.7.1", "blocked", BLOCK),
+        # Temporary or blocked, whatever the words say, costs no address.
+        (SOFT, "5.1.1", "user unknown", SOFT),
+        (SOFT, "5.7.1", "", BLOCK),
+        (BLOCK, "5.1.1", "user unknown", BLOCK),
+        (BLOCK, "4.2.2", "", SOFT),
+        # Without a verdict the words are all there is.
+        (UNDETERMINED, "550", "no such user", HARD),
+        (UNDETERMINED, "450", "no such user", SOFT),
+        (UNDETERMINED, "450", "550 no such user", SOFT),
+        (UNDETERMINED, "", "550 5.7.1 rejected", BLOCK),
+    ],
+)
+def test_a_provider_s_verdict_is_weighed_with_the_server_s_words(
+    verdict: BounceClass, status: str, text: str, expected: BounceClass
+) -> None:
+    assert weigh(verdict, status, text) is expected
