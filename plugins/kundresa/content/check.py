@@ -12,7 +12,7 @@ from jinja2.meta import find_undeclared_variables
 
 from kundresa.content.attachments import attachment_templates, missing_attachments
 from kundresa.content.check_channels import check_channels
-from kundresa.content.check_example import LOGICAL_AT, check_example
+from kundresa.content.check_example import check_example
 from kundresa.content.check_json import check_json
 from kundresa.content.check_unsubscribe import check_unsubscribe
 from kundresa.content.environment import (
@@ -23,6 +23,7 @@ from kundresa.content.environment import (
     usable_filters,
 )
 from kundresa.content.errors import TemplateError
+from kundresa.content.example import LOGICAL_AT
 from kundresa.content.expressions import expression_problems
 from kundresa.content.files import MARKUP, SUFFIX, TemplateFile, file_name, missing_files, template_files
 from kundresa.content.lint import lint_page, lint_sources
@@ -101,7 +102,6 @@ def check_templates(
         problems.extend(checker.problems())
         if name.endswith(JSON_SUFFIX):
             problems.extend(check_json(name, tree))
-    problems.extend(check_unsubscribe(campaign, templates, environment))
     problems.extend(check_channels(campaign, trees))
     if all(each.is_advisory for each in problems):
         problems.extend(_as_prepared(campaign, templates, environment, columns, records))
@@ -159,7 +159,11 @@ def _as_prepared(
             found.extend(lint_sources(channel, sources))
         renderer = compile_templates(campaign, templates, links=links, logical_at=LOGICAL_AT)
         event = records.get("event")
-        if isinstance(columns, Mapping) and (event is None or isinstance(event, Mapping)):
+        missing = list(check_unsubscribe(campaign, templates, environment, renderer, columns, event=event))
+        found.extend(missing)
+        # Without the link the made-up person would not get it for that very reason.
+        has_link = all(each.is_advisory for each in missing)
+        if has_link and isinstance(columns, Mapping) and (event is None or isinstance(event, Mapping)):
             found.extend(check_example(campaign, templates, columns, renderer, event=event))
     except TemplateError as error:
         found.append(_problem(str(error)))

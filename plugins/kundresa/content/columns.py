@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from jinja2 import nodes
 
+from kundresa.content.asked import fields_in
 from kundresa.content.attachments import attachment_templates
 from kundresa.content.check import targets
 from kundresa.content.environment import build_environment
@@ -40,16 +41,10 @@ def template_columns(campaign: Campaign, templates: Mapping[str, str]) -> frozen
 
 
 def _profile_columns(tree: nodes.Template) -> Iterator[str]:
-    for attribute in tree.find_all(nodes.Getattr):
-        if isinstance(attribute.node, nodes.Name) and attribute.node.name == "profile":
-            yield attribute.attr
-    for item in tree.find_all(nodes.Getitem):
-        if (
-            isinstance(item.node, nodes.Name)
-            and item.node.name == "profile"
-            and isinstance(item.arg, nodes.Const)
-        ):
-            yield str(item.arg.value)
+    for field in fields_in(tree):
+        record, _, column = field.partition(".")
+        if record == "profile":
+            yield column
 
 
 def _references(tree: nodes.Template) -> Iterator[str]:

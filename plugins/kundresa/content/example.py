@@ -9,6 +9,10 @@ from typing import Any
 from kundresa.spec.events import Property, PropertyKind
 
 DAY = date(2026, 1, 15)
+LOGICAL_AT = datetime(2026, 1, 15, 9, tzinfo=UTC)
+"""The logical date that their run would have."""
+COUNTRY = "SE"
+"""For checks, where previews leave it open: a template that prints it is not wrong."""
 _KNOWN: Mapping[str, Any] = {
     "profile_id": "example",
     "first_name": "Alex",
@@ -64,6 +68,8 @@ def _value(name: str, data_type: str, language: str) -> Any:
         return language
     if name in _KNOWN:
         return _KNOWN[name]
+    if data_type.endswith("[]"):
+        return [_value(name, data_type.removesuffix("[]"), language)]
     for beginnings, value in _BY_TYPE:
         if data_type.startswith(beginnings):
             return value

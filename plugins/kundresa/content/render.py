@@ -94,6 +94,26 @@ class Renderer:
         Raises:
             RenderError: when this person's message cannot be written; nothing of the profile is in it.
         """
+        written, stem, names, url = self._prepared(row)
+        return self._writers[row["channel"]](written, stem, names, url)
+
+    def part(self, row: Mapping[str, Any], part: Part) -> tuple[str, str]:
+        """One part of an email as it is before anything is asked of it, and the unsubscribe link that is to
+        stand in it.
+
+        Args:
+            row: as of ``render``, always with ``logical_at``.
+
+        Raises:
+            Exception: anything that the template raises for these values.
+        """
+        written, _, names, url = self._prepared(row)
+        template = written.parts[part]
+        context = template.new_context({**names, "logical_at": row["logical_at"]}, shared=True)
+        return "".join(_bounded(template, template.root_render_func(context), {})), url
+
+    def _prepared(self, row: Mapping[str, Any]) -> tuple[_Written, str, dict[str, Any], str]:
+        """What a message is written with: its templates, their stem, all names, and the unsubscribe link."""
         channel, variant, profile = row["channel"], row["variant"], row["profile"]
         try:
             stem = self._campaign.template_stem(channel, variant)
@@ -119,13 +139,14 @@ class Renderer:
         for name, make in _LINKS.items():
             if name in written.names or (channel == "email" and name in self._attached.words):
                 names[name] = make(self._links, token)
-        return self._writers[channel](written, stem, names, url)
+        return written, stem, names, url
 
     def _email(self, written: _Written, stem: str, names: dict[str, Any], url: str) -> Content:
-        subject, html, text = (self._part(written.parts[part], names) for part in ("subject", "html", "txt"))
-        line = subject_line("".join(subject))
+        parts = written.parts
+        line = subject_line(self._text(parts["subject"], names))
         if not line:
             raise RenderError(f"{stem}.subject{SUFFIX}: the subject is empty for this person")
+        html, text = self._part(parts["html"], names), self._part(parts["txt"], names)
         whole_html, whole_text = "".join(html), "".join(text)
         # Checked here as well as before the run: the link may stand in a branch that was not taken.
         if str(escape(url)) not in whole_html or url not in whole_text:
@@ -269,7 +290,7 @@ def compile_templates(
                 raise TemplateError(f"{error.filename or stem}:{error.lineno}: {error.message}") from None
             written[channel, stem, language] = parts
             sources.update({source.name: source for source in parts.values()})
-    _with_imports(sources, templates, reader)
+    with_imports(sources, templates, reader)
     environment = build_environment({name: source.text for name, source in sources.items()}, is_prepared=True)
     environment.filters[LINK_FILTER] = link_filter(campaign, links)
     compiled = {
@@ -330,8 +351,12 @@ def _require_locale(language: str) -> None:
         raise TemplateError(str(error)) from None
 
 
-def _with_imports(sources: dict[str, Source], templates: Mapping[str, str], reader: Sandbox) -> None:
-    """Adds what the sources import: it is no part of a page, and is put together for itself."""
+def with_imports(sources: dict[str, Source], templates: Mapping[str, str], reader: Sandbox) -> None:
+    """Adds what the sources import: it is no part of a page, and is put together for itself.
+
+    Raises:
+        TemplateError: for a file that is no template, with file and line.
+    """
     waiting = list(sources.values())
     while waiting:
         source = waiting.pop()

@@ -29,6 +29,8 @@ class Sight(Enum):
     SEEN = "is seen"
     WORDLESS = "has no words, nor a picture with an alt text"
     HIDDEN = "stands where no reader sees it"
+    MISSING = "is missing"
+    """Of what :func:`sight_of` is not asked."""
 
 
 @dataclass(frozen=True, slots=True)
