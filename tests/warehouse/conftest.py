@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from tests.warm import WARM
 
 from kundresa import settings as configuration
 from kundresa import warehouse
 from kundresa.settings import Settings
 from kundresa.warehouse.dbt import Dbt
 from kundresa.warehouse.workspace import decide_workspace
-
-# Test modules are imported by path (--import-mode=importlib): what they share needs a place to be found.
-sys.path.insert(0, str(Path(__file__).parent))
-from warm_dbt import WARM
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 
@@ -127,8 +122,7 @@ def make_run(campaign: str = "winback", **changes: Any) -> warehouse.OpenRun:
 @pytest.fixture
 def warm(monkeypatch: pytest.MonkeyPatch) -> None:
     """What runs dbt by :mod:`kundresa.warehouse` in this process finds it imported."""
-    known = vars(subprocess) | {"Popen": WARM.popen}
-    monkeypatch.setattr("kundresa.warehouse.dbt.subprocess", SimpleNamespace(**known))
+    monkeypatch.setattr("kundresa.warehouse.dbt.subprocess", WARM.subprocess)
 
 
 @pytest.fixture
