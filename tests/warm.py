@@ -17,10 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
+
+import pytest
 
 _START_SECONDS = 120
 _UNFIT = frozenset({"orchestration", "demo", "migrations", "__main__"})
@@ -58,6 +60,13 @@ class Warm:
     ) -> subprocess.CompletedProcess[str]:
         """The same with ``python -c``."""
         return self._run("python", [code], environ, timeout)
+
+    @contextlib.contextmanager
+    def for_warehouse(self) -> Iterator[None]:
+        """What runs dbt by :mod:`kundresa.warehouse` in this process finds it imported."""
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("kundresa.warehouse.dbt.subprocess", self.subprocess)
+            yield
 
     @property
     def subprocess(self) -> Any:

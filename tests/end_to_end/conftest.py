@@ -156,8 +156,8 @@ def built(place: Path) -> Path:
     subprocess.run([sys.executable, "-m", "kundresa.cli.main", "build"], env=environ, check=True, timeout=300)
     # What deciding and planning parse, for all copies.
     settings = configuration.load(environ)
-    Dbt(decide_workspace(settings)).invoke([])
-    with scratch_home(settings) as scratch:
+    with WARM.for_warehouse(), scratch_home(settings) as scratch:
+        Dbt(decide_workspace(settings)).invoke([])
         Dbt(scratch_workspace(settings, scratch)).invoke([])
     return place.rename(place.with_name("built"))
 

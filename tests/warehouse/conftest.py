@@ -120,22 +120,26 @@ def make_run(campaign: str = "winback", **changes: Any) -> warehouse.OpenRun:
 
 
 @pytest.fixture
-def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+def warm() -> Iterator[None]:
     """What runs dbt by :mod:`kundresa.warehouse` in this process finds it imported."""
-    monkeypatch.setattr("kundresa.warehouse.dbt.subprocess", WARM.subprocess)
+    with WARM.for_warehouse():
+        yield
 
 
 @pytest.fixture
-def cold(warm: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def cold(warm: None) -> Iterator[None]:
     """For what looks at the processes: they are started as people start them."""
-    monkeypatch.setattr("kundresa.warehouse.dbt.subprocess", subprocess)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("kundresa.warehouse.dbt.subprocess", subprocess)
+        yield
 
 
 @pytest.fixture(scope="session")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> warehouse.Manifest:
     """The dbt project, parsed once."""
     home = tmp_path_factory.mktemp("manifest")
-    return warehouse.load_manifest(configuration.load({"KUNDRESA_HOME": str(home)}))
+    with WARM.for_warehouse():
+        return warehouse.load_manifest(configuration.load({"KUNDRESA_HOME": str(home)}))
 
 
 @pytest.fixture(scope="session")
@@ -146,7 +150,8 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Path]:
     settings = configuration.load({"KUNDRESA_HOME": str(folder / "home")})
     warehouse.ensure_exports(settings)
     workspace = decide_workspace(settings)
-    Dbt(workspace).invoke([])
+    with WARM.for_warehouse():
+        Dbt(workspace).invoke([])
     shutil.rmtree(workspace.database.parent)
     settings.home.rename(folder / "parsed")
     return settings, folder / "parsed"

@@ -84,8 +84,7 @@ class Past:
 
 @pytest.fixture(scope="module")
 def past(tmp_path_factory) -> Iterator[Past]:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("kundresa.warehouse.dbt.subprocess", WARM.subprocess)
+    with WARM.for_warehouse():
         yield Past(tmp_path_factory.mktemp("past") / "home")
 
 
