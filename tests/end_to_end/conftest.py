@@ -19,17 +19,20 @@ import yaml
 
 # The PostgreSQL of the integration tests, another server of its kind.
 from tests.integration.conftest import postgres
+from tests.warm import Warm
 
 from kundresa import settings as configuration
 from kundresa.sample import generate
 from kundresa.sandbox import Sandbox, received
 from kundresa.warehouse.dbt import Dbt
-from kundresa.warehouse.workspace import decide_workspace
+from kundresa.warehouse.workspace import decide_workspace, scratch_home, scratch_workspace
 
 __all__ = ["postgres"]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PEOPLE = 700
+TIMEOUT = 240
+WARM = Warm(everything=True)
 
 
 @dataclass
@@ -40,6 +43,9 @@ class Shop:
     home: Path
     sandbox: Sandbox
     extra: dict[str, str] = field(default_factory=dict)
+    is_cold: bool = False
+    """Commands, and the dbt that they start, are started by Python, as people do; else they are forks of a
+    process that has imported them."""
 
     @property
     def environ(self) -> dict[str, str]:
@@ -60,22 +66,29 @@ class Shop:
     def settings(self) -> configuration.Settings:
         return configuration.load(self.environ)
 
-    def kundresa(
-        self, *words: str, code: int | None = 0, timeout: float = 240
-    ) -> subprocess.CompletedProcess[str]:
+    def kundresa(self, *words: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run the command; fails when the exit code is another than ``code`` (None takes any)."""
-        done = subprocess.run(
-            [sys.executable, "-m", "kundresa.cli.main", *words],
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        if self.is_cold:
+            done = subprocess.run(
+                [sys.executable, "-m", "kundresa.cli.main", *words],
+                env=self.environ,
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT,
+                check=False,
+            )
+        else:
+            done = WARM.kundresa(*words, environ=self.environ, timeout=TIMEOUT)
         assert code is None or done.returncode == code, (
             f"kundresa {' '.join(words)} → {done.returncode}\n{done.stdout}\n{done.stderr}"
         )
         return done
+
+    def python(self, code: str) -> list[str]:
+        """The lines that code prints, run in a process of its own; it must not fail."""
+        done = WARM.python(code, environ=self.environ, timeout=TIMEOUT)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
 
     def json(self, *words: str, code: int | None = 0) -> Any:
         return json.loads(self.kundresa(*words, "--json", code=code).stdout)
@@ -141,7 +154,11 @@ def built(place: Path) -> Path:
     own = {"KUNDRESA_PROJECT": str(place / "project"), "KUNDRESA_HOME": str(home)}
     environ = os.environ | own
     subprocess.run([sys.executable, "-m", "kundresa.cli.main", "build"], env=environ, check=True, timeout=300)
-    Dbt(decide_workspace(configuration.load(environ))).invoke([])
+    # What deciding and planning parse, for all copies.
+    settings = configuration.load(environ)
+    with WARM.for_warehouse(), scratch_home(settings) as scratch:
+        Dbt(decide_workspace(settings)).invoke([])
+        Dbt(scratch_workspace(settings, scratch)).invoke([])
     return place.rename(place.with_name("built"))
 
 
@@ -156,3 +173,9 @@ def shop(built: Path, place: Path, tmp_path: Path) -> Iterator[Shop]:
     with Sandbox(tmp_path / "sandbox") as sandbox:
         yield Shop(place / "project", place / "home", sandbox, {"LOGICAL_DATE": moment})
     place.rename(tmp_path / "shop")
+
+
+@pytest.fixture
+def cold(shop: Shop) -> None:
+    """For tests that stand for all others: their commands start as people start them."""
+    shop.is_cold = True

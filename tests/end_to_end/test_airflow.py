@@ -9,13 +9,10 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,21 +21,16 @@ import httpx
 import pytest
 import yaml
 from sqlalchemy import text
+from tests.end_to_end.plant import CHECKOUT, Plant, copy_shop, running_plant, until
 
-from kundresa import settings as installation
 from kundresa import warehouse
-from kundresa.demo.airflow_api import AirflowApi, TaskState
+from kundresa.demo.airflow_api import TaskState
 from kundresa.demo.processes import free_ports
 from kundresa.demo.service import PublicService, ServiceError
-from kundresa.demo.standalone import AirflowPorts, AirflowStandalone
-from kundresa.orchestration.pools import POOLS
-from kundresa.sandbox import Sandbox, counts
-from kundresa.sandbox.reader import message_ids
-from kundresa.settings import Settings
+from kundresa.sandbox import counts
 from kundresa.spec.keys import run_key
 from kundresa.store import NewEvent, open_store
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 SEED = int(os.environ.get("KUNDRESA_CHAOS_SEED", "20261123"))
 TICK = datetime.now(tz=UTC).replace(minute=0, second=0, microsecond=0)
 """The last full hour: a date of the hourly schedule below, within every validity."""
@@ -72,49 +64,6 @@ ONE_PERSON = """
 """
 
 
-@dataclass
-class Plant:
-    """A running Airflow, the shop it works on, and the sandbox that receives."""
-
-    airflow: AirflowStandalone
-    settings: Settings
-    sandbox: Sandbox
-
-    @property
-    def api(self) -> AirflowApi:
-        return self.airflow.api
-
-    def received(self, key: str, channel: str) -> list[str]:
-        """Message ids as they arrived, counted by the sandbox; one that came twice is there twice."""
-        return message_ids(self.settings.sandbox, key, channel)
-
-    def account(self, key: str) -> Any:
-        return json.loads((self.settings.published / "runs" / key / "account.json").read_text())
-
-    def kundresa(self, *words: str) -> str:
-        """Run the command beside Airflow; what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "kundresa.cli.main", *words],
-            env=self.airflow.environment(),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, f"kundresa {' '.join(words)}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def states(self, campaign: str, run_id: str) -> dict[str, str | None]:
-        return {instance(each): each.state for each in self.api.tasks(f"campaign_{campaign}", run_id)}
-
-
-def until(holds: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def change(project: Path, campaign: str, **keys: Any) -> None:
     file = project / "dags" / "campaigns" / campaign / "campaign.yaml"
     spec = yaml.safe_load(file.read_text()) | keys
@@ -123,6 +72,10 @@ def change(project: Path, campaign: str, **keys: Any) -> None:
 
 def instance(task: TaskState) -> str:
     return f"{task.task_id}[{task.map_index}]" if task.map_index >= 0 else task.task_id
+
+
+def states(plant: Plant, campaign: str, run_id: str) -> dict[str, str | None]:
+    return {instance(each): each.state for each in plant.api.tasks(f"campaign_{campaign}", run_id)}
 
 
 def next_victim(tasks: Sequence[TaskState], killed: Counter[str], chance: random.Random) -> TaskState | None:
@@ -138,8 +91,7 @@ def next_victim(tasks: Sequence[TaskState], killed: Counter[str], chance: random
 @pytest.fixture(scope="module")
 def plant(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     folder = tmp_path_factory.mktemp("plant")
-    shutil.copytree(built, folder / "shop", symlinks=True)
-    project, home = folder / "shop" / "project", folder / "shop" / "home"
+    project = copy_shop(built, folder)
     change(project, "winback", schedule={"cron": "0 * * * *", "time_zone": "UTC"})
     change(project, "spring_sale", delivery={"batch_size": 40, "window": WINDOW})
     shutil.copytree(project / "dags" / "campaigns" / "winback", project / "dags" / "campaigns" / "slow")
@@ -154,35 +106,10 @@ def plant(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pla
     (journeys / "receipts" / "journey.yaml").write_text(spec.replace("at_least_once", "at_most_once"))
     for file in ("events.yaml", "policies.yaml"):
         shutil.copy(CHECKOUT / "dags" / file, project / "dags")
-    with Sandbox(home) as sandbox:
-        environ = {
-            "KUNDRESA_PROJECT": str(project),
-            "KUNDRESA_HOME": str(home),
-            "KUNDRESA_SECRET": "end-to-end",
-            "KUNDRESA_LEASE_SECONDS": "3",
-            "KUNDRESA_RETRY_SECONDS": "0.5",
-            "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": sandbox.ports.smtp_uri,
-            "AIRFLOW_CONN_KUNDRESA_TEXTS": sandbox.ports.sms_uri,
-        }
-        airflow = AirflowStandalone(
-            home=folder / "airflow",
-            project=CHECKOUT,
-            ports=AirflowPorts.free(),
-            environ=environ,
-            jwt_secret="of-the-end-to-end-tests-" * 4,
-            dags_folder=project / "dags",
-            heartbeat_timeout_seconds=20,
-        )
-        with airflow:
-            for pool in POOLS:
-                airflow.api.put_pool(pool.name, pool.slots, pool.description)
-            dag_ids = ["campaign_winback", "campaign_spring_sale", "campaign_slow", "journey_abandoned_cart"]
-            dag_ids += [f"journey_{name}" for name in CONFIRMING]
-            airflow.api.wait_for_dags(dag_ids)
-            assert airflow.api.import_errors() == {}
-            for dag_id in dag_ids:
-                airflow.api.unpause(dag_id)
-            yield Plant(airflow, installation.load(environ), sandbox)
+    with running_plant(folder) as plant:
+        dag_ids = ["campaign_winback", "campaign_spring_sale", "campaign_slow", "journey_abandoned_cart"]
+        plant.take_up([*dag_ids, *(f"journey_{name}" for name in CONFIRMING)])
+        yield plant
 
 
 @pytest.fixture(scope="module")
@@ -282,10 +209,9 @@ def test_a_run_that_is_paused_then_stopped_goes_on_each_time_and_nobody_gets_it_
         return len(plant.received(key, "email"))
 
     def delivering() -> dict[str, str | None]:
-        states = plant.states("slow", run_id)
         return {
             name: state
-            for name, state in states.items()
+            for name, state in states(plant, "slow", run_id).items()
             if "deliver" in name and state not in ("success", "skipped")
         }
 
@@ -317,7 +243,7 @@ def test_a_run_that_is_paused_then_stopped_goes_on_each_time_and_nobody_gets_it_
         "it waits to be resumed, and is not started again meanwhile"
     )
     assert arrived() == stopped
-    assert {"failed", "upstream_failed", "up_for_retry"}.isdisjoint(plant.states("slow", run_id).values())
+    assert {"failed", "upstream_failed", "up_for_retry"}.isdisjoint(states(plant, "slow", run_id).values())
 
     plant.kundresa("resume", key)
     plant.kundresa("pace", "newsletter", "--clear")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 PRELUDE = """
 from datetime import UTC, datetime, timedelta
 from kundresa import settings as configuration, warehouse
@@ -20,22 +17,9 @@ print(key)
 """
 
 
-def _python(shop, code: str) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", PRELUDE + code],
-        env=shop.environ,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
-
-
 def _decide(shop, campaign: str) -> tuple[str, str]:
     """The address of somebody whom the run has decided to send to, and the run's key."""
-    *_, address, key = _python(shop, DECIDE.format(campaign=campaign, at=shop.logical_date))
+    *_, address, key = shop.python(PRELUDE + DECIDE.format(campaign=campaign, at=shop.logical_date))
     return address, key
 
 
@@ -67,9 +51,9 @@ def test_a_cancelled_run_sends_nothing_more_and_its_account_adds_up(shop):
 
 def test_maintenance_ends_a_run_that_nobody_finished(shop):
     _, key = _decide(shop, "winback")
-    *_, done = _python(
-        shop,
-        "print(sorted(stages.apply_retention(settings, datetime.now(tz=UTC) + timedelta(days=3)).items()))",
+    *_, done = shop.python(
+        PRELUDE
+        + "print(sorted(stages.apply_retention(settings, datetime.now(tz=UTC) + timedelta(days=3)).items()))"
     )
     assert "('runs expired', 1)" in done
     assert "('runs stuck', 0)" in done

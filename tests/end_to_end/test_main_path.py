@@ -60,6 +60,7 @@ def assert_journeys_decide_alike(shop, name):
                 assert refused == (failed[0] if failed else None), line
 
 
+@pytest.mark.usefixtures("cold")
 @pytest.mark.parametrize("campaign", ["winback", "spring_sale"])
 def test_account_adds_up_against_what_arrived_and_running_again_sends_nobody_twice(shop, campaign):
     account = shop.run(campaign)
@@ -153,6 +154,7 @@ def test_an_empty_audience_is_an_account_of_nobody(shop):
     assert all(part["considered"] == 0 for part in account["channels"].values())
 
 
+@pytest.mark.usefixtures("cold")
 def test_plan_sends_and_records_nothing_and_says_what_run_then_does(shop):
     before = {path: path.stat().st_mtime_ns for path in shop.home.rglob("warehouse.duckdb")}
     planned = shop.json("plan", "spring_sale")
@@ -167,6 +169,7 @@ def test_plan_sends_and_records_nothing_and_says_what_run_then_does(shop):
     assert planned["samples"]
 
 
+@pytest.mark.usefixtures("cold")
 def test_explain_tells_each_persons_line(shop):
     account = shop.run("spring_sale")
     received = shop.received(account["run_key"], "email")[0]
@@ -177,6 +180,7 @@ def test_explain_tells_each_persons_line(shop):
     shop.kundresa("explain", "nobody@nowhere.example", code=3)
 
 
+@pytest.mark.usefixtures("cold")
 def test_commands_refuse_what_is_not_there(shop):
     assert "winback" in shop.kundresa("plan", "winbak", code=3).stderr
     shop.kundresa("account", "winback--20200101T000000Z", code=3)

@@ -10,12 +10,10 @@ the sandbox; while the second scheduler is away, the account's pace keeps messag
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,17 +22,12 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
+from tests.end_to_end.plant import Plant, copy_shop, running_plant, until
 
-from kundresa import settings as installation
 from kundresa.demo import processes
-from kundresa.demo.standalone import AirflowPorts, AirflowStandalone
-from kundresa.orchestration.pools import POOLS
-from kundresa.sandbox import Sandbox
-from kundresa.sandbox.reader import message_ids
-from kundresa.settings import Settings
+from kundresa.demo.standalone import AirflowStandalone
 from kundresa.spec.keys import run_key
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 TICK = datetime.now(tz=UTC).replace(minute=0, second=0, microsecond=0)
 WINDOW = 5
 POLICIES = {"at_most": "at_most_once", "at_least": "at_least_once"}
@@ -43,6 +36,8 @@ TASK_PROCESSES = 2
 """Of each scheduler: one alone cannot take all the batches, so the other gets some."""
 QUICK, SLOW = 15, 1
 """Messages a second while both schedulers are there, and while one is not."""
+PATIENCE = 240
+"""Seconds that any of it may take to be seen."""
 BY_SCHEDULER = """
     select queued_by_job_id, count(*) filter (where state = 'running'), count(*)
     from (
@@ -89,12 +84,11 @@ class Scheduler:
 
 
 @dataclass
-class Plant:
-    """A running Airflow with a second scheduler, the shop it works on, and the sandbox that receives."""
+class Pair:
+    """An Airflow with a second scheduler over its database."""
 
-    airflow: AirflowStandalone
+    plant: Plant
     second: Scheduler
-    settings: Settings
     metadata: str
     """URL of Airflow's database."""
 
@@ -111,29 +105,13 @@ class Plant:
         return {job: (running, started) for job, running, started in self.query(BY_SCHEDULER)}
 
     def received(self, campaign: str) -> list[str]:
-        return message_ids(self.settings.sandbox, run_key(campaign, TICK), "email")
+        return self.plant.received(run_key(campaign, TICK))
 
     def account(self, campaign: str) -> Any:
-        file = self.settings.published / "runs" / run_key(campaign, TICK) / "account.json"
-        return json.loads(file.read_text())["channels"]["email"]
+        return self.plant.account(run_key(campaign, TICK))["channels"]["email"]
 
     def pace(self, *words: str) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "kundresa.cli.main", "pace", "newsletter", *words],
-            env=self.airflow.environment(),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-
-
-def until(holds: Callable[[], bool], seconds: float = 240) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+        self.plant.kundresa("pace", "newsletter", *words)
 
 
 def add_campaign(project: Path, name: str, policy: str) -> None:
@@ -150,90 +128,62 @@ def add_campaign(project: Path, name: str, policy: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def plant(built: Path, postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+def pair(built: Path, postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("two")
-    shutil.copytree(built, folder / "shop", symlinks=True)
-    project, home = folder / "shop" / "project", folder / "shop" / "home"
+    project = copy_shop(built, folder)
     for campaign, policy in POLICIES.items():
         add_campaign(project, campaign, policy)
     metadata, store = (postgres.url(postgres.create_database()) for _ in range(2))
-    with Sandbox(home) as sandbox:
-        environ = {
-            "KUNDRESA_PROJECT": str(project),
-            "KUNDRESA_HOME": str(home),
-            "KUNDRESA_STORE_URL": store,
-            "KUNDRESA_SECRET": "end-to-end",
-            "KUNDRESA_LEASE_SECONDS": "3",
-            "KUNDRESA_RETRY_SECONDS": "0.5",
-            "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
-            "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": sandbox.ports.smtp_uri,
-            "AIRFLOW_CONN_KUNDRESA_TEXTS": sandbox.ports.sms_uri,
-        }
-        airflow = AirflowStandalone(
-            home=folder / "airflow",
-            project=CHECKOUT,
-            ports=AirflowPorts.free(),
-            environ=environ,
-            jwt_secret="of-the-end-to-end-tests-" * 4,
-            dags_folder=project / "dags",
-            database_url=metadata.replace("postgresql://", "postgresql+psycopg2://"),
-            parallelism=TASK_PROCESSES,
-            heartbeat_timeout_seconds=20,
-        )
-        second = Scheduler(airflow, folder / "airflow" / "scheduler.log")
-        with airflow:
-            second.start()
-            try:
-                for pool in POOLS:
-                    airflow.api.put_pool(pool.name, pool.slots, pool.description)
-                dag_ids = [f"campaign_{campaign}" for campaign in POLICIES]
-                airflow.api.wait_for_dags(dag_ids)
-                assert airflow.api.import_errors() == {}
-                for dag_id in dag_ids:
-                    airflow.api.unpause(dag_id)
-                yield Plant(airflow, second, installation.load(environ), metadata)
-            finally:
-                second.stop()
+    environ = {"KUNDRESA_STORE_URL": store, "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15"}
+    database = metadata.replace("postgresql://", "postgresql+psycopg2://")
+    with running_plant(folder, environ, database_url=database, parallelism=TASK_PROCESSES) as plant:
+        second = Scheduler(plant.airflow, folder / "airflow" / "scheduler.log")
+        second.start()
+        try:
+            plant.take_up([f"campaign_{campaign}" for campaign in POLICIES])
+            yield Pair(plant, second, metadata)
+        finally:
+            second.stop()
 
 
 @pytest.mark.timeout(900)
-def test_one_of_two_schedulers_dies_with_its_tasks_and_comes_back(plant: Plant) -> None:
-    api = plant.airflow.api
-    until(lambda: len(plant.schedulers()) == 2)
-    first, second = plant.schedulers()
-    plant.pace("--per-second", str(QUICK))
+def test_one_of_two_schedulers_dies_with_its_tasks_and_comes_back(pair: Pair) -> None:
+    api = pair.plant.api
+    until(lambda: len(pair.schedulers()) == 2, PATIENCE)
+    first, second = pair.schedulers()
+    pair.pace("--per-second", str(QUICK))
     for campaign in POLICIES:
         api.trigger(f"campaign_{campaign}", logical_date=TICK, run_id="run")
 
     def is_delivering(scheduler: int) -> bool:
-        return plant.deliveries().get(scheduler, (0, 0))[0] > 0
+        return pair.deliveries().get(scheduler, (0, 0))[0] > 0
 
     def arrived() -> int:
-        return sum(len(plant.received(campaign)) for campaign in POLICIES)
+        return sum(len(pair.received(campaign)) for campaign in POLICIES)
 
-    until(lambda: arrived() > 20 and is_delivering(first) and is_delivering(second))
-    plant.second.kill()
-    plant.pace("--per-second", str(SLOW))
-    print("killed", plant.deliveries(), arrived())
+    until(lambda: arrived() > 20 and is_delivering(first) and is_delivering(second), PATIENCE)
+    pair.second.kill()
+    pair.pace("--per-second", str(SLOW))
+    print("killed", pair.deliveries(), arrived())
 
     # Somebody is not content to wait: one run is cleared whole, of the other what delivers.
     api.clear_run("campaign_at_most", "run")
     api.clear_tasks("campaign_at_least", "run", ["email.deliver"], downstream=True)
-    plant.second.start()
-    until(lambda: len(plant.schedulers()) == 3)
-    third = plant.schedulers()[-1]
-    until(lambda: third in plant.deliveries() and is_delivering(first))
-    plant.pace("--clear")
+    pair.second.start()
+    until(lambda: len(pair.schedulers()) == 3, PATIENCE)
+    third = pair.schedulers()[-1]
+    until(lambda: third in pair.deliveries() and is_delivering(first), PATIENCE)
+    pair.pace("--clear")
     for campaign in POLICIES:
         state = api.wait_for_run(f"campaign_{campaign}", "run")
-        assert state == "success", (plant.airflow.log_tail(), plant.second.log.read_text()[-3000:])
+        assert state == "success", (pair.plant.airflow.log_tail(), pair.second.log.read_text()[-3000:])
 
-    started = {job: count for job, (_, count) in plant.deliveries().items()}
+    started = {job: count for job, (_, count) in pair.deliveries().items()}
     print("deliveries started by", started)
     assert {first, second, third} <= set(started)
     for campaign, policy in POLICIES.items():
-        received, account = plant.received(campaign), plant.account(campaign)
-        [[early]] = plant.query(ENDED_EARLY, f"campaign_{campaign}")
+        received, account = pair.received(campaign), pair.account(campaign)
+        [[early]] = pair.query(ENDED_EARLY, f"campaign_{campaign}")
         twice = len(received) - len(set(received))
         unknown = account["not_sent"].get("outcome_unknown", 0)
         print(campaign, len(received), "received", twice, "twice", unknown, "unknown", early, "ended early")

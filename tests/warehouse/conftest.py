@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from tests.warm import WARM
 
 from kundresa import settings as configuration
 from kundresa import warehouse
 from kundresa.settings import Settings
 from kundresa.warehouse.dbt import Dbt
 from kundresa.warehouse.workspace import decide_workspace
-
-# Test modules are imported by path (--import-mode=importlib): what they share needs a place to be found.
-sys.path.insert(0, str(Path(__file__).parent))
-from warm_dbt import WARM
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 
@@ -125,23 +120,26 @@ def make_run(campaign: str = "winback", **changes: Any) -> warehouse.OpenRun:
 
 
 @pytest.fixture
-def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+def warm() -> Iterator[None]:
     """What runs dbt by :mod:`kundresa.warehouse` in this process finds it imported."""
-    known = vars(subprocess) | {"Popen": WARM.popen}
-    monkeypatch.setattr("kundresa.warehouse.dbt.subprocess", SimpleNamespace(**known))
+    with WARM.for_warehouse():
+        yield
 
 
 @pytest.fixture
-def cold(warm: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def cold(warm: None) -> Iterator[None]:
     """For what looks at the processes: they are started as people start them."""
-    monkeypatch.setattr("kundresa.warehouse.dbt.subprocess", subprocess)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("kundresa.warehouse.dbt.subprocess", subprocess)
+        yield
 
 
 @pytest.fixture(scope="session")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> warehouse.Manifest:
     """The dbt project, parsed once."""
     home = tmp_path_factory.mktemp("manifest")
-    return warehouse.load_manifest(configuration.load({"KUNDRESA_HOME": str(home)}))
+    with WARM.for_warehouse():
+        return warehouse.load_manifest(configuration.load({"KUNDRESA_HOME": str(home)}))
 
 
 @pytest.fixture(scope="session")
@@ -152,7 +150,8 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Path]:
     settings = configuration.load({"KUNDRESA_HOME": str(folder / "home")})
     warehouse.ensure_exports(settings)
     workspace = decide_workspace(settings)
-    Dbt(workspace).invoke([])
+    with WARM.for_warehouse():
+        Dbt(workspace).invoke([])
     shutil.rmtree(workspace.database.parent)
     settings.home.rename(folder / "parsed")
     return settings, folder / "parsed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from kundresa import warehouse
 from kundresa.spec.buckets import bucket, holdout_salt
 from kundresa.spec.keys import SINGLE_STEP, message_id
+from kundresa.warehouse.dbt import Dbt
+from kundresa.warehouse.workspace import decide_workspace
 
 RUN = "winback--20260301T090000Z"
 
@@ -139,3 +142,20 @@ def test_a_failed_test_of_the_lines_leaves_the_record_untouched(home, world, pub
     world.contact_points.pop()
     publish(home, world)
     assert warehouse.decide(home, [RUN]).runs[0].lines_count == 7
+
+
+def test_another_instant_is_read_and_no_reason_to_parse_the_project_anew(home):
+    dbt = Dbt(decide_workspace(home))
+
+    def compiled(**variables) -> tuple[str, bool]:
+        """The instant in a model, and whether everything was parsed."""
+        log = dbt.workspace.logs / "dbt.log"
+        log.unlink(missing_ok=True)
+        dbt.invoke([("compile", "--select", "int_profiles__visits")], variables=variables)
+        [model] = dbt.workspace.artifacts.glob("compiled/**/int_profiles__visits.sql")
+        [day] = re.findall(r"occurred_at <= cast\('(\S+) ", model.read_text())
+        return day, "Unable to do partial parsing" in log.read_text()
+
+    assert compiled(as_of="2026-03-01") == ("2026-03-01", False)
+    assert compiled(as_of="2026-03-02", only_recorded=True) == ("2026-03-02", False)
+    assert compiled(as_of="2026-03-02", identity_rounds=3) == ("2026-03-02", True)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.warm import WARM
 
 from kundresa import settings as configuration
 from kundresa import warehouse
@@ -81,8 +83,9 @@ class Past:
 
 
 @pytest.fixture(scope="module")
-def past(tmp_path_factory) -> Past:
-    return Past(tmp_path_factory.mktemp("past") / "home")
+def past(tmp_path_factory) -> Iterator[Past]:
+    with WARM.for_warehouse():
+        yield Past(tmp_path_factory.mktemp("past") / "home")
 
 
 def test_a_plan_as_of_a_past_day_is_the_plan_that_was_made_on_it(past):

@@ -101,7 +101,8 @@ class Dbt:
 
         Args:
             commands: as on dbt's command line, without ``dbt``.
-            variables: dbt's ``--vars``. Without any, an unchanged project is not parsed anew.
+            variables: dbt's ``--vars``. An unchanged project is not parsed anew, unless other values than
+                those of ``as_of`` and ``only_recorded`` have changed.
             progress: told each finished node, ``12/40 profiles``.
 
         Raises:

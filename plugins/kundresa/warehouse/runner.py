@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ _LAST_LINE_CHARACTERS = 2_000
 # Spark says the cause behind a hundred lines of where it happened.
 _JAVA_STACK = re.compile(r"^\s*(at \S+\(.*\)|\.\.\. \d+ more)\n?", re.MULTILINE)
 _FAILED = ("error", "fail", "runtime error", "partial success")
+_READ_LATE = frozenset({"as_of", "only_recorded"})
+"""Variables on which no reference and no configuration depends: they are read when a model runs."""
 
 
 def main() -> None:
@@ -77,14 +79,15 @@ def _run(
         "failures": [],
         "failed": "",
     }
-    given = ["--vars", json.dumps(variables)] if variables else []
+    early = parsed_with(variables)
     manifest: Any = None
     said: list[str] = []
     with ExitStack() as engine:
         for command in (["parse"], *commands):
             began = time.monotonic()
+            given = early if manifest is None else variables
             answer = dbtRunner(manifest=manifest, callbacks=[_reporter(emit, said)]).invoke(
-                [*command, *given]
+                [*command, *(["--vars", json.dumps(given)] if given else [])]
             )
             seconds = round(time.monotonic() - began, 3)
             outcome["commands"].append(
@@ -107,6 +110,12 @@ def _run(
                         outcome["failures"] = [_failure("spark", "error", unavailable, "")]
                         break
     return outcome
+
+
+def parsed_with(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of dbt's variables that parsing depends on: dbt parses the whole project anew for other values,
+    and each build has an ``as_of`` of its own."""
+    return {name: value for name, value in variables.items() if name not in _READ_LATE}
 
 
 def _start_spark(engine: ExitStack) -> str:

@@ -11,8 +11,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -20,10 +18,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from tests.warehouse.homes import query, run_dbt
 
-from kundresa import settings as configuration
 from kundresa.sample.shop import HEADERS
-from kundresa.warehouse import ensure_exports
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 SHARED = Path(os.environ.get("KUNDRESA_SHARED_DATA") or CHECKOUT.parent / "shared" / "data")
@@ -61,12 +58,9 @@ def purchases() -> Purchases:
 @pytest.fixture(scope="module")
 def profiles(purchases: Purchases, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[object, ...]]:
     """By customer: orders, first and last day, spend, as ``profiles`` knew them at the end of September."""
-    import duckdb
-
     home = tmp_path_factory.mktemp("cdnow") / "home"
     raw = home / "raw"
     raw.mkdir(parents=True)
-    ensure_exports(configuration.load({"KUNDRESA_HOME": str(home)}))
     orders = [
         {
             "order_id": f"{customer}-{day}",
@@ -83,26 +77,16 @@ def profiles(purchases: Purchases, tmp_path_factory: pytest.TempPathFactory) -> 
     _write(raw, "orders", orders)
     for table in HEADERS.keys() - {"crm_customers", "orders"}:
         _write(raw, table, ())
-    project = str(CHECKOUT / "dbt_project")
-    environ = os.environ | {
-        "KUNDRESA_RAW": str(raw),
-        "KUNDRESA_EXPORTS": str(home / "exports"),
-        "KUNDRESA_WAREHOUSE_PATH": str(home / "warehouse.duckdb"),
-        "DBT_PROJECT_DIR": project,
-        "DBT_PROFILES_DIR": project,
-        "DBT_TARGET_PATH": str(home / "dbt"),
-        "DBT_LOG_PATH": str(home / "dbt" / "logs"),
-    }
-    command = [sys.executable, "-m", "dbt.cli.main", "build", "--quiet", "--select", "+profiles"]
-    command += ["--indirect-selection", "cautious", "--exclude-resource-type", "unit_test"]
-    command += ["--vars", f"{{as_of: '{END} 23:59:59'}}"]
-    result = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
+    only = ["--indirect-selection", "cautious", "--exclude-resource-type", "unit_test"]
+    result = run_dbt(
+        home, "build", "--quiet", "--select", "+profiles", *only, variables={"as_of": f"{END} 23:59:59"}
+    )
     assert result.returncode == 0, result.stdout + result.stderr
-    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
-        rows = connection.execute(
-            """select crm_id, orders_count, first_order_date, last_order_date, total_spend, orders_90d_count
-            from kundresa_profiles.profiles"""
-        ).fetchall()
+    rows = query(
+        home,
+        """select crm_id, orders_count, first_order_date, last_order_date, total_spend, orders_90d_count
+        from kundresa_profiles.profiles""",
+    )
     return {row[0]: row[1:] for row in rows}
 
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import csv
-import os
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from identity_days import MIN_PROBABILITY, Day
-from warm_dbt import WARM
+from tests.warehouse.homes import query, run_dbt
 
-from kundresa import settings as configuration
 from kundresa.sample.shop import HEADERS
-from kundresa.warehouse import ensure_exports
-
-PROJECT = Path(__file__).resolve().parents[3] / "dbt_project"
 
 
 class Warehouse:
@@ -26,7 +22,6 @@ class Warehouse:
     def __init__(self, home: Path) -> None:
         self.home = home
         (home / "raw").mkdir(parents=True)
-        ensure_exports(configuration.load({"KUNDRESA_HOME": str(home)}))
 
     def write(self, day: Day) -> None:
         """The day's raw files."""
@@ -68,16 +63,7 @@ class Warehouse:
 
     def dbt(self, *arguments: str, variables: str = "{}") -> subprocess.CompletedProcess[str]:
         """Run dbt; the caller looks at the result."""
-        environ = os.environ | {
-            "KUNDRESA_RAW": str(self.home / "raw"),
-            "KUNDRESA_EXPORTS": str(self.home / "exports"),
-            "KUNDRESA_WAREHOUSE_PATH": str(self.home / "warehouse.duckdb"),
-            "DBT_PROJECT_DIR": str(PROJECT),
-            "DBT_PROFILES_DIR": str(PROJECT),
-            "DBT_TARGET_PATH": str(self.home / "dbt"),
-            "DBT_LOG_PATH": str(self.home / "dbt" / "logs"),
-        }
-        return WARM.run(*arguments, "--quiet", "--vars", variables, environ=environ)
+        return run_dbt(self.home, *arguments, "--quiet", variables=yaml.safe_load(variables))
 
     def build(
         self, as_of: str, *, only: str = "identity", variables: str = "", check: bool = True
@@ -109,11 +95,7 @@ class Warehouse:
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows; the tables of identity need no schema."""
-        import duckdb
-
-        with duckdb.connect(str(self.home / "warehouse.duckdb"), read_only=True) as connection:
-            connection.execute("use warehouse.kundresa_identity")
-            return connection.execute(sql).fetchall()
+        return query(self.home, sql, schema="kundresa_identity")
 
 
 @dataclass

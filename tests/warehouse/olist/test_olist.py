@@ -9,9 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from kundresa import settings as configuration
-from kundresa.warehouse import ensure_exports
+from tests.warehouse.homes import run_dbt
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 OLIST = Path(os.environ.get("KUNDRESA_SHARED_DATA") or CHECKOUT.parent / "shared" / "data") / "olist"
@@ -26,25 +24,13 @@ def olist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("olist") / "home"
     mapping = Path(__file__).with_name("mapping.py")
     subprocess.run([sys.executable, str(mapping), str(OLIST), str(home / "raw")], check=True, timeout=120)
-    ensure_exports(configuration.load({"KUNDRESA_HOME": str(home)}))
     _build(home, AS_OF, "tag:warehouse")
     return home
 
 
 def _build(home: Path, as_of: str, *select: str) -> None:
-    project = str(CHECKOUT / "dbt_project")
-    environ = os.environ | {
-        "KUNDRESA_RAW": str(home / "raw"),
-        "KUNDRESA_EXPORTS": str(home / "exports"),
-        "KUNDRESA_WAREHOUSE_PATH": str(home / "warehouse.duckdb"),
-        "DBT_PROJECT_DIR": project,
-        "DBT_PROFILES_DIR": project,
-        "DBT_TARGET_PATH": str(home / "dbt"),
-        "DBT_LOG_PATH": str(home / "dbt" / "logs"),
-    }
-    command = [sys.executable, "-m", "dbt.cli.main", "build", "--quiet", "--select", *select]
-    command += ["--exclude-resource-type", "unit_test", "--vars", f"{{as_of: '{as_of}'}}"]
-    result = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
+    skip = ["--exclude-resource-type", "unit_test"]
+    result = run_dbt(home, "build", "--quiet", "--select", *select, *skip, variables={"as_of": as_of})
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -53,7 +39,6 @@ def in_two_steps(olist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home that first saw every third account and every second person, and then all of them."""
     home = tmp_path_factory.mktemp("olist") / "home"
     shutil.copytree(olist / "raw", home / "raw")
-    ensure_exports(configuration.load({"KUNDRESA_HOME": str(home)}))
     sources = [f"stg_shop__{table}" for table in ("crm_customers", "shop_accounts", "orders")]
     for table, every in (("crm_customers", 2), ("shop_accounts", 3)):
         header, *lines = (

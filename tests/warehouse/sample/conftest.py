@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from warm_dbt import WARM
+from tests.warehouse.homes import PROJECT, query, run_dbt
 
-from kundresa import settings as configuration
 from kundresa.sample import SampleSummary, generate
-from kundresa.warehouse import ensure_exports
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 AS_OF = "2026-03-01 00:00:00"
 PEOPLE = 800
 
@@ -27,38 +23,24 @@ class Warehouse:
     """A DuckDB file that dbt builds from the raw files of ``home``."""
 
     home: Path
-    project: Path = CHECKOUT / "dbt_project"
+    project: Path = PROJECT
 
     @property
     def raw(self) -> Path:
         return self.home / "raw"
 
-    def dbt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def dbt(self, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         """Run dbt on this warehouse; the caller looks at the result."""
-        ensure_exports(configuration.load({"KUNDRESA_HOME": str(self.home)}))
-        environ = os.environ | {
-            "KUNDRESA_RAW": str(self.raw),
-            "KUNDRESA_EXPORTS": str(self.home / "exports"),
-            "KUNDRESA_WAREHOUSE_PATH": str(self.home / "warehouse.duckdb"),
-            "DBT_PROJECT_DIR": str(self.project),
-            "DBT_PROFILES_DIR": str(self.project),
-            "DBT_TARGET_PATH": str(self.home / "dbt"),
-            "DBT_LOG_PATH": str(self.home / "dbt" / "logs"),
-        }
-        return WARM.run(*arguments, environ=environ)
+        return run_dbt(self.home, *arguments, "--quiet", variables=variables, project=self.project)
 
     def build(self, as_of: str = AS_OF, select: str = "tag:warehouse") -> subprocess.CompletedProcess[str]:
         """Models and data tests; the unit tests run once, in the shared fixture."""
-        vars_ = f"{{as_of: '{as_of}'}}"
         skip = ["--exclude-resource-type", "unit_test"]
-        return self.dbt("build", "--quiet", *skip, "--select", *select.split(), "--vars", vars_)
+        return self.dbt("build", *skip, "--select", *select.split(), as_of=as_of)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query on what was built; the schemas are ``kundresa_<folder>``."""
-        import duckdb
-
-        with duckdb.connect(str(self.home / "warehouse.duckdb"), read_only=True) as connection:
-            return connection.execute(sql, list(parameters)).fetchall()
+        return query(self.home, sql, parameters)
 
 
 @dataclass
@@ -76,7 +58,7 @@ def sample_shop(tmp_path_factory: pytest.TempPathFactory) -> BuiltSample:
     summary = generate(warehouse.raw, people=PEOPLE, seed=5, as_of=date.fromisoformat(AS_OF[:10]))
     result = warehouse.build()
     assert result.returncode == 0, result.stdout + result.stderr
-    tested = warehouse.dbt("test", "--quiet", "--select", "tag:warehouse", "--resource-type", "unit_test")
+    tested = warehouse.dbt("test", "--select", "tag:warehouse", "--resource-type", "unit_test")
     assert tested.returncode == 0, tested.stdout + tested.stderr
     return BuiltSample(warehouse, summary)
 

@@ -122,14 +122,6 @@ def test_a_build_of_the_past_is_refused_and_a_full_refresh_keeps_history(copy) -
     refused = copy.build(as_of="2026-02-28 00:00:00", select="segment_memberships")
     assert refused.returncode == 1
     assert "would rewrite its history" in refused.stdout
-    refreshed = copy.dbt(
-        "run",
-        "--quiet",
-        "--full-refresh",
-        "--select",
-        "segment_memberships",
-        "--vars",
-        "{as_of: '2026-03-05'}",
-    )
+    refreshed = copy.dbt("run", "--full-refresh", "--select", "segment_memberships", as_of="2026-03-05")
     assert refreshed.returncode == 0, refreshed.stdout
     assert copy.query("from kundresa_segments.segment_memberships order by all") == before

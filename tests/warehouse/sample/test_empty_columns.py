@@ -41,10 +41,9 @@ def test_an_empty_column_loses_nobody(sample_shop: Any, empty_shop: Any, start: 
     shutil.copytree(sample_shop.warehouse.raw, empty_shop.raw, dirs_exist_ok=True)
     for table, columns in CLEARED.items():
         _clear(empty_shop.raw / f"{table}.csv", columns, start)
-    vars_ = "{as_of: '2026-03-01 00:00:00'}"
     models = ["+profiles", "+contact_points", "+consents", "+profile_identifiers"]
     skip = ["--indirect-selection", "cautious", "--exclude-resource-type", "unit_test"]
-    result = empty_shop.dbt("build", "--quiet", *skip, "--select", *models, "--vars", vars_)
+    result = empty_shop.dbt("build", *skip, "--select", *models, as_of="2026-03-01 00:00:00")
     assert result.returncode == 0, result.stdout
     everybody = """
         select crm_id as id, 'crm_id' as namespace from kundresa_staging.stg_shop__crm_customers

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from kundresa.warehouse import Manifest
 
 
 def _test_scores(sample_shop, scores: str):
     # No score is written by the test: the shared warehouse stays as it is.
-    return sample_shop.warehouse.dbt(
-        "test", "--quiet", "--select", "scores_are_numbers", "--vars", f"{{scores: {scores}}}"
-    )
+    return sample_shop.warehouse.dbt("test", "--select", "scores_are_numbers", scores=yaml.safe_load(scores))
 
 
 def test_the_build_tests_the_scores(sample_shop):
     listed = sample_shop.warehouse.dbt(
-        "ls", "--quiet", "--select", "tag:warehouse", "--resource-type", "test", "--output", "name"
+        "ls", "--select", "tag:warehouse", "--resource-type", "test", "--output", "name"
     )
     assert "scores_are_numbers" in listed.stdout.split()
 

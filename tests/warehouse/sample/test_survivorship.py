@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import defaultdict
 from datetime import datetime
@@ -37,8 +36,7 @@ def copy(sample_shop: Any, empty_shop: Any) -> Any:
 
 def _run(warehouse: Any, command: str, **declared: Any) -> Any:
     select = ["int_profiles__records", "int_profiles__addresses", "profiles", "contact_points"]
-    vars_ = json.dumps({"as_of": AS_OF} | declared)
-    return warehouse.dbt(command, "--quiet", "--select", *select, "--vars", vars_)
+    return warehouse.dbt(command, "--select", *select, as_of=AS_OF, **declared)
 
 
 def test_each_attribute_follows_its_rule(copy: Any) -> None:
