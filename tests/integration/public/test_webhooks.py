@@ -382,3 +382,42 @@ def test_soft_bounces_suppress_as_the_policies_say(
             assert events(client, clock, [report]).json()["recorded"] == 1
             active = store.suppressions.active(channel="email", addresses=["then-anna@x.example"])
             assert active == ({} if number == 1 else {"then-anna@x.example": "soft_bounces"})
+
+
+@pytest.mark.parametrize(
+    ("told", "expected", "suppressed", "is_no"),
+    [
+        ({"event": "unsubscribed"}, ("unsubscribed", None, None), {}, True),
+        (
+            {"event": "complained"},
+            ("complained", None, None),
+            {"then-anna@x.example": "complaint"},
+            False,
+        ),
+        ({"event": "bounced", "status": "4.2.2"}, ("bounced", "soft", "4.2.2"), {}, False),
+        (
+            {"event": "bounced", "status": "5.1.1"},
+            ("bounced", "hard", "5.1.1"),
+            {"then-anna@x.example": "hard_bounce"},
+            False,
+        ),
+        ({"event": "delivered"}, ("delivered", None, None), {}, False),
+    ],
+)
+def test_field_report_14_each_is_recorded_as_what_it_is(
+    client: httpx.Client,
+    store: Store,
+    sent: Token,
+    clock: Clock,
+    told: dict[str, str],
+    expected: tuple[str, str | None, str | None],
+    suppressed: dict[str, str],
+    is_no: bool,
+) -> None:
+    """And as nothing else: an unsubscription is no bounce, what passes costs no good address."""
+    events(client, clock, [{"event_id": "1", "message_id": sent.message_id} | told])
+    assert lines(store) == [(sent.message_id, *expected)]
+    addresses = ["then-anna@x.example"]
+    assert store.suppressions.active(channel="email", addresses=addresses) == suppressed
+    assert bool(list(store.opt_outs.rows())) is is_no
+    assert store.ledger.lines([sent.message_id])[sent.message_id].state is MessageState.ACCEPTED

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from kundresa.spec.messages import Receipt
-from kundresa.spec.vocabulary import DeliveryReason, MessageState
-from kundresa.store import Candidate, Lease, Store
+from kundresa.spec.vocabulary import DeliveryReason, FeedbackKind, MessageState
+from kundresa.store import Candidate, Lease, NewEvent, NewFeedback, Store
 
 
 def _deferred(candidate: Candidate, at: datetime) -> Receipt:
@@ -42,3 +42,32 @@ def test_old_attempts_go_in_chunks_and_the_account_stays(
     assert list(store.ledger.rows(lease.run_key)) == before
     assert len(list(store.opt_outs.rows())) == 1
     assert store.retention.apply(now + timedelta(hours=1), chunk=8) == 0
+
+
+def test_events_and_feedback_go_when_they_are_old_and_what_followed_from_them_stays(
+    store: Store, now: datetime
+) -> None:
+    day = timedelta(days=1)
+    for number in range(5):
+        at = now + number * day
+        store.inbox.append([NewEvent("shop", f"e{number}", "cart", "email", "a@x.example", "{}", at, at)])
+        told = NewFeedback(
+            feedback_key=f"f{number}",
+            kind=FeedbackKind.COMPLAINED,
+            channel="email",
+            provider="mailbox",
+            occurred_at=at,
+            received_at=at,
+        )
+        store.feedback.record([told])
+    store.suppressions.add(
+        channel="email", address="a@x.example", reason="complaint", source="mailbox", recorded_at=now
+    )
+    for forget in (store.retention.forget_events, store.retention.forget_feedback):
+        assert forget(now + 3 * day, chunk=2) == 3
+        assert forget(now + 3 * day) == 0
+    assert [each.event_id for each in store.inbox.after(0, 10)] == ["e3", "e4"]
+    assert len(list(store.feedback.rows(now, now + 9 * day))) == 2
+    assert store.suppressions.active(channel="email", addresses=["a@x.example"]) == {
+        "a@x.example": "complaint"
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kundresa import warehouse
+from kundresa.runs.maintaining import apply_retention
 from kundresa.warehouse.schemas import PUBLISHED, arrow_schema
 from kundresa.warehouse.workspace import decide_workspace
 
@@ -94,3 +96,25 @@ def test_a_run_reads_the_history_that_its_rules_ask_about(home, world, publish, 
     # A guard that proves that it looked: who asks for everything reads everything (and what was just sent).
     decide(home, world, open_runs, make_run("all", history_from=now - timedelta(days=1000)))
     assert rows_read(home) >= 3 * MESSAGES
+
+
+def test_field_report_22_whom_anybody_wrote_to_in_120_days_though_logs_are_kept_for_90(
+    home, world, publish, open_runs, make_run, now
+):
+    last = MESSAGES - 1
+    for person in ("p0", f"p{last}", f"p{MESSAGES}"):
+        world.add_person(person, ["lapsed_customers"], email=f"{person}@x.test")
+    publish(home, world)
+    within = timedelta(days=120)
+    publish_messages(home, "spring", now - within + timedelta(hours=1))
+    apply_retention(replace(home, retention_days=90), now)
+    cap = warehouse.RunCap("one_in_120_days", 1, ("email",), window_seconds=int(within.total_seconds()))
+    decide(home, world, open_runs, make_run("rested", caps=(cap,), history_from=now - within))
+    told = warehouse.query(
+        home, "select profile_id, reason from decisions where campaign = 'rested' order by profile_id"
+    )
+    assert told == [
+        {"profile_id": "p0", "reason": "capped"},
+        {"profile_id": f"p{last}", "reason": "capped"},
+        {"profile_id": f"p{MESSAGES}", "reason": None},
+    ]
