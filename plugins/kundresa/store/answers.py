@@ -47,6 +47,11 @@ class LatestAnswers:
             said.append({each: latest[now] for each, now in now_of.items() if now in latest})
         return LatestAnswers(said[0], said[1], self.denied_addresses)
 
+    def of(self, profile_id: str, address: str) -> tuple[datetime | None, datetime | None]:
+        """When one person last said yes, and when they, or whoever has the address, last said no."""
+        said_no = (self.denied.get(profile_id), self.denied_addresses.get(address))
+        return self.granted.get(profile_id), max(filter(None, said_no), default=None)
+
 
 class Answers:
     """The tables ``opt_outs`` and ``opt_ins`` together. Rows are only added, and the later answer counts."""
@@ -145,7 +150,8 @@ class Answers:
             among(self._database, opt_ins.c.profile_id, profile_ids),
         )
         no = select(opt_outs.c.profile_id, opt_outs.c.address, opt_outs.c.recorded_at).where(
-            opt_outs.c.channel == channel,
+            # Not by its own name: SQLite would go through all that were ever recorded on the channel.
+            opt_outs.c.channel.concat("") == channel,
             opt_outs.c.topic.in_(topics),
             or_(
                 among(self._database, opt_outs.c.profile_id, profile_ids),
