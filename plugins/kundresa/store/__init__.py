@@ -27,6 +27,7 @@ from kundresa.store.inbox_records import Answer, Appended, InboxEvent, NewEvent,
 from kundresa.store.journey_accounts import AccountedMessages, JourneyAccount
 from kundresa.store.journey_calls import CallResult
 from kundresa.store.journey_counts import JourneyCounts, JourneyTotals, StepCount
+from kundresa.store.journey_reactions import HeldClick
 from kundresa.store.journey_records import (
     ENTERED,
     Advance,
@@ -97,6 +98,7 @@ __all__ = [
     "Delayed",
     "EarlyEvent",
     "Grant",
+    "HeldClick",
     "Hit",
     "IllegalTransition",
     "InboxEvent",

@@ -89,6 +89,12 @@ class JourneyTest:
     """When something went wrong in running it last; None: nothing ever did."""
     failure: str | None = None
     """That, in words."""
+    again_at: datetime | None = None
+    """Until then it is left alone; None: nothing has gone wrong since it was run last."""
+
+    def is_left_alone(self, now: datetime) -> bool:
+        """Whether it is not to be run now, because of what went wrong in it."""
+        return self.again_at is not None and now < self.again_at
 
 
 @dataclass(slots=True)

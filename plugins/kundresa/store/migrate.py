@@ -16,7 +16,7 @@ from kundresa.store.errors import StoreOutOfDate, StoreUnavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0028"
+HEAD = "0029"
 """The newest revision, stated here so that an up-to-date store opens without importing alembic (0.4 s)."""
 
 VERSION_TABLE = "kundresa_version"
