@@ -14,8 +14,8 @@ from kundresa.spec.journey_outcomes import NOT_SENT
 from kundresa.spec.vocabulary import DeliveryReason, JourneyState, MessageState
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
+from kundresa.store.journey_message_records import CountedMessage
 from kundresa.store.journey_messages import BATCHED, OVER, UNDER_WAY
-from kundresa.store.journey_records import CountedMessage
 from kundresa.store.journey_tables import COUNTED_MESSAGE, journeys
 from kundresa.store.journey_tables import journey_messages as table
 from kundresa.store.locks import hold_rows

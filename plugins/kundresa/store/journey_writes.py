@@ -16,12 +16,11 @@ from kundresa.store.inbox_records import NewEvent
 from kundresa.store.inbox_tables import events
 from kundresa.store.journey_calls import not_called
 from kundresa.store.journey_counts import add_count
+from kundresa.store.journey_message_records import NewCall, NewMessage
 from kundresa.store.journey_messages import KNOWN, OPEN, OVER, not_sent
 from kundresa.store.journey_records import (
     Advance,
     MoveRow,
-    NewCall,
-    NewMessage,
     Place,
     Position,
     ReadingRow,
