@@ -15,7 +15,7 @@ differ, and its snapshot was read a little before. Longer costs nothing but rows
 
 
 class StoreGuard:
-    """Asks the operational store, with two queries for a window, and two more where somebody in it has had
+    """Asks the operational store, with two queries for a window, and three more where somebody in it has had
     another id."""
 
     def __init__(

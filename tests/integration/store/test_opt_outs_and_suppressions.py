@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from kundresa.delivery import StoreGuard
 from kundresa.store import Store
@@ -173,3 +175,26 @@ def test_an_address_is_suppressed_once_at_a_time(store: Store, now: datetime) ->
         ("a@x.example", "complaint"),
         ("b@x.example", "hard_bounce"),
     ]
+
+
+def test_the_latest_answers_are_found_by_an_index(store: Store) -> None:
+    if not store.database.is_sqlite:
+        pytest.skip("how PostgreSQL goes about it depends on what it has counted")
+    asked: list[str] = []
+
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        asked.append(statement)
+
+    event.listen(store.database.engine, "before_cursor_execute", note)
+    store.answers.latest(
+        channel="email", topic="news", is_exempt=False, profile_ids=["p1"], addresses=["a@x.example"]
+    )
+    event.remove(store.database.engine, "before_cursor_execute", note)
+    questions = [each for each in asked if each.startswith("SELECT")]
+    assert len(questions) == 3
+    with store.database.read() as connection:
+        for each in questions:
+            marks = tuple("[]" for _ in range(each.count("?")))
+            plan = connection.exec_driver_sql(f"explain query plan {each}", marks).all()
+            [found] = [row[3] for row in plan if " opt_" in row[3]]
+            assert "profile_id=?" in found or "address=?" in found
