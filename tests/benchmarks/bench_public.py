@@ -210,9 +210,7 @@ def _measure_opt_outs(report, url: str, home: Path) -> None:  # type: ignore[no-
     decided_at = datetime.now(tz=UTC)
     waits = []
     with open_store(f"sqlite:///{home / 'store.sqlite'}") as store, httpx.Client(trust_env=False) as client:
-        guard = StoreGuard(
-            store.opt_outs, store.suppressions, channel="email", topic="offers", decided_at=decided_at
-        )
+        guard = StoreGuard(store, channel="email", topic="offers", decided_at=decided_at)
         for number in range(TRIES):
             token = Token(f"m{number}", f"p{number:09}", "email", "offers")
             started = time.perf_counter()

@@ -175,10 +175,36 @@ def test_a_test_has_a_page_that_says_so(world: World, server: TestClient) -> Non
     ):
         assert words in page
     assert "Accounts" not in page
+    assert "wrong" not in page
+    world.store.journey_tests.failed("cart-test1", "AccountError: no <such> account", at=world.now)
+    for path, words in (("cart-test1", "Went wrong"), ("cart", "Its test went wrong")):
+        page = server.get(f"/kundresa/journeys/{path}", headers=headers).text
+        assert f"<dt>{words}</dt>" in page
+        assert "✕ AccountError: no &lt;such&gt; account" in page
+        assert "left alone until" in page
+    assert '<a href="cart-test1">cart-test1</a> is under way' in page
     assert "pause" in server.get("/kundresa/journeys/cart-test1/people/p-bo", headers=headers).text
     assert server.get("/kundresa/journeys/cart-test2", headers=headers).status_code == 404
     world.store.journeys.stop("cart-test1", at=world.now)
     assert "cart-test1" not in server.get(PATHS[0], headers=headers).text
+
+
+def test_the_page_of_a_journey_that_was_never_started_is_that_of_its_test(
+    world: World,
+    server: TestClient,  # noqa: F811
+) -> None:
+    headers = as_user(server)
+    assert server.get("/kundresa/journeys/win_back", headers=headers).status_code == 404
+    frozen = freeze(journey_of(STEPS, **MORE), {})
+    world.store.journey_tests.begin(
+        "win_back", ["p-bo"], frozen, longest_wait=timedelta(seconds=5), cursor="", at=world.now
+    )
+    assert "<h1>win_back-test1</h1>" in server.get("/kundresa/journeys/win_back", headers=headers).text
+    asked = {"person": "p-bo"}
+    path = "/kundresa/journeys/win_back"
+    found = server.post(path, data=asked, headers=headers, follow_redirects=False)
+    assert found.headers["location"].endswith("/journeys/win_back-test1/people/p-bo")
+    world.store.journeys.stop("win_back-test1", at=world.now)
 
 
 def test_a_day_of_a_journey_has_the_page_of_a_run(world: World, server: TestClient) -> None:  # noqa: F811

@@ -58,6 +58,7 @@ class World:
     consents: list[Row] = field(default_factory=list)
     segment_memberships: list[Row] = field(default_factory=list)
     profile_identifiers: list[Row] = field(default_factory=list)
+    profile_redirects: list[Row] = field(default_factory=list)
     best_hours: list[Row] = field(default_factory=list)
     zone_best_hours: list[Row] = field(default_factory=list)
     opt_outs: list[Row] = field(default_factory=list)

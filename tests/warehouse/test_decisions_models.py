@@ -26,6 +26,7 @@ def test_all_models_build_on_nothing_and_their_unit_tests_pass(home, world, publ
         "candidates_are_members_of_an_included_segment",
         "holdout_takes_the_buckets_below_its_percent",
         "variants_own_their_range_of_buckets",
+        "what_was_said_under_a_former_id_is_said_by_the_person",
         "the_latest_answer_is_the_consent",
         "a_suppressed_address_is_suppressed_on_its_channel_only",
         "one_person_per_address_the_smallest_id",

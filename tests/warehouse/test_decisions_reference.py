@@ -87,10 +87,15 @@ def fill(world, rng: random.Random, now: datetime, people: int) -> None:
                         }
                     )
     addresses = [point["address"] for point in world.contact_points]
+    formers = {f"former-{each}": each for each in ids[::2]}
+    for former, current in formers.items():
+        world.profile_redirects.append(
+            {"profile_id": former, "current_profile_id": current, "redirected_at": now}
+        )
     for _ in range(people // 4):
         world.opt_outs.append(
             {
-                "profile_id": rng.choice([None, rng.choice(ids)]),
+                "profile_id": rng.choice([None, rng.choice(ids), rng.choice([*formers])]),
                 "channel": rng.choice(CHANNELS),
                 "address": rng.choice(addresses).upper(),
                 "topic": rng.choice(TOPICS),
@@ -204,7 +209,7 @@ class Reference:
             if (
                 row["channel"] == channel
                 and row["topic"] in topics
-                and (row["profile_id"] == profile_id or same_address)
+                and (row["profile_id"] in (profile_id, f"former-{profile_id}") or same_address)
             ):
                 answers.append((row["recorded_at"], "no"))
         # "no" sorts before "yes": of two answers at the same instant the no must win.

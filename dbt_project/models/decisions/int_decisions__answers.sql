@@ -1,7 +1,8 @@
 -- The lines with what each person has answered about the run's topic on the channel, and when: the latest yes and
 -- the latest no. Answers are the consents of the warehouse, and the opt-outs and opt-ins of the operational store; the
 -- topic '*' is about every topic that needs consent: who wants no more marketing still gets what carries out
--- an order, until they decline that very topic.
+-- an order, until they decline that very topic. What somebody has said under an id by which they went before they were
+-- merged is theirs: links of old messages name it for good.
 --
 -- Consents have one line per person, channel and topic, so they are joined as they are: a line has two at most.
 -- depends_on: {{ ref('int_decisions__candidates') }}
@@ -43,11 +44,18 @@ asked_topics as (
     from runs
 ),
 
+redirects as (
+    select
+        profile_id,
+        current_profile_id
+    from {{ ref('profile_redirects') }}
+),
+
 opt_outs as (
     select
         asked_topics.topic,
         asked_topics.is_exempt,
-        opt_outs.profile_id,
+        coalesce(redirects.current_profile_id, opt_outs.profile_id) as profile_id,
         opt_outs.channel,
         lower(trim(opt_outs.address)) as address_key,
         opt_outs.recorded_at
@@ -56,6 +64,7 @@ opt_outs as (
         on
             opt_outs.topic = asked_topics.topic
             or (opt_outs.topic = '*' and not asked_topics.is_exempt)
+    left join redirects on opt_outs.profile_id = redirects.profile_id
 ),
 
 people_out as (
@@ -93,7 +102,7 @@ addresses_out as (
 people_in as (
     select
         runs.run_key,
-        opt_ins.profile_id,
+        coalesce(redirects.current_profile_id, opt_ins.profile_id) as profile_id,
         opt_ins.channel,
         max(opt_ins.recorded_at) as granted_at
     from {{ ref('stg_operations__opt_ins') }} as opt_ins
@@ -101,9 +110,10 @@ people_in as (
         on
             (opt_ins.topic = runs.topic or opt_ins.topic = runs.every_topic)
             and opt_ins.recorded_at <= runs.decided_at
+    left join redirects on opt_ins.profile_id = redirects.profile_id
     group by
         runs.run_key,
-        opt_ins.profile_id,
+        coalesce(redirects.current_profile_id, opt_ins.profile_id),
         opt_ins.channel
 ),
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kundresa.cli.output import out, table
 
 if TYPE_CHECKING:
     from kundresa.runs.journey_reports import JourneyReport
+    from kundresa.store import JourneyTest
 
 
 def print_report(report: JourneyReport) -> None:
@@ -20,7 +22,7 @@ def print_report(report: JourneyReport) -> None:
     table(title, columns, steps_as_rows(report), right=("version", "people", "reached"))
     if report.next_turn_at:
         by = f"; events that wait: {report.readings:,}" if report.readings else ""
-        out.print(f"more of its audience enter from {report.next_turn_at:%Y-%m-%d %H:%M:%S}Z on{by}")
+        out.print(f"more of its audience enter from {_moment(report.next_turn_at)} on{by}")
     out.print(
         f"{report.entered:,} entered = {report.inside:,} inside + {report.left:,} left"
         + ("" if report.adds_up else "; this, or a step, does NOT add up")
@@ -32,6 +34,19 @@ def print_report(report: JourneyReport) -> None:
             told_counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
             out.print(f"{what}: {told_counts}")
     if report.test:
-        out.print(f"{report.test} is under way: kundresa journey test show {report.journey}")
+        _print_test(report, report.test)
     if aside:
         out.print(f"set aside: {aside:,}; the log names whom an error kept from moving")
+
+
+def _print_test(report: JourneyReport, test: JourneyTest) -> None:
+    if test.test != report.journey:
+        out.print(f"{test.test} is under way: kundresa journey test show {report.journey}")
+    if test.failed_at:
+        again = f"; left alone until {_moment(test.again_at)}, or the next test send" if test.again_at else ""
+        told = f"{test.test} went wrong at {_moment(test.failed_at)}: {test.failure}{again}"
+        out.print(told, markup=False)
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}Z"

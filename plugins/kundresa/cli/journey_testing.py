@@ -105,12 +105,9 @@ def show(name: Name, json: Json = False) -> None:
     if json:
         print_json(asdict(found))
         return
-    over = f", ended {_moment(found.ended_at)}" if found.ended_at else ", under way"
-    out.print(
-        f"{found.test}: began {_moment(found.began_at)}{over}; waits take {found.longest_wait} s at most"
-    )
-    if found.failure:
-        out.print(f"went wrong {_moment(found.failed_at)}: {found.failure}", markup=False)
+    began, ended = _moment(found.test.began_at), _moment(found.test.ended_at)
+    over = f"ended {ended}" if ended else "under way"
+    out.print(f"{found.test.test}: began {began}, {over}; waits take {found.longest_wait} s at most")
     print_report(found.report)
     rows = [
         (
@@ -123,6 +120,12 @@ def show(name: Name, json: Json = False) -> None:
         for each in found.testers
     ]
     table("People", ("person", "key", "at", "since", "goes on at"), rows)
+    for click in found.held_clicks:
+        out.print(
+            f"{click.profile_id} has clicked in {click.step}: heard at {_moment(click.heard_at)}, when it is "
+            "known to be no machine's",
+            markup=False,
+        )
 
 
 @test.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from kundresa.delivery.batch import Batch, BatchResult
@@ -11,7 +11,7 @@ from kundresa.delivery.garbage import collected_seldom
 from kundresa.delivery.guard import StoreGuard
 from kundresa.delivery.pacing import Pacing
 from kundresa.delivery.passage import Passage
-from kundresa.delivery.protocols import Books, Guard, Hours, Renderer, Row, Sender
+from kundresa.delivery.protocols import Books, Guard, Hours, PeopleBook, Renderer, Row, Sender
 from kundresa.delivery.senders import Senders
 from kundresa.delivery.stopping import stop_on_signals
 from kundresa.delivery.withhold import leased
@@ -29,7 +29,7 @@ def deliver_batch(
     lease: timedelta,
     clock: Callable[[], datetime],
     guard: Guard | None = None,
-    merged: Callable[[Sequence[str]], Mapping[str, str]] | None = None,
+    people: PeopleBook | None = None,
     hours: Hours | None = None,
     may_go_on: Callable[[], bool] | None = None,
     pacing: Pacing | None = None,
@@ -41,8 +41,8 @@ def deliver_batch(
     ``rows`` is called at most once, and its rows are read in windows; they may come in any order, but
     all must come. ``open_sender`` is called once there is something to send. ``lease`` is how long
     the batch stays reserved after a sign of life. ``progress`` is told how many rows were dealt with,
-    window by window. ``guard`` defaults to the opt-outs and suppressions of ``books``, also those
-    of former ids that ``merged`` tells; ``hours`` to the whole day.
+    window by window. ``guard`` defaults to the opt-outs and suppressions of ``books``, also those of other
+    ids that ``people`` tells; ``hours`` to the whole day.
 
     Before ``batch.not_before`` nothing is done: the result is empty and says when to come again. Later on a
     message that may not leave at this hour waits for the next one at which it may; where there is none within
@@ -90,13 +90,12 @@ def deliver_batch(
     )
     with stop_on_signals() as stop, reserved as held, collected_seldom():
         look = guard or StoreGuard(
-            books.opt_outs,
-            books.suppressions,
+            books,
             channel=batch.channel,
             topic=batch.topic,
             is_exempt=batch.is_exempt,
             decided_at=batch.decided_at,
-            merged=merged,
+            people=people,
         )
         with Senders(open_sender) as senders:
             passage = Passage(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from kundresa.spec.messages import Content, Message, Receipt
 from kundresa.spec.pace import Rest
 from kundresa.spec.vocabulary import DeliveryReason
+from kundresa.store.answers import LatestAnswers
 from kundresa.store.paces import Grant
 from kundresa.store.records import (
     BatchRecord,
@@ -207,8 +208,33 @@ class OptOutBook(Protocol):
         with_every_topic: bool,
         profile_ids: Sequence[str],
         addresses: Sequence[str],
-        merged: Mapping[str, str] | None = None,
     ) -> OptOutHits: ...
+
+
+class AnswerBook(Protocol):
+    """The yes and the no together: see ``store.answers.Answers``."""
+
+    def latest(
+        self,
+        *,
+        channel: str,
+        topic: str,
+        is_exempt: bool,
+        profile_ids: Collection[str],
+        addresses: Collection[str],
+    ) -> LatestAnswers: ...
+
+
+class PeopleBook(Protocol):
+    """Who people are by now, and what is published of them: see ``warehouse.PeopleIndex``."""
+
+    def merged(self, profile_ids: Collection[str]) -> Mapping[str, str]:
+        """Every former id of the people who go by one of these, or did: former id → the one of now."""
+
+    def granted(
+        self, profile_ids: Collection[str], *, channel: str, topics: Collection[str]
+    ) -> Mapping[str, datetime]:
+        """When people last said yes to one of the topics, by the id that they go by now."""
 
 
 class SuppressionBook(Protocol):
@@ -251,7 +277,20 @@ class RestBook(Protocol):
     def record(self, account: str, changes: Mapping[str, Rest | None], *, now: datetime) -> None: ...
 
 
-class Books(Protocol):
+class GuardBooks(Protocol):
+    """The operational store, as far as the last look before a message leaves reads it."""
+
+    @property
+    def answers(self) -> AnswerBook: ...
+
+    @property
+    def opt_outs(self) -> OptOutBook: ...
+
+    @property
+    def suppressions(self) -> SuppressionBook: ...
+
+
+class Books(GuardBooks, Protocol):
     """The operational store, as far as delivery reads and writes it."""
 
     @property
@@ -265,12 +304,6 @@ class Books(Protocol):
 
     @property
     def ledger(self) -> LedgerBook: ...
-
-    @property
-    def opt_outs(self) -> OptOutBook: ...
-
-    @property
-    def suppressions(self) -> SuppressionBook: ...
 
     @property
     def soft_refusals(self) -> SoftRefusalBook: ...

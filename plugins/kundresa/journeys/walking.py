@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from kundresa.journeys.moments import moment_of
 from kundresa.journeys.outgoing import call_of, jump_of, message_of
 from kundresa.journeys.people import Facts
-from kundresa.journeys.trail import Earlier, Happening, HeardEvent, Trail, awaits_click, heard_of
+from kundresa.journeys.time_alone import due_at, next_moment
+from kundresa.journeys.trail import Earlier, Happening, HeardEvent, Trail, heard_of
 from kundresa.journeys.versions import Versions
 from kundresa.spec.buckets import BUCKETS, bucket, journey_experiment_salt, weighted_buckets
 from kundresa.spec.journey_steps import (
     END,
-    AnyStep,
     ConditionStep,
     ExperimentStep,
     JumpStep,
@@ -31,7 +31,6 @@ from kundresa.spec.journey_steps import (
     WaitUntilStep,
     WebhookStep,
 )
-from kundresa.spec.machines import KNOWN_AFTER
 from kundresa.spec.vocabulary import JourneyEnd
 from kundresa.store import (
     ENTERED,
@@ -102,7 +101,7 @@ class Walker:
                 lateness; the event itself may still be the one that is waited for.
         """
         while trail.position.step is not None:
-            moment, is_time_out = self._next_moment(trail, until, by_event=by_event)
+            moment, is_time_out = next_moment(trail, until, self._now, by_event=by_event)
             if moment is None:
                 return
             if is_time_out:
@@ -247,7 +246,7 @@ class Walker:
     def close(self, trail: Trail) -> None:
         """Collect a position that was moved; one that was not costs nothing."""
         if trail.moves or trail.has_heard:
-            trail.position.due_at = self._due_at(trail)
+            trail.position.due_at = due_at(trail)
             trail.position.heard_json = trail.still_heard()
             self._into.positions.append(trail.position)
             self.moved += bool(trail.moves)
@@ -272,47 +271,6 @@ class Walker:
 
     def _profile(self, trail: Trail) -> Mapping[str, Any]:
         return self.known(trail.position.profile_id, trail.facts).profile
-
-    def _next_moment(self, trail: Trail, until: datetime, *, by_event: bool) -> tuple[datetime | None, bool]:
-        """When the next thing happens by itself, and whether it is the journey's time-out; None when
-        nothing does up to ``until``."""
-        position, journey = trail.position, trail.version.journey
-        over = position.entered_at + journey.time_out
-        step = trail.step
-        moment = self._moment(trail, step)
-        if moment is not None:
-            if isinstance(step, WaitForStep):
-                known = moment + _known_after(step)
-                patience = trail.version.patience(step.within)
-                is_due = moment < until if by_event else known + patience <= until
-                # An event says how much time has passed, and not whose a click was that came before it.
-                is_due &= not awaits_click(step) or known <= self._now
-            else:
-                is_due = moment <= until
-            # Not <=: a time-out that comes first is what ``due_at`` keeps of a ``wait_until``.
-            if is_due and moment < over:
-                return moment, False
-        return (over, True) if over <= until else (None, False)
-
-    def _moment(self, trail: Trail, step: AnyStep) -> datetime | None:
-        """When a step is left by itself; None for one that only something else ends."""
-        position = trail.position
-        if isinstance(step, WaitStep):
-            return position.step_at + step.duration
-        if isinstance(step, WaitForStep):
-            return position.step_at + step.within
-        # Its moment was found when the step was reached; a profile may say something else by now.
-        return position.due_at if isinstance(step, WaitUntilStep) else None
-
-    def _due_at(self, trail: Trail) -> datetime | None:
-        if trail.position.step is None:
-            return None
-        step, journey = trail.step, trail.version.journey
-        moment = self._moment(trail, step)
-        if moment is not None and isinstance(step, WaitForStep):
-            moment += trail.version.patience(step.within) + _known_after(step)
-        over = trail.position.entered_at + journey.time_out
-        return over if moment is None else min(moment, over)
 
     def _go(self, trail: Trail, name: str, at: datetime, why: str) -> None:
         """Come to a step, and on from it as far as nothing has to be waited for."""
@@ -419,8 +377,3 @@ class Walker:
         if known is None or known[1] <= at:  # another instance of the person may be further in time
             self._traits.setdefault(profile_id, {})[step.trait] = value
             self._into.traits[profile_id, step.trait] = (json.dumps(value), at)
-
-
-def _known_after(step: WaitForStep) -> timedelta:
-    """How much later than it happens that which ends a step may be heard of, lateness aside."""
-    return KNOWN_AFTER if awaits_click(step) else timedelta(0)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from kundresa import warehouse
@@ -42,7 +42,6 @@ log = logging.getLogger(__name__)
 PAUSES = (1.0, 5.0)
 """Seconds until a batch that was not taken is told again within one run; then the run ends, and its retry
 goes on from there."""
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _CHANNEL = warehouse.SHARE_CHANNEL
 
 
@@ -240,7 +239,7 @@ class _Sharing:
             identifier=self.share.identifier,
             topic=self.share.topic,
             consent=topic.consent if topic else Consent.YES,
-            held=self._held,
+            held=partial(self._held, warehouse.PeopleIndex(self.settings)),
             is_full=is_full,
         )
         pending = PendingShare(
@@ -255,21 +254,22 @@ class _Sharing:
         self.store.audience_shares.begin(self.lease, pending, now=self.clock())
         return pending
 
-    def _held(self, profile_ids: Sequence[str]) -> Collection[str]:
-        """Those who have said no since the build, or are suppressed; and a sign of life."""
+    def _held(self, people: warehouse.PeopleIndex, profile_ids: Sequence[str]) -> Collection[str]:
+        """Those who have said no under any of their ids, and no yes since, or are suppressed; and a sign of
+        life."""
         topic = self.policies.topics.get(self.share.topic)
         is_exempt = topic is not None and topic.consent is Consent.EXEMPT
-        said_no = self.store.opt_outs.since(
-            _LONG_AGO,
-            channel=_CHANNEL,
-            topic=self.share.topic,
-            with_every_topic=not is_exempt,
-            profile_ids=profile_ids,
-            addresses=profile_ids,
+        formers = people.merged(profile_ids)
+        ids = sorted({*profile_ids, *formers, *formers.values()})
+        said = self.store.answers.latest(
+            channel=_CHANNEL, topic=self.share.topic, is_exempt=is_exempt, profile_ids=ids, addresses=ids
         )
-        suppressed = self.store.suppressions.active(channel=_CHANNEL, addresses=profile_ids)
+        suppressed = self.store.suppressions.active(channel=_CHANNEL, addresses=ids)
         self.store.audience_shares.renew(self.lease, now=self.clock())
-        return {*said_no.profile_ids, *said_no.addresses, *suppressed} & {*profile_ids}
+        held = {formers.get(each, each) for each in (*said.denied_addresses, *suppressed)}
+        last = said.together(profile_ids, formers)
+        held |= {who for who, no in last.denied.items() if last.granted.get(who, no) <= no}
+        return held & {*profile_ids}
 
     def _tell(self, pending: PendingShare) -> Shared:
         """Tell what is left of a share; stops where it may not go on."""

@@ -182,7 +182,7 @@ def deliver(
                 lease=timedelta(seconds=settings.lease_seconds),
                 clock=clock,
                 # A publication since the decision may have found two people to be one. Looked for each time.
-                merged=None if is_seeds else warehouse.PeopleIndex(settings, look_seconds=0).merged,
+                people=None if is_seeds else warehouse.PeopleIndex(settings, look_seconds=0),
                 hours=None if is_seeds else send_hours,
                 may_go_on=may_go_on,
                 # A print file is one hand-over: there is nothing to pace in it.

@@ -88,6 +88,12 @@ def one_person(settings: Settings, person: str) -> str:
         raise
 
 
+def every_id(settings: Settings, profile_id: str) -> list[str]:
+    """A profile's id, and then those of who it has been merged with, in order."""
+    formers = warehouse.PeopleIndex(settings).merged([profile_id])
+    return list(dict.fromkeys([profile_id, *sorted({*formers, *formers.values()})]))
+
+
 def _strangers(settings: Settings, text: str) -> Iterator[str]:
     """Who a text may be where no profile has it."""
     if text.startswith(STRANGER):

@@ -8,7 +8,7 @@ from typing import Any
 
 from kundresa import warehouse
 from kundresa.runs.checking import require_campaign
-from kundresa.runs.explained import Explanation, answers_then, as_answer, one_person
+from kundresa.runs.explained import Explanation, answers_then, as_answer, every_id, one_person
 from kundresa.runs.journey_accounts import JOURNEY
 from kundresa.runs.journey_explaining import explain_messages
 from kundresa.runs.planning import masked
@@ -60,7 +60,7 @@ def _of_campaigns(settings: Settings, profile_id: str, campaign: str | None) -> 
     with open_store(settings.store_url) as store:
         lines = store.ledger.lines([decision["message_id"] for decision in decisions])
         runs = {key: store.runs.require(key) for key in {decision["run_key"] for decision in decisions}}
-        opt_outs = store.opt_outs.of(profile_id=profile_id, addresses=addresses)
+        opt_outs = store.opt_outs.of(profile_ids=every_id(settings, profile_id), addresses=addresses)
     known = _Known(
         settings=settings,
         policies=load_policies(settings.project / "dags", relative_to=settings.project),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kundresa import warehouse
-from kundresa.runs.explained import Explanation, answers_then, as_answer
+from kundresa.runs.explained import Explanation, answers_then, as_answer, every_id
 from kundresa.runs.journey_accounts import JOURNEY, journey_campaign
 from kundresa.runs.planning import masked
 from kundresa.runs.rules_told import Facts, RuleResult, Told, local_time, tell_rules
@@ -75,7 +75,7 @@ def explain_messages(settings: Settings, profile_id: str, campaign: str | None =
         used = filter(None, map(_address, messages))
         to = (str(each.address) for each in asked.values())
         addresses = sorted({*(each["address"] for each in points), *used, *to})
-        opt_outs = store.opt_outs.of(profile_id=profile_id, addresses=addresses)
+        opt_outs = store.opt_outs.of(profile_ids=every_id(settings, profile_id), addresses=addresses)
         journeys = {
             (name, version.version): thaw_journey(version.spec_json)[0]
             for name in {each.journey for each in messages}

@@ -292,7 +292,7 @@ def _deliver(
             owner=owner,
             lease=timedelta(seconds=settings.lease_seconds),
             clock=clock,
-            merged=people.merged,
+            people=people,
             hours=hours,
             may_go_on=may_go_on,
             pacing=None

@@ -33,6 +33,12 @@ class JourneyPeople:
         """As ``journeys.People``."""
         return self._index.merged(profile_ids) if profile_ids else {}
 
+    def granted(
+        self, profile_ids: Collection[str], *, channel: str, topics: Collection[str]
+    ) -> Mapping[str, datetime]:
+        """As ``delivery.PeopleBook``."""
+        return self._index.granted(profile_ids, channel=channel, topics=topics)
+
     def facts(self, profile_ids: Collection[str], columns: Collection[str]) -> Mapping[str, Facts]:
         """As ``journeys.People``."""
         if not profile_ids:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from kundresa.journeys import Versions, next_turn_at
-from kundresa.runs.explained import one_person
+from kundresa.runs.explained import every_id, one_person
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.planning import masked
 from kundresa.settings import Settings
@@ -19,8 +19,7 @@ from kundresa.spec.journey import Journey
 from kundresa.spec.journey_loading import journey_names
 from kundresa.spec.journey_steps import END, MessageStep
 from kundresa.spec.journey_words import again_words, entry_words, exit_words, step_words, ways
-from kundresa.store import ENTERED, JourneyCounts, JourneyTotals, Position, Store, open_store
-from kundresa.warehouse import PeopleIndex
+from kundresa.store import ENTERED, JourneyCounts, JourneyTest, JourneyTotals, Position, Store, open_store
 
 NOT_STARTED = "not started"
 TEST = "test"
@@ -97,8 +96,8 @@ class JourneyReport:
     """When more people of its audience enter; None: none do, or it reads none."""
     readings: int = 0
     """Events that let its audience in and are not over: one is read, the others wait for it."""
-    test: str | None = None
-    """Its test that is under way, of which nothing is counted here."""
+    test: JourneyTest | None = None
+    """Its test that is under way, of which nothing is counted here; of a test, what is known of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +141,7 @@ def journey_report(settings: Settings, name: str, *, clock: Clock = utc_now) -> 
         ended = {reason: count for (step, reason), count in counts.passages.items() if step == END}
         total = sum(inside.values())
         is_whole = entered == total + sum(ended.values())
+        under_way = next(iter(store.journey_tests.under_way(name)), None)
         return JourneyReport(
             journey=name,
             description=current.description,
@@ -166,7 +166,7 @@ def journey_report(settings: Settings, name: str, *, clock: Clock = utc_now) -> 
             unread_events=max(0, store.inbox.end() - row.event_position),
             next_turn_at=next_turn_at(store, row, Versions(row.version, stored).current, clock()),
             readings=store.journey_readings.count(name),
-            test=next((each.test for each in store.journey_tests.under_way(name)), None),
+            test=under_way or store.journey_tests.get(name),
         )
 
 
@@ -268,12 +268,11 @@ def explain_journey(settings: Settings, person: str, name: str) -> PersonTold:
         NothingPublished: before the first build.
     """
     profile_id = one_person(settings, person)
-    formers = PeopleIndex(settings).merged([profile_id])
     entries: list[EntryTold] = []
     positions: list[Position] = []
     with open_store(settings.store_url) as store:
         store.journeys.require(name)
-        for each in dict.fromkeys([profile_id, *sorted({*formers, *formers.values()})]):
+        for each in every_id(settings, profile_id):
             positions += store.journey_positions.of(name, [each])
             entries += _entries(store, name, each)
     shown = [

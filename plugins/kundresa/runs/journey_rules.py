@@ -386,10 +386,9 @@ class MessageRules:
         self, profile_id: str, recipient: Recipient, address: str, answers: LatestAnswers
     ) -> DecisionReason | None:
         """The latest yes against the latest no, as ``int_decisions__answers`` and ``…__contactability``."""
-        granted = _latest(recipient.granted_at, answers.granted.get(profile_id))
-        denied = _latest(
-            recipient.denied_at, answers.denied.get(profile_id), answers.denied_addresses.get(address)
-        )
+        said_yes, said_no = answers.of(profile_id, address)
+        granted = _latest(recipient.granted_at, said_yes)
+        denied = _latest(recipient.denied_at, said_no)
         if denied is not None and (granted is None or granted <= denied):
             return DecisionReason.CONSENT_DENIED
         if granted is None and self._consent is Consent.YES:

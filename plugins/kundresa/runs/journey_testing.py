@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from kundresa.journeys import JUMP
 from kundresa.runs.explained import one_profile
-from kundresa.runs.journey_accounts import JOURNEY
+from kundresa.runs.journey_accounts import journey_campaign
 from kundresa.runs.journey_checking import load_checked_journey
 from kundresa.runs.journey_rehearsing import UnfitEvent
 from kundresa.runs.journey_reports import JourneyReport, PersonTold, explain_journey, journey_report
@@ -26,7 +26,8 @@ from kundresa.spec.journey_steps import MAX_WAIT, MIN_WAIT
 from kundresa.spec.keys import event_of_test
 from kundresa.spec.problems import alternatives
 from kundresa.spec.shortening import shortened
-from kundresa.store import JourneyTest, NewEvent, Store, open_store
+from kundresa.spec.vocabulary import JourneyState
+from kundresa.store import HeldClick, JourneyTest, NewEvent, Store, open_store
 from kundresa.warehouse import PeopleIndex, cursor_at
 
 MOST_TESTERS = 100
@@ -63,22 +64,15 @@ class InTest:
 class JourneyTestReport:
     """A test as it stands."""
 
-    journey: str
-    number: int
-    test: str
-    """What it is called wherever a journey is named."""
-    began_at: datetime
-    ended_at: datetime | None
+    test: JourneyTest
     longest_wait: int
     """Seconds that nothing in it takes longer than."""
     testers: tuple[InTest, ...]
     """One for each entry under each instance key; one for who has not entered."""
     report: JourneyReport
     """As of a journey."""
-    failed_at: datetime | None = None
-    """When something went wrong in running it last; None: nothing ever did."""
-    failure: str | None = None
-    """That, in words."""
+    held_clicks: tuple[HeldClick, ...] = ()
+    """Clicks that it hears later, as a journey does: when they are known to be no machine's."""
 
 
 def begin_test(
@@ -132,8 +126,8 @@ def tell_test(
     data: Mapping[str, Any],
     clock: Clock = utc_now,
 ) -> str:
-    """Let something happen that only the test of a journey hears, at its next run; returns whom it is about,
-    empty for nobody.
+    """Let something happen that only the test of a journey hears, at its next run, and leave it alone no
+    longer where something went wrong in it; returns whom it is about, empty for nobody.
 
     Args:
         event: one that the journey looks at; None lets the person in, whatever lets people in otherwise and
@@ -176,6 +170,7 @@ def tell_test(
             received_at=now,
         )
         store.inbox.append([told])
+        store.journey_tests.try_again(test)
     return profile_id
 
 
@@ -192,16 +187,19 @@ def end_test(settings: Settings, name: str, *, clock: Clock = utc_now) -> tuple[
 
 
 def end_forgotten(settings: Settings, now: datetime) -> int:
-    """End the tests that began longer ago than :data:`LASTS`, and those whose end a kill has cut off; returns
-    how many."""
+    """End the tests that began longer ago than :data:`LASTS`, and those tests and journeys whose end a kill
+    has cut off; returns how many."""
     with open_store(settings.store_url) as store:
-        over = [each for each in store.journey_tests.under_way() if each.began_at <= now - LASTS]
-        for campaign in store.runs.standing():
-            test = store.journey_tests.get(campaign.removeprefix(JOURNEY))
-            if test is not None and test.ended_at is not None:
-                over.append(test)
-        for each in over:
-            let_all_out(store, each.test, at=now)
+        over = {each.test for each in store.journey_tests.under_way() if each.began_at <= now - LASTS}
+        standing, unsent = store.runs.standing(), store.journey_accounts.with_unsent()
+        over |= {
+            row.journey
+            for row in store.journeys.all(with_tests=True)
+            if row.state is JourneyState.STOPPED
+            and (journey_campaign(row.journey) in standing or row.journey in unsent)
+        }
+        for each in sorted(over):
+            let_all_out(store, each, at=now)
     return len(over)
 
 
@@ -219,6 +217,7 @@ def report_test(settings: Settings, name: str, *, clock: Clock = utc_now) -> Jou
         now_as = PeopleIndex(settings).merged(test.people)
         whom = {*test.people, *now_as, *now_as.values()}
         positions = store.journey_positions.of(test.test, whom)
+        clicks = store.journey_reactions.held_clicks(test.test, now=clock()) if test.ended_at is None else []
     testers = sorted(
         (
             InTest(
@@ -238,16 +237,13 @@ def report_test(settings: Settings, name: str, *, clock: Clock = utc_now) -> Jou
     people = {now_as.get(each, each) for each in test.people}
     entered = {each.profile_id for each in testers}
     return JourneyTestReport(
-        journey=name,
-        number=test.number,
-        test=test.test,
-        began_at=test.began_at,
-        ended_at=test.ended_at,
+        test=test,
         longest_wait=version.longest_wait or 0,
         testers=(*testers, *(InTest(each) for each in sorted(people - entered))),
         report=journey_report(settings, test.test, clock=clock),
-        failed_at=test.failed_at,
-        failure=test.failure,
+        held_clicks=tuple(
+            replace(each, profile_id=now_as.get(each.profile_id, each.profile_id)) for each in clicks
+        ),
     )
 
 

@@ -30,6 +30,7 @@ from kundresa.spec.vocabulary import CloseReason, JourneyState, RunState, Trigge
 from kundresa.store import (
     JourneyNotFound,
     JourneyRow,
+    JourneyTest,
     NewRun,
     Store,
     UnreadReactions,
@@ -44,8 +45,6 @@ LOOK_SECONDS = 1.0
 LEFT_TO_SENDER = timedelta(seconds=2)
 """So long Airflow leaves a message alone that waits to be looked at: where `kundresa deliver` runs it has
 left by then, and starting a task for it would be in vain."""
-AFTER_FAILURE = timedelta(minutes=1)
-"""So long a test in which something went wrong is left alone."""
 _NOTHING_DONE = JourneyRun(JourneyState.RUNNING)
 _COUNTS = ("events", "entered", "moved", "ended", "decided", "called", "accepted")
 
@@ -134,7 +133,7 @@ def run_journey(
     With ``stay`` it goes on as things happen, and ends after that time; what is left the next run does.
     Several may run at once: what one has moved the others leave alone. Journey and test have their turns, of
     :data:`AT_ONCE` at most where both are busy. What goes wrong in the test ends nothing: it is told, and the
-    test left alone for a minute; what does in the journey is raised when its test has had its turn.
+    test left alone for minutes; what does in the journey is raised when its test has had its turn.
 
     Args:
         owner: names this attempt; two workers never share one.
@@ -175,7 +174,7 @@ def run_journey(
             rows = _rows_of(store, name)
             was_busy = turns.each_has_one(rows)
             is_over = clock() >= until if stay else not turns.is_behind
-            if is_over or not any(map(turns.may_run, rows)):
+            if is_over or not any(turns.may_run(row) for row, _ in rows):
                 break
             if was_busy:
                 idle_since = clock()
@@ -183,7 +182,7 @@ def run_journey(
                 break
             else:
                 sleep(LOOK_SECONDS)
-        moments = [_next_at(store, row.journey, not_before, clock()) for row in _rows_of(store, name)]
+        moments = [_next_at(store, *each, not_before, clock()) for each in _rows_of(store, name)]
         live = store.journeys.get(name)
     done = turns.done
     own = done.pop(name, None) or JourneyRun(None if live is None else live.state)
@@ -211,7 +210,6 @@ class _Turns:
         self._rounds = rounds
         self._clock = clock
         self._rounds_of: Counter[str] = Counter()
-        self._left_alone: dict[str, datetime] = {}
         self.done: dict[str, JourneyRun] = {}
         self.is_behind = False
         """One of the two was never done in the last turn, and has not had :data:`MOST_ROUNDS`."""
@@ -221,29 +219,27 @@ class _Turns:
         """Whether there may be something to do: nothing is in one that is paused, as its turn has told."""
         return self.done.get(row.journey, _NOTHING_DONE).state is JourneyState.RUNNING
 
-    def each_has_one(self, rows: Iterable[JourneyRow]) -> bool:
-        """One turn for each, a test in which something went wrong excepted; whether there was anything to do.
+    def each_has_one(self, rows: Iterable[tuple[JourneyRow, JourneyTest | None]]) -> bool:
+        """One turn for each, a test that is left alone excepted; whether there was anything to do.
 
         Raises:
             What went wrong in the journey, when its test has had its turn.
         """
         self.is_behind = was_busy = False
         failure: Exception | None = None
-        for row in rows:
+        for row, test in rows:
             its = row.journey
-            if its in self._left_alone and self._clock() < self._left_alone[its]:
+            if test is not None and test.is_left_alone(self._clock()):
                 continue
             before = self.done.get(its)
             failed = self._turn_of(its)
             was_busy |= self.is_behind or self.done.get(its, _NOTHING_DONE) != (before or _NOTHING_DONE)
-            if failed is None:
-                continue
-            if its == self._name:
+            if test is None:
                 failure = failed
+            elif failed is None:
+                self._store.journey_tests.try_again(test)
             else:
-                now = self._clock()
-                self._left_alone[its] = now + AFTER_FAILURE
-                self.test_failure = note_failure(self._store, its, failed, now)
+                self.test_failure = note_failure(self._store, its, failed, self._clock())
         if failure is not None:
             raise failure
         return was_busy
@@ -262,16 +258,23 @@ class _Turns:
         return told.failure
 
 
-def _rows_of(store: Store, name: str) -> list[JourneyRow]:
+def _rows_of(store: Store, name: str) -> list[tuple[JourneyRow, JourneyTest | None]]:
     """A journey, where it was started, and its test, where one is under way."""
-    names = [name, *(each.test for each in store.journey_tests.under_way(name))]
-    return [row for each in names if (row := store.journeys.get(each)) is not None]
+    live = store.journeys.get(name)
+    tests = [(store.journeys.require(each.test), each) for each in store.journey_tests.under_way(name)]
+    return [*([] if live is None else [(live, None)]), *tests]
 
 
 def _next_at(
-    store: Store, name: str, not_before: dict[tuple[str, str, int], datetime], now: datetime
+    store: Store,
+    row: JourneyRow,
+    test: JourneyTest | None,
+    not_before: dict[tuple[str, str, int], datetime],
+    now: datetime,
 ) -> datetime | None:
-    row = store.journeys.require(name)
+    if test is not None and test.is_left_alone(now):
+        return test.again_at
+    name = row.journey
     found = [
         next_turn_at(store, row, versions_of(store, name).current, now),
         store.journey_positions.next_due(name),
@@ -288,8 +291,8 @@ def has_work(settings: Settings, name: str, now: datetime) -> bool:
     with open_store(settings.store_url, migrate=False) as store:
         return any(
             work_waits(store, row, versions_of(store, row.journey), now, patience=LEFT_TO_SENDER)
-            for row in _rows_of(store, name)
-            if row.state is JourneyState.RUNNING
+            for row, test in _rows_of(store, name)
+            if row.state is JourneyState.RUNNING and not (test is not None and test.is_left_alone(now))
         )
 
 

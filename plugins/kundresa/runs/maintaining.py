@@ -38,7 +38,7 @@ def apply_retention(settings: Settings, now: datetime) -> dict[str, int]:
     Returns counts by what was done. Messages, decisions and runs are the account and are never removed here.
     """
     done = close_overdue(settings, now)
-    done["journey tests ended"] = end_forgotten(settings, now)
+    done["journeys and tests ended"] = end_forgotten(settings, now)
     before = now - timedelta(days=settings.retention_days)
     with open_store(settings.store_url) as store:
         done["attempts removed"] = store.retention.apply(before)

@@ -94,7 +94,8 @@ class JourneySender:
         """Do what is to be done now; whether anything was.
 
         A journey that cannot be run, for want of an account, a publication or the store, is tried again
-        after some seconds, one in which something is broken after a minute; the others go on.
+        after some seconds, one in which something is broken after a minute; the others go on. So does a test,
+        which is left alone for minutes.
         """
         if self._listed_at is None or self._clock() - self._listed_at >= WHOLE_LOOK:
             try:
@@ -140,6 +141,9 @@ class JourneySender:
             return False
         attended.not_until = None
         try:
+            test = self._store.journey_tests.get(name)
+            if test is not None and test.is_left_alone(now):
+                return False
             row = self._store.journeys.require(name)
             if row.state is not JourneyState.RUNNING or row.version != attended.versions.current.number:
                 self._listed_at = None
@@ -148,19 +152,18 @@ class JourneySender:
             if is_quiet and not work_waits(self._store, row, attended.versions, now):
                 return False
             attended.looked_at = now
-            return self._run(name, attended, now)
-        except _NOT_NOW as error:
+            done = self._run(name, attended, now)
+            if test is not None:
+                self._store.journey_tests.try_again(test)
+            return done
+        except Exception as error:  # whatever is broken in one journey, the others' messages leave
             attended.not_until = now + AFTER_FAILURE
             if as_test(name):
                 note_failure(self._store, name, error, now)
-            else:
+            elif isinstance(error, _NOT_NOW):
                 log.error("%s cannot be run now; tried again in %s: %s", name, AFTER_FAILURE, error)
-            return False
-        except Exception as error:  # whatever is broken in one journey, the others' messages leave
-            attended.not_until = now + AFTER_DEFECT
-            if as_test(name):
-                note_failure(self._store, name, error, now)
             else:
+                attended.not_until = now + AFTER_DEFECT
                 log.exception("%s is broken; tried again in %s", name, AFTER_DEFECT)
             return False
 

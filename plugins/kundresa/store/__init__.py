@@ -27,29 +27,32 @@ from kundresa.store.inbox_records import Answer, Appended, InboxEvent, NewEvent,
 from kundresa.store.journey_accounts import AccountedMessages, JourneyAccount
 from kundresa.store.journey_calls import CallResult
 from kundresa.store.journey_counts import JourneyCounts, JourneyTotals, StepCount
-from kundresa.store.journey_records import (
-    ENTERED,
-    Advance,
+from kundresa.store.journey_message_records import (
     Approved,
     CallOutcome,
     CountedMessage,
     Delayed,
-    EarlyEvent,
     JourneyCall,
     JourneyMessage,
+    MessageOutcome,
+    NewCall,
+    NewMessage,
+    Refused,
+    Supposed,
+)
+from kundresa.store.journey_reactions import HeldClick
+from kundresa.store.journey_records import (
+    ENTERED,
+    Advance,
+    EarlyEvent,
     JourneyRow,
     JourneyTest,
     JourneyVersion,
-    MessageOutcome,
     MoveRow,
-    NewCall,
-    NewMessage,
     Place,
     Position,
     Reaction,
     ReadingRow,
-    Refused,
-    Supposed,
     UnreadReactions,
 )
 from kundresa.store.late_warnings import LateWarning
@@ -98,6 +101,7 @@ __all__ = [
     "Delayed",
     "EarlyEvent",
     "Grant",
+    "HeldClick",
     "Hit",
     "IllegalTransition",
     "InboxEvent",

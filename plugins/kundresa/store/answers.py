@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, or_, select
+from sqlalchemy import Connection, Table, func, insert, select
 
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
@@ -46,6 +46,11 @@ class LatestAnswers:
             now_of = {each: formers.get(each, each) for each in profile_ids}
             said.append({each: latest[now] for each, now in now_of.items() if now in latest})
         return LatestAnswers(said[0], said[1], self.denied_addresses)
+
+    def of(self, profile_id: str, address: str) -> tuple[datetime | None, datetime | None]:
+        """When one person last said yes, and when they, or whoever has the address, last said no."""
+        said_no = (self.denied.get(profile_id), self.denied_addresses.get(address))
+        return self.granted.get(profile_id), max(filter(None, said_no), default=None)
 
 
 class Answers:
@@ -135,32 +140,26 @@ class Answers:
         profile_ids: Collection[str],
         addresses: Collection[str],
     ) -> LatestAnswers:
-        """The latest yes and no of many people to a topic, with those to every topic unless it is exempt. Two
-        questions, whatever their number."""
+        """The latest yes and no of many people to a topic, with those to every topic unless it is exempt.
+        Three questions, whatever their number."""
         topics = (topic,) if is_exempt else (topic, EVERY_TOPIC)
-        found = LatestAnswers({}, {}, {})
-        yes = select(opt_ins.c.profile_id, func.max(opt_ins.c.recorded_at).label("at")).where(
-            opt_ins.c.channel == channel,
-            opt_ins.c.topic.in_(topics),
-            among(self._database, opt_ins.c.profile_id, profile_ids),
-        )
-        no = select(opt_outs.c.profile_id, opt_outs.c.address, opt_outs.c.recorded_at).where(
-            opt_outs.c.channel == channel,
-            opt_outs.c.topic.in_(topics),
-            or_(
-                among(self._database, opt_outs.c.profile_id, profile_ids),
-                among(self._database, opt_outs.c.address, addresses),
-            ),
-        )
+
+        def latest(table: Table, by: str, values: Collection[str]) -> dict[str, datetime]:
+            # By profile and by address, each by its own index: for one or the other SQLite goes through all
+            # that were ever recorded on the channel.
+            query = select(table.c[by], func.max(table.c.recorded_at)).where(
+                table.c.channel == channel,
+                table.c.topic.in_(topics),
+                among(self._database, table.c[by], values),
+            )
+            return {row[0]: row[1] for row in connection.execute(query.group_by(table.c[by]))}
+
         with self._database.read() as connection:
-            for row in connection.execute(yes.group_by(opt_ins.c.profile_id)):
-                found.granted[row.profile_id] = row.at
-            for row in connection.execute(no.order_by(opt_outs.c.recorded_at)):
-                if row.profile_id is not None:
-                    found.denied[row.profile_id] = row.recorded_at
-                if row.address:
-                    found.denied_addresses[row.address] = row.recorded_at
-        return found
+            return LatestAnswers(
+                granted=latest(opt_ins, "profile_id", profile_ids),
+                denied=latest(opt_outs, "profile_id", profile_ids),
+                denied_addresses=latest(opt_outs, "address", addresses),
+            )
 
     def opt_in_rows(self, chunk: int = 5_000) -> Iterator[dict[str, Any]]:
         """All opt-ins as dicts, by id; read in pages."""

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, and_, func, literal_column, or_, select, text, update
+from sqlalchemy import Boolean, ColumnElement, and_, exists, func, literal_column, or_, select, text, update
 
 from kundresa.spec.journey_outcomes import NOT_SENT
-from kundresa.spec.vocabulary import DeliveryReason, MessageState
+from kundresa.spec.vocabulary import DeliveryReason, JourneyState, MessageState
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
-from kundresa.store.journey_messages import BATCHED, OVER
-from kundresa.store.journey_records import CountedMessage
-from kundresa.store.journey_tables import COUNTED_MESSAGE
+from kundresa.store.journey_message_records import CountedMessage
+from kundresa.store.journey_messages import BATCHED, OVER, UNDER_WAY
+from kundresa.store.journey_tables import COUNTED_MESSAGE, journeys
 from kundresa.store.journey_tables import journey_messages as table
 from kundresa.store.locks import hold_rows
 from kundresa.store.tables import messages
@@ -29,6 +29,11 @@ CHUNK = 5_000
 _COUNTED = text(f"({COUNTED_MESSAGE})")
 """Whether somebody got a message, or still may."""
 _UNEXPORTED = text("journey_messages.exported <> 2")
+_LEFT = exists().where(
+    messages.c.message_id == table.c.message_id, messages.c.state != MessageState.DEFERRED.value
+)
+_UNSENT = and_(table.c.state == BATCHED, ~_LEFT)
+"""What has a batch and has not left, nor may have left."""
 
 _OWN = (
     "message_id",
@@ -255,13 +260,18 @@ class JourneyAccounts:
             if len(ids) < chunk:
                 return
 
+    def with_unsent(self) -> frozenset[str]:
+        """The journeys, and tests, that are stopped and have messages with a batch that have not left."""
+        query = select(table.c.journey).distinct()
+        query = query.join(journeys, journeys.c.journey == table.c.journey)
+        is_over = journeys.c.state == JourneyState.STOPPED.value
+        with self._database.read() as connection:
+            return frozenset(connection.execute(query.where(is_over, UNDER_WAY, _UNSENT)).scalars())
+
     def cancel_unsent(self, journey: str, *, at: datetime) -> int:
         """Of a journey whose standing runs are closed: what has a batch and has not left is not sent. Returns
         how many."""
-        on_its_way = select(messages.c.message_id).where(
-            messages.c.message_id == table.c.message_id, messages.c.state != MessageState.DEFERRED.value
-        )
-        unsent = and_(table.c.journey == journey, table.c.state == BATCHED, ~on_its_way.exists())
+        unsent = and_(table.c.journey == journey, _UNSENT)
         with self._database.write() as connection:
             hold_rows(connection, table, unsent)
             return connection.execute(

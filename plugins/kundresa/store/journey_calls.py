@@ -19,8 +19,8 @@ from kundresa.spec.vocabulary import DeliveryReason
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
 from kundresa.store.journey_counts import Outcomes, outcomes_in
+from kundresa.store.journey_message_records import CallOutcome, JourneyCall, NewCall
 from kundresa.store.journey_messages import KNOWN, OPEN, OVER
-from kundresa.store.journey_records import CallOutcome, JourneyCall, NewCall
 from kundresa.store.journey_tables import journey_calls as table
 from kundresa.store.locks import hold_rows
 from kundresa.store.tables import UtcDateTime

@@ -168,19 +168,37 @@ class JourneyMerges:
     def _traits(
         self, connection: Connection, table: Table, formers: Mapping[str, str], *which: ColumnElement[bool]
     ) -> None:
-        everybody = among(self._database, table.c.profile_id, {*formers, *formers.values()})
-        hold_rows(connection, table, and_(everybody, *which))
-        of_formers = (among(self._database, table.c.profile_id, formers), *which)
+        """Those of now, of which some are not there yet, are written in their turn among those of the
+        formers: who writes them afterwards holds what another waits for, and waits for that one."""
         names = ("profile_id", *(each.name for each in table.c if each.name != "profile_id"))
-        columns = [table.c[name] for name in names]
-        query = select(*columns).where(*of_formers).order_by(table.c.set_at)
-        latest: dict[tuple[str, str], tuple[Any, ...]] = {}
-        for row in connection.execute(query):
-            latest[formers[row.profile_id], row.trait] = (formers[row.profile_id], *row[1:])
-        if latest:
-            rows = [latest[key] for key in sorted(latest)]
-            put_rows(self._database, connection, table, names, rows, newest="set_at")
-            connection.execute(delete(table).where(*of_formers))
+        of_formers = (among(self._database, table.c.profile_id, formers), *which)
+        query = select(*[table.c[name] for name in names]).where(*of_formers).order_by(table.c.set_at)
+
+        def put(rows: Mapping[tuple[str, str], tuple[Any, ...]]) -> None:
+            in_order = [rows[key] for key in sorted(rows)]
+            put_rows(self._database, connection, table, names, in_order, newest="set_at")
+
+        def read() -> dict[tuple[str, str], tuple[Any, ...]]:
+            return {(row.profile_id, row.trait): tuple(row) for row in connection.execute(query)}
+
+        first = read()
+        if first:
+            put({**first, **_of_now(first, formers)})
+            # They are held by now, with what another journey has set meanwhile. What it has added stays for
+            # the next merge.
+            held = {key: row for key, row in read().items() if key in first}
+            put(_of_now(held, formers))
+            key = and_(table.c.profile_id == bindparam("who"), table.c.trait == bindparam("what"))
+            gone = delete(table).where(key, *which)
+            connection.execute(gone, [{"who": who, "what": what} for who, what in held])
+
+
+def _of_now(
+    traits: Mapping[tuple[str, str], tuple[Any, ...]], formers: Mapping[str, str]
+) -> dict[tuple[str, str], tuple[Any, ...]]:
+    """The latest of each, of rows of former ids in the order of when they were set, as the row of the id of
+    now."""
+    return {(formers[who], name): (formers[who], *row[1:]) for (who, name), row in traits.items()}
 
 
 def _heard(inside: Sequence[Position]) -> str | None:

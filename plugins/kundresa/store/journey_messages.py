@@ -29,7 +29,7 @@ from kundresa.spec.vocabulary import DeliveryReason, MessageState
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
 from kundresa.store.journey_counts import Outcomes, outcomes_in
-from kundresa.store.journey_records import (
+from kundresa.store.journey_message_records import (
     Approved,
     Delayed,
     JourneyMessage,

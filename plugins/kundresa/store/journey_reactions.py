@@ -7,6 +7,7 @@ So there are two places up to which a journey has read the feedback.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -38,6 +39,17 @@ _REACTIONS = (
     .order_by(feedback.c.position)
 )
 _IS_CLICK = feedback.c.kind == FeedbackKind.CLICKED.value
+
+
+@dataclass(frozen=True, slots=True)
+class HeldClick:
+    """A click that is a person's as far as is known, and which a journey hears when that is certain."""
+
+    profile_id: str
+    instance_key: str
+    step: str
+    """The message's."""
+    heard_at: datetime
 
 
 class JourneyReactions:
@@ -80,6 +92,16 @@ class JourneyReactions:
         query = _REACTIONS.where(table.c.journey == journey, own, is_known_to_be_a_persons(now))
         with self._database.read() as connection:
             return [_reaction(each) for each in connection.execute(query)]
+
+    def held_clicks(self, journey: str, *, now: datetime) -> list[HeldClick]:
+        """The clicks on messages of a journey that it has not heard of because it is not known yet whose they
+        are, in order."""
+        query = _of(journey).where(_IS_CLICK, feedback.c.received_at > now - KNOWN_AFTER)
+        with self._database.read() as connection:
+            return [
+                HeldClick(each.profile_id, each.instance_key, each.step, each.received_at + KNOWN_AFTER)
+                for each in connection.execute(query)
+            ]
 
 
 def _of(journey: str) -> Select[Any]:

@@ -68,6 +68,8 @@ journey_tests = Table(
     # What went wrong in running it last.
     Column("failed_at", UtcDateTime),
     Column("failure", Text),
+    # Until then it is left alone; null once nothing has gone wrong since.
+    Column("again_at", UtcDateTime),
 )
 
 # Traits that a test has set: they hold in it alone, and go with it.

@@ -20,6 +20,9 @@ from kundresa.store.journey_tables import journey_tests as table
 
 MOST_FAILURE = 1_000
 """Characters of what went wrong in a test that are kept."""
+AFTER_FAILURE, AFTER_MANY = timedelta(minutes=1), timedelta(minutes=15)
+"""So long a test is left alone after something went wrong in it: twice as long each time that nothing else
+has happened, up to the second."""
 
 
 class JourneyTests:
@@ -95,14 +98,26 @@ class JourneyTests:
         return next(iter(self._found(query)), None)
 
     def failed(self, test: str, failure: str, *, at: datetime) -> None:
-        """Keep what went wrong in running a test, in words, of which :data:`MOST_FAILURE` characters stay; a
-        journey that is none keeps nothing."""
+        """Keep what went wrong in running a test, in words, of which :data:`MOST_FAILURE` characters stay,
+        and until when it is left alone; a journey that is none keeps nothing."""
         known = as_test(test)
         if known is None:
             return
         own = (table.c.journey == known[0], table.c.number == known[1])
         with self._database.write() as connection:
-            connection.execute(update(table).where(*own).values(failed_at=at, failure=failure[:MOST_FAILURE]))
+            last = connection.execute(select(table.c.failed_at, table.c.again_at).where(*own)).first()
+            pause = AFTER_FAILURE
+            if last is not None and last.again_at is not None:
+                pause = min(2 * (last.again_at - last.failed_at), AFTER_MANY)
+            values = {"failed_at": at, "failure": failure[:MOST_FAILURE], "again_at": at + pause}
+            connection.execute(update(table).where(*own).values(values))
+
+    def try_again(self, test: JourneyTest) -> None:
+        """Leave a test alone no longer: nothing has gone wrong any more, or something may be another now."""
+        if test.again_at is not None:
+            own = (table.c.journey == test.journey, table.c.number == test.number)
+            with self._database.write() as connection:
+                connection.execute(update(table).where(*own).values(again_at=None))
 
     def _found(self, query: Select[Any]) -> list[JourneyTest]:
         with self._database.read() as connection:
@@ -118,7 +133,7 @@ def end_test(connection: Connection, test: str, at: datetime) -> None:
     connection.execute(
         update(table)
         .where(table.c.journey == known[0], table.c.number == known[1], table.c.ended_at.is_(None))
-        .values(ended_at=at)
+        .values(ended_at=at, again_at=None)
     )
     connection.execute(delete(journey_test_traits).where(journey_test_traits.c.test == test))
 
@@ -133,4 +148,5 @@ def _test(row: Row[Any]) -> JourneyTest:
         row.ended_at,
         row.failed_at,
         row.failure,
+        row.again_at,
     )

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import (
     Connection,
     Row,
-    Table,
-    Update,
     and_,
-    bindparam,
     delete,
     insert,
     select,
-    text,
     update,
 )
 
@@ -25,26 +19,17 @@ from kundresa.spec.frozen import FrozenSpec
 from kundresa.spec.journey_steps import END
 from kundresa.spec.keys import as_test
 from kundresa.spec.vocabulary import JourneyEnd, JourneyState
-from kundresa.store.bulk import among, as_table, insert_rows, put_rows
 from kundresa.store.engine import Database
 from kundresa.store.errors import JourneyMoved, JourneyNotFound, JourneyStopped
 from kundresa.store.inbox import end_of, take_turns
-from kundresa.store.inbox_records import NewEvent
 from kundresa.store.inbox_tables import events
 from kundresa.store.journey_calls import not_called
-from kundresa.store.journey_counts import add_count
 from kundresa.store.journey_early_events import keep_early
-from kundresa.store.journey_messages import KNOWN, OPEN, OVER, not_sent
+from kundresa.store.journey_messages import OPEN, not_sent
 from kundresa.store.journey_records import (
     Advance,
     JourneyRow,
     JourneyVersion,
-    MoveRow,
-    NewCall,
-    NewMessage,
-    Place,
-    Position,
-    ReadingRow,
     UnreadReactions,
 )
 from kundresa.store.journey_starts import begin, left_out, row_of
@@ -52,27 +37,15 @@ from kundresa.store.journey_tables import (
     journey_calls,
     journey_early_events,
     journey_messages,
-    journey_moves,
-    journey_passages,
     journey_positions,
     journey_readings,
-    journey_skips,
-    journey_test_traits,
-    journey_traits,
     journey_versions,
     journeys,
 )
 from kundresa.store.journey_tests import end_test
+from kundresa.store.journey_writes import JourneyWrites
 from kundresa.store.locks import hold_rows
 from kundresa.store.message_requests import MessageRequest, take_new
-
-_POSITION = tuple(each.name for each in fields(Position))
-_MOVE = tuple(each.name for each in fields(MoveRow))
-_MESSAGE = tuple(each.name for each in fields(NewMessage) if each.name != "not_before")
-_CALL = tuple(each.name for each in fields(NewCall))
-_EVENT = tuple(each.name for each in fields(NewEvent))
-_READING = tuple(each.name for each in fields(ReadingRow))
-_PLACE = ("profile_id", "instance_key", "entry", "move")
 
 
 class Journeys:
@@ -155,7 +128,7 @@ class Journeys:
                 .values(step=None, due_at=None, ended_at=at, end_reason=reason, heard_json=None)
             ).rowcount
             if left:
-                self._pass(connection, journey, {(END, reason): left}, at)
+                JourneyWrites(self._database, connection, journey, at).passages({(END, reason): left})
             connection.execute(
                 update(journey_messages)
                 .where(journey_messages.c.journey == journey, journey_messages.c.state == OPEN)
@@ -233,12 +206,13 @@ class Journeys:
             ).rowcount
             if moved != 1:
                 raise JourneyMoved(f"journey {journey} has moved on since generation {generation}")
-            self._hold(connection, journey, advance)
-            self._people(connection, journey, advance, at)
-            self._beside(connection, journey, advance)
-            self._traits(connection, journey, [advance])
+            writes = JourneyWrites(self._database, connection, journey, at)
+            writes.hold(advance)
+            writes.people(advance)
+            writes.beside(advance)
+            writes.traits([advance])
             keep_early(self._database, connection, journey, advance)
-            self._counts(connection, journey, [advance], at)
+            writes.counts([advance])
 
     def pass_by(self, row: JourneyRow, event_position: int, reactions: UnreadReactions) -> None:
         """Remember how far a look has read that has found nothing. The generation stays: an advance that is
@@ -281,129 +255,17 @@ class Journeys:
             known = _get(connection, journey, share=True)
             if known is None or (known.state, known.version) != (JourneyState.RUNNING, version):
                 raise JourneyMoved(f"journey {journey} does not let people in on version {version}")
-            entered = []
+            writes, entered = JourneyWrites(self._database, connection, journey, at), []
             # In one order: another service may be asked the same at this moment.
             for request, advance in sorted(asked, key=lambda each: each[0].request_id):
                 if take_new(self._database, connection, request):
                     new.add(request.request_id)
-                    self._people(connection, journey, advance, at)
-                    self._beside(connection, journey, advance)
+                    writes.people(advance)
+                    writes.beside(advance)
                     entered.append(advance)
-            self._traits(connection, journey, entered)
-            self._counts(connection, journey, entered, at)
+            writes.traits(entered)
+            writes.counts(entered)
         return new
-
-    def _hold(self, connection: Connection, journey: str, advance: Advance) -> None:
-        """Lock what is there of the messages and calls that the advance writes, see ``locks``."""
-        for table, key, ids, places in (
-            (journey_messages, journey_messages.c.message_id, advance.taken, advance.cancelled),
-            (journey_calls, journey_calls.c.call_id, advance.answered, advance.cancelled_calls),
-        ):
-            if not self._database.is_sqlite and (ids or places):
-                given, values = as_table(self._database, table, _PLACE, places)
-                same = " and ".join(f"given.{name} = own.{name}" for name in _PLACE)
-                at_places = text(
-                    f"select own.{key.name} from {given} as given join {table.name} as own on {same} "
-                    "where own.journey = :journey and own.state = :open"
-                )
-                asked = values | {"journey": journey, "open": OPEN}
-                found: Iterable[str] = connection.execute(at_places, asked).scalars()
-                hold_rows(connection, table, among(self._database, key, [*ids, *found]))
-
-    def _people(self, connection: Connection, journey: str, advance: Advance, at: datetime) -> None:
-        positions = [(journey, *_values(each, _POSITION)) for each in advance.positions]
-        put_rows(self._database, connection, journey_positions, ("journey", *_POSITION), positions)
-        moves = [(journey, *_values(each, _MOVE)) for each in advance.moves]
-        insert_rows(self._database, connection, journey_moves, ("journey", *_MOVE), moves)
-        is_test = int(as_test(journey) is not None)
-        messages = [
-            (journey, is_test, OPEN, each.not_before or each.reached_at, 0, 0, *_values(each, _MESSAGE))
-            for each in advance.messages
-        ]
-        columns = ("journey", "is_test", "state", "not_before", "is_delayed", "exported", *_MESSAGE)
-        insert_rows(self._database, connection, journey_messages, columns, messages)
-        over = update(journey_messages).where(journey_messages.c.message_id == bindparam("id"))
-        if advance.taken:
-            taken = over.where(journey_messages.c.state == KNOWN).values(state=OVER)
-            connection.execute(taken, [{"id": each} for each in advance.taken])
-        self._calls(connection, journey, advance, at)
-        if advance.cancelled:
-            cancelled = _at_place(journey_messages, journey).values(not_sent(at))
-            connection.execute(cancelled, [_where(each) for each in advance.cancelled])
-
-    def _calls(self, connection: Connection, journey: str, advance: Advance, at: datetime) -> None:
-        calls = [(journey, OPEN, each.reached_at, 0, *_values(each, _CALL)) for each in advance.calls]
-        columns = ("journey", "state", "not_before", "attempts", *_CALL)
-        insert_rows(self._database, connection, journey_calls, columns, calls)
-        over = update(journey_calls).where(journey_calls.c.call_id == bindparam("id"))
-        if advance.answered:
-            answered = over.where(journey_calls.c.state == KNOWN).values(state=OVER)
-            connection.execute(answered, [{"id": each} for each in advance.answered])
-        if advance.cancelled_calls:
-            cancelled = _at_place(journey_calls, journey).values(not_called(at))
-            connection.execute(cancelled, [_where(each) for each in advance.cancelled_calls])
-
-    def _beside(self, connection: Connection, journey: str, advance: Advance) -> None:
-        if advance.jumps:
-            rows = [{name: getattr(each, name) for name in _EVENT} for each in advance.jumps]
-            connection.execute(self._database.insert_new(events), rows)
-        readings = [(journey, *_values(each, _READING)) for each in advance.readings]
-        put_rows(self._database, connection, journey_readings, ("journey", *_READING), readings)
-
-    def _traits(self, connection: Connection, journey: str, advances: Iterable[Advance]) -> None:
-        """Of everybody at once, in the order of the key: other journeys set traits of the same people."""
-        # A test's are its own: what it tries holds nowhere else.
-        table, own = (journey_test_traits, "test") if as_test(journey) else (journey_traits, "journey")
-        latest: dict[tuple[str, str], tuple[str, datetime]] = {}
-        for advance in advances:
-            for key, (value, set_at) in advance.traits.items():
-                if key not in latest or latest[key][1] <= set_at:
-                    latest[key] = (value, set_at)
-        rows = [(*key, value, journey, set_at) for key, (value, set_at) in sorted(latest.items())]
-        columns = ("profile_id", "trait", "value_json", own, "set_at")
-        put_rows(self._database, connection, table, columns, rows, newest="set_at")
-
-    def _counts(
-        self, connection: Connection, journey: str, advances: Sequence[Advance], at: datetime
-    ) -> None:
-        """The last of a transaction, once and in one order: who adds to the same rows at the same time waits
-        for this one's end, and never holds what this one waits for."""
-        skips: Counter[str] = Counter()
-        passages: Counter[tuple[str, str]] = Counter()
-        for each in advances:
-            skips.update(each.skips)
-            passages.update(each.passages)
-        for reason, count in sorted(skips.items()):
-            key = {"journey": journey, "reason": reason}
-            add_count(self._database, connection, journey_skips.c.events, key, count, at=at)
-        self._pass(connection, journey, passages, at)
-
-    def _pass(
-        self, connection: Connection, journey: str, passages: Mapping[tuple[str, str], int], at: datetime
-    ) -> None:
-        for (step, reason), count in sorted(passages.items()):
-            key = {"journey": journey, "step": step, "end_reason": reason}
-            add_count(self._database, connection, journey_passages.c.entries, key, count, at=at)
-
-
-def _values(each: object, names: tuple[str, ...]) -> tuple[object, ...]:
-    return tuple([getattr(each, name) for name in names])
-
-
-def _at_place(table: Table, journey: str) -> Update:
-    """What waits at a place."""
-    return update(table).where(
-        table.c.journey == journey,
-        table.c.profile_id == bindparam("who"),
-        table.c.instance_key == bindparam("key"),
-        table.c.entry == bindparam("number"),
-        table.c.move == bindparam("of_moves"),
-        table.c.state == OPEN,
-    )
-
-
-def _where(place: Place) -> dict[str, object]:
-    return dict(zip(("who", "key", "number", "of_moves"), place, strict=True))
 
 
 def _hash(connection: Connection, journey: str, version: int) -> str:

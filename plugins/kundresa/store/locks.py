@@ -4,11 +4,13 @@ Two that lock the same rows in different orders wait for each other; PostgreSQL 
 writers take turns). So all lock in this order, and leave out what they do not need:
 
 1. whose turn it is to add to the inbox and to the feedback (``inbox.take_turns``),
-2. a journey's row; who writes open messages or calls of a journey has it,
+2. a journey's row, several in the order of their keys; who writes positions, or open messages or calls, of a
+   journey has it,
 3. a batch's row, several in the order of their keys,
 4. messages of the ledger, in the order of their ids,
 5. messages of journeys, then their calls, in the order of their ids,
-6. traits that journeys have set, of all people of the transaction in the order of their key,
+6. traits that journeys have set, of all people of the transaction in the order of their key, those that are
+   added among them: who finds one added waits for who has added it,
 7. counts of journeys (skips, then passages), in the order of their keys,
 8. the row of a campaign's run, in a claim of rows of print files (``print_rows``),
 9. rows of print files, or soft refusals, that are removed, in the order of their keys. Who adds some has 8 or

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -60,18 +60,14 @@ class OptOuts:
         with_every_topic: bool = True,
         profile_ids: Sequence[str],
         addresses: Sequence[str],
-        merged: Mapping[str, str] | None = None,
     ) -> OptOutHits:
         """Who of these people said no to this topic on this channel at ``since`` or later; a no to every
         topic counts too, unless ``with_every_topic`` is false.
 
-        A person matches by profile or by address: the row may come from a merged profile, or from a
-        link that knew no profile. A no that the same person has taken back since, by a later yes to the topic
-        under whichever id, does not count; one that names no profile stays. One query for at most a few
-        thousand people, and another when somebody said no.
-
-        Args:
-            merged: former profile id → the one of now, of the people asked about. None: nobody has another.
+        A person matches by profile or by address: the row may come from a link that knew no profile. A no
+        that the same profile has taken back since, by a later yes to the topic, does not count; one that
+        names no profile stays. One query for at most a few thousand people, and another when somebody said
+        no. What people with several ids have said, ``store.answers`` knows.
         """
         topics = (topic, EVERY_TOPIC) if with_every_topic else (topic,)
         query = select(opt_outs.c.profile_id, opt_outs.c.address, opt_outs.c.recorded_at).where(
@@ -84,25 +80,19 @@ class OptOuts:
                 among(self._database, opt_outs.c.address, addresses),
             ),
         )
-        formers = merged or {}
         with self._database.read() as connection:
             said_no = connection.execute(query).all()
             named = {row.profile_id for row in said_no if row.profile_id is not None}
             said_yes: dict[str, datetime] = {}
             if named:
                 yes = select(opt_ins.c.profile_id, func.max(opt_ins.c.recorded_at).label("at")).where(
-                    among(self._database, opt_ins.c.profile_id, {*named, *formers, *formers.values()}),
+                    among(self._database, opt_ins.c.profile_id, named),
                     opt_ins.c.channel == channel,
                     opt_ins.c.topic == topic,
                 )
                 for row in connection.execute(yes.group_by(opt_ins.c.profile_id)):
-                    person = formers.get(row.profile_id, row.profile_id)
-                    said_yes[person] = max(row.at, said_yes.get(person, row.at))
-        found = [
-            row
-            for row in said_no
-            if row.recorded_at >= said_yes.get(formers.get(row.profile_id, row.profile_id), row.recorded_at)
-        ]
+                    said_yes[row.profile_id] = row.at
+        found = [row for row in said_no if row.recorded_at >= said_yes.get(row.profile_id, row.recorded_at)]
         return OptOutHits(
             profile_ids=frozenset(row.profile_id for row in found if row.profile_id is not None),
             addresses=frozenset(row.address for row in found),
@@ -140,11 +130,12 @@ class OptOuts:
                 return
             last = page[-1]["opt_out_id"]
 
-    def of(self, *, profile_id: str, addresses: Sequence[str] = ()) -> list[OptOut]:
-        """Everything one person said no to, the latest first; to explain a decision."""
+    def of(self, *, profile_ids: Collection[str], addresses: Collection[str] = ()) -> list[OptOut]:
+        """Everything one person said no to under any of their ids, the latest first; to explain a
+        decision."""
         query = (
             select(opt_outs)
-            .where(or_(opt_outs.c.profile_id == profile_id, opt_outs.c.address.in_(addresses)))
+            .where(or_(opt_outs.c.profile_id.in_(profile_ids), opt_outs.c.address.in_(addresses)))
             .order_by(opt_outs.c.recorded_at.desc(), opt_outs.c.opt_out_id.desc())
         )
         with self._database.read() as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from datetime import datetime
 
-from sqlalchemy import Table, and_, delete, exists, select, tuple_
+from sqlalchemy import Connection, Delete, Table, and_, delete, exists, select, tuple_
 
 from kundresa.store.bulk import among
 from kundresa.store.engine import Database
@@ -18,6 +18,7 @@ from kundresa.store.journey_tables import (
     journey_positions,
     journey_readings,
     journey_traits,
+    journeys,
     message_requests,
 )
 from kundresa.store.locks import hold_rows
@@ -64,15 +65,7 @@ class Retention:
             .order_by(attempts.c.settled_at)
             .limit(chunk)
         )
-        total = 0
-        while True:
-            with self._database.write() as connection:
-                removed = connection.execute(delete(attempts).where(key.in_(old))).rowcount
-            total += removed
-            if progress is not None and removed:
-                progress(removed)
-            if removed < chunk:
-                return total
+        return self._delete(delete(attempts).where(key.in_(old)), chunk, progress)
 
     def forget_print_rows(self, *, chunk: int = CHUNK) -> int:
         """Remove the rows of print files of closed runs, in which nothing leaves; returns how many."""
@@ -84,15 +77,7 @@ class Retention:
             .limit(chunk)
             .with_for_update()  # in their order: see ``locks``
         )
-        total = 0
-        while True:
-            with self._database.write() as connection:
-                removed = connection.execute(
-                    delete(print_rows).where(print_rows.c.message_id.in_(old))
-                ).rowcount
-            total += removed
-            if removed < chunk:
-                return total
+        return self._delete(delete(print_rows).where(print_rows.c.message_id.in_(old)), chunk)
 
     def forget_events(self, before: datetime, *, chunk: int = CHUNK) -> int:
         """Remove the events that were received before ``before``; returns how many. Their positions are not
@@ -116,33 +101,23 @@ class Retention:
         )
         # In the order of their keys, in which others hold them: see ``locks``.
         old = select(*columns).where(key.in_(oldest)).order_by(*columns).with_for_update()
-        total = 0
-        while True:
-            with self._database.write() as connection:
-                removed = connection.execute(delete(soft_refusals).where(key.in_(old))).rowcount
-            total += removed
-            if removed < chunk:
-                return total
+        return self._delete(delete(soft_refusals).where(key.in_(old)), chunk)
 
     def forget_moves(self, before: datetime, *, chunk: int = CHUNK) -> int:
         """Remove what is told of how people moved through journeys before ``before``; returns how many rows.
         Where they are, and what became of their messages, stays."""
         first = select(journey_moves.c.number, journey_moves.c.moved_at).order_by(journey_moves.c.number)
-        total = 0
-        while True:
-            with self._database.write() as connection:
-                # By number: an index by time would be written with every move.
-                page = connection.execute(first.limit(chunk)).all()
-                old = [row.number for row in page if row.moved_at < before]
-                if old:
-                    connection.execute(
-                        delete(journey_moves).where(
-                            journey_moves.c.number <= max(old), journey_moves.c.moved_at < before
-                        )
-                    )
-            total += len(old)
-            if len(old) < chunk:
-                return total
+
+        def remove(connection: Connection) -> int:
+            # By number: an index by time would be written with every move.
+            page = connection.execute(first.limit(chunk)).all()
+            old = [row.number for row in page if row.moved_at < before]
+            if old:
+                gone = (journey_moves.c.number <= max(old), journey_moves.c.moved_at < before)
+                connection.execute(delete(journey_moves).where(*gone))
+            return len(old)
+
+        return self._in_chunks(remove, chunk)
 
     def forget_positions(self, journey: str, before: datetime, *, chunk: int = CHUNK) -> int:
         """Remove the people whose last entry into a journey ended before ``before``; returns how many. As far
@@ -154,30 +129,21 @@ class Retention:
             .where(of_journey, journey_positions.c.step.is_(None), journey_positions.c.ended_at < before)
             .limit(chunk)
         )
-        total = 0
-        while True:
-            with self._database.write() as connection:
-                removed = connection.execute(
-                    delete(journey_positions).where(of_journey, key.in_(old))
-                ).rowcount
-            total += removed
-            if removed < chunk:
-                return total
+        gone = delete(journey_positions).where(of_journey, key.in_(old))
+
+        def remove(connection: Connection) -> int:
+            # Somebody may enter anew in an advance at this moment: whoever writes positions has the journey.
+            hold_rows(connection, journeys, journeys.c.journey == journey)
+            return connection.execute(gone).rowcount
+
+        return self._in_chunks(remove, chunk)
 
     def forget_calls(self, before: datetime, *, chunk: int = CHUNK) -> int:
         """Remove the calls that were answered, or given up, before ``before``; returns how many. What they
         told stays with who is inside."""
         is_old = (journey_calls.c.settled_at < before, journey_calls.c.state == OVER)
         old = select(journey_calls.c.call_id).where(*is_old).limit(chunk)
-        total = 0
-        while True:
-            with self._database.write() as connection:
-                removed = connection.execute(
-                    delete(journey_calls).where(journey_calls.c.call_id.in_(old))
-                ).rowcount
-            total += removed
-            if removed < chunk:
-                return total
+        return self._delete(delete(journey_calls).where(journey_calls.c.call_id.in_(old)), chunk)
 
     def forget_readings(self, before: datetime, *, chunk: int = CHUNK) -> int:
         """Remove the readings of an audience that were over before ``before``; returns how many."""
@@ -188,25 +154,13 @@ class Retention:
             .order_by(journey_readings.c.ended_at)
             .limit(chunk)
         )
-        total = 0
-        while True:
-            with self._database.write() as connection:
-                removed = connection.execute(delete(journey_readings).where(key.in_(old))).rowcount
-            total += removed
-            if removed < chunk:
-                return total
+        return self._delete(delete(journey_readings).where(key.in_(old)), chunk)
 
     def forget_early_events(self, journey: str, before: datetime, *, chunk: int = CHUNK) -> int:
         """Remove what a journey has kept for late entries and happened before ``before``; returns how many
         events. One that runs removes them itself; one that is paused may still need those that the inbox
         has."""
-        total = 0
-        while True:
-            with self._database.write() as connection:
-                removed = remove_early(connection, journey, before, chunk)
-            total += removed
-            if removed < chunk:
-                return total
+        return self._in_chunks(lambda connection: remove_early(connection, journey, before, chunk), chunk)
 
     def forget_traits(
         self, before: datetime, known: Callable[[Collection[str]], Collection[str]], *, chunk: int = CHUNK
@@ -250,17 +204,19 @@ class Retention:
         position = tuple_(
             journey_positions.c.journey, journey_positions.c.profile_id, journey_positions.c.instance_key
         )
-        total = 0
-        while True:
-            with self._database.write() as connection:
-                found = [tuple(row) for row in connection.execute(old)]
-                if found:
-                    connection.execute(delete(journey_positions).where(position.in_(found)))
-                    ids = [request_id for _, _, request_id in found]
-                    connection.execute(delete(message_requests).where(message_requests.c.request_id.in_(ids)))
-            total += len(found)
-            if len(found) < chunk:
-                return total
+
+        def remove(connection: Connection) -> int:
+            # Who merges people writes requests and positions as well, and has the journey: see ``locks``.
+            held = {row.journey for row in connection.execute(old)}
+            hold_rows(connection, journeys, journeys.c.journey.in_(held))
+            found = [tuple(row) for row in connection.execute(old) if row.journey in held]
+            if found:
+                connection.execute(delete(journey_positions).where(position.in_(found)))
+                ids = [request_id for _, _, request_id in found]
+                connection.execute(delete(message_requests).where(message_requests.c.request_id.in_(ids)))
+            return len(found)
+
+        return self._in_chunks(remove, chunk)
 
     def _forget(self, table: Table, before: datetime, chunk: int) -> int:
         old = (
@@ -269,10 +225,22 @@ class Retention:
             .order_by(table.c.received_at)
             .limit(chunk)
         )
+        return self._delete(delete(table).where(table.c.position.in_(old)), chunk)
+
+    def _delete(self, some: Delete, chunk: int, progress: Callable[[int], None] | None = None) -> int:
+        """What a statement removes that removes at most ``chunk`` rows, until there are none."""
+        return self._in_chunks(lambda connection: connection.execute(some).rowcount, chunk, progress)
+
+    def _in_chunks(
+        self, remove: Callable[[Connection], int], chunk: int, progress: Callable[[int], None] | None = None
+    ) -> int:
+        """Each in a transaction of its own; returns how many in all."""
         total = 0
         while True:
             with self._database.write() as connection:
-                removed = connection.execute(delete(table).where(table.c.position.in_(old))).rowcount
+                removed = remove(connection)
             total += removed
+            if progress is not None and removed:
+                progress(removed)
             if removed < chunk:
                 return total

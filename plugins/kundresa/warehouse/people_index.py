@@ -14,6 +14,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,22 @@ class PeopleIndex:
         if opened is None:
             return {}
         return dict(opened[0].execute(_MERGED, (json.dumps([*profile_ids]),)))
+
+    def granted(
+        self, profile_ids: Collection[str], *, channel: str, topics: Collection[str]
+    ) -> dict[str, datetime]:
+        """When each of these people last said yes to one of the topics on a channel, as published, by the id
+        that was asked for; who has not is left out. A yes of later than the publication is none yet."""
+        found: dict[str, datetime] = {}
+        build = self.build()
+        for profile_id in profile_ids:
+            person = self.person(profile_id)
+            told = [person.consents.get((channel, topic)) for topic in topics] if person and build else []
+            said = [datetime.fromisoformat(at) for status, at in filter(None, told) if status == "yes"]
+            latest = max((at for at in said if build and at <= build.published_at), default=None)
+            if latest is not None:
+                found[profile_id] = latest
+        return found
 
     def address(self, profile_id: str, channel: str) -> str:
         """The person's address on a channel; empty when it is not known."""

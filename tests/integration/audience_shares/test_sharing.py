@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from kundresa import warehouse
 from kundresa.channels import AccountError
 from kundresa.channels.audience_share import ShareUnavailableError
 from kundresa.cli import main as command
@@ -139,6 +141,26 @@ def test_who_says_no_leaves_the_destination(
     publish(people, no={"anna": "personalisation", "bo": "*"})
     share()
     assert set(receiver[0].people) == {"eva"}
+
+
+def test_what_was_said_under_a_former_id_is_said_by_the_person(
+    publish: Publish,
+    share: Share,
+    receiver: tuple[Receiver, int],
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    formers = {"old-anna": "anna", "old-bo": "bo"}
+    monkeypatch.setattr(warehouse.PeopleIndex, "merged", lambda *_: formers)
+    about: dict[str, Any] = {"channel": "webhook", "address": "", "source": "test"}
+    with open_store(settings.store_url) as store:
+        for who in formers:
+            store.answers.say_no(profile_id=who, topic="personalisation", at=NOW, **about)
+        later = NOW + timedelta(minutes=1)
+        store.answers.say_yes(profile_id="bo", topics=["personalisation"], at=later, **about)
+    publish({name: {"vip"} for name in ("anna", "bo", "cia")})
+    share()
+    assert set(receiver[0].people) == {"bo", "cia"}
 
 
 @pytest.mark.parametrize(

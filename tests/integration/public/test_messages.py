@@ -113,6 +113,21 @@ def post(settings: Settings, clock: Clock, sandbox: Sandbox) -> Post:
     return Post(settings, clock, sandbox)
 
 
+@pytest.mark.parametrize(("topic", "reason"), [("order_updates", "consent_denied"), ("*", None)])
+def test_a_no_under_an_id_of_before_a_merge_holds(
+    client: httpx.Client, store: Store, post: Post, topic: str, reason: str | None
+) -> None:
+    """Whoever wants no marketing any more is told of their orders still."""
+    store.answers.say_no(
+        profile_id="p-old", channel="email", address="x@old.example", topic=topic, source="t", at=NOW
+    )
+    ask(client)
+    post.send()
+    [message] = store.journey_messages.of("p-anna", "orders")
+    assert message.reason == reason
+    assert len(post.arrived()) == (reason is None)
+
+
 def test_a_message_is_taken_sent_and_told(client: httpx.Client, post: Post) -> None:
     answer = ask(client)
     assert answer.status_code == 202

@@ -28,8 +28,7 @@ def row_of(token: Token) -> dict[str, object]:
 def held(store: Store, token: Token, *, topic: str = "offers", is_exempt: bool = False) -> object:
     """What the last look before a message leaves says, for a run decided when the tests begin."""
     guard = StoreGuard(
-        store.opt_outs,
-        store.suppressions,
+        store,
         channel="email",
         topic=topic,
         decided_at=NOW,

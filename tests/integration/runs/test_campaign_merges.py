@@ -27,10 +27,17 @@ from kundresa.warehouse.people_index import write_index
 DECIDED, OTHER, THIRD = "p-1", "p-2", "p-3"
 """The run has decided ``p-1``."""
 AFTER = NOW + timedelta(minutes=30)
+MINUTE = timedelta(minutes=1)
 
 
-def publish(settings: Settings, redirects: Mapping[str, str], *, at: datetime) -> None:  # noqa: F811
-    """A publication in which some ids have become others."""
+def publish(
+    settings: Settings,  # noqa: F811
+    redirects: Mapping[str, str],
+    *,
+    at: datetime,
+    yes: Mapping[str, datetime] | None = None,
+) -> None:
+    """A publication in which some ids have become others, and some have said yes."""
     folder = settings.published / "builds" / f"{at:%Y%m%dT%H%M%S}.000000Z"
     some: dict[str, list[dict[str, Any]]] = {name: [] for name in MARTS}
     there = {DECIDED, OTHER, *redirects.values()} - redirects.keys()
@@ -38,6 +45,16 @@ def publish(settings: Settings, redirects: Mapping[str, str], *, at: datetime) -
     some["profile_redirects"] = [
         {"profile_id": former, "current_profile_id": now, "redirected_at": at.replace(tzinfo=None)}
         for former, now in redirects.items()
+    ]
+    some["consents"] = [
+        {
+            "profile_id": who,
+            "channel": "email",
+            "topic": "offers",
+            "status": "yes",
+            "recorded_at": said.replace(tzinfo=None),
+        }
+        for who, said in (yes or {}).items()
     ]
     for name, rows in some.items():
         (folder / name).mkdir(parents=True)
@@ -80,15 +97,18 @@ def deliver_all(settings: Settings, home: Path) -> tuple[dict[int, BatchResult],
         pytest.param({DECIDED: THIRD, OTHER: THIRD}, THIRD, id="a third"),
     ],
 )
+@pytest.mark.parametrize("minutes", [20, -30], ids=["since the decision", "before it"])
 def test_a_no_under_any_id_of_a_person_withholds(
     settings: Settings,  # noqa: F811
     tmp_path: Path,
     redirects: Mapping[str, str],
     refused: str,
+    minutes: int,
 ) -> None:
+    """The decision has taken them for two people, whenever the one of them had said no."""
     publish(settings, {}, at=NOW - timedelta(hours=1))
-    publish(settings, redirects, at=NOW + timedelta(minutes=10))
-    say_no(settings, refused, at=NOW + timedelta(minutes=20))
+    publish(settings, redirects, at=NOW + timedelta(minutes=10), yes={DECIDED: NOW - timedelta(days=9)})
+    say_no(settings, refused, at=NOW + minutes * MINUTE)
     results, arrived = deliver_all(settings, tmp_path / "sandbox")
     assert arrived == []
     assert results[1].counts == {MessageState.WITHHELD: 1}
@@ -96,6 +116,21 @@ def test_a_no_under_any_id_of_a_person_withholds(
     with open_store(settings.store_url) as store:
         [count] = store.ledger.counts(KEY)
     assert count.reason is DeliveryReason.OPTED_OUT_SINCE_DECISION
+
+
+@pytest.mark.parametrize(("minutes", "is_sent"), [(-29, True), (11, False)], ids=["told", "of the future"])
+def test_a_yes_that_is_published_takes_an_earlier_no_under_another_id_back(
+    settings: Settings,  # noqa: F811
+    tmp_path: Path,
+    minutes: int,
+    *,
+    is_sent: bool,
+) -> None:
+    yes = {DECIDED: NOW + minutes * MINUTE}
+    publish(settings, {OTHER: DECIDED}, at=NOW + 10 * MINUTE, yes=yes)
+    say_no(settings, OTHER, at=NOW - 30 * MINUTE)
+    _, arrived = deliver_all(settings, tmp_path / "sandbox")
+    assert arrived == (["anna@people.example"] if is_sent else [])
 
 
 @pytest.mark.parametrize("redirects", [{}, {OTHER: THIRD}], ids=["nobody", "somebody else"])

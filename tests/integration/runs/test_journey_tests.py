@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -22,7 +23,7 @@ from kundresa.runs.journey_accounts import export_journeys
 from kundresa.runs.journey_explaining import explain_messages
 from kundresa.runs.journey_rehearsing import UnfitEvent
 from kundresa.runs.journey_reports import journey_report, list_journeys
-from kundresa.runs.journey_rounds import AT_ONCE, JourneyRun
+from kundresa.runs.journey_rounds import AT_ONCE, JourneyRun, versions_of
 from kundresa.runs.journey_testing import (
     LASTS,
     InTest,
@@ -45,9 +46,12 @@ from kundresa.runs.journeys import (
     stop_journey,
 )
 from kundresa.runs.sending import send_as_asked
+from kundresa.spec.machines import KNOWN_AFTER
 from kundresa.spec.problems import SpecError
 from kundresa.spec.vocabulary import FeedbackKind, JourneyState, RunState
-from kundresa.store import JourneyNotFound, JourneyTestUnderWay, NewFeedback, Store
+from kundresa.store import HeldClick, JourneyNotFound, JourneyTestUnderWay, NewFeedback, Store
+from kundresa.store.journey_accounts import JourneyAccounts
+from kundresa.store.journey_tests import AFTER_MANY
 from kundresa.warehouse.people_index import write_index
 
 __all__ = ["sandbox", "shop"]
@@ -99,7 +103,7 @@ def test_a_journey_that_was_never_started_is_tried_on_two_people(shop: Shop) -> 
     found = report(shop)
     assert found.report.skips == {"not_in_test": 2}
     assert found.report.adds_up
-    assert (found.test, found.longest_wait, found.ended_at) == (TEST, SECONDS, None)
+    assert (found.test.test, found.longest_wait, found.test.ended_at) == (TEST, SECONDS, None)
     assert {each.due_at for each in found.testers} == {shop.now + timedelta(seconds=SECONDS)}
     way = explain_test(shop.settings, "anna@shop.example", "cart").entries[0]
     assert [(move["step"], move["why"]) for move in way.moves] == [
@@ -112,7 +116,7 @@ def test_a_journey_that_was_never_started_is_tried_on_two_people(shop: Shop) -> 
     test, left = end_test(shop.settings, "cart", clock=lambda: shop.now)
     assert (test.test, left) == (TEST, 2)
     assert end_test(shop.settings, "cart", clock=lambda: shop.now + timedelta(days=1))[1] == 0
-    assert report(shop).ended_at == shop.now
+    assert report(shop).test.ended_at == shop.now
     assert at(shop) == {"p-anna": "test_ended", "p-bo": "test_ended"}
     assert report(shop).report.ended == {"test_ended": 2}
     with pytest.raises(JourneyNotFound):
@@ -151,7 +155,7 @@ def test_nothing_of_a_test_is_counted(shop: Shop) -> None:
         assert list(store.feedback.all_rows()) == []
         assert len(list(store.feedback.rows(NOW, shop.now + timedelta(days=1)))) == 1
     own = journey_report(shop.settings, "cart", clock=lambda: shop.now)
-    assert (own.entered, own.skips, own.test) == (0, {}, TEST)
+    assert (own.entered, own.skips, own.test) == (0, {}, report(shop).test)
     assert [(each.journey, each.state, each.sent) for each in list_journeys(shop.settings)] == [
         ("cart", "running", 0),
         (TEST, "test", 1),
@@ -170,8 +174,9 @@ def test_nothing_of_a_test_is_counted(shop: Shop) -> None:
     ]
 
 
-def test_a_cap_that_is_full_holds_for_a_test(shop: Shop) -> None:
-    shop.policies("pressure: {default: [{name: daily, max: 1, within: 1d}]}")
+def try_what_is_full(shop: Shop, policies: str) -> None:
+    """The journey sends what there is room for, and its test finds none."""
+    shop.policies(policies)
     shop.start()
     shop.event("anna", value=60)
     shop.run()
@@ -180,6 +185,10 @@ def test_a_cap_that_is_full_holds_for_a_test(shop: Shop) -> None:
     tell(shop, "cart", "p-anna", value=1)
     shop.run()
     assert shop.run(seconds=SECONDS).in_test["accepted"] == 0
+
+
+def test_a_cap_that_is_full_holds_for_a_test(shop: Shop) -> None:
+    try_what_is_full(shop, "pressure: {default: [{name: daily, max: 1, within: 1d}]}")
     [message] = explain_test(shop.settings, "p-anna", "cart").entries[0].messages
     assert (message["reason"], message["cap"]) == ("capped", "daily")
 
@@ -202,15 +211,7 @@ def test_quiet_hours_delay_a_test_by_seconds(shop: Shop) -> None:
 
 
 def test_a_capacity_without_room_delays_a_test_by_seconds(shop: Shop) -> None:
-    shop.policies("capacities: [{name: desk, max: 1, period: day}]")
-    shop.start()
-    shop.event("anna", value=60)
-    shop.run()
-    assert shop.run(hours=1).accepted == 1
-    begin(shop)
-    tell(shop, "cart", "p-anna", value=1)
-    shop.run()
-    assert shop.run(seconds=SECONDS).in_test["accepted"] == 0
+    try_what_is_full(shop, "capacities: [{name: desk, max: 1, period: day}]")
     assert shop.run(seconds=SECONDS).in_test["accepted"] == 1
     [message] = explain_test(shop.settings, "p-anna", "cart").entries[0].messages
     assert (message["outcome"], message["capacity"]) == ("delayed", "desk")
@@ -294,7 +295,87 @@ def test_an_end_that_was_killed_half_way_is_made_whole_by_maintain(shop: Shop) -
     assert end_forgotten(shop.settings, shop.now + timedelta(hours=1)) == 0
     with shop.store() as store:
         assert {store.runs.require(key).state for key in keys} == {RunState.CLOSED}
-    assert report(shop).ended_at == shop.now
+    assert report(shop).test.ended_at == shop.now
+
+
+@pytest.mark.parametrize("mend", ["end", "maintain"])
+@pytest.mark.parametrize("is_test", [True, False], ids=["a test", "a journey"])
+def test_an_end_that_was_killed_before_its_last_step_leaves_no_message(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, mend: str, *, is_test: bool
+) -> None:
+    class Killed(BaseException):
+        """Stands for SIGKILL: nothing catches it."""
+
+    def killed(*_: Any, **__: Any) -> int:
+        raise Killed
+
+    def end() -> None:
+        if is_test:
+            end_test(shop.settings, "cart", clock=lambda: shop.now)
+        else:
+            stop_journey(shop.settings, "cart", clock=lambda: shop.now)
+
+    if is_test:
+        begin(shop, waits=1)
+        tell(shop, None, "p-anna", value=1)
+    else:
+        shop.start()
+        shop.event("anna", value=60)
+    name = TEST if is_test else "cart"
+    shop.run()
+    shop.now += timedelta(hours=1)
+    with suppress(AccountError):
+        run_both(shop, "mails")  # its message has a batch, and has not left
+    with monkeypatch.context() as patch:
+        patch.setattr(JourneyAccounts, "cancel_unsent", killed)
+        with pytest.raises(Killed):
+            end()
+    with shop.store() as store:
+        assert {run.state for run in map(store.runs.require, keys_of(store, name))} == {RunState.CLOSED}
+        assert [each.state for each in store.journey_messages.of("p-anna", name)] == ["batched"]
+    if mend == "end":
+        end()
+    else:
+        assert end_forgotten(shop.settings, shop.now) == 1
+    assert end_forgotten(shop.settings, shop.now) == 0
+    with shop.store() as store:
+        [message] = store.journey_messages.of("p-anna", name)
+    assert (message.state, message.outcome, message.reason) == ("over", "not_sent", "run_cancelled")
+
+
+def keys_of(store: Store, name: str) -> list[str]:
+    return [key for each in versions_of(store, name).all() for key in each.run_keys.values()]
+
+
+def test_a_click_is_heard_of_as_late_as_in_a_journey_and_that_is_told(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUNDRESA_PROJECT", str(shop.settings.project))
+    monkeypatch.setenv("KUNDRESA_HOME", str(shop.settings.home))
+    begin(shop)
+    tell(shop, None, "p-anna", value=1)
+    shop.run()
+    shop.run(seconds=SECONDS)
+    shop.now = datetime.now(tz=UTC)  # the command line has no other clock
+    with shop.store() as store:
+        [message] = store.journey_messages.of("p-anna", TEST)
+        click = NewFeedback(
+            feedback_key="1",
+            kind=FeedbackKind.CLICKED,
+            channel="email",
+            provider="link",
+            occurred_at=shop.now,
+            received_at=shop.now,
+            message_id=message.message_id,
+            profile_id="p-anna",
+        )
+        store.feedback.record([click])
+    heard_at = shop.now + KNOWN_AFTER
+    assert report(shop).held_clicks == (HeldClick("p-anna", "", "mail", heard_at),)
+    told = CliRunner().invoke(journey, ["test", "show", "cart"]).output
+    assert f"p-anna has clicked in mail: heard at {heard_at:%Y-%m-%d %H:%M:%S}Z" in " ".join(told.split())
+    shop.now = heard_at
+    assert report(shop).held_clicks == ()
 
 
 def merge_anna(shop: Shop) -> None:
@@ -366,7 +447,7 @@ def test_a_forgotten_test_is_ended_and_its_people_are_forgotten(shop: Shop) -> N
     shop.run()
     assert end_forgotten(shop.settings, NOW + LASTS - timedelta(seconds=1)) == 0
     assert end_forgotten(shop.settings, NOW + LASTS) == 1
-    assert report(shop).ended_at == NOW + LASTS
+    assert report(shop).test.ended_at == NOW + LASTS
     with shop.store() as store:
         assert forget_ended(store, NOW + LASTS + timedelta(seconds=1), NOW + LASTS) == 1
     assert report(shop).testers == (InTest("p-anna"),)
@@ -456,11 +537,64 @@ def test_a_test_that_fails_is_told_and_ends_no_run_of_the_journey(
     assert done.test_failure == "AccountError: no such connection: wrong"
     assert caplog.text.count(f"{TEST}, a test, cannot be run now") == 1  # an account may count what is wrong
     assert (done.in_test["entered"], done.in_test["accepted"]) == (1, 0)
-    found = report(shop)
-    assert (found.failure, found.failed_at) == (done.test_failure, NOW + timedelta(seconds=1))
-    done = run_both(shop, "wrong", seconds=70)
-    assert caplog.text.count(f"{TEST}, a test, cannot be run now") == 3  # at once, and after a minute
-    assert report(shop).failed_at == shop.now - timedelta(seconds=10)
+    found, failed_at = report(shop).test, NOW + timedelta(seconds=1)
+    assert (found.failure, found.failed_at) == (done.test_failure, failed_at)
+    assert found.again_at == failed_at + timedelta(minutes=1)
+    assert journey_report(shop.settings, "cart", clock=lambda: shop.now).test == found
+
+
+def fail_until(shop: Shop, moment: datetime) -> list[float]:
+    """Runs of a journey of which nothing but a test is under way, whenever something is to be done; after how
+    many minutes something went wrong each time."""
+    found: list[float] = []
+    begun = shop.now
+    while shop.now < moment:
+        if has_work(shop.settings, "cart", shop.now):
+            assert run_both(shop, "mails").test_failure
+            found.append((shop.now - begun).total_seconds() / 60)
+        shop.now += timedelta(seconds=30)
+    return found
+
+
+def test_a_test_that_keeps_failing_is_tried_less_and_less_often(shop: Shop) -> None:
+    begin(shop, waits=1)
+    tell(shop, None, "p-anna", value=1)
+    shop.run()
+    shop.now += timedelta(seconds=1)
+    assert fail_until(shop, shop.now + timedelta(minutes=59)) == [0, 1, 3, 7, 15, 30, 45]
+    last = report(shop).test
+    assert last.failed_at is not None
+    assert last.again_at == last.failed_at + AFTER_MANY
+    assert run_both(shop, "mails").next_at == last.again_at
+    # Whoever sees to it does not wait for that.
+    tell(shop, "cart", "p-anna", value=1)
+    assert report(shop).test.again_at is None
+    assert shop.run().in_test["accepted"] == 1
+    found = report(shop).test
+    assert (found.again_at, found.failed_at) == (None, last.failed_at)
+
+
+def test_a_test_that_goes_on_again_is_left_alone_no_longer(shop: Shop) -> None:
+    begin(shop, waits=1)
+    tell(shop, None, "p-anna", value=1)
+    shop.run()
+    shop.now += timedelta(seconds=1)
+    assert fail_until(shop, shop.now + timedelta(minutes=2)) == [0, 1]
+    shop.now += timedelta(minutes=1)
+    assert shop.run().in_test["accepted"] == 1
+    assert report(shop).test.again_at is None
+
+
+def test_what_has_gone_wrong_in_a_test_is_told_by_the_command_line(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUNDRESA_PROJECT", str(shop.settings.project))
+    monkeypatch.setenv("KUNDRESA_HOME", str(shop.settings.home))
+    begin(shop, waits=1)
+    with shop.store() as store:
+        store.journey_tests.failed(TEST, "no [such] account", at=shop.now)
+    told = CliRunner().invoke(journey, ["test", "show", "cart"]).output
+    assert f"{TEST} went wrong at 2026-11-23 12:00:00Z: no [such] account; left alone until" in told
 
 
 def test_what_is_broken_in_a_test_ends_no_run_of_the_journey(
@@ -479,11 +613,11 @@ def test_what_is_broken_in_a_test_ends_no_run_of_the_journey(
     shop.event("eva", value=60)
     done = shop.run()
     assert (done.entered, done.test_failure) == (1, "ZeroDivisionError: a defect")
-    assert report(shop).failure == done.test_failure
+    assert report(shop).test.failure == done.test_failure
     with shop.store() as store:
         store.journey_tests.failed(TEST, "x" * 2_000, at=shop.now)
         store.journey_tests.failed("cart", "none", at=shop.now)
-    assert report(shop).failure == "x" * 1_000
+    assert report(shop).test.failure == "x" * 1_000
 
 
 def test_a_journey_that_fails_does_not_keep_its_test_from_going_on(shop: Shop) -> None:
@@ -496,7 +630,7 @@ def test_a_journey_that_fails_does_not_keep_its_test_from_going_on(shop: Shop) -
     with pytest.raises(AccountError, match="no such connection: mails"):
         run_both(shop, "mails", seconds=25)
     assert at(shop) == {"p-anna": "pause"}
-    assert report(shop).failure is None
+    assert report(shop).test.failure is None
 
 
 def test_journey_and_test_have_their_turns_where_one_is_never_done(
@@ -557,7 +691,13 @@ def test_the_sender_runs_a_test_of_a_journey_that_was_never_started(shop: Shop) 
     assert at(shop) == {"p-anna": "pause"}
     shop.now += timedelta(seconds=SECONDS)
     deliver(3, "mails")
-    assert report(shop).failure == "AccountError: refused"
+    assert report(shop).test.failure == "AccountError: refused"
+    deliver(20)
+    assert at(shop) == {"p-anna": "mail"}
+    shop.now += timedelta(minutes=1)
+    deliver(20)
+    assert at(shop) == {"p-anna": "rest"}
+    assert report(shop).test.again_at is None
     end_test(shop.settings, "cart", clock=lambda: shop.now)
     with pytest.raises(JourneyNotFound):
         deliver()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -32,7 +33,12 @@ from kundresa.store import (
 )
 from kundresa.store.engine import Database
 from kundresa.store.inbox_tables import soft_refusals
-from kundresa.store.journey_tables import journey_messages, journey_positions, journey_traits
+from kundresa.store.journey_tables import (
+    journey_messages,
+    journey_positions,
+    journey_traits,
+    message_requests,
+)
 from kundresa.store.tables import batches, messages, print_rows
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -230,32 +236,84 @@ def test_of_one_person_s_traits_of_a_call_the_latest_counts(store: Store) -> Non
     assert traits(store) == {("pA", "tier"): '"r1"'}
 
 
+@pytest.mark.parametrize(("former", "now"), [("a", "b"), ("b", "a")])
+@pytest.mark.parametrize("is_new", [False, True], ids=["both have traits", "the id of now has none"])
+@pytest.mark.parametrize("is_first", [False, True], ids=["the advance first", "the merge first"])
 def test_a_merge_and_an_advance_that_sets_traits_under_both_ids(
-    store: Store, at_once: Callable[..., None]
+    store: Store, at_once: Callable[..., None], former: str, now: str, *, is_new: bool, is_first: bool
 ) -> None:
-    """The other journey has not heard of the merge; the former id is the first in order."""
+    """The other journey has not heard of the merge."""
     both = {(who, trait): ('"of before"', NOW) for who in ("a", "b") for trait in ("tier", "zone")}
+    before = {key: both[key] for key in both if key[0] == former or not is_new}
     for journey in ("cart", "other"):
         store.journeys.start(journey, FrozenSpec("{}", "a" * 64), cursor="", at=NOW)
-    store.journeys.commit("cart", 0, Advance(0, "", traits=both), at=NOW)
+    store.journeys.commit("cart", 0, Advance(0, "", traits=before), at=NOW)
     later = {key: ('"later"', NOW + timedelta(hours=1)) for key in both}
 
     def hold_second(connection: Connection) -> object:
-        second = (journey_traits.c.profile_id == "a", journey_traits.c.trait == "zone")
+        second = (journey_traits.c.profile_id == former, journey_traits.c.trait == "zone")
         return connection.execute(select(journey_traits).where(*second).with_for_update()).all()
+
+    works: list[Callable[[Store], object]] = [
+        lambda own: own.journeys.commit("other", 0, Advance(0, "", traits=later), at=NOW),
+        lambda own: own.journey_merges.merge("cart", 1, {former: now}, at=NOW),
+    ]
+    at_once(hold_second, works[::-1] if is_first else works)
+    found = traits(store)
+    assert {key: found[key] for key in found if key[0] == now} == {
+        (now, "tier"): '"later"',
+        (now, "zone"): '"later"',
+    }
+
+
+def test_people_who_enter_anew_when_it_is_forgotten_that_they_were_inside(
+    store: Store, at_once: Callable[..., None]
+) -> None:
+    store.journeys.start("cart", FrozenSpec("{}", "a" * 64), cursor="", at=NOW)
+    over = [replace(entered("", who), step=None, ended_at=NOW, end_reason="finished") for who in ("a", "b")]
+    store.journeys.commit("cart", 0, Advance(0, "", positions=over), at=NOW)
+    anew = Advance(0, "", positions=[replace(entered("", who), entry=2) for who in ("b", "a")])
+
+    def hold_first(connection: Connection) -> object:
+        first = select(journey_positions.c.step).where(journey_positions.c.profile_id == "a")
+        return connection.execute(first.with_for_update()).all()
+
+    at_once(
+        hold_first,
+        [
+            lambda own: own.retention.forget_positions("cart", NOW + timedelta(days=1)),
+            lambda own: own.journeys.commit("cart", 1, anew, at=NOW),
+        ],
+    )
+    found = store.journey_positions.of("cart", ["a", "b"])
+    assert sorted((each.profile_id, each.entry) for each in found) == [("a", 2), ("b", 2)]
+
+
+def test_a_merge_and_requests_that_are_forgotten(store: Store, at_once: Callable[..., None]) -> None:
+    """The merge comes to the requests first, and then to where they had led."""
+    store.journeys.start("cart", FrozenSpec("{}", "a" * 64), cursor="", at=NOW)
+    asked = [
+        (
+            MessageRequest(name, "shop", name, "h", "cart", who, None, None, NOW),
+            Advance(0, "", positions=[replace(entered(name, who), step=None, ended_at=NOW)]),
+        )
+        for name, who in (("r1", "a"), ("r2", "b"))
+    ]
+    store.journeys.enter("cart", 1, asked, at=NOW)
+
+    def hold_second(connection: Connection) -> object:
+        second = select(message_requests.c.caller).where(message_requests.c.request_id == "r2")
+        return connection.execute(second.with_for_update()).all()
 
     at_once(
         hold_second,
         [
-            lambda own: own.journeys.commit("other", 0, Advance(0, "", traits=later), at=NOW),
-            lambda own: own.journey_merges.merge("cart", 1, {"a": "b"}, at=NOW),
+            lambda own: own.journey_merges.merge("cart", 0, {"a": "c", "b": "c"}, at=NOW),
+            lambda own: own.retention.forget_requests(NOW + timedelta(days=1)),
         ],
     )
-    found = traits(store)
-    assert {key: found[key] for key in found if key[0] == "b"} == {
-        ("b", "tier"): '"later"',
-        ("b", "zone"): '"later"',
-    }
+    assert store.message_requests.of(["r1", "r2"]) == {}
+    assert store.journey_positions.of("cart", ["a", "b", "c"]) == []
 
 
 def entered(key: str, who: str) -> Position:

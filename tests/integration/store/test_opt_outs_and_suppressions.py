@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from kundresa.delivery import StoreGuard
 from kundresa.store import Store
@@ -40,6 +44,33 @@ def test_an_opt_out_matches_by_profile_or_address_topic_and_channel(store: Store
     assert hits.addresses == {"a@x.example", "b@x.example"}
 
 
+@dataclass(frozen=True)
+class People:
+    """As a publication tells of them."""
+
+    formers: Mapping[str, str] = field(default_factory=dict)
+    yes: Mapping[str, datetime] = field(default_factory=dict)
+
+    def merged(self, _: Collection[str]) -> Mapping[str, str]:
+        return self.formers
+
+    def granted(self, ids: Collection[str], *, channel: str, topics: Collection[str]) -> dict[str, datetime]:
+        is_asked = channel == "email" and "news" in topics
+        return {each: self.yes[each] for each in ids if each in self.yes and is_asked}
+
+
+def held(store: Store, decided_at: datetime, people: People | None, who: str = "p1") -> set[str]:
+    guard = StoreGuard(store, channel="email", topic="news", decided_at=decided_at, people=people)
+    rows = [
+        {"message_id": "m", "profile_id": who, "address": "a@x.example"},
+        {"message_id": "n", "profile_id": "p2", "address": "b@x.example"},
+    ]
+    return {*guard.held(rows)}
+
+
+FORMER = {"p-former": "p1"}
+
+
 @pytest.mark.parametrize("no_as", ["p-former", "p1"])
 @pytest.mark.parametrize(("minutes", "is_held"), [(1, False), (-1, True)])
 def test_a_yes_under_one_id_takes_back_an_earlier_no_under_another(
@@ -55,22 +86,22 @@ def test_a_yes_under_one_id_takes_back_an_earlier_no_under_another(
         source="page",
         at=now + minutes * MINUTE,
     )
-    row = {"message_id": "m", "profile_id": "p1", "address": "a@x.example"}
-    formers = {"p-former": "p1"}
+    assert held(store, now, People(FORMER)) == ({"m"} if is_held else set())
+    assert held(store, now, None) == {"m"}, "they are two people"
 
-    def held(merged: dict[str, str]) -> set[str]:
-        guard = StoreGuard(
-            store.opt_outs,
-            store.suppressions,
-            channel="email",
-            topic="news",
-            decided_at=now,
-            merged=lambda _: merged,
-        )
-        return {*guard.held([row])}
 
-    assert held(formers) == ({"m"} if is_held else set())
-    assert held({}) == {"m"}, "they are two people"
+@pytest.mark.parametrize("who", ["p1", "p-former"])
+@pytest.mark.parametrize("no_as", ["p1", "p-former", "p-other"])
+def test_a_no_of_before_a_decision_that_did_not_know_of_the_merge_holds(
+    store: Store, now: datetime, who: str, no_as: str
+) -> None:
+    record(store, now, profile_id=no_as, address="old@x.example")
+    formers = FORMER | {"p-other": "p1"}
+    later = now + 60 * MINUTE
+    assert held(store, later, People(formers), who) == {"m"}
+    assert held(store, later, None, who) == set(), "the decision knew what each had said"
+    assert held(store, later, People(formers, {"p1": now + MINUTE}), who) == set()
+    assert held(store, later, People(formers, {"p1": now}), who) == {"m"}
 
 
 def test_an_opt_out_from_every_topic_may_be_left_out(store: Store, now: datetime) -> None:
@@ -106,10 +137,12 @@ def test_what_one_person_said(store: Store, now: datetime) -> None:
     record(store, now, profile_id="p1")
     record(store, now + MINUTE, address="other@x.example", topic="*")
     record(store, now, profile_id="p2", address="z@x.example")
-    said = store.opt_outs.of(profile_id="p1", addresses=["other@x.example"])
+    record(store, now - MINUTE, profile_id="p-former", address="former@x.example")
+    said = store.opt_outs.of(profile_ids=["p1", "p-former"], addresses=["other@x.example"])
     assert [(each.address, each.topic) for each in said] == [
         ("other@x.example", "*"),
         ("a@x.example", "news"),
+        ("former@x.example", "news"),
     ]
 
 
@@ -142,3 +175,26 @@ def test_an_address_is_suppressed_once_at_a_time(store: Store, now: datetime) ->
         ("a@x.example", "complaint"),
         ("b@x.example", "hard_bounce"),
     ]
+
+
+def test_the_latest_answers_are_found_by_an_index(store: Store) -> None:
+    if not store.database.is_sqlite:
+        pytest.skip("how PostgreSQL goes about it depends on what it has counted")
+    asked: list[str] = []
+
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        asked.append(statement)
+
+    event.listen(store.database.engine, "before_cursor_execute", note)
+    store.answers.latest(
+        channel="email", topic="news", is_exempt=False, profile_ids=["p1"], addresses=["a@x.example"]
+    )
+    event.remove(store.database.engine, "before_cursor_execute", note)
+    questions = [each for each in asked if each.startswith("SELECT")]
+    assert len(questions) == 3
+    with store.database.read() as connection:
+        for each in questions:
+            marks = tuple("[]" for _ in range(each.count("?")))
+            plan = connection.exec_driver_sql(f"explain query plan {each}", marks).all()
+            [found] = [row[3] for row in plan if " opt_" in row[3]]
+            assert "profile_id=?" in found or "address=?" in found

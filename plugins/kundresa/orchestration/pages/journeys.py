@@ -113,7 +113,7 @@ def _lead_to(name: str, text: str, root_path: str, user: Any) -> Response:
         profile_id = one_person(settings, text)
     except (PersonNotFound, NothingPublished) as error:
         return _journey_page(report, status.HTTP_404_NOT_FOUND, problem=f"{error}.", asked=text)
-    target = f"{root_path}/journeys/{name}/people/{quote(profile_id, safe='')}"
+    target = f"{root_path}/journeys/{report.journey}/people/{quote(profile_id, safe='')}"
     return RedirectResponse(target, status.HTTP_303_SEE_OTHER)
 
 
@@ -134,14 +134,19 @@ def _person(name: JourneyName, profile_id: str, user: GetUserDep) -> HTMLRespons
 
 
 def _report(settings: Settings, name: str, user: Any) -> JourneyReport:
+    """The report of a journey, or of its test where that is all there is."""
     from kundresa.runs.journey_reports import journey_report
-    from kundresa.store import JourneyNotFound
+    from kundresa.store import JourneyNotFound, open_store
 
     _require(name, user)
     try:
         return journey_report(settings, name)
     except JourneyNotFound:
-        raise _missing(name) from None
+        with open_store(settings.store_url, migrate=False) as store:
+            tests = store.journey_tests.under_way(name)
+        if not tests:
+            raise _missing(name) from None
+        return journey_report(settings, tests[0].test)
 
 
 def _require(name: str, user: Any) -> None:
