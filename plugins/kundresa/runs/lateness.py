@@ -144,7 +144,7 @@ def _warned(
         f"{run.run_key}: {found.late:,} of {messages:,} messages on {part.kind} are expected to leave more "
         f"than {format_duration(spec.delivery.late_after)} late: due from "
         f"{_moment(found.due_at or run.valid_until)} on, the last leaves at {_moment(found.ends_at)}{lost}. "
-        f"At {rate.per_second:,.1f}/s: {rate.basis}"
+        f"At {_rate_in_words(rate.per_second)}: {rate.basis}"
     )
     is_new = store.late_warnings.record(run.run_key, part.kind, LateKind.EXPECTED, line, now=now)
     return line, is_new
@@ -200,6 +200,10 @@ class BatchWatch:
         )
         with open_store(self._settings.store_url) as store:
             return line, store.late_warnings.record(run_key, channel, LateKind.LATE, line, now=now)
+
+
+def _rate_in_words(per_second: float) -> str:
+    return f"{per_second:,.1f}/s" if per_second >= 1 else f"{per_second * 3600:,.1f} an hour"
 
 
 def _moment(moment: datetime) -> str:

@@ -116,6 +116,7 @@ def test_what_the_run_is_not_valid_long_enough_for_is_said(shop):
     set_pace(shop, "n", None, PEOPLE / (48 * 3_600))
     line, is_new = warn_expected(shop, KEY, "email", clock=lambda: NOW)
     assert is_new
+    assert "At 3,125.0 an hour: " in line
     assert "75,000 of them not at all, since the run is valid until 2026-11-24 09:00Z" in line
 
 
