@@ -11,6 +11,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import random
 import shutil
 import socket
 import statistics
@@ -62,7 +63,7 @@ async def _request(reader, writer, head: bytes, body: bytes) -> tuple[int, bytes
     return int(answer.split()[1]), await reader.readexactly(length)
 
 
-async def _offer(port: int, head: bytes, bodies, per_second: float, seconds: float):  # type: ignore[no-untyped-def]
+async def _offer(port: int, requests, per_second: float, seconds: float):  # type: ignore[no-untyped-def]
     """Sends requests at a rate over several connections; returns latencies in ms from when each was due."""
     latencies: list[float] = []
     started = time.perf_counter()
@@ -73,7 +74,7 @@ async def _offer(port: int, head: bytes, bodies, per_second: float, seconds: flo
         for number in turn:
             due = started + number / per_second
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            status, answer = await _request(reader, writer, head, bodies(number))
+            status, answer = await _request(reader, writer, *requests(number))
             assert status in (200, 202), (status, answer)
             latencies.append((time.perf_counter() - due) * 1000)
         writer.close()
@@ -82,15 +83,33 @@ async def _offer(port: int, head: bytes, bodies, per_second: float, seconds: flo
     return latencies, time.perf_counter() - started
 
 
-def _in_process(port: int, head: bytes, kind: str, per_second: float, seconds: float, results) -> None:  # type: ignore[no-untyped-def]
-    bodies = _body if kind == "events" else (lambda _: b"")
-    results.put(asyncio.run(_offer(port, head, bodies, per_second, seconds)))
+COMMON = b"host: x\r\nauthorization: Bearer key\r\n"
 
 
-def _load(port: int, head: bytes, kind: str, per_second: float, seconds: float) -> tuple[list[float], float]:
+def _events(number: int) -> tuple[bytes, bytes]:
+    head = b"POST /events HTTP/1.1\r\n" + COMMON + b"content-type: application/x-ndjson\r\n"
+    return head, _body(number)
+
+
+class _Audiences:
+    """Each request asks for somebody else, anywhere among all."""
+
+    def __init__(self, people: int) -> None:
+        self._people = people
+
+    def __call__(self, number: int) -> tuple[bytes, bytes]:
+        who = random.Random(number).randrange(self._people)
+        return f"GET /audiences/crm_id/C{who:09} HTTP/1.1\r\n".encode() + COMMON, b""
+
+
+def _in_process(port: int, requests, per_second: float, seconds: float, results) -> None:  # type: ignore[no-untyped-def]
+    results.put(asyncio.run(_offer(port, requests, per_second, seconds)))
+
+
+def _load(port: int, requests, per_second: float, seconds: float) -> tuple[list[float], float]:  # type: ignore[no-untyped-def]
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
-    process = context.Process(target=_in_process, args=(port, head, kind, per_second, seconds, results))
+    process = context.Process(target=_in_process, args=(port, requests, per_second, seconds, results))
     process.start()
     found: tuple[list[float], float] = results.get(timeout=seconds * 4 + 60)
     process.join()
@@ -171,10 +190,8 @@ def _measure(report, pid: int, port: int, home: Path, size: int, seconds: int) -
         except httpx.TransportError:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-    common = b"host: x\r\nauthorization: Bearer key\r\n"
-    head = b"POST /events HTTP/1.1\r\n" + common + b"content-type: application/x-ndjson\r\n"
     before = _cpu_seconds(pid)
-    latencies, took = _load(port, head, "events", EVENTS_PER_SECOND / PER_REQUEST, seconds)
+    latencies, took = _load(port, _events, EVENTS_PER_SECOND / PER_REQUEST, seconds)
     sent = len(latencies) * PER_REQUEST
     cpu = _cpu_seconds(pid) - before
     from kundresa.store import open_store
@@ -186,8 +203,7 @@ def _measure(report, pid: int, port: int, home: Path, size: int, seconds: int) -
     # What the service itself takes of a core: comparable on a machine that others use too.
     report.add("events_cpu", cpu / sent * 1e6, "µs/event", per_request=PER_REQUEST)
     report.add("events_p95", statistics.quantiles(latencies, n=20)[18], "ms")
-    head = f"GET /audiences/crm_id/C{size // 2:09} HTTP/1.1\r\n".encode() + common
-    latencies, took = _load(port, head, "audiences", AUDIENCES_PER_SECOND, seconds / 3)
+    latencies, took = _load(port, _Audiences(size), AUDIENCES_PER_SECOND, seconds / 3)
     p95 = statistics.quantiles(latencies, n=20)[18]
     report.add("audiences_per_second", len(latencies) / took, "1/s", aims=[at_least(1_000)], people=size)
     report.add("audiences_p95", p95, "ms", aims=[at_most(10)], people=size)

@@ -14,7 +14,7 @@ from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from starlette.testclient import TestClient
 
 from kundresa import settings
-from kundresa.spec.vocabulary import CloseReason, Trigger
+from kundresa.spec.vocabulary import CloseReason, LateKind, Trigger
 from kundresa.store import NewRun, open_store
 
 AT = datetime(2026, 3, 3, 8, tzinfo=UTC)
@@ -127,6 +127,15 @@ def test_the_account_of_a_run(server: TestClient, runs: str) -> None:
     ):
         assert words in text
     assert text.index("suppressed") < text.index("holdout"), "the most frequent reason comes first"
+
+
+def test_a_run_that_is_late_says_so(server: TestClient, runs: str) -> None:
+    with open_store(settings.load().store_url) as store:
+        store.late_warnings.record(runs, "email", LateKind.EXPECTED, "5 of <b>7</b> are late", now=AT)
+
+    text = server.get(f"/kundresa/runs/{runs}", headers=as_user(server)).text
+    assert '<p class="bad">5 of &lt;b&gt;7&lt;/b&gt; are late</p>' in text
+    assert "are late" not in server.get("/kundresa/runs/winback--2", headers=as_user(server)).text
 
 
 def test_the_list_of_runs_says_how_each_ended(server: TestClient, runs: str) -> None:

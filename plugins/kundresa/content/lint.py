@@ -165,16 +165,19 @@ def _pictures(page: Page, tag: Tag) -> Iterator[str]:
 def _picture(page: Page, tag: Tag, url: str) -> Iterator[TemplateProblem]:
     where = page.html[tag.start : tag.end]
     # What is not the source of an <img> may be there for one client alone, or for none.
-    if MARK.search(url) or (tag.name != "img" and (not url or url.startswith("#"))):
+    if MARK.match(url) or (tag.name != "img" and (not url or url.startswith("#"))):
         return
+    shown, url = MARK.sub("…", url), MARK.sub(_filled, url)
     if url.lower().startswith("data:"):
-        message = f"the picture {url[:20]}… stands in the message: many do not show it"
+        message = f"the picture {shown[:20]}… stands in the message: many do not show it"
         yield _at(page, where, message, advisory=True)
     elif url.startswith("//") or (is_page(url) and not link_problem(url)):
         if not url.lower().startswith("https:"):
-            yield _at(page, where, f"the picture {url[:80]} is not https: many do not load it", advisory=True)
+            yield _at(
+                page, where, f"the picture {shown[:80]} is not https: many do not load it", advisory=True
+            )
     else:
-        yield _at(page, where, f"the picture {url[:80]} cannot be loaded: write https://…")
+        yield _at(page, where, f"the picture {shown[:80]} cannot be loaded: write https://…")
 
 
 def _links_of_text(page: Page) -> Iterator[TemplateProblem]:

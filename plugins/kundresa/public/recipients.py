@@ -150,7 +150,7 @@ class Visit:
     def undo(self, text: str) -> Response:
         """Take the no of this message's page back, as a new yes; nothing, when it was said again since."""
         try:
-            token, topic, no = read_undo(self._service.links.secret, text)
+            token, topic, no = read_undo(self._service.links.secret, text, now=self._service.clock())
         except TokenError:
             return self.preferences("undo_late")
         if token != self.token:

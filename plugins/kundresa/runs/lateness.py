@@ -30,7 +30,7 @@ class Outlook:
     lost: int
     """That do not leave while the run is valid: they are withheld. They are late, too."""
     due_at: datetime | None
-    """The send time of the first that are late."""
+    """The send time of the first that are late, or lost."""
     ends_at: datetime
     """When the last has left."""
 
@@ -63,10 +63,11 @@ def outlook(
         starts = max(moment, hour.due_at)
         moment = starts + timedelta(seconds=left / per_second)
         after = _after(hour.due_at + late_after, starts, left, per_second)
-        if after and first is None:
+        expired = _after(valid_until, starts, left, per_second)
+        if (after or expired) and first is None:
             first = hour.due_at
         late += after
-        lost += _after(valid_until, starts, left, per_second)
+        lost += expired
     return Outlook(max(late, lost), lost, first, moment)
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import and_, func, select
 
+from kundresa.spec.keys import SEED_BATCH
 from kundresa.store.engine import Database
 from kundresa.store.ledger_reads import ended_attempts
 from kundresa.store.tables import messages
@@ -28,12 +29,18 @@ class Throughput:
         self._database = database
 
     def work(self, run_key: str, channel: str) -> Work:
-        """The work of a run on a channel; nothing when no attempt is left.
+        """The work of a run on a channel, seeds apart; nothing when no attempt is left.
 
         A window of messages is claimed at one instant: one row for each comes out of the database, and the
         times in which they overlap, of workers side by side, count once.
         """
-        ended = ended_attempts(and_(messages.c.run_key == run_key, messages.c.channel == channel)).subquery()
+        ended = ended_attempts(
+            and_(
+                messages.c.run_key == run_key,
+                messages.c.channel == channel,
+                messages.c.batch_number != SEED_BATCH,
+            )
+        ).subquery()
         query = (
             select(
                 ended.c.claimed_at,

@@ -53,6 +53,10 @@ def start(settings: Settings, port: int, log: Path) -> subprocess.Popen[bytes]:
     raise AssertionError(log.read_text())
 
 
+def event_of(name: str) -> dict[str, object]:
+    return {"id": name, "type": "cart_updated", "subject": "email:a@x.example", "data": {"cart_id": "c"}}
+
+
 def pour(url: str, sender: int, accepted: list[str], stop: threading.Event) -> None:
     """Notes what was accepted, and nothing else."""
     with httpx.Client(base_url=url, headers={"Authorization": "Bearer shop"}, trust_env=False) as client:
@@ -60,19 +64,17 @@ def pour(url: str, sender: int, accepted: list[str], stop: threading.Event) -> N
         while not stop.is_set():
             ids = [f"{sender}-{number}-{each}" for each in range(PER_REQUEST)]
             number += 1
-            events = [
-                {"id": each, "type": "cart_updated", "subject": "email:a@x.example", "data": {"cart_id": "c"}}
-                for each in ids
-            ]
             try:
-                answer = client.post("/events", json=events)
+                answer = client.post("/events", json=[event_of(each) for each in ids])
             except httpx.TransportError:
                 return
             if answer.status_code == 202:
                 accepted.extend(ids)
 
 
-def test_no_accepted_event_is_lost(settings: Settings, store_url: str, tmp_path: Path) -> None:
+def test_no_accepted_event_is_lost_and_none_is_there_twice(
+    settings: Settings, store_url: str, tmp_path: Path
+) -> None:
     port, log = free_port(), tmp_path / "serve.log"
     accepted: list[list[str]] = [[] for _ in range(SENDERS)]
     for _ in range(2):  # the second time over what the first one left
@@ -92,8 +94,26 @@ def test_no_accepted_event_is_lost(settings: Settings, store_url: str, tmp_path:
         stop.set()
         for thread in threads:
             thread.join(30)
+    kept = [each for part in accepted for each in part]
     with open_store(store_url) as store:
-        assert {each for part in accepted for each in part} <= _ids(store)
+        there = _ids(store)
+        assert set(kept) <= set(there)
+        # Whoever got no answer sends it again, and some who got one.
+        process = start(settings, port, log)
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+                for sender in range(SENDERS):
+                    mine = [each for each in there if each.startswith(f"{sender}-")][-PER_REQUEST:]
+                    keyed = {"Authorization": "Bearer shop"}
+                    told = client.post(
+                        "/events", json=[event_of(each) for each in mine], headers=keyed
+                    ).json()
+                    assert (told["known"], told["refused"]) == (len(mine), 0), told
+        finally:
+            process.kill()
+            process.wait(10)
+        again = _ids(store)
+    assert sorted(again) == sorted(set(again)) == sorted(there), "each once"
 
 
 def test_an_orderly_end_answers_what_it_has_taken(settings: Settings, store_url: str, tmp_path: Path) -> None:
@@ -104,9 +124,11 @@ def test_an_orderly_end_answers_what_it_has_taken(settings: Settings, store_url:
     assert "Traceback" not in log.read_text()
 
 
-def _ids(store: Store) -> set[str]:
-    found, position = set(), 0
+def _ids(store: Store) -> list[str]:
+    """In the order in which they were taken in, each as often as it is there."""
+    found: list[str] = []
+    position = 0
     while page := store.inbox.after(position, 5_000):
-        found |= {each.event_id for each in page}
+        found += [each.event_id for each in page]
         position = page[-1].position
     return found

@@ -92,6 +92,20 @@ def test_the_api_is_what_it_says(api: schemathesis.BaseSchema, name: str, mode: 
         assert (202 if mode is GenerationMode.POSITIVE else 422) in statuses
 
 
+def test_what_is_found_is_answered_as_it_says(api: schemathesis.BaseSchema) -> None:
+    """What no made-up id finds: a message that was asked for, and somebody who is published."""
+    asked = {"id": "m-1", "journey": "orders", "recipient": "email:guest@x.example"}
+    asked["data"] = {"order_id": "o-1", "order_value": 20}
+    keyed = {"Authorization": "Bearer both"}
+    sent = api.find_operation_by_id("sendMessage").Case(body=asked, media_type="application/json")
+    assert sent.call_and_validate(headers=keyed, checks=CHECKS).status_code == 202
+    message = api.find_operation_by_id("readMessage").Case(path_parameters={"id": "m-1"})
+    assert message.call_and_validate(headers=keyed, checks=CHECKS).json()["id"] == "m-1"
+    person = {"namespace": "email", "identifier": "anna.second@x.example"}
+    found = api.find_operation_by_id("readAudience").Case(path_parameters=person)
+    assert found.call_and_validate(headers=keyed, checks=CHECKS).json()["profile_id"] == "p-anna"
+
+
 SIGNED_CHECKS = [check for check in CHECKS if check is not negative_data_rejection]
 """An event of a kind that is not known is skipped, whatever else it lacks."""
 

@@ -12,6 +12,7 @@ from tests.outline import Outline
 
 from kundresa.content import Links, Token
 from kundresa.delivery.guard import StoreGuard
+from kundresa.public.undo import UNDO_FOR
 from kundresa.spec.vocabulary import DeliveryReason, FeedbackKind
 from kundresa.store import Store
 
@@ -123,15 +124,33 @@ def test_undoing_everything_leaves_what_was_declined_by_name(
     assert held(store, ANNA, topic="newsletter") is DeliveryReason.OPTED_OUT_SINCE_DECISION
 
 
-def test_an_undo_is_of_one_message_and_expires(
-    client: httpx.Client, store: Store, links: Links, path: Path
-) -> None:
+def test_an_undo_is_of_one_message(client: httpx.Client, store: Store, links: Links, path: Path) -> None:
     undo = undo_of(client.post(path(links.unsubscribe_url(ANNA)), data={"choice": "topic"}).text)
     other = path(links.unsubscribe_url(SVEN))
     client.post(other, data=ONE_CLICK)
     assert client.post(other, data={"undo": undo}).status_code == 200
     assert held(store, SVEN) is DeliveryReason.OPTED_OUT_SINCE_DECISION
     assert list(store.answers.opt_in_rows()) == []
+
+
+@pytest.mark.parametrize(("later", "works"), [(timedelta(hours=23, minutes=59), True), (UNDO_FOR, False)])
+def test_an_undo_works_for_a_day(
+    client: httpx.Client,
+    store: Store,
+    links: Links,
+    path: Path,
+    clock: Clock,
+    later: timedelta,
+    works: bool,
+) -> None:
+    url = path(links.unsubscribe_url(ANNA))
+    undo = undo_of(client.post(url, data={"choice": "topic"}).text)
+    clock.now += later
+    answer = client.post(url, data={"undo": undo})
+    assert answer.status_code == 200
+    assert ("You get it again" in answer.text, "no longer valid" in answer.text) == (works, not works)
+    assert (held(store, ANNA) is None) == works
+    assert len(list(store.answers.opt_in_rows())) == works
 
 
 def test_the_page_says_what_holds_when_it_is_opened_again(

@@ -53,7 +53,7 @@ from kundresa.spec.policies import Policies
 from kundresa.spec.problems import SpecError
 from kundresa.spec.vocabulary import FeedbackKind, JourneyState, MessageState
 from kundresa.store import JourneyNotFound, JourneyStopped, NewEvent, Store, open_store
-from kundresa.store.tables import messages
+from kundresa.store.tables import messages, metadata
 from kundresa.warehouse.exports import journey_day_path
 from kundresa.warehouse.people_index import write_index
 from kundresa.warehouse.schemas import PUBLISHED, arrow_schema
@@ -888,6 +888,7 @@ def test_a_plan_plays_the_events_of_before_and_writes_nothing(shop: Shop) -> Non
     for who in PEOPLE:
         shop.event(who, value=60)
     shop.now += timedelta(hours=30)
+    before, arrived = _rows(shop), len(shop.arrived())
     planned = plan_journey(shop.settings, "cart", days=2, clock=lambda: shop.now)
     assert (planned.events, planned.entered) == (4, 4)
     assert planned.messages == {
@@ -895,8 +896,16 @@ def test_a_plan_plays_the_events_of_before_and_writes_nothing(shop: Shop) -> Non
         "text": {"sent": 1},
     }
     assert planned.ended == {"finished": 4}
-    with shop.store() as store:
-        assert store.journeys.get("cart") is None
+    assert (_rows(shop), len(shop.arrived())) == (before, arrived)
+
+
+def _rows(shop: Shop) -> dict[str, list[tuple[Any, ...]]]:
+    """All that the operational store holds."""
+    with shop.store() as store, store.database.read() as connection:
+        return {
+            table.name: sorted(map(tuple, connection.execute(table.select())), key=repr)
+            for table in metadata.sorted_tables
+        }
 
 
 def test_what_is_wrong_is_told_before_anything_is_started(shop: Shop) -> None:

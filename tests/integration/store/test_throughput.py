@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from kundresa.spec.keys import SEED_BATCH
 from kundresa.spec.messages import Receipt
 from kundresa.spec.vocabulary import DeliveryReason, MessageState
 from kundresa.store import Candidate, Lease, Store
@@ -34,6 +35,7 @@ def test_time_at_work_counts_once_and_waiting_does_not(
     window(first, everybody[:4], 0, 4)
     window(second, everybody[4:8], 2, 5)  # beside the first: one second more
     window(first, everybody[8:11], 3_600, 3_602)  # an hour of waiting
+    window(take(run_key, number=SEED_BATCH), people(13)[12:], 50, 90)  # in no figure
     assert store.throughput.work(run_key, "email") == Work(11, 7.0)
     assert store.throughput.work(run_key, "sms") == Work(0, 0.0)
     assert store.throughput.work("winback--2", "email") == Work(0, 0.0)

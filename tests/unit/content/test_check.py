@@ -213,6 +213,11 @@ def test_a_text_part_that_is_right(
             '<img src="https://shop.example/a.png" srcset="b.png 2x" alt="">',
             "the picture b.png cannot be loaded",
         ),
+        (
+            '<img src="http://shop.example/{{ profile.first_name }}.png" alt="">',
+            "the picture http://shop.example/….png is not https",
+        ),
+        ('<img src="img/{{ profile.first_name }}.png" alt="">', "the picture img/….png cannot be loaded"),
         ('<td background="/a.png">x</td>', "the picture /a.png cannot be loaded"),
         ("<td style=\"background:url('a.png')\">x</td>", "the picture a.png cannot be loaded"),
         ("<style>.a { background: url(a.png) }</style>", "the picture a.png cannot be loaded"),

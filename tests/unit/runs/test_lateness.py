@@ -59,4 +59,16 @@ def test_a_run_that_begins_late_is_late_whatever_the_rate():
 @pytest.mark.parametrize(("valid", "lost"), [(1, 7_200), (2, 3_600), (3, 0), (-1, 10_800)])
 def test_what_does_not_leave_while_the_run_is_valid_is_lost(valid: int, lost: int):
     found = look(hour(0, 10_800), per_second=1, valid=valid)
-    assert (found.lost, found.late) == (lost, max(7_200, lost))
+    assert (found.lost, found.late, found.due_at) == (lost, max(7_200, lost), EIGHT)
+
+
+def test_what_is_lost_is_told_also_where_nothing_is_late_by_its_campaign():
+    found = outlook(
+        [hour(0, 7_200)],
+        1,
+        done=0,
+        now=EIGHT,
+        late_after=3 * HOUR,
+        valid_until=EIGHT + HOUR,
+    )
+    assert (found.late, found.lost, found.due_at) == (3_600, 3_600, EIGHT)
