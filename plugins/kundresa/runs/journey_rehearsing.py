@@ -124,7 +124,8 @@ def rehearse_journey(
     for each in events:
         wrong = None if each.event.startswith(JUMP) else problem_with(types, each.event, each.data)
         if wrong:
-            raise UnfitEvent(wrong)
+            given = "--then" if each.event != entry or each.after else "--data '{…}'"
+            raise UnfitEvent(f"{wrong}; what it says is given by {given}")
     with (
         TemporaryDirectory(prefix="kundresa-rehearsal-") as folder,
         open_store(settings.store_url) as real,

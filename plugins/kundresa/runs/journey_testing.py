@@ -154,7 +154,7 @@ def tell_test(
             raise UnfitTest(f"{name} looks at no event {event!r}; it looks at {known}")
         wrong = None if declared is None else problem_with(types, declared, data)
         if wrong:
-            raise UnfitEvent(wrong)
+            raise UnfitEvent(f"{wrong}; what it says is given by --data '{{…}}'")
         is_business = event is not None and types.events[event].about is About.BUSINESS
         if is_business == (person is not None):
             raise UnfitTest(f"{event} is about nobody" if is_business else "whom is it about? Name a person")

@@ -997,7 +997,9 @@ def test_a_rehearsal_shows_one_persons_way_and_what_they_would_read(shop: Shop) 
     assert [(move["step"], move["why"]) for move in ordered.moves][-1] == ("end", "exit")
     assert ordered.messages == ()
     assert [each.reason for each in rehearse("eva", value=60).messages] == ["contact_point_missing", None]
-    with pytest.raises(UnfitEvent, match="property 'value' of cart is required"):
+    with pytest.raises(
+        UnfitEvent, match="property 'value' of cart is required; what it says is given by --data"
+    ):
         rehearse("anna")
     with shop.store() as store:
         assert store.inbox.count() == 0
