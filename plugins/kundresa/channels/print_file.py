@@ -61,7 +61,7 @@ class PrintFileSender:
         self._layout = channel.layout
         self._run_key = run_key
         self._clock = clock
-        self._encrypt = _Encryption(account)
+        self._encrypt = _Encryption(account, clock())
         self._waiting: Callable[[], AbstractContextManager[object]] = nullcontext
         self._is_kept = account.extra.get("kept", "").lower() == "true"
         self._folder: Place
@@ -197,7 +197,11 @@ def _values(message: Message) -> tuple[str, ...]:
 class _Encryption:
     """For the printer's OpenPGP certificate; nothing where the account names none."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, now: datetime) -> None:
+        """
+        Raises:
+            AccountError: nothing can be encrypted for it, or its owner does not want that any more.
+        """
         path = account.extra.get("pgp_key_file")
         self.ending = ".pgp" if path else ""
         self._certificate = None
@@ -205,12 +209,18 @@ class _Encryption:
             require_module(account, "pysequoia")
             from pysequoia import Cert
 
+            cannot = f"account {account.name}: pgp_key_file cannot be used"
             try:
                 self._certificate = Cert.from_file(path)
-            # pysequoia raises bare exceptions, of a missing file and of one that is no certificate.
+                self(b"")  # before a message is claimed: a key that only signs has a certificate too
+            # pysequoia raises bare exceptions, with a backtrace below what they say where Rust is told to.
             except Exception as error:
-                why = type(error).__name__
-                raise AccountError(f"account {account.name}: pgp_key_file cannot be used: {why}") from None
+                raise AccountError(f"{cannot}: {str(error).partition(chr(10))[0]}") from None
+            if self._certificate.is_revoked:
+                raise AccountError(f"{cannot}: its owner has revoked it")
+            expires = self._certificate.expiration
+            if expires is not None and expires <= now:
+                raise AccountError(f"{cannot}: it expired at {expires:%Y-%m-%d %H:%M} UTC")
 
     def __call__(self, octets: bytes) -> bytes:
         if self._certificate is None:

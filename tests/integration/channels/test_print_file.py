@@ -26,6 +26,19 @@ from kundresa.spec.vocabulary import DeliveryReason, MessageState
 
 ACCEPTED, DEFERRED, WITHHELD = MessageState.ACCEPTED, MessageState.DEFERRED, MessageState.WITHHELD
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+LONG_AFTER = datetime(2199, 1, 1, tzinfo=UTC)
+SIGNS_ONLY = """\
+-----BEGIN PGP PUBLIC KEY BLOCK-----
+
+mDMEaw5LqxYJKwYBBAHaRw8BAQdA3xnZf9jBvBGSh/vov4ADpB+8liJ5OPFqe05n
+af5hDe20HFByaW50ZXIgPGluQHByaW50ZXIuZXhhbXBsZT6IkAQTFggAOBYhBEZm
+m76YuQJLvpinntQ6OnVlbSp7BQJrDkurAhsDBQsJCAcCBhUKCQgLAgQWAgMBAh4B
+AheAAAoJENQ6OnVlbSp7e1cA/ihys/ys4yRsHFmu+t/LNEHeNX3KCRFhRx/R/4Or
+ScnhAQC8FdGo/yj4hYopw9O3LAAjV0QfL18XI6IGCr0w7tTFAw==
+=oLMO
+-----END PGP PUBLIC KEY BLOCK-----
+"""
+"""An OpenPGP certificate whose only key signs and does not encrypt; nobody has kept its secret half."""
 COLUMNS = [{"name": "message_id", "width": 32}, {"name": "full_name", "header": "NAME", "width": 12}]
 
 
@@ -47,9 +60,9 @@ def letters(names: list[str]) -> list[Message]:
     ]
 
 
-def opened(uri: str, **layout: Any) -> PrintFileSender:
+def opened(uri: str, *, now: datetime = NOW, **layout: Any) -> PrintFileSender:
     account = account_from_uri(uri, name="printer")
-    sender = open_sender(channel(**layout), account, lambda: NOW, run_key="winback--1")
+    sender = open_sender(channel(**layout), account, lambda: now, run_key="winback--1")
     assert isinstance(sender, PrintFileSender)
     return sender
 
@@ -114,8 +127,36 @@ def test_only_the_printer_can_read_an_encrypted_file(tmp_path: Path) -> None:
     assert "Åsa".encode() not in file.read_bytes()
     plain = decrypt(file.read_bytes(), decryptor=secret.decryptor())
     assert "Åsa Ek" in bytes(plain.bytes or b"").decode()
-    with pytest.raises(AccountError, match="pgp_key_file cannot be used"):
-        opened(f"file://{out}?pgp_key_file={tmp_path / 'none'}")
+
+
+def test_a_certificate_that_nobody_may_encrypt_for_is_told_before_a_message_is_claimed(
+    tmp_path: Path,
+) -> None:
+    from pysequoia import Tsk
+
+    secret = Tsk.generate("Printer <in@printer.example>")
+    certificate = secret.extract_certificate()
+    for_years = Tsk.generate("Printer <in@printer.example>", validity_seconds=10**8).extract_certificate()
+    key = tmp_path / "printer.pgp"
+
+    def refused(content: bytes | None, why: str) -> None:
+        key.unlink(missing_ok=True)
+        if content is not None:
+            key.write_bytes(content)
+        with pytest.raises(
+            AccountError, match=f"^account printer: pgp_key_file cannot be used: {why}"
+        ) as told:
+            opened(f"file://{tmp_path}?pgp_key_file={key}", now=LONG_AFTER)
+        assert "\n" not in str(told.value)
+
+    refused(None, "Reading .*No such file")
+    refused(b"not a certificate", "")
+    refused(
+        SIGNS_ONLY.encode(), "No suitable encryption subkey for 46669BBE98B9024BBE98A79ED43A3A75656D2A7B$"
+    )
+    refused(bytes(certificate) + bytes(certificate.revoke(secret.certifier())), "its owner has revoked it$")
+    refused(bytes(for_years), r"it expired at 20\d\d-")
+    opened(f"file://{tmp_path}?pgp_key_file={key}", now=NOW)
 
 
 class _Files(paramiko.SFTPServerInterface):
