@@ -171,7 +171,13 @@ def test_people_are_found_by_whatever_stands_for_them(ready, world, publish):
     publish(ready, world)
     for text in ("p1", " Anna@X.test", "anna+shop@x.test", "+46 70-123 45 67", "070 123 45 67", "p1@x.test"):
         assert warehouse.find_profiles(ready, text) == ["p1"], text
-    assert warehouse.find_profiles(ready, "C-17") == ["p2"]
+    for text in ("C-17", "crm_id:C-17", " crm_id: c-17 "):
+        assert warehouse.find_profiles(ready, text) == ["p2"], text
+    for text in ("email:anna+shop@x.test", "phone:+46 70-123 45 67"):
+        assert warehouse.find_profiles(ready, text) == ["p1"], text
+    # No other namespace's, and no telephone that ends in the same digits.
+    for text in ("email:C-17", "crm_id:701234567", "crm_id:", "phone:C-17"):
+        assert warehouse.find_profiles(ready, text) == [], text
     assert warehouse.find_profiles(ready, "nobody' or 1=1 --") == []
     assert warehouse.person_decisions(ready, "p1") == []
     warehouse.decide(ready, [RUN])

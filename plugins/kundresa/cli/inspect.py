@@ -161,7 +161,10 @@ def _stopped_line(settings: configuration.Settings, run_key: str) -> str | None:
 
 def explain(
     person: Annotated[
-        str, typer.Argument(help="Profile id, email address, phone number, CRM or account id.")
+        str,
+        typer.Argument(
+            help="Profile id, or an identifier or address of any kind; crm_id:… is that one alone."
+        ),
     ],
     campaign: Annotated[str | None, typer.Argument(help="Only this campaign, or journey.")] = None,
     json: Json = False,

@@ -102,7 +102,8 @@ def _strangers(settings: Settings, text: str) -> Iterator[str]:
         # Without the secret that their ids are made with nobody can be told by an address.
         with suppress(ValueError):
             if settings.secret:
-                yield stranger_id(settings.secret, namespace, normalised_address(text, channel))
+                address = normalised_address(text.removeprefix(f"{namespace}:"), channel)
+                yield stranger_id(settings.secret, namespace, address)
 
 
 def as_answer(opt_out: OptOut) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from kundresa.content import Links, RenderError, compile_templates
 from kundresa.content.example import example_profile
 from kundresa.content.files import languages
 from kundresa.runs.checking import load_checked
-from kundresa.runs.explained import PersonNotFound
+from kundresa.runs.explained import one_profile
 from kundresa.runs.planning import shown_text
 from kundresa.settings import Settings
 from kundresa.spec.campaign import Campaign
@@ -89,11 +89,10 @@ def preview_campaign(
 def _profile(settings: Settings, spec: Campaign, person: str | None) -> Mapping[str, Any]:
     if person is None:
         return example_profile(warehouse.load_manifest(settings).columns("profiles"), spec.language)
-    found = warehouse.find_profiles(settings, person)
-    if len(found) != 1:
-        raise PersonNotFound(f"{person!r} is {f'{len(found)} profiles' if found else 'nobody'}")
     [row] = warehouse.query(
-        settings, "select * from profiles where profile_id = $profile_id", profile_id=found[0]
+        settings,
+        "select * from profiles where profile_id = $profile_id",
+        profile_id=one_profile(settings, person),
     )
     return row
 

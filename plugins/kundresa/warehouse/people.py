@@ -17,19 +17,23 @@ _MIN_DIGITS = 6
 def find_profiles(settings: Settings, text: str) -> list[str]:
     """The profile ids that a text stands for, sorted: a profile id, or an identifier or address of any
     kind. Case, spaces and an email's ``+tag`` do not count; a phone number may be written with spaces
-    and dashes, and with the trunk zero in place of the country.
+    and dashes, and with the trunk zero in place of the country. What the service calls a person, a namespace
+    and a colon before the identifier (``crm_id:C-17``), stands for that identifier alone.
 
     Raises:
         NothingPublished: before the first build.
     """
     current_build(settings)
     as_written = text.strip()
-    words = sorted({as_written, as_written.lower(), _without_tag(as_written.lower())})
+    named = re.fullmatch(r"([a-z][a-z0-9_]*):\s*(.+)", as_written)
+    namespace, identifier = named.groups() if named else (None, as_written)
+    may_be_phone = namespace in (None, "phone")
     with published_database(settings) as connection:
         for sql, parameters in (
             ("select profile_id from profiles where profile_id = $word", {"word": as_written}),
-            (_BY_WORD, {"words": words}),
-            (_BY_DIGITS, {"digits": _digits(as_written)}),
+            (_BY_WORD, {"words": _words(as_written)}),
+            (_BY_NAMESPACE, {"namespace": namespace, "words": _words(identifier)}),
+            (_BY_DIGITS, {"digits": _digits(identifier) if may_be_phone else ""}),
         ):
             if parameters.get("digits") == "":
                 continue
@@ -68,6 +72,11 @@ _BY_WORD = """
     select profile_id from contact_points where lower(address) in (select unnest($words))
 """
 
+_BY_NAMESPACE = """
+    select profile_id from profile_identifiers
+    where namespace = $namespace and lower(identifier) in (select lower(unnest($words)))
+"""
+
 _BY_DIGITS = """
     select profile_id from profile_identifiers
     where namespace = 'phone' and ends_with(regexp_replace(identifier, '[^0-9]', '', 'g'), $digits)
@@ -75,6 +84,10 @@ _BY_DIGITS = """
     select profile_id from contact_points
     where channel = 'sms' and ends_with(regexp_replace(address, '[^0-9]', '', 'g'), $digits)
 """
+
+
+def _words(text: str) -> list[str]:
+    return sorted({text, text.lower(), _without_tag(text.lower())})
 
 
 def _without_tag(email: str) -> str:

@@ -238,6 +238,7 @@ def test_a_guest_is_explained_by_the_address(
     [entry] = told.entries
     assert [(each["step"], each["outcome"]) for each in entry.messages] == [("confirmation", "sent")]
     assert explain_journey(settings, told.profile_id, "orders") == told  # as a page is asked for
+    assert explain_journey(settings, "email:guest@elsewhere.example", "orders") == told
     [line] = explain(settings, "guest@elsewhere.example")
     assert (line.outcome, line.profile_id) == ("accepted", told.profile_id)
     assert "@elsewhere.example" in str(line.address)
