@@ -40,7 +40,6 @@ MAX_DECIMALS = 10
 MAX_NUMBER = 10**15
 """Above, a floating-point number no longer has every unit."""
 _LETTER_AND_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
-LENGTHS = ("short", "medium", "long", "full")
 CATEGORIES = ("zero", "one", "two", "few", "many", "other")
 """CLDR's plural categories; a language has two to six of them."""
 

@@ -7,7 +7,7 @@ a newsletter that are the same for everybody: 20 KB are cleaned and encoded in 4
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from types import CodeType
 from typing import Any
 
@@ -56,18 +56,6 @@ def _escape(value: Any) -> str:
         return escape(value)
     text = value.replace("&", "&amp;").replace(">", "&gt;").replace("<", "&lt;")
     return text.replace("'", "&#39;").replace('"', "&#34;")
-
-
-def clean_pieces(pieces: Sequence[str]) -> tuple[str, ...]:
-    """The pieces of a body, such that together they are what ``body_text`` makes of the whole.
-
-    It works on single characters but for CR LF, which may be split between two pieces: where a piece is not
-    clean, all are taken together.
-    """
-    for piece in pieces:
-        if type(piece) is not Constant and not piece.isprintable() and body_text(piece) != piece:
-            return (body_text("".join(pieces)),)
-    return tuple(pieces)
 
 
 def _strings(code: CodeType) -> Iterator[str]:

@@ -28,7 +28,6 @@ from kundresa.sandbox.store import Recorder, connect
 
 DEFAULT_SMTP_PORT = 2525
 DEFAULT_HTTP_PORT = 2526
-DEFAULT_PUSH_PORT = 2527
 
 
 def serve(

@@ -12,18 +12,13 @@ from markupsafe import escape
 
 from kundresa.content import Links, compile_templates
 from kundresa.content.environment import build_environment
-from kundresa.content.pieces import clean_pieces, quicken
+from kundresa.content.pieces import quicken
 from kundresa.content.text import body_text
 from kundresa.spec.campaign import Campaign
 from kundresa.spec.messages import Constant, EmailContent
 
 Build = Callable[..., Campaign]
 Row = Callable[..., dict[str, Any]]
-
-
-@given(st.lists(st.text(st.characters() | st.sampled_from("\r\n\x00\u2028")), max_size=6))
-def test_pieces_are_cleaned_as_the_whole_is(pieces: list[str]) -> None:
-    assert "".join(clean_pieces(pieces)) == body_text("".join(pieces))
 
 
 def test_what_stands_in_the_template_is_the_same_object_each_time(
