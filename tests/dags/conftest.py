@@ -3,36 +3,13 @@ accident."""
 
 from __future__ import annotations
 
-import atexit
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 
 import pytest
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-
-if os.environ.get("KUNDRESA_TEST_AIRFLOW_PID") != str(os.getpid()):
-    # A home for each process: two that test at once and share a database delete each other's runs.
-    # Before the test modules import Airflow: it reads its home and its database once, on import, and must
-    # not find the developer's.
-    assert "airflow.configuration" not in sys.modules, "Airflow was imported before its home was set"
-    _home = tempfile.mkdtemp(prefix="kundresa-airflow-")
-    atexit.register(shutil.rmtree, _home, ignore_errors=True)
-    os.environ |= {
-        "KUNDRESA_TEST_AIRFLOW_HOME": _home,
-        "KUNDRESA_TEST_AIRFLOW_PID": str(os.getpid()),
-        "AIRFLOW_HOME": _home,
-        "AIRFLOW__CORE__DAGS_FOLDER": str(CHECKOUT / "dags"),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(CHECKOUT / "plugins"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_home}/airflow.db",
-        "AIRFLOW__API_AUTH__JWT_SECRET": "long-enough-for-hs512-and-of-the-tests-only-" * 2,
-    }
+from tests.airflow_home import HOME
 
 with warnings.catch_warnings():
     # Airflow's API server imports this; since 1.0 it warns on import that it would like another client
@@ -91,9 +68,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 @pytest.fixture(scope="session")
 def airflow_database() -> Path:
     """AIRFLOW_HOME with a migrated SQLite database."""
-    home = Path(os.environ["KUNDRESA_TEST_AIRFLOW_HOME"])
-    if not (home / ".migrated").exists():
+    if not (HOME / ".migrated").exists():
         airflow = Path(sys.executable).parent / "airflow"
         subprocess.run([airflow, "db", "migrate"], check=True, capture_output=True, timeout=240)
-        (home / ".migrated").touch()
-    return home
+        (HOME / ".migrated").touch()
+    return HOME
