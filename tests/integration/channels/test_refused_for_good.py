@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from kundresa.channels import account_from_uri, open_sender
-from kundresa.delivery import Batch, deliver_batch
-from kundresa.spec.messages import EmailContent
-from kundresa.spec.vocabulary import DeliveryPolicy, MessageState, Trigger
-from kundresa.store import LedgerLine, NewRun, Store, open_store
+from kundresa.spec.vocabulary import MessageState
+from kundresa.store import LedgerLine, Store, open_store
 
-from .conftest import EMAIL, NOW, Peer, Step, Time
+from .conftest import Peer, Step, Time
+from .newsletter import deliver, open_run
 
 ALIVE, DEAD = "alive@shop.example", "dead@shop.example"
 ADDRESSES = (ALIVE, DEAD)
-
-
-class Writer:
-    def render(self, _row: object, /) -> EmailContent:
-        return EmailContent("Hi", "<p>x</p>", "x", "https://shop.example/u/x")
 
 
 @pytest.fixture
@@ -35,37 +26,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def run(store: Store, port: int, time: Time, number: int) -> dict[str, LedgerLine]:
     """The ledger's lines by address, after a run to both."""
     run_key = f"winback--{number}"
-    valid_until = NOW + timedelta(hours=84)
-    store.runs.open(NewRun(run_key, "winback", NOW, Trigger.MANUAL, "{}", "0" * 64, NOW, valid_until))
-    store.runs.mark_decided([run_key], at=NOW)
-    store.runs.mark_checked(run_key)
-    store.batches.register(run_key, "email", 1, len(ADDRESSES))
+    open_run(store, run_key, len(ADDRESSES))
     ids = {address: f"{number:016x}{place:016x}" for place, address in enumerate(ADDRESSES)}
-    rows: list[dict[str, Any]] = [
-        {"message_id": key, "profile_id": key[-1], "channel": "email", "address": address, "variant": None}
-        for address, key in ids.items()
-    ]
-    account = account_from_uri(f"smtp://127.0.0.1:{port}/?security=none&connections=1", name="newsletter")
-    deliver_batch(
-        store,
-        Batch(
-            run_key=run_key,
-            channel="email",
-            number=1,
-            topic="news",
-            policy=DeliveryPolicy.AT_MOST_ONCE,
-            window=10,
-            decided_at=NOW,
-            not_before=NOW,
-            valid_until=valid_until,
-        ),
-        rows=lambda: rows,
-        renderer=Writer(),
-        open_sender=lambda: open_sender(EMAIL, account, time.clock, run_key=run_key),
-        owner="anna",
-        lease=timedelta(seconds=60),
-        clock=time.clock,
-    )
+    deliver(store, run_key, {key: address for address, key in ids.items()}, port, time)
     lines = store.ledger.lines(list(ids.values()))
     return {address: lines[key] for address, key in ids.items()}
 

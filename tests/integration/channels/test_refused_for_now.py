@@ -19,7 +19,7 @@ from kundresa.store.errors import StoreUnavailable
 from kundresa.store.inbox_tables import soft_refusals
 
 from .conftest import EMAIL, Peer, Step, Time
-from .test_refused_for_good import Writer
+from .newsletter import Writer
 
 FULL, OTHER = "full@shop.example", "other@shop.example"
 VALID = timedelta(hours=84)

@@ -10,69 +10,29 @@ from types import SimpleNamespace
 
 import pytest
 
-from kundresa.channels import AccountError, account_from_uri, open_sender
-from kundresa.delivery import Batch, BatchResult, deliver_batch
+from kundresa.channels import AccountError
+from kundresa.delivery import BatchResult
 from kundresa.orchestration.alerts import describe_failure
-from kundresa.spec.messages import EmailContent
-from kundresa.spec.vocabulary import DeliveryPolicy, MessageState, Trigger
-from kundresa.store import NewRun, Store, open_store
+from kundresa.spec.vocabulary import MessageState
+from kundresa.store import Store, open_store
 
-from .conftest import DROP, EMAIL, NOW, RUN_KEY, Peer, Step, Time
+from .conftest import DROP, RUN_KEY, Peer, Step, Time
+from .newsletter import deliver, open_run
 
 PEOPLE = 25
-IDS = [f"{number:032x}" for number in range(PEOPLE)]
+ADDRESSES = {f"{number:032x}": f"p{number}@shop.example" for number in range(PEOPLE)}
 RIGHT = base64.b64encode(b"\0shop\0hunter2").decode()
-
-
-class Writer:
-    def render(self, _row: object, /) -> EmailContent:
-        return EmailContent("Hi", "<p>x</p>", "x", "https://shop.example/u/x")
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     with open_store(f"sqlite:///{tmp_path}/store.sqlite") as opened:
-        valid_until = NOW + timedelta(hours=84)
-        opened.runs.open(NewRun(RUN_KEY, "winback", NOW, Trigger.MANUAL, "{}", "0" * 64, NOW, valid_until))
-        opened.runs.mark_decided([RUN_KEY], at=NOW)
-        opened.runs.mark_checked(RUN_KEY)
-        opened.batches.register(RUN_KEY, "email", 1, PEOPLE)
+        open_run(opened, RUN_KEY, PEOPLE)
         yield opened
 
 
-def deliver(store: Store, port: int, time: Time, password: str) -> BatchResult:
-    account = account_from_uri(
-        f"smtp://shop:{password}@127.0.0.1:{port}/?security=none&connections=1", name="newsletter"
-    )
-    return deliver_batch(
-        store,
-        Batch(
-            run_key=RUN_KEY,
-            channel="email",
-            number=1,
-            topic="news",
-            policy=DeliveryPolicy.AT_MOST_ONCE,
-            window=10,
-            decided_at=NOW,
-            not_before=NOW,
-            valid_until=NOW + timedelta(hours=84),
-        ),
-        rows=lambda: [
-            {
-                "message_id": each,
-                "profile_id": each[-2:],
-                "channel": "email",
-                "address": f"p{each[-2:]}@shop.example",
-                "variant": None,
-            }
-            for each in IDS
-        ],
-        renderer=Writer(),
-        open_sender=lambda: open_sender(EMAIL, account, time.clock, run_key=RUN_KEY),
-        owner=password,
-        lease=timedelta(seconds=60),
-        clock=time.clock,
-    )
+def send(store: Store, port: int, time: Time, password: str) -> BatchResult:
+    return deliver(store, RUN_KEY, ADDRESSES, port, time, login=f"shop:{password}@")
 
 
 @pytest.mark.parametrize("from_message", [1, 13])
@@ -99,7 +59,7 @@ def test_it_says_why_and_once_mended_everybody_gets_it_once(
     server = peer(script)
     for _ in range(2):  # resuming alone mends nothing, and says so each time
         with pytest.raises(AccountError, match=r"account newsletter .* as shop.* 535 5\.7\.8") as caught:
-            deliver(store, server.port, time, "hunter1")
+            send(store, server.port, time, "hunter1")
         ti = SimpleNamespace(dag_id="campaign_winback", run_id="r", task_id="email.deliver")
         alert = describe_failure({"ti": ti, "exception": caught.value})
         assert "535 5.7.8" in alert
@@ -110,7 +70,7 @@ def test_it_says_why_and_once_mended_everybody_gets_it_once(
     store.runs.stop(RUN_KEY, at=time.clock())
     store.runs.resume(RUN_KEY, at=time.clock())
     time.now += timedelta(hours=1)
-    done = deliver(store, server.port, time, "hunter2")
+    done = send(store, server.port, time, "hunter2")
     assert (done.counts, done.newly_accepted) == ({MessageState.ACCEPTED: PEOPLE}, PEOPLE - sent)
     assert sorted(asked) == sorted(set(asked))
     assert len(server.bodies) == PEOPLE
