@@ -11,7 +11,7 @@ from airflow.api_fastapi.app import get_auth_manager
 from sqlalchemy import text
 from starlette.testclient import TestClient
 from tests.dags.test_pages import as_user, server  # noqa: F401  the server is a fixture
-from tests.integration.runs.test_journeys import publish
+from tests.integration.runs.shop import publish
 from tests.outline import Outline
 from tests.unit.journeys.conftest import World, journey_of
 

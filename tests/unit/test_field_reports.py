@@ -161,7 +161,7 @@ CASES: Mapping[int, tuple[str, tuple[str, ...]]] = {
         "what an application sends is dropped without a word",
         (
             "integration/public/test_events.py::test_a_refused_event_says_why_and_its_neighbours_are_taken",
-            "integration/public/test_messages.py::test_a_request_that_is_wrong_says_in_which_field_and_why",
+            "integration/public/test_message_refusals.py::test_a_request_that_is_wrong_says_in_which_field_and_why",
         ),
     ),
     20: (
@@ -194,7 +194,7 @@ CASES: Mapping[int, tuple[str, tuple[str, ...]]] = {
         "what recurs, leaves at once or is triggered is neither counted by caps nor stopped by them",
         (
             "integration/runs/test_field_reports.py::test_what_leaves_at_once_and_what_recurs_is_counted_and_stopped",
-            "integration/runs/test_journeys.py::test_what_campaigns_have_sent_or_hold_counts_and_what_failed_does_not",
+            "integration/runs/test_journey_caps.py::test_what_campaigns_have_sent_or_hold_counts_and_what_failed_does_not",
             "warehouse/test_journey_accounts.py::test_a_campaign_counts_what_journeys_sent_and_what_they_hold",
             "warehouse/decisions/test_pressure_runs.py::test_two_processes_that_decide_at_once_keep_to_the_cap",
             "warehouse/decisions/test_pressure_reference.py::test_every_verdict_is_what_the_greedy_says",

@@ -28,6 +28,9 @@ from kundresa.sandbox.server import serve
 from kundresa.spec.channels import EmailChannel
 from kundresa.spec.messages import EmailContent, Message
 
+from .smpp_peers import centre, smpp_sender
+
+__all__ = ["centre", "smpp_sender"]
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 RUN_KEY = "winback--20261123T090000Z"
 EMAIL = EmailChannel(kind="email", template="m", account="a", sender="Shop <hello@shop.example>")

@@ -27,6 +27,7 @@ from kundresa.content import Links, Token, templates_to_freeze
 from kundresa.public import server as server_module
 from kundresa.public.app import build_app
 from kundresa.runs.journeys import open_standing_runs
+from kundresa.sandbox import Sandbox
 from kundresa.settings import Settings
 from kundresa.spec.frozen import freeze
 from kundresa.spec.journey import Journey
@@ -36,6 +37,8 @@ from kundresa.spec.vocabulary import MessageState, Trigger
 from kundresa.store import Candidate, NewRun, Store, open_store
 from kundresa.warehouse import cursor_at
 from kundresa.warehouse.people_index import write_index
+
+from .post import Post
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 ANNA = Token("a" * 32, "p-anna", "email", "offers")
@@ -352,3 +355,14 @@ def sent(settings: Settings, store: Store) -> Token:
     batch.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows), batch / "data_0.parquet")
     return ANNA
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with Sandbox(tmp_path_factory.mktemp("sandbox")) as started:
+        yield started
+
+
+@pytest.fixture
+def post(settings: Settings, clock: Clock, sandbox: Sandbox) -> Post:
+    return Post(settings, clock, sandbox)

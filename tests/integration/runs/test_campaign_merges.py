@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.integration.runs.test_journeys import MARTS
+from tests.integration.runs.shop import MARTS
 from tests.integration.runs.test_seeds_and_mirror import KEY, NOW, settings  # noqa: F401
 
 from kundresa.channels import account_from_uri

@@ -6,18 +6,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-
-# Fixtures, which a test asks for by name.
-from tests.integration.runs.test_journeys import (  # noqa: F401
-    CAPPED,
-    JOURNEY,
-    ONE_A_DAY,
-    WITH_CART_ID,
-    Shop,
-    capped,
-    sandbox,
-    shop,
-)
+from tests.integration.runs.shop import CAPPED, JOURNEY, ONE_A_DAY, WITH_CART_ID, Shop
 
 from kundresa.feedback.webhooks import Report
 from kundresa.runs.feedback import record_reports
@@ -45,7 +34,7 @@ REMINDED_TWICE = JOURNEY.replace(
     ],
 )
 def test_who_says_no_or_bounces_while_they_wait_gets_nothing_more(
-    shop: Shop,  # noqa: F811
+    shop: Shop,
     kind: FeedbackKind,
     bounce_class: BounceClass | None,
     reason: str | None,
@@ -74,7 +63,7 @@ def test_who_says_no_or_bounces_while_they_wait_gets_nothing_more(
     assert (shop.run(days=30).accepted, len(shop.arrived()) - before) == (0, 1 + done.accepted)
 
 
-def test_who_had_enough_today_is_tried_tomorrow_and_gets_it(capped: Shop) -> None:  # noqa: F811
+def test_who_had_enough_today_is_tried_tomorrow_and_gets_it(capped: Shop) -> None:
     """Field report 21: the journey is told, and can ask again."""
     capped.journey(
         CAPPED.replace(
@@ -99,7 +88,7 @@ def test_who_had_enough_today_is_tried_tomorrow_and_gets_it(capped: Shop) -> Non
     ]
 
 
-def test_what_leaves_at_once_and_what_recurs_is_counted_and_stopped(shop: Shop) -> None:  # noqa: F811
+def test_what_leaves_at_once_and_what_recurs_is_counted_and_stopped(shop: Shop) -> None:
     """Field report 23: no pause between event and message, and the event comes again and again."""
     (shop.settings.project / "dags" / "events.yaml").write_text(WITH_CART_ID)
     shop.policies(ONE_A_DAY)

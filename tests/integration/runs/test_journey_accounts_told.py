@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import text
 
 # The shop of the journeys' tests, and its sandbox.
-from tests.integration.runs.test_journeys import NOW, PEOPLE, Shop, sandbox, shop  # noqa: F401
+from tests.integration.runs.shop import NOW, PEOPLE, Shop
 
 from kundresa import warehouse
 from kundresa.runs.accounting import read_account
@@ -32,7 +32,7 @@ TOMORROW = NOW + timedelta(days=1)
 
 
 @pytest.fixture
-def played(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:  # noqa: F811
+def played(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """Anna has got a mail and Eva a text; Bo and Ida nothing."""
     monkeypatch.setattr(warehouse, "person_decisions", lambda *_: [])  # no campaign has run
     shop.start()
@@ -43,13 +43,13 @@ def played(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:  # noqa: F811
     return shop
 
 
-def account(shop: Shop, key: str, at: datetime = TOMORROW) -> dict[str, Any]:  # noqa: F811
+def account(shop: Shop, key: str, at: datetime = TOMORROW) -> dict[str, Any]:
     found = read_account(shop.settings, key, clock=lambda: at)
     assert found is not None
     return found
 
 
-def told(shop: Shop, who: str, campaign: str | None = None) -> list[Explanation]:  # noqa: F811
+def told(shop: Shop, who: str, campaign: str | None = None) -> list[Explanation]:
     return explain(shop.settings, f"{who}@shop.example", campaign)
 
 

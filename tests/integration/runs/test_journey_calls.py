@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 # The shop of the journeys' tests, and its sandbox.
-from tests.integration.runs.test_journeys import NOW, Shop, sandbox, shop  # noqa: F401
+from tests.integration.runs.shop import NOW, Shop
 from typer.testing import CliRunner
 
 from kundresa.channels import AccountError
@@ -110,7 +110,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def asking(shop: Shop, receiver: Receiver) -> Shop:  # noqa: F811
+def asking(shop: Shop, receiver: Receiver) -> Shop:
     secret = SECRET.replace(" ", "%20")
     shop.accounts["prices"] = f"http://shop:{secret}@127.0.0.1:{receiver.port}/ask?private=allowed"
     shop.policies("webhook_hosts: ['127.0.0.1']\n")
@@ -119,7 +119,7 @@ def asking(shop: Shop, receiver: Receiver) -> Shop:  # noqa: F811
     return shop
 
 
-def last_subject(shop: Shop) -> str:  # noqa: F811
+def last_subject(shop: Shop) -> str:
     return str(shop.arrived()[-1].subject)
 
 

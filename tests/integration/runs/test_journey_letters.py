@@ -12,8 +12,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from tests.integration.runs import test_journeys
-from tests.integration.runs.test_journeys import EARLIER, Shop, sandbox, shop
+from tests.integration.runs import shop as installation
+from tests.integration.runs.shop import EARLIER, Shop
 
 from kundresa import warehouse
 from kundresa.channels.folder import Folder
@@ -28,7 +28,6 @@ from kundresa.runs.print_results import read_print_results
 from kundresa.spec.problems import SpecError
 from kundresa.warehouse.exports import journey_day_path
 
-__all__ = ["sandbox", "shop"]
 JOURNEY = """
 owner: crm
 description: A letter.
@@ -61,7 +60,7 @@ HOMES = ("anna", "bo", "ida")
 
 @pytest.fixture
 def letters(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
-    known = test_journeys.rows()
+    known = installation.rows()
     known["contact_points"] += [
         {
             "profile_id": f"p-{who}",
@@ -82,7 +81,7 @@ def letters(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp
         }
         for who in HOMES
     ]
-    monkeypatch.setattr(test_journeys, "rows", lambda: known)
+    monkeypatch.setattr(installation, "rows", lambda: known)
     made: Shop = request.getfixturevalue("shop")
     (tmp_path / "out").mkdir()
     made.accounts["printer"] = f"file://{tmp_path / 'out'}"
@@ -325,7 +324,7 @@ def test_what_is_unknown_is_asked_again_only_where_its_receiver_knows_it(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, policy: str, idempotent: str
 ) -> None:
     """Or by policy; and until then nobody moves on."""
-    text = test_journeys.JOURNEY.replace("topic: offers", f"topic: offers\npolicy: {policy}")
+    text = installation.JOURNEY.replace("topic: offers", f"topic: offers\npolicy: {policy}")
     mark = "&" if "?" in shop.accounts["texts"] else "?"
     shop.accounts["texts"] += f"{mark}idempotent={idempotent}"
     shop.journey(text)

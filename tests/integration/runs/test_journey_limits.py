@@ -15,7 +15,7 @@ from filelock import FileLock
 from sqlalchemy import insert
 
 # The shop of the journeys' tests, and its sandbox.
-from tests.integration.runs.test_journeys import CAPPED, NOW, WITH_CART_ID, Shop, sandbox, shop  # noqa: F401
+from tests.integration.runs.shop import CAPPED, NOW, WITH_CART_ID, Shop
 
 from kundresa import warehouse
 from kundresa.channels import account_from_uri
@@ -41,7 +41,7 @@ PLENTY = "max_instances: 100\n" + CAPPED.replace("capped: late", "over_capacity:
 
 
 @pytest.fixture
-def limited(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:  # noqa: F811
+def limited(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """A shop in which a person may have several carts, and its desk takes one message a day."""
     monkeypatch.setattr(warehouse, "person_decisions", lambda *_: [])  # no campaign has considered anybody
     (shop.settings.project / "dags" / "events.yaml").write_text(WITH_CART_ID)

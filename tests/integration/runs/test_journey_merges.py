@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.integration.runs.test_journeys import MARTS, NOW, Shop, rows, sandbox, shop  # noqa: F401
+from tests.integration.runs.shop import MARTS, NOW, Shop, rows
 
 from kundresa.delivery import StoreGuard
 from kundresa.runs.journey_people import JourneyPeople
@@ -46,7 +46,7 @@ def republish(settings: Settings, hour: int, *, is_merged: bool) -> None:
 
 
 @pytest.fixture
-def two(shop: Shop) -> Shop:  # noqa: F811
+def two(shop: Shop) -> Shop:
     """Anna is inside under the id that she is about to lose."""
     republish(shop.settings, 5, is_merged=False)
     shop.start()
@@ -55,7 +55,7 @@ def two(shop: Shop) -> Shop:  # noqa: F811
     return shop
 
 
-def ended(shop: Shop) -> list[tuple[str, str | None, str | None]]:  # noqa: F811
+def ended(shop: Shop) -> list[tuple[str, str | None, str | None]]:
     with shop.store() as store:
         found = store.journey_positions.of("cart", ["p-second", "p-anna"])
         return [(each.profile_id, each.step, each.end_reason) for each in found]

@@ -3,83 +3,57 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.integration.runs.test_journeys import EARLIER, MARTS, NOW, PEOPLE, Shop, rows, sandbox, shop
+from tests.integration.runs.shop import EARLIER, MARTS, NOW, PEOPLE, Shop, rows
+from tests.integration.runs.trying import SECONDS, TEST, at, begin, report, tell
 from typer.testing import CliRunner
 
 from kundresa.channels import Account, AccountError, account_from_uri
 from kundresa.cli.journey import journey
-from kundresa.runs import journey_rounds
 from kundresa.runs.explained import PersonNotFound
 from kundresa.runs.journey_accounts import export_journeys
 from kundresa.runs.journey_explaining import explain_messages
 from kundresa.runs.journey_rehearsing import UnfitEvent
 from kundresa.runs.journey_reports import journey_report, list_journeys
-from kundresa.runs.journey_rounds import AT_ONCE, JourneyRun, versions_of
+from kundresa.runs.journey_rounds import JourneyRun
 from kundresa.runs.journey_testing import (
-    LASTS,
-    InTest,
-    JourneyTestReport,
     NoJourneyTest,
     UnfitTest,
-    begin_test,
-    end_forgotten,
     end_test,
     explain_test,
     report_test,
     tell_test,
 )
-from kundresa.runs.journeys import (
-    _run_keys,
-    forget_ended,
-    has_work,
-    pause_journey,
-    run_journey,
-    stop_journey,
-)
+from kundresa.runs.journeys import has_work, pause_journey, stop_journey
 from kundresa.runs.sending import send_as_asked
 from kundresa.spec.machines import KNOWN_AFTER
 from kundresa.spec.problems import SpecError
-from kundresa.spec.vocabulary import FeedbackKind, JourneyState, RunState
+from kundresa.spec.vocabulary import FeedbackKind, JourneyState
 from kundresa.store import HeldClick, JourneyNotFound, JourneyTestUnderWay, NewFeedback, Store
-from kundresa.store.journey_accounts import JourneyAccounts
-from kundresa.store.journey_tests import AFTER_MANY
 from kundresa.warehouse.people_index import write_index
 
-__all__ = ["sandbox", "shop"]
-TEST = "cart-test1"
-SECONDS = 10
 AT_NIGHT = datetime(2026, 11, 23, 22, tzinfo=UTC)
 
 
-def begin(shop: Shop, *people: str, waits: int = SECONDS, name: str = "cart") -> None:
-    begin_test(
-        shop.settings,
-        name,
-        people or ("anna@shop.example",),
-        waits=timedelta(seconds=waits),
-        clock=lambda: shop.now,
+def click(shop: Shop, store: Store) -> None:
+    """Anna clicks in the one message that the test has sent her."""
+    [message] = store.journey_messages.of("p-anna", TEST)
+    clicked = NewFeedback(
+        feedback_key="1",
+        kind=FeedbackKind.CLICKED,
+        channel="email",
+        provider="link",
+        occurred_at=shop.now,
+        received_at=shop.now,
+        message_id=message.message_id,
+        profile_id="p-anna",
     )
-
-
-def tell(shop: Shop, event: str | None, person: str | None, **data: Any) -> None:
-    tell_test(shop.settings, "cart", event=event, person=person, data=data, clock=lambda: shop.now)
-
-
-def report(shop: Shop) -> JourneyTestReport:
-    return report_test(shop.settings, "cart", clock=lambda: shop.now)
-
-
-def at(shop: Shop) -> dict[str, str | None]:
-    return {each.profile_id: each.step or each.end_reason for each in report(shop).testers}
+    store.feedback.record([clicked])
 
 
 def test_a_journey_that_was_never_started_is_tried_on_two_people(shop: Shop) -> None:
@@ -140,18 +114,7 @@ def test_nothing_of_a_test_is_counted(shop: Shop) -> None:
         day = (NOW - timedelta(days=1), NOW + timedelta(days=9))
         assert store.journey_accounts.counted_between(*day, channels=["email"]) == 0
         assert export_journeys(shop.settings, store, shop.now) == []
-        [message] = store.journey_messages.of("p-anna", TEST)
-        click = NewFeedback(
-            feedback_key="1",
-            kind=FeedbackKind.CLICKED,
-            channel="email",
-            provider="link",
-            occurred_at=shop.now,
-            received_at=shop.now,
-            message_id=message.message_id,
-            profile_id="p-anna",
-        )
-        store.feedback.record([click])
+        click(shop, store)
         assert list(store.feedback.all_rows()) == []
         assert len(list(store.feedback.rows(NOW, shop.now + timedelta(days=1)))) == 1
     own = journey_report(shop.settings, "cart", clock=lambda: shop.now)
@@ -274,79 +237,6 @@ def test_what_is_no_test_is_refused(shop: Shop) -> None:
         begin(shop)
 
 
-def test_an_end_that_was_killed_half_way_is_made_whole_by_another(shop: Shop) -> None:
-    begin(shop)
-    tell(shop, "cart", "p-anna", value=1)
-    shop.run()
-    with shop.store() as store:
-        [key] = [each for each in _run_keys(store, TEST) if ".mail." in each]
-        store.journeys.stop(TEST, at=shop.now)  # and no further
-    end_test(shop.settings, "cart", clock=lambda: shop.now)
-    with shop.store() as store:
-        assert store.runs.require(key).state is RunState.CLOSED
-
-
-def test_an_end_that_was_killed_half_way_is_made_whole_by_maintain(shop: Shop) -> None:
-    begin(shop)
-    with shop.store() as store:
-        keys = _run_keys(store, TEST)
-        store.journeys.stop(TEST, at=shop.now)  # and no further
-    assert end_forgotten(shop.settings, shop.now + timedelta(hours=1)) == 1
-    assert end_forgotten(shop.settings, shop.now + timedelta(hours=1)) == 0
-    with shop.store() as store:
-        assert {store.runs.require(key).state for key in keys} == {RunState.CLOSED}
-    assert report(shop).test.ended_at == shop.now
-
-
-@pytest.mark.parametrize("mend", ["end", "maintain"])
-@pytest.mark.parametrize("is_test", [True, False], ids=["a test", "a journey"])
-def test_an_end_that_was_killed_before_its_last_step_leaves_no_message(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, mend: str, *, is_test: bool
-) -> None:
-    class Killed(BaseException):
-        """Stands for SIGKILL: nothing catches it."""
-
-    def killed(*_: Any, **__: Any) -> int:
-        raise Killed
-
-    def end() -> None:
-        if is_test:
-            end_test(shop.settings, "cart", clock=lambda: shop.now)
-        else:
-            stop_journey(shop.settings, "cart", clock=lambda: shop.now)
-
-    if is_test:
-        begin(shop, waits=1)
-        tell(shop, None, "p-anna", value=1)
-    else:
-        shop.start()
-        shop.event("anna", value=60)
-    name = TEST if is_test else "cart"
-    shop.run()
-    shop.now += timedelta(hours=1)
-    with suppress(AccountError):
-        run_both(shop, "mails")  # its message has a batch, and has not left
-    with monkeypatch.context() as patch:
-        patch.setattr(JourneyAccounts, "cancel_unsent", killed)
-        with pytest.raises(Killed):
-            end()
-    with shop.store() as store:
-        assert {run.state for run in map(store.runs.require, keys_of(store, name))} == {RunState.CLOSED}
-        assert [each.state for each in store.journey_messages.of("p-anna", name)] == ["batched"]
-    if mend == "end":
-        end()
-    else:
-        assert end_forgotten(shop.settings, shop.now) == 1
-    assert end_forgotten(shop.settings, shop.now) == 0
-    with shop.store() as store:
-        [message] = store.journey_messages.of("p-anna", name)
-    assert (message.state, message.outcome, message.reason) == ("over", "not_sent", "run_cancelled")
-
-
-def keys_of(store: Store, name: str) -> list[str]:
-    return [key for each in versions_of(store, name).all() for key in each.run_keys.values()]
-
-
 def test_a_click_is_heard_of_as_late_as_in_a_journey_and_that_is_told(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,18 +248,7 @@ def test_a_click_is_heard_of_as_late_as_in_a_journey_and_that_is_told(
     shop.run(seconds=SECONDS)
     shop.now = datetime.now(tz=UTC)  # the command line has no other clock
     with shop.store() as store:
-        [message] = store.journey_messages.of("p-anna", TEST)
-        click = NewFeedback(
-            feedback_key="1",
-            kind=FeedbackKind.CLICKED,
-            channel="email",
-            provider="link",
-            occurred_at=shop.now,
-            received_at=shop.now,
-            message_id=message.message_id,
-            profile_id="p-anna",
-        )
-        store.feedback.record([click])
+        click(shop, store)
     heard_at = shop.now + KNOWN_AFTER
     assert report(shop).held_clicks == (HeldClick("p-anna", "", "mail", heard_at),)
     told = CliRunner().invoke(journey, ["test", "show", "cart"]).output
@@ -441,18 +320,6 @@ def test_a_pause_of_the_journey_does_not_hold_its_test(shop: Shop) -> None:
     assert (done.state, done.in_test["entered"]) == (JourneyState.HELD, 1)
 
 
-def test_a_forgotten_test_is_ended_and_its_people_are_forgotten(shop: Shop) -> None:
-    begin(shop)
-    tell(shop, "cart", "p-anna", value=1)
-    shop.run()
-    assert end_forgotten(shop.settings, NOW + LASTS - timedelta(seconds=1)) == 0
-    assert end_forgotten(shop.settings, NOW + LASTS) == 1
-    assert report(shop).test.ended_at == NOW + LASTS
-    with shop.store() as store:
-        assert forget_ended(store, NOW + LASTS + timedelta(seconds=1), NOW + LASTS) == 1
-    assert report(shop).testers == (InTest("p-anna"),)
-
-
 def test_a_run_without_a_test_tells_of_none(shop: Shop) -> None:
     shop.start()
     assert shop.run() == JourneyRun(JourneyState.RUNNING)
@@ -488,177 +355,6 @@ def test_the_command_line_tries_a_journey(shop: Shop, monkeypatch: pytest.Monkey
     assert TEST in call("show")
     assert f"{TEST} is over; 0 entries were inside" in call("test", "end", "cart")
     assert "ended" in call("test", "show", "cart")
-
-
-def run_both(
-    shop: Shop, *refused: str, seconds: float = 0, each_second: Callable[[int], None] | None = None
-) -> JourneyRun:
-    """A run that stays for so long, in which these accounts refuse us."""
-    count = 0
-
-    def account_of(name: str) -> Account:
-        if name in refused:
-            raise AccountError(f"no such connection: {name}")
-        return account_from_uri(shop.accounts[name], name=name)
-
-    def sleep(length: float) -> None:
-        nonlocal count
-        shop.now += timedelta(seconds=length)
-        count += 1
-        if each_second is not None:
-            each_second(count)
-
-    return run_journey(
-        shop.settings,
-        "cart",
-        owner=f"test {shop.now}",
-        account_of=account_of,
-        clock=lambda: shop.now,
-        sleep=sleep,
-        stay=timedelta(seconds=seconds),
-    )
-
-
-def test_a_test_that_fails_is_told_and_ends_no_run_of_the_journey(
-    shop: Shop, caplog: pytest.LogCaptureFixture
-) -> None:
-    shop.start()
-    edited = (shop.settings.journeys / "cart" / "journey.yaml").read_text()
-    shop.journey(edited.replace("account: mails", "account: wrong"))
-    begin(shop, waits=1)
-    tell(shop, None, "p-anna", value=1)
-    done = run_both(
-        shop,
-        "wrong",
-        seconds=25,
-        each_second=lambda count: shop.event("eva", value=60) if count == 10 else None,
-    )
-    assert (done.entered, shop.step("eva")) == (1, "pause")
-    assert done.test_failure == "AccountError: no such connection: wrong"
-    assert caplog.text.count(f"{TEST}, a test, cannot be run now") == 1  # an account may count what is wrong
-    assert (done.in_test["entered"], done.in_test["accepted"]) == (1, 0)
-    found, failed_at = report(shop).test, NOW + timedelta(seconds=1)
-    assert (found.failure, found.failed_at) == (done.test_failure, failed_at)
-    assert found.again_at == failed_at + timedelta(minutes=1)
-    assert journey_report(shop.settings, "cart", clock=lambda: shop.now).test == found
-
-
-def fail_until(shop: Shop, moment: datetime) -> list[float]:
-    """Runs of a journey of which nothing but a test is under way, whenever something is to be done; after how
-    many minutes something went wrong each time."""
-    found: list[float] = []
-    begun = shop.now
-    while shop.now < moment:
-        if has_work(shop.settings, "cart", shop.now):
-            assert run_both(shop, "mails").test_failure
-            found.append((shop.now - begun).total_seconds() / 60)
-        shop.now += timedelta(seconds=30)
-    return found
-
-
-def test_a_test_that_keeps_failing_is_tried_less_and_less_often(shop: Shop) -> None:
-    begin(shop, waits=1)
-    tell(shop, None, "p-anna", value=1)
-    shop.run()
-    shop.now += timedelta(seconds=1)
-    assert fail_until(shop, shop.now + timedelta(minutes=59)) == [0, 1, 3, 7, 15, 30, 45]
-    last = report(shop).test
-    assert last.failed_at is not None
-    assert last.again_at == last.failed_at + AFTER_MANY
-    assert run_both(shop, "mails").next_at == last.again_at
-    # Whoever sees to it does not wait for that.
-    tell(shop, "cart", "p-anna", value=1)
-    assert report(shop).test.again_at is None
-    assert shop.run().in_test["accepted"] == 1
-    found = report(shop).test
-    assert (found.again_at, found.failed_at) == (None, last.failed_at)
-
-
-def test_a_test_that_goes_on_again_is_left_alone_no_longer(shop: Shop) -> None:
-    begin(shop, waits=1)
-    tell(shop, None, "p-anna", value=1)
-    shop.run()
-    shop.now += timedelta(seconds=1)
-    assert fail_until(shop, shop.now + timedelta(minutes=2)) == [0, 1]
-    shop.now += timedelta(minutes=1)
-    assert shop.run().in_test["accepted"] == 1
-    assert report(shop).test.again_at is None
-
-
-def test_what_has_gone_wrong_in_a_test_is_told_by_the_command_line(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KUNDRESA_PROJECT", str(shop.settings.project))
-    monkeypatch.setenv("KUNDRESA_HOME", str(shop.settings.home))
-    begin(shop, waits=1)
-    with shop.store() as store:
-        store.journey_tests.failed(TEST, "no [such] account", at=shop.now)
-    told = CliRunner().invoke(journey, ["test", "show", "cart"]).output
-    assert f"{TEST} went wrong at 2026-11-23 12:00:00Z: no [such] account; left alone until" in told
-
-
-def test_what_is_broken_in_a_test_ends_no_run_of_the_journey(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = journey_rounds.advance
-
-    def advance(store: Store, people: Any, name: str, *, now: datetime) -> Any:
-        if name == TEST:
-            raise ZeroDivisionError("a defect")
-        return real(store, people, name, now=now)
-
-    monkeypatch.setattr(journey_rounds, "advance", advance)
-    shop.start()
-    begin(shop)
-    shop.event("eva", value=60)
-    done = shop.run()
-    assert (done.entered, done.test_failure) == (1, "ZeroDivisionError: a defect")
-    assert report(shop).test.failure == done.test_failure
-    with shop.store() as store:
-        store.journey_tests.failed(TEST, "x" * 2_000, at=shop.now)
-        store.journey_tests.failed("cart", "none", at=shop.now)
-    assert report(shop).test.failure == "x" * 1_000
-
-
-def test_a_journey_that_fails_does_not_keep_its_test_from_going_on(shop: Shop) -> None:
-    shop.start()
-    shop.event("anna", value=60)
-    shop.run()
-    begin(shop)
-    shop.now += timedelta(hours=1)
-    tell(shop, None, "p-anna", value=1)
-    with pytest.raises(AccountError, match="no such connection: mails"):
-        run_both(shop, "mails", seconds=25)
-    assert at(shop) == {"p-anna": "pause"}
-    assert report(shop).test.failure is None
-
-
-def test_journey_and_test_have_their_turns_where_one_is_never_done(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shop.start()
-    begin(shop)
-    real, begun = journey_rounds.advance, shop.now
-    looked: dict[str, list[float]] = {"cart": [], TEST: []}
-
-    def advance(store: Store, people: Any, name: str, *, now: datetime) -> Any:
-        looked[name].append((shop.now - begun).total_seconds())
-        shop.now += timedelta(milliseconds=200)
-        shop.event("anna", value=60)  # something for both at each look
-        return real(store, people, name, now=now)
-
-    monkeypatch.setattr(journey_rounds, "advance", advance)
-    monkeypatch.setattr("kundresa.runs.journeys.MOST_ROUNDS", 25)
-    for seconds in (12, 0):
-        begun = shop.now
-        looked |= {"cart": [], TEST: []}
-        run_both(shop, seconds=seconds)
-        for moments in looked.values():
-            gaps = [after - before for before, after in pairwise(moments)]
-            assert max(gaps) <= AT_ONCE.total_seconds() + 0.2 + 1e-6
-            # Without a time of its own a run ends though there is always more.
-            assert moments[-1] >= seconds - 2 * AT_ONCE.total_seconds() - 1
-            assert seconds or 25 <= len(moments) <= 25 + 10
 
 
 def test_the_sender_runs_a_test_of_a_journey_that_was_never_started(shop: Shop) -> None:

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import update
+from tests.integration.runs.shop import NOW, Shop
 from tests.integration.runs.test_journey_merges import republish
-from tests.integration.runs.test_journeys import NOW, Shop, sandbox, shop  # noqa: F401
 
 from kundresa.runs import stages
 from kundresa.runs.maintaining import apply_retention
@@ -26,7 +26,7 @@ def put(store: Store, *people: str) -> None:
 
 
 def test_a_build_is_told_what_journeys_have_set(
-    shop: Shop,  # noqa: F811
+    shop: Shop,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("kundresa.warehouse.build_warehouse", lambda *_, **__: SimpleNamespace(build_id="b"))
@@ -42,7 +42,7 @@ def test_a_build_is_told_what_journeys_have_set(
     ]
 
 
-def test_of_who_is_nobody_any_more_nothing_is_kept_beyond_the_retention(shop: Shop) -> None:  # noqa: F811
+def test_of_who_is_nobody_any_more_nothing_is_kept_beyond_the_retention(shop: Shop) -> None:
     republish(shop.settings, 6, is_merged=True)
     with shop.store() as store:
         put(store, "p-anna", "p-second", "p-nobody", "p-later")
@@ -58,7 +58,7 @@ def test_of_who_is_nobody_any_more_nothing_is_kept_beyond_the_retention(shop: Sh
     assert left == ["p-anna", "p-later", "p-second"]
 
 
-def test_before_there_is_a_publication_nobody_is_taken_for_nobody(shop: Shop) -> None:  # noqa: F811
+def test_before_there_is_a_publication_nobody_is_taken_for_nobody(shop: Shop) -> None:
     (shop.settings.published / "current.json").unlink()
     with shop.store() as store:
         put(store, "p-nobody")

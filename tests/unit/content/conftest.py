@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from kundresa.content import Links
+from kundresa.content import Links, check_templates
 from kundresa.spec.campaign import Campaign
 
+Build = Callable[..., Campaign]
 COLUMNS = {
     "profile_id": "varchar",
     "crm_id": "varchar",
@@ -63,7 +64,7 @@ def templates() -> dict[str, str]:
 
 
 @pytest.fixture
-def campaign() -> Callable[..., Campaign]:
+def campaign() -> Build:
     """Builds a valid campaign; arguments replace keys."""
 
     def build(**changes: Any) -> Campaign:
@@ -80,6 +81,19 @@ def campaign() -> Callable[..., Campaign]:
         return Campaign(**{**values, **changes})
 
     return build
+
+
+@pytest.fixture
+def problems(
+    campaign: Build, templates: dict[str, str], columns: Mapping[str, str]
+) -> Callable[[str], list[str]]:
+    """What the check says when one template is replaced."""
+
+    def check(source: str) -> list[str]:
+        found = check_templates(campaign(), {**templates, "text.txt.j2": source}, columns)
+        return [str(problem) for problem in found]
+
+    return check
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kundresa.spec.journey_loading import JOURNEY_FILE
+
 SPEC = """\
 owner: crm@shop.example
 description: Wins back people who have not bought for a year.
@@ -40,6 +42,19 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
         path.mkdir(parents=True)
         content = spec.encode() if isinstance(spec, str) else spec
         (path / "campaign.yaml").write_bytes(content)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def journey_folder(tmp_path: Path) -> Callable[[str], Path]:
+    """``journey_folder(text, name="cart")`` writes a journey's folder and returns it."""
+
+    def write(text: str, name: str = "cart") -> Path:
+        path = tmp_path / "journeys" / name
+        path.mkdir(parents=True, exist_ok=True)
+        (path / JOURNEY_FILE).write_text(text)
         return path
 
     return write
