@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from kundresa.feedback import RawHit, record_hits
 from kundresa.feedback.mailbox import open_mailbox
@@ -18,12 +18,13 @@ from kundresa.runs.reported_messages import messages_of
 from kundresa.settings import Settings
 from kundresa.spec.frozen import thaw
 from kundresa.spec.policies import Policies, load_policies
-from kundresa.spec.vocabulary import FeedbackKind
+from kundresa.spec.vocabulary import ChannelKind, FeedbackKind
 from kundresa.store import LedgerLine, NewFeedback, SoftBounceRule, Store, open_store
 
 MAILBOX = "mailbox"
 PROVIDER = "provider"
 """Where a no comes from that a provider's webhook has told."""
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _HITS = (FeedbackKind.OPENED, FeedbackKind.CLICKED)
 
 
@@ -69,11 +70,14 @@ def _items(settings: Settings, store: Store, mail: ReadMail, now: datetime) -> l
     items = []
     for number, finding in enumerate(found):
         line, address = identified(settings, store, finding.candidates)
+        if line is not None and line.channel != ChannelKind.EMAIL:
+            # A mail tells of mails. Ids of other messages stand in their links, for anybody to write.
+            line, address = None, ""
         items.append(
             NewFeedback(
                 feedback_key=f"{MAILBOX}/{mail.key}/{number}",
                 kind=finding.kind,
-                channel=line.channel if line else "email",
+                channel=ChannelKind.EMAIL,
                 provider=MAILBOX,
                 occurred_at=now,
                 received_at=now,
@@ -152,13 +156,14 @@ def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
 
 
 def _reported(name: str, report: Report, line: LedgerLine, address: str, now: datetime) -> NewFeedback:
+    """A provider's clock that is ahead has seen nothing of the future, and nothing came back of a message
+    before it left."""
     return NewFeedback(
         feedback_key=report_key(name, report),
         kind=report.kind,
         channel=line.channel,
         provider=name,
-        # A provider's clock that is ahead has seen nothing of the future.
-        occurred_at=min(report.occurred_at or now, now),
+        occurred_at=min(max(report.occurred_at or now, line.first_claimed_at or _FIRST), now),
         received_at=now,
         message_id=line.message_id,
         profile_id=line.profile_id,

@@ -149,7 +149,7 @@ def _only(settings: Settings, sender: str) -> str | None:
     if sum(each.isdigit() for each in sender) < _LEAST_DIGITS:
         return None
     try:
-        found = warehouse.find_profiles(settings, sender)
+        found = warehouse.find_by_telephone(settings, sender)
     except warehouse.NothingPublished:
         return None
     return found[0] if len(found) == 1 else None

@@ -266,7 +266,12 @@ def test_forged_and_altered_tokens_are_all_the_same(
     others = Links(links.public_url, "another secret").unsubscribe_url(ANNA)
     answers = [
         client.post(url, data=ONE_CLICK)
-        for url in (good[:-3], good + "x", "/u/" + "a" * 5_000, "/u/%00", path(others), "/u/" + "é" * 10)
+        for url in (
+            *(good[:-3], good + "x", "/u/" + "a" * 5_000, "/u/%00", path(others), "/u/" + "é" * 10),
+            # Other spellings of the same octets.
+            *(good + more for more in ("=", "==", "%3D", "~~~~", "é", "%FF")),
+            *(good[:-1] + chr(ord(good[-1]) + step) for step in (1, -1)),
+        )
     ]
     assert {answer.status_code for answer in answers} == {404}
     assert len({answer.text for answer in answers}) == 1
