@@ -22,6 +22,7 @@ from kundresa.public.refusals import RETRY_AFTER_SECONDS, Refused, read_body
 from kundresa.public.service import Service
 from kundresa.runs.feedback import record_reports
 from kundresa.runs.replies import record_replies
+from kundresa.runs.suppression_changes import follow_changes
 
 MOST_BYTES = 1_000_000
 BODY_SECONDS = 20.0
@@ -59,10 +60,11 @@ class Webhooks:
         # A no first: it is what must not wait.
         await run_in_threadpool(record_replies, *place, told.replies, now)
         done = await run_in_threadpool(record_reports, *place, told.reports, now)
+        followed = await run_in_threadpool(follow_changes, *place[:2], name, told.changes, now)
         if told.answer is not None:
             return Response(told.answer, media_type="text/xml")
-        recorded = len(told.replies) + len(told.reports) - len(done.left_out)
-        skipped = told.skipped + len(done.left_out)
+        recorded = len(told.replies) + len(told.reports) - len(done.left_out) + followed
+        skipped = told.skipped + len(done.left_out) + len(told.changes) - followed
         return JSONResponse({"recorded": recorded, "skipped": skipped})
 
 
