@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from kundresa import warehouse
 from kundresa.feedback import RawHit, record_hits
 from kundresa.feedback.mailbox import open_mailbox
 from kundresa.feedback.mails import MailFinding, ReadMail, read_mail
@@ -149,9 +150,10 @@ def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
         [each for each in others if each.kind is not FeedbackKind.UNSUBSCRIBED],
         rule=soft_bounce_rule(policies),
     )
+    people = warehouse.PeopleIndex(settings)
     for each in others:
         if each.kind is FeedbackKind.UNSUBSCRIBED:
-            _say_no(store, each)
+            _say_no(store, people, each)
     return Recorded(len(found), left_out, frozenset(run_keys))
 
 
@@ -190,10 +192,12 @@ def _hit(report: Report, made: NewFeedback) -> RawHit:
     )
 
 
-def _say_no(store: Store, made: NewFeedback) -> None:
+def _say_no(store: Store, people: warehouse.PeopleIndex, made: NewFeedback) -> None:
     line = store.ledger.lines([str(made.message_id)])[str(made.message_id)]
     spec, _ = thaw(store.runs.require(line.run_key).spec_json)
-    last = store.answers.last(profile_id=line.profile_id, channel=made.channel).get(spec.topic)
+    known_as = people.ids_of(line.profile_id)
+    said = store.answers.last(profile_id=line.profile_id, known_as=known_as, channel=made.channel)
+    last = said.get(spec.topic)
     if last is not None and last.status == "yes" and made.occurred_at < last.recorded_at:
         # Told late: the person has said yes since.
         store.feedback.record([made], rule=SoftBounceRule())
@@ -201,6 +205,7 @@ def _say_no(store: Store, made: NewFeedback) -> None:
     # Dated by its arrival: who asks for the answers since an instant has not seen it before.
     store.answers.say_no(
         profile_id=line.profile_id,
+        known_as=known_as,
         channel=made.channel,
         address=made.address,
         topic=spec.topic,

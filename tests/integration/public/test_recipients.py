@@ -161,6 +161,56 @@ def test_the_page_says_what_holds_when_it_is_opened_again(
     assert "You are unsubscribed" in client.get(url).text
 
 
+FORMER = Token("c" * 32, "p-old", "email", "offers")
+"""A mail to Anna under an id that she went by once."""
+
+
+def last_word(store: Store) -> str:
+    """On offers by email, as decisions have it: under any id."""
+    said = store.answers.latest(
+        channel="email", topic="offers", is_exempt=False, profile_ids=["p-old", "p-anna"], addresses=[]
+    )
+    together = said.together(["p-anna"], {"p-old": "p-anna"})
+    granted, denied = together.granted.get("p-anna"), together.denied.get("p-anna")
+    return "no" if denied is not None and (granted is None or granted <= denied) else "yes"
+
+
+@pytest.mark.parametrize(("first", "second"), [(FORMER, ANNA), (ANNA, FORMER)])
+def test_what_was_said_under_another_id_of_the_person_shows(
+    client: httpx.Client, store: Store, links: Links, path: Path, first: Token, second: Token
+) -> None:
+    client.post(path(links.unsubscribe_url(first)), data=ONE_CLICK)
+    assert "You are unsubscribed" in client.get(path(links.unsubscribe_url(second))).text
+    url = path(links.preferences_url(second))
+    html = client.get(url).text
+    assert 'value="offers:email">' in html
+    assert 'value="surveys:email" checked' in html
+    client.post(url, data={"save": "choices", "shown": "offers:email", "yes": "offers:email"})
+    assert last_word(store) == "yes"
+    assert 'value="offers:email" checked' in client.get(path(links.preferences_url(first))).text
+
+
+@pytest.mark.parametrize(("first", "second"), [(FORMER, ANNA), (ANNA, FORMER)])
+def test_a_no_after_a_yes_under_another_id_is_a_no(
+    client: httpx.Client, store: Store, links: Links, path: Path, first: Token, second: Token
+) -> None:
+    """Though the same no was said under its own id before."""
+    undone = path(links.unsubscribe_url(first))
+    undo = undo_of(client.post(undone, data={"choice": "topic"}).text)
+    preferences = path(links.preferences_url(second))
+    client.post(preferences, data={"save": "choices", "shown": "offers:email", "yes": "offers:email"})
+    client.post(undone, data=ONE_CLICK)
+    assert last_word(store) == "no"
+    # And a button of before it takes nothing back.
+    assert "no longer valid" in client.post(undone, data={"undo": undo}).text
+    assert last_word(store) == "no"
+
+
+def test_nobody_else_s_answers_show(client: httpx.Client, links: Links, path: Path) -> None:
+    client.post(path(links.unsubscribe_url(FORMER)), data=ONE_CLICK)
+    assert 'value="offers:email" checked' in client.get(path(links.preferences_url(SVEN))).text
+
+
 def test_in_the_recipients_language(client: httpx.Client, links: Links, path: Path) -> None:
     swedish = client.get(path(links.unsubscribe_url(SVEN)), headers={"Accept-Language": "en"})
     assert '<html lang="sv">' in swedish.text
