@@ -4,7 +4,7 @@ follows."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ from kundresa.feedback.mails import MailFinding, ReadMail, read_mail
 from kundresa.feedback.webhooks import Report, report_key
 from kundresa.runs.messages import find_message
 from kundresa.runs.opening import Clock, utc_now
-from kundresa.runs.reported_messages import messages_of
+from kundresa.runs.reported_messages import IsOfAccount, messages_of
 from kundresa.settings import Settings
 from kundresa.spec.frozen import thaw
 from kundresa.spec.policies import Policies, load_policies
@@ -100,7 +100,7 @@ class Recorded:
     new: int
     """Recorded now; the others were told before, or are left out."""
     left_out: Sequence[Report]
-    """Of messages that are not in the ledger, or not of the report's channel."""
+    """Of messages that are not in the ledger, or not of the report's channel or account."""
     run_keys: frozenset[str]
     """The runs of the messages that the others are about."""
 
@@ -113,17 +113,18 @@ def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
     reports: Sequence[Report],
     now: datetime,
     *,
-    is_of_account: Callable[[str], bool] | None = None,
+    is_of_account: IsOfAccount | None = None,
 ) -> Recorded:
     """Record what a provider tells (at most a few thousand reports), and what follows: suppressions, of an
     unsubscription the no to the message's topic on its channel. Reports of messages that are not in the
     ledger are left out: providers also send what other systems of the account have sent.
 
-    ``is_of_account`` says of a run key whether that run's messages leave over the account that the reports
-    come from, which may use its names for messages again. Without it, a name is whose it was last on the
+    ``is_of_account`` says which messages leave over the account that the reports come from, which may use its
+    names for messages again; of others they are left out. Without it, a name is whose it was last on the
     channel, and the name of an event is told once.
     """
-    ids, lines, addresses = messages_of(settings, store, reports, is_of_account or (lambda _: True))
+    is_ours = is_of_account or _is_any
+    ids, lines, addresses = messages_of(settings, store, reports, is_ours)
     events = [
         # Where names come again, what is told of each message is an event of its own.
         report
@@ -136,7 +137,7 @@ def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
     run_keys, left_out = set(), []
     for message_id, report, event in zip(ids, reports, events, strict=True):
         line = lines.get(message_id)
-        if line is None or line.channel != report.channel:
+        if line is None or line.channel != report.channel or not is_ours(line.run_key, line.channel):
             left_out.append(report)
             continue
         run_keys.add(line.run_key)
@@ -155,6 +156,10 @@ def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
         if each.kind is FeedbackKind.UNSUBSCRIBED:
             _say_no(store, people, each)
     return Recorded(len(found), left_out, frozenset(run_keys))
+
+
+def _is_any(run_key: str, channel: str) -> bool:  # noqa: ARG001  as IsOfAccount
+    return True
 
 
 def _reported(name: str, report: Report, line: LedgerLine, address: str, now: datetime) -> NewFeedback:

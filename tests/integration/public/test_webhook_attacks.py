@@ -135,3 +135,38 @@ def test_the_address_that_a_gateway_signs_is_ours_whatever_the_request_says(
         assert twilio(client, forged, url=url).status_code == 403
     assert twilio(client, forged).status_code == 200
     assert len(lines(store)) == 1
+
+
+@pytest.mark.parametrize(
+    ("account", "taken"), [("", {"email", "sms"}), ("@newsletter", {"email"}), ("@elsewhere", set())]
+)
+def test_an_account_s_reports_are_believed_of_its_own_messages(
+    settings: Settings,
+    store: Store,
+    sent: Token,
+    text_message: str,
+    clock: Clock,
+    account: str,
+    taken: set[str],
+) -> None:
+    """A gateway may call its messages as another does; the campaign's emails leave over ``newsletter``."""
+    email = {"event_id": "1", "event": "complained", "message_id": sent.message_id}
+    text = {
+        "event_id": "2",
+        "event": "bounced",
+        "channel": "sms",
+        "provider_id": "SM1",
+        "bounce_class": "hard",
+    }
+    by_id = {**text, "event_id": "3", "message_id": text_message, "provider_id": ""}
+    made = dataclasses.replace(settings, webhooks=f"mail{account}=hmac:mail-secret")
+    with (
+        serving(build_app(made, open_store(made.store_url), clock=clock)) as address,
+        httpx.Client(base_url=address, timeout=30, trust_env=False) as client,
+    ):
+        for report, channel in ((email, "email"), (text, "sms"), (by_id, "sms")):
+            for _ in range(2):
+                answer = events(client, clock, [report])
+                assert answer.json()["recorded"] == (channel in taken)
+    assert {line["channel"] for line in lines(store)} == taken
+    assert {row["channel"] for row in store.suppressions.rows()} == taken & {"email"}
