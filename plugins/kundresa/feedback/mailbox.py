@@ -47,7 +47,7 @@ def open_mailbox(url: str) -> Iterator[tuple[bytes, Done]]:
 def _maildir(path: Path) -> Iterator[tuple[bytes, Done]]:
     if not (path / "new").is_dir():
         raise MailboxError(f"{path} is no Maildir: it has no folder new")
-    found = [each for folder in ("new", "cur") for each in (path / folder).glob("[!.]*")]
+    found = [each for box in ("new", "cur") for each in (path / box).glob("[!.]*") if each.is_file()]
     for file in sorted(found, key=lambda each: each.name):
         name, _, flags = file.name.partition(_INFO)
         if _SEEN in flags:

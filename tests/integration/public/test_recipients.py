@@ -338,6 +338,25 @@ def test_pages_are_not_kept_framed_or_scripted(client: httpx.Client, links: Link
     assert "<script" not in answer.text
 
 
+def test_nothing_that_a_link_or_a_request_says_is_markup(
+    client: httpx.Client, links: Links, path: Path
+) -> None:
+    markup = '"><script>alert(1)</script>{{ 12345 * 12345 }}'
+    token = Token("c" * 32, f"p-{markup}", "email", markup)
+    unsubscribe, preferences = path(links.unsubscribe_url(token)), path(links.preferences_url(token))
+    query = {"topic": markup, "notice": markup, "language": markup}
+    for answer in (
+        client.get(unsubscribe, params=query),
+        client.get(preferences, params=query),
+        client.post(unsubscribe, data={"choice": "topic", "topic": markup}, params=query),
+        client.post(preferences, data={"save": "choices", "shown": markup, "yes": markup}),
+        client.get("/u/<script>", headers={"Accept-Language": markup}),
+    ):
+        assert "<script" not in answer.text
+        assert "152399025" not in answer.text
+        assert "script-src" not in answer.headers["content-security-policy"]
+
+
 def test_a_clock_that_was_set_back_does_not_lose_the_later_answer(
     client: httpx.Client, store: Store, links: Links, path: Path, clock: Clock
 ) -> None:
