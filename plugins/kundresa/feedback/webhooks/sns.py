@@ -3,9 +3,9 @@ messages"; signature versions 1, SHA-1, and 2, SHA-256).
 
 The certificate is fetched from where the message says, if that is what it should be: the topic's own region
 of Amazon's, ``https://sns.<region>.amazonaws.com/SimpleNotificationService-….pem``, over TLS that is verified
-for this host. It is kept; so are the names under which there is none. A fetch takes ``FETCH_SECONDS`` at
-most, and SNS waits 15 s for an answer. ``WAITING`` calls at once may wait for one: more are told to come
-again, so that forged messages leave the service its threads.
+for this host. It is kept; so are, for ``ABSENT_FOR``, the names under which there is none. A fetch takes
+``FETCH_SECONDS`` at most, and SNS waits 15 s for an answer. ``WAITING`` calls at once may wait for one: more
+are told to come again, so that forged messages leave the service its threads.
 
 SNS takes any 4xx as an answer for good, and tells again, for an hour, what was answered with 5xx. So what
 cannot be checked now is ``NotNow``.
