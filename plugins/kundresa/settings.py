@@ -65,8 +65,8 @@ class Settings:
     """Who may call the public service's API: ``name:scopes:sha256`` entries, comma between them, as
     ``kundresa api-key`` prints them (``KUNDRESA_API_KEYS``). Only hashes of the keys."""
     webhooks: str = field(default="", repr=False)
-    """Whose reports are believed: ``name=kind:secret`` entries, comma between them
-    (``KUNDRESA_WEBHOOKS``); see ``feedback.webhooks``."""
+    """Whose reports are believed: ``name=kind:secret`` or ``name@account=kind:secret`` entries, comma between
+    them (``KUNDRESA_WEBHOOKS``); see ``feedback.webhooks``."""
     mailbox: str = field(default="", repr=False)
     """Where bounces and complaints land: a Maildir, or ``imaps://user:password@host/folder``; empty for none
     (``KUNDRESA_MAILBOX``)."""

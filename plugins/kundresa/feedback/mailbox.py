@@ -7,17 +7,19 @@ recognised by its key.
 from __future__ import annotations
 
 import imaplib
-import mailbox
 import re
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 MOST_BYTES = 10_000_000
 """Octets of a mail that are read; a bounce may carry the whole message back."""
 TIMEOUT_SECONDS = 60
+_INFO, _SEEN = ":2,", "S"
+"""What separates a file's name in a Maildir from its flags, and the flag of a mail that was looked at. Read
+here: the standard library's reader parses every mail for them."""
 _SEARCHED = re.compile(rb"\d+")
 
 Done = Callable[[], None]
@@ -45,18 +47,20 @@ def open_mailbox(url: str) -> Iterator[tuple[bytes, Done]]:
 def _maildir(path: Path) -> Iterator[tuple[bytes, Done]]:
     if not (path / "new").is_dir():
         raise MailboxError(f"{path} is no Maildir: it has no folder new")
-    box = mailbox.Maildir(path, create=False)
-    for key in sorted(box.iterkeys()):
-        if "S" in box.get_message(key).get_flags():
+    found = [each for box in ("new", "cur") for each in (path / box).glob("[!.]*") if each.is_file()]
+    for file in sorted(found, key=lambda each: each.name):
+        name, _, flags = file.name.partition(_INFO)
+        if _SEEN in flags:
             continue
-        with box.get_file(key) as file:
-            octets = file.read(MOST_BYTES)
+        try:
+            with file.open("rb") as opened:
+                octets = opened.read(MOST_BYTES)
+        except FileNotFoundError:
+            continue  # moved away by somebody else meanwhile
 
-        def done(key: str = key) -> None:
-            message = box.get_message(key)
-            message.set_subdir("cur")
-            message.add_flag("S")
-            box[key] = message
+        def done(file: Path = file, name: str = name, flags: str = flags) -> None:
+            with suppress(FileNotFoundError):
+                file.rename(path / "cur" / f"{name}{_INFO}{''.join(sorted({*flags, _SEEN}))}")
 
         yield octets, done
 

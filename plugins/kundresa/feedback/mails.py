@@ -27,6 +27,8 @@ from kundresa.spec.vocabulary import BounceClass, FeedbackKind
 
 MAX_TEXT = 4_000
 """Characters of a mail's text that are looked at for a status."""
+MOST_RECIPIENTS = 50
+"""Of one report, that are looked at: each message of ours has one, and a list behind it may have some."""
 
 _SYSTEM = re.compile(r"^(?:mailer-daemon|postmaster|mail-?daemon|bounces?|noreply-bounce)[^@]*(?:@|$)", re.I)
 _LIKE_SYSTEM = re.compile(r"^(?:mail[ ._-]?delivery|mdaemon)[^@]*(?:@|$)", re.I)
@@ -92,15 +94,21 @@ class ReadMail:
 
 def read_mail(octets: bytes) -> ReadMail:
     """Whatever the octets are, this returns: mails to a public address may hold anything."""
-    mail = message_from_bytes(octets)
-    named = str(mail.get("Message-ID", "")).strip()
-    key = hashlib.sha256(named.encode("utf-8", "replace") if named else octets).hexdigest()[:40]
+    key = _key(octets)
     try:
+        mail = message_from_bytes(octets)
+        named = str(mail.get("Message-ID", "")).strip()
+        key = _key(named.encode("utf-8", "replace") if named else octets)
         what, findings = _read(mail)
-    # The parsers of the standard library and of flufl.bounce raise all kinds of things at broken mails.
+    # The parsers of the standard library and of flufl.bounce raise all kinds of things at broken mails, and
+    # RecursionError at parts within parts.
     except Exception:
         return ReadMail(key, "other")
     return ReadMail(key, what, tuple(findings))
+
+
+def _key(octets: bytes) -> str:
+    return hashlib.sha256(octets).hexdigest()[:40]
 
 
 def _read(mail: Message) -> tuple[str, list[MailFinding]]:
@@ -153,6 +161,8 @@ def _status_report(mail: Message) -> tuple[str, list[MailFinding]] | None:
     """By RFC 3464; nothing when there is no such part, or it says nothing of any recipient."""
     part = _part(mail, "message/delivery-status")
     groups = [] if part is None else [group for group in _fields(part)[1:] if "action" in group]
+    groups = groups[:MOST_RECIPIENTS]
+    candidates = _candidates(mail) if groups else ()
     findings = []
     is_undecided = False
     for fields in groups:
@@ -170,7 +180,7 @@ def _status_report(mail: Message) -> tuple[str, list[MailFinding]] | None:
                 bounced = classify("", _own_words(mail))
         detail = diagnostic.partition(";")[2].strip() or diagnostic
         code = status.partition(" ")[0][:20]
-        findings.append(MailFinding(kind, _candidates(mail), bounced, code or None, detail[:500] or None))
+        findings.append(MailFinding(kind, candidates, bounced, code or None, detail[:500] or None))
     kinds = {finding.kind for finding in findings}
     if FeedbackKind.BOUNCED in kinds:
         return "bounce", findings
@@ -245,14 +255,20 @@ def _part(mail: Message, content_type: str) -> Message | None:
 
 
 def _fields(part: Message) -> list[dict[str, str]]:
-    """The groups of fields of a report, by lower-case name; RFC 3464 separates them by empty lines."""
+    """The groups of fields of a report, by lower-case name, each one printable line; RFC 3464 separates the
+    groups by empty lines."""
     payload = part.get_payload()
     groups = payload if isinstance(payload, list) else [message_from_bytes(_decoded(part).encode())]
     return [
-        {name.lower(): " ".join(str(value).split()) for name, value in group.items()}
+        {name.lower(): _one_line(str(value)) for name, value in group.items()}
         for group in groups
         if isinstance(group, Message)
     ]
+
+
+def _one_line(text: str) -> str:
+    """Without NUL and the like, which no store takes."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
 def _text(mail: Message) -> str:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from kundresa import settings as configuration
 from kundresa.content import Links
 from kundresa.feedback import RawHit, record_hits
-from kundresa.feedback.webhooks import Fetch, fetch, parse_webhooks
+from kundresa.feedback.webhooks import Fetch, accounts_of, fetch, parse_webhooks
 from kundresa.public.audiences import Audiences
 from kundresa.public.events import Arrival, EventIntake, take_in
 from kundresa.public.group_commit import GroupCommit
@@ -64,6 +64,7 @@ def build_app(settings: Settings, store: Store, *, clock: Clock = utc_now, fetch
     inbox: GroupCommit[Arrival] = GroupCommit(partial(take_in, store))
     desk = MessageDesk(settings, store, lambda: rules.policies, lambda: rules.event_types)
     requests: GroupCommit[Pending] = GroupCommit(lambda items: desk.take(items, clock()))
+    webhooks = parse_webhooks(settings.webhooks, fetch)
     keys = Keys(parse_keys(settings.api_keys))
 
     @asynccontextmanager
@@ -87,7 +88,7 @@ def build_app(settings: Settings, store: Store, *, clock: Clock = utc_now, fetch
             *EventIntake(service, keys, inbox).routes(),
             *Messages(service, keys, requests).routes(),
             *Audiences(service, keys).routes(),
-            *Webhooks(service, parse_webhooks(settings.webhooks, fetch)).routes(),
+            *Webhooks(service, webhooks, accounts_of(settings.webhooks)).routes(),
             Route("/openapi.json", partial(_described, service, desk), methods=["GET"]),
             Route("/healthy", partial(_healthy, store), methods=["GET"]),
         ],

@@ -1,5 +1,5 @@
-"""The OpenAPI document of the API: what systems call, not the pages of recipients. Served at
-``/openapi.json``."""
+"""The OpenAPI document of the service: what systems call, and the pages of recipients (``openapi_pages``).
+Served at ``/openapi.json``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from kundresa import __version__
 from kundresa.public.events import CLOUD, CLOUD_BATCH, JSON, MOST_EVENTS, NDJSON
+from kundresa.public.openapi_pages import pages
 from kundresa.public.openapi_shapes import (
     ANSWERED,
     AUDIENCE,
@@ -152,6 +153,7 @@ def document(types: EventTypes, *, url: str, contracts: Mapping[str, EventType])
                     },
                 }
             },
+            **pages(),
         },
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},

@@ -118,6 +118,7 @@ class Visit:
         self._person = person
         self._language = language
         self.token = token
+        self._known_as = service.people.ids_of(token.profile_id)
 
     def label(self, topic: str) -> str:
         return label_of(self._service.policies, topic, self._language)
@@ -127,11 +128,13 @@ class Visit:
         return texts.get(self.token.channel, self.token.channel)
 
     def answers(self) -> Mapping[str, Mapping[str, Answer]]:
-        """What was said on our own pages, on the channels that are asked about."""
+        """What was said on our own pages under any id of the person, on the channels that are asked about."""
         channels = {*channels_of(self._person, self.token.channel), self.token.channel}
         channels |= declared_channels(self._service.policies)
         return {
-            channel: self._service.store.answers.last(profile_id=self.token.profile_id, channel=channel)
+            channel: self._service.store.answers.last(
+                profile_id=self.token.profile_id, known_as=self._known_as, channel=channel
+            )
             for channel in channels
         }
 
@@ -158,6 +161,7 @@ class Visit:
         topics = [topic] if topic != EVERY_TOPIC else self._declined_with_everything()
         is_taken_back = self._service.store.answers.say_yes(
             profile_id=self.token.profile_id,
+            known_as=self._known_as,
             channel=self.token.channel,
             address=self._address(self.token.channel),
             topics=topics,
@@ -183,6 +187,7 @@ class Visit:
         for choice in to_yes:
             self._service.store.answers.say_yes(
                 profile_id=self.token.profile_id,
+                known_as=self._known_as,
                 channel=choice.channel,
                 address=self._address(choice.channel),
                 topics=[choice.topic],
@@ -236,6 +241,7 @@ class Visit:
         )
         return self._service.store.answers.say_no(
             profile_id=self.token.profile_id,
+            known_as=self._known_as,
             channel=channel,
             address=address,
             topic=topic,

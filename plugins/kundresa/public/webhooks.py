@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.concurrency import run_in_threadpool
@@ -22,6 +23,8 @@ from kundresa.public.refusals import RETRY_AFTER_SECONDS, Refused, read_body
 from kundresa.public.service import Service
 from kundresa.runs.feedback import record_reports
 from kundresa.runs.replies import record_replies
+from kundresa.runs.reported_messages import leaving_over
+from kundresa.runs.suppression_changes import follow_changes
 
 MOST_BYTES = 1_000_000
 BODY_SECONDS = 20.0
@@ -32,9 +35,17 @@ class Webhooks:
     or when it was told before, and how much ``skipped``: of another kind, or about a message that is not
     ours. A provider that wants another answer gets that."""
 
-    def __init__(self, service: Service, webhooks: dict[str, Webhook]) -> None:
+    def __init__(
+        self, service: Service, webhooks: Mapping[str, Webhook], accounts: Mapping[str, str]
+    ) -> None:
+        """
+        Args:
+            accounts: by the names of webhooks, where it is known, over which account the messages leave that
+                they tell of.
+        """
         self._service = service
         self._webhooks = webhooks
+        self._is_of = {name: leaving_over(service.store, account) for name, account in accounts.items()}
 
     def routes(self) -> list[Route]:
         return [Route("/webhooks/{name}", self._take, methods=["POST"])]
@@ -58,11 +69,14 @@ class Webhooks:
         place = (self._service.settings, self._service.store, self._service.policies, name)
         # A no first: it is what must not wait.
         await run_in_threadpool(record_replies, *place, told.replies, now)
-        done = await run_in_threadpool(record_reports, *place, told.reports, now)
+        done = await run_in_threadpool(
+            record_reports, *place, told.reports, now, is_of_account=self._is_of.get(name)
+        )
+        followed = await run_in_threadpool(follow_changes, *place[:2], name, told.changes, now)
         if told.answer is not None:
             return Response(told.answer, media_type="text/xml")
-        recorded = len(told.replies) + len(told.reports) - len(done.left_out)
-        skipped = told.skipped + len(done.left_out)
+        recorded = len(told.replies) + len(told.reports) - len(done.left_out) + followed
+        skipped = told.skipped + len(done.left_out) + len(told.changes) - followed
         return JSONResponse({"recorded": recorded, "skipped": skipped})
 
 

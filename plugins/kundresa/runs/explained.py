@@ -90,8 +90,7 @@ def one_person(settings: Settings, person: str) -> str:
 
 def every_id(settings: Settings, profile_id: str) -> list[str]:
     """A profile's id, and then those of who it has been merged with, in order."""
-    formers = warehouse.PeopleIndex(settings).merged([profile_id])
-    return list(dict.fromkeys([profile_id, *sorted({*formers, *formers.values()})]))
+    return warehouse.PeopleIndex(settings).ids_of(profile_id)
 
 
 def _strangers(settings: Settings, text: str) -> Iterator[str]:

@@ -4,26 +4,28 @@ follows."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
+from kundresa import warehouse
 from kundresa.feedback import RawHit, record_hits
 from kundresa.feedback.mailbox import open_mailbox
 from kundresa.feedback.mails import MailFinding, ReadMail, read_mail
 from kundresa.feedback.webhooks import Report, report_key
 from kundresa.runs.messages import find_message
 from kundresa.runs.opening import Clock, utc_now
-from kundresa.runs.reported_messages import messages_of
+from kundresa.runs.reported_messages import IsOfAccount, messages_of
 from kundresa.settings import Settings
 from kundresa.spec.frozen import thaw
 from kundresa.spec.policies import Policies, load_policies
-from kundresa.spec.vocabulary import FeedbackKind
+from kundresa.spec.vocabulary import ChannelKind, FeedbackKind
 from kundresa.store import LedgerLine, NewFeedback, SoftBounceRule, Store, open_store
 
 MAILBOX = "mailbox"
 PROVIDER = "provider"
 """Where a no comes from that a provider's webhook has told."""
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 _HITS = (FeedbackKind.OPENED, FeedbackKind.CLICKED)
 
 
@@ -69,11 +71,14 @@ def _items(settings: Settings, store: Store, mail: ReadMail, now: datetime) -> l
     items = []
     for number, finding in enumerate(found):
         line, address = identified(settings, store, finding.candidates)
+        if line is not None and line.channel != ChannelKind.EMAIL:
+            # A mail tells of mails. Ids of other messages stand in their links, for anybody to write.
+            line, address = None, ""
         items.append(
             NewFeedback(
                 feedback_key=f"{MAILBOX}/{mail.key}/{number}",
                 kind=finding.kind,
-                channel=line.channel if line else "email",
+                channel=ChannelKind.EMAIL,
                 provider=MAILBOX,
                 occurred_at=now,
                 received_at=now,
@@ -95,7 +100,7 @@ class Recorded:
     new: int
     """Recorded now; the others were told before, or are left out."""
     left_out: Sequence[Report]
-    """Of messages that are not in the ledger, or not of the report's channel."""
+    """Of messages that are not in the ledger, or not of the report's channel or account."""
     run_keys: frozenset[str]
     """The runs of the messages that the others are about."""
 
@@ -108,17 +113,18 @@ def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
     reports: Sequence[Report],
     now: datetime,
     *,
-    is_of_account: Callable[[str], bool] | None = None,
+    is_of_account: IsOfAccount | None = None,
 ) -> Recorded:
     """Record what a provider tells (at most a few thousand reports), and what follows: suppressions, of an
     unsubscription the no to the message's topic on its channel. Reports of messages that are not in the
     ledger are left out: providers also send what other systems of the account have sent.
 
-    ``is_of_account`` says of a run key whether that run's messages leave over the account that the reports
-    come from, which may use its names for messages again. Without it, a name is whose it was last on the
+    ``is_of_account`` says which messages leave over the account that the reports come from, which may use its
+    names for messages again; of others they are left out. Without it, a name is whose it was last on the
     channel, and the name of an event is told once.
     """
-    ids, lines, addresses = messages_of(settings, store, reports, is_of_account or (lambda _: True))
+    is_ours = is_of_account or _is_any
+    ids, lines, addresses = messages_of(settings, store, reports, is_ours)
     events = [
         # Where names come again, what is told of each message is an event of its own.
         report
@@ -131,7 +137,7 @@ def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
     run_keys, left_out = set(), []
     for message_id, report, event in zip(ids, reports, events, strict=True):
         line = lines.get(message_id)
-        if line is None or line.channel != report.channel:
+        if line is None or line.channel != report.channel or not is_ours(line.run_key, line.channel):
             left_out.append(report)
             continue
         run_keys.add(line.run_key)
@@ -145,20 +151,26 @@ def record_reports(  # noqa: PLR0917  run_in_threadpool passes by position
         [each for each in others if each.kind is not FeedbackKind.UNSUBSCRIBED],
         rule=soft_bounce_rule(policies),
     )
+    people = warehouse.PeopleIndex(settings)
     for each in others:
         if each.kind is FeedbackKind.UNSUBSCRIBED:
-            _say_no(store, each)
+            _say_no(store, people, each)
     return Recorded(len(found), left_out, frozenset(run_keys))
 
 
+def _is_any(run_key: str, channel: str) -> bool:  # noqa: ARG001  as IsOfAccount
+    return True
+
+
 def _reported(name: str, report: Report, line: LedgerLine, address: str, now: datetime) -> NewFeedback:
+    """A provider's clock that is ahead has seen nothing of the future, and nothing came back of a message
+    before it left."""
     return NewFeedback(
         feedback_key=report_key(name, report),
         kind=report.kind,
         channel=line.channel,
         provider=name,
-        # A provider's clock that is ahead has seen nothing of the future.
-        occurred_at=min(report.occurred_at or now, now),
+        occurred_at=min(max(report.occurred_at or now, line.first_claimed_at or _FIRST), now),
         received_at=now,
         message_id=line.message_id,
         profile_id=line.profile_id,
@@ -185,10 +197,12 @@ def _hit(report: Report, made: NewFeedback) -> RawHit:
     )
 
 
-def _say_no(store: Store, made: NewFeedback) -> None:
+def _say_no(store: Store, people: warehouse.PeopleIndex, made: NewFeedback) -> None:
     line = store.ledger.lines([str(made.message_id)])[str(made.message_id)]
     spec, _ = thaw(store.runs.require(line.run_key).spec_json)
-    last = store.answers.last(profile_id=line.profile_id, channel=made.channel).get(spec.topic)
+    known_as = people.ids_of(line.profile_id)
+    said = store.answers.last(profile_id=line.profile_id, known_as=known_as, channel=made.channel)
+    last = said.get(spec.topic)
     if last is not None and last.status == "yes" and made.occurred_at < last.recorded_at:
         # Told late: the person has said yes since.
         store.feedback.record([made], rule=SoftBounceRule())
@@ -196,6 +210,7 @@ def _say_no(store: Store, made: NewFeedback) -> None:
     # Dated by its arrival: who asks for the answers since an instant has not seen it before.
     store.answers.say_no(
         profile_id=line.profile_id,
+        known_as=known_as,
         channel=made.channel,
         address=made.address,
         topic=spec.topic,

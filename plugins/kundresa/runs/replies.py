@@ -49,6 +49,8 @@ class _Writer:
     address: str
     profile_id: str | None
     message: JourneyMessage | None
+    known_as: Collection[str] = ()
+    """Other ids of the same person."""
 
 
 def record_replies(  # noqa: PLR0917  run_in_threadpool passes by position
@@ -112,6 +114,7 @@ def _say_no(store: Store, writer: _Writer, topics: Sequence[str], now: datetime,
         if writer.profile_id is not None:
             store.answers.say_no(
                 profile_id=writer.profile_id,
+                known_as=writer.known_as,
                 channel=SMS,
                 address=writer.address,
                 topic=topic,
@@ -131,7 +134,8 @@ def _writer(
         address = normalised_address(sender, SMS)
     except ValueError:
         # Written without its country: whose number ends so.
-        return _Writer("", _only(settings, sender), None)
+        profile_id = _only(settings, sender)
+        return _Writer("", profile_id, None, people.ids_of(profile_id) if profile_id else ())
     person = people.find("phone", address)
     # A number that is a contact point and identifies nobody is looked for in all of them.
     profile_id = person.profile_id if person else _only(settings, address)
@@ -140,7 +144,7 @@ def _writer(
     if profile_id is not None:
         written_to |= {profile_id, *people.merged([profile_id])}
     message = next(_texts(store, written_to, address, now), None)
-    return _Writer(address, profile_id, message)
+    return _Writer(address, profile_id, message, people.ids_of(profile_id) if profile_id else ())
 
 
 def _only(settings: Settings, sender: str) -> str | None:
@@ -149,7 +153,7 @@ def _only(settings: Settings, sender: str) -> str | None:
     if sum(each.isdigit() for each in sender) < _LEAST_DIGITS:
         return None
     try:
-        found = warehouse.find_profiles(settings, sender)
+        found = warehouse.find_by_telephone(settings, sender)
     except warehouse.NothingPublished:
         return None
     return found[0] if len(found) == 1 else None

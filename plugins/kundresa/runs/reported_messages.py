@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
 from itertools import islice
 
 from kundresa.feedback.webhooks import Report
 from kundresa.runs.messages import addresses_of
 from kundresa.settings import Settings
+from kundresa.spec.frozen import thaw
 from kundresa.store import LedgerLine, Store
 
-IsOfAccount = Callable[[str], bool]
+IsOfAccount = Callable[[str, str], bool]
+"""(run key, channel) → whether that run's messages on the channel leave over an account."""
 _AT_ONCE = 2_000
 _SAME_DIGITS = 7
 """So many last digits are one telephone: a centre may leave the country out."""
@@ -70,9 +73,28 @@ def _named(
     for channel, wanted in by_channel.items():
         rest = iter(sorted(wanted))
         while some := list(islice(rest, _AT_ONCE)):
-            known = store.ledger.by_provider_id(some, channel, is_of_account=is_of_account)
+            is_ours = partial(_is_of, is_of_account, channel)
+            known = store.ledger.by_provider_id(some, channel, is_of_account=is_ours)
             found |= {(channel, name): message_id for name, message_id in known.items()}
     return found
+
+
+def leaving_over(store: Store, account: str) -> IsOfAccount:
+    """Which messages leave over an account, by the specs that their runs keep. Answers are remembered."""
+
+    @lru_cache(maxsize=4_096)
+    def is_of_account(run_key: str, channel: str) -> bool:
+        run = store.runs.get(run_key)
+        if run is None:
+            return False
+        spec, _ = thaw(run.spec_json)
+        return any(each.kind == channel and each.account == account for each in spec.channels)
+
+    return is_of_account
+
+
+def _is_of(is_of_account: IsOfAccount, channel: str, run_key: str) -> bool:
+    return is_of_account(run_key, channel)
 
 
 def _is_to(address: str, numbers: Sequence[str]) -> bool:

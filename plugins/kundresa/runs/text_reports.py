@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from functools import lru_cache
 from itertools import islice
 
 from kundresa.channels import Account, Arrival, DeliveryReport, TextReply, receive_reports
@@ -16,9 +15,8 @@ from kundresa.feedback.webhooks import Report
 from kundresa.runs.feedback import record_reports
 from kundresa.runs.opening import Clock, utc_now
 from kundresa.runs.replies import record_replies
+from kundresa.runs.reported_messages import leaving_over
 from kundresa.settings import Settings
-from kundresa.spec.channels import SmsChannel
-from kundresa.spec.frozen import thaw
 from kundresa.spec.policies import Policies, load_policies
 from kundresa.store import Store, open_store
 
@@ -51,7 +49,7 @@ class TextReports:
         self._held: dict[str, tuple[Report, datetime]] = {}
         """By event, with when it was first seen; the first one first."""
         self._looked_at: datetime | None = None
-        self._is_ours = lru_cache(maxsize=4_096)(self._is_of_account)
+        self._is_ours = leaving_over(store, self._account)
         self.recorded = 0
         self.left_out = 0
         self.replies = 0
@@ -116,16 +114,6 @@ class TextReports:
                     self._held.pop(each.event_id, None)
             unknown |= left_out
         return unknown
-
-    def _is_of_account(self, run_key: str) -> bool:
-        """Whether the texts of a run leave over this account, by the spec that it keeps."""
-        run = self._store.runs.get(run_key)
-        if run is None:
-            return False
-        spec, _ = thaw(run.spec_json)
-        return any(
-            isinstance(channel, SmsChannel) and channel.account == self._account for channel in spec.channels
-        )
 
     def _hold(self, report: Report, now: datetime) -> bool:
         """Whether its message may still become known. Where there is no room, it is asked for again without

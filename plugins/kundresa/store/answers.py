@@ -68,26 +68,31 @@ class Answers:
         topic: str,
         source: str,
         at: datetime,
+        known_as: Collection[str] = (),
         feedback: NewFeedback | None = None,
     ) -> datetime:
         """Record a no, and what came back about the message with it; durable when this returns.
 
         A no that holds already is not recorded twice; one to everything holds while there is no later yes to
         any topic. ``address`` is empty when it is not known. Returns the instant of the no that holds.
+
+        Args:
+            known_as: other ids of the same person, whose answers are theirs; the no is recorded under
+                ``profile_id``.
         """
         who = {"profile_id": profile_id, "channel": channel, "address": address, "source": source}
         with self._database.write() as connection:
             take_turns(self._database, connection)
-            said = _last(connection, profile_id, channel)
+            said = _last(connection, {profile_id, *known_as}, channel)
             about = said.values() if topic == EVERY_TOPIC else [said[topic]] if topic in said else []
-            last = said.get(topic)
+            last = _last(connection, {profile_id}, channel).get(topic)
             yes = max((each.recorded_at for each in about if each.status == "yes"), default=None)
             if last is None or last.status == "yes" or (yes is not None and yes > last.recorded_at):
                 recorded_at = at if yes is None or at > yes else yes + _TICK
                 row = who | {"topic": topic, "recorded_at": recorded_at}
                 connection.execute(insert(opt_outs), row)
             else:
-                recorded_at = last.recorded_at
+                recorded_at = said[topic].recorded_at
             if feedback is not None:
                 record_feedback(self._database, connection, [feedback], SoftBounceRule())
         return recorded_at
@@ -101,20 +106,21 @@ class Answers:
         topics: Sequence[str],
         source: str,
         at: datetime,
+        known_as: Collection[str] = (),
         undoes: tuple[str, datetime] | None = None,
     ) -> bool:
         """Record a yes to each of these topics, none of them ``*``: a yes to everything would take back what
         was declined by name.
 
         With ``undoes``, a topic and the instant of its no, nothing is recorded unless that no is still the
-        person's last word on it; False then.
+        person's last word on it; False then. ``known_as`` as in :meth:`say_no`.
         """
         if EVERY_TOPIC in topics:
             raise ValueError("a yes is to topics by name")
         who = {"profile_id": profile_id, "channel": channel, "address": address, "source": source}
         with self._database.write() as connection:
             take_turns(self._database, connection)
-            last = _last(connection, profile_id, channel)
+            last = _last(connection, {profile_id, *known_as}, channel)
             if undoes is not None:
                 no = last.get(undoes[0])
                 if no is None or no.status != "no" or no.recorded_at != undoes[1]:
@@ -126,10 +132,11 @@ class Answers:
                 connection.execute(insert(opt_ins), row)
         return True
 
-    def last(self, *, profile_id: str, channel: str) -> dict[str, Answer]:
-        """The person's last answer to each topic on a channel, by topic; ``*`` is a topic of its own."""
+    def last(self, *, profile_id: str, channel: str, known_as: Collection[str] = ()) -> dict[str, Answer]:
+        """The person's last answer to each topic on a channel, by topic; ``*`` is a topic of its own.
+        ``known_as`` are other ids of the same person."""
         with self._database.read() as connection:
-            return _last(connection, profile_id, channel)
+            return _last(connection, {profile_id, *known_as}, channel)
 
     def latest(
         self,
@@ -174,11 +181,11 @@ class Answers:
             last = page[-1]["opt_in_id"]
 
 
-def _last(connection: Connection, profile_id: str, channel: str) -> dict[str, Answer]:
+def _last(connection: Connection, profile_ids: Collection[str], channel: str) -> dict[str, Answer]:
     found: dict[str, Answer] = {}
     for table, status in ((opt_ins, "yes"), (opt_outs, "no")):
         query = select(table.c.topic, table.c.recorded_at).where(
-            table.c.profile_id == profile_id, table.c.channel == channel
+            table.c.profile_id.in_(sorted(profile_ids)), table.c.channel == channel
         )
         for row in connection.execute(query):
             known = found.get(row.topic)

@@ -64,6 +64,49 @@ class Suppressions:
         with self._database.write() as connection:
             return _lift(connection, channel, address, at) == 1
 
+    def follow(
+        self,
+        *,
+        channel: str,
+        address: str,
+        reason: str,
+        source: str,
+        changed_at: datetime,
+        recorded_at: datetime,
+    ) -> None:
+        """Suppress an address as another list does since ``changed_at``, which may be told late: nothing when
+        :meth:`unfollow` has followed a later change of that list. An earlier suppression stays."""
+        row = {"channel": channel, "address": address, "reason": reason, "source": source}
+        later = select(suppressions.c.suppression_id).where(
+            *(suppressions.c[name] == value for name, value in row.items()),
+            suppressions.c.lifted_at >= changed_at,
+        )
+        with self._database.write() as connection:
+            if connection.execute(later.limit(1)).first() is None:
+                row_at = {**row, "recorded_at": recorded_at}
+                connection.execute(self._database.insert_new(suppressions), row_at)
+
+    def unfollow(
+        self,
+        *,
+        channel: str,
+        address: str,
+        reason: str,
+        source: str,
+        changed_at: datetime,
+        lifted_at: datetime,
+    ) -> bool:
+        """Allow an address again that is suppressed for this reason, by this source, since ``changed_at`` or
+        earlier. False, and nothing, when it is not: for another reason, by somebody else, or anew."""
+        row = {"channel": channel, "address": address, "reason": reason, "source": source}
+        lifted = update(suppressions).where(
+            *(suppressions.c[name] == value for name, value in row.items()),
+            suppressions.c.recorded_at <= changed_at,
+            _ACTIVE,
+        )
+        with self._database.write() as connection:
+            return connection.execute(lifted.values(lifted_at=lifted_at)).rowcount == 1
+
     def active(self, *, channel: str, addresses: Sequence[str]) -> dict[str, str]:
         """Of these addresses, those suppressed now: address → reason. One query for a few thousand."""
         query = select(suppressions.c.address, suppressions.c.reason).where(

@@ -62,7 +62,7 @@ from kundresa.warehouse.open_runs import (
     RunWave,
     export_open_runs,
 )
-from kundresa.warehouse.people import find_profiles, person_decisions
+from kundresa.warehouse.people import find_by_telephone, find_profiles, person_decisions
 from kundresa.warehouse.people_index import PeopleIndex, Person, write_people_index
 from kundresa.warehouse.person_facts import (
     address_suppressions,
@@ -200,6 +200,7 @@ __all__ = [
     "export_sending_runs",
     "export_suppressions",
     "feedback_due",
+    "find_by_telephone",
     "find_profiles",
     "held_at",
     "is_published",

@@ -43,6 +43,21 @@ def find_profiles(settings: Settings, text: str) -> list[str]:
     return []
 
 
+def find_by_telephone(settings: Settings, number: str) -> list[str]:
+    """The profile ids with this telephone, sorted; its country may be left out. Nothing else that looks like
+    a number counts, as a customer's does. Nobody's for a text that is none.
+
+    Raises:
+        NothingPublished: before the first build.
+    """
+    current_build(settings)
+    digits = _digits(number.strip())
+    if not digits:
+        return []
+    with published_database(settings) as connection:
+        return sorted(row["profile_id"] for row in fetch(connection, _BY_DIGITS, {"digits": digits}))
+
+
 def person_decisions(
     settings: Settings, profile_id: str, campaign: str | None = None
 ) -> list[dict[str, Any]]:

@@ -149,6 +149,11 @@ class PeopleIndex:
             return {}
         return dict(opened[0].execute(_MERGED, (json.dumps([*profile_ids]),)))
 
+    def ids_of(self, profile_id: str) -> list[str]:
+        """An id, and then all others that its person goes by or has gone by, in order."""
+        formers = self.merged([profile_id])
+        return list(dict.fromkeys([profile_id, *sorted({*formers, *formers.values()})]))
+
     def granted(
         self, profile_ids: Collection[str], *, channel: str, topics: Collection[str]
     ) -> dict[str, datetime]:

@@ -143,6 +143,7 @@ PEOPLE: dict[str, list[dict[str, Any]]] = {
     "segment_changes": [],
     "profile_identifiers": [
         {"profile_id": "p-anna", "namespace": "crm_id", "identifier": "C1"},
+        {"profile_id": "p-anna", "namespace": "crm_id", "identifier": "10012345"},
         {"profile_id": "p-anna", "namespace": "email", "identifier": "anna.second@x.example"},
         {"profile_id": "p-anna", "namespace": "phone", "identifier": "+441632960002"},
         {"profile_id": "p-anna", "namespace": "phone", "identifier": "+441632960009"},

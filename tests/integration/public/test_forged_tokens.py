@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, strategies
-from hypothesis import settings as profile
+from hypothesis import given, strategies
+from tests.fuzzing import seeded
 
 from kundresa.content import Links, Token
 from kundresa.store import Store
@@ -57,20 +57,19 @@ def test_a_token_that_is_not_ours_does_nothing(
         strategies.text(max_size=300).map(lambda text: quote(text.encode("utf-8", "surrogatepass"), safe="")),
         strategies.text("ABCabc019-_.%=", max_size=200),
         strategies.builds(altered, known, strategies.integers(0, 400), strategies.sampled_from("Aa0-_.~%")),
+        strategies.builds(
+            altered, known, strategies.integers(-3, -1), strategies.sampled_from("ABCDabcd0123-_=")
+        ),
         strategies.builds(lambda token, size: token[:size], known, strategies.integers(0, 400)),
-        strategies.builds(lambda token, more: token + more, known, strategies.sampled_from(("A", ".", ".A"))),
+        strategies.builds(
+            lambda token, more: token + more, known, strategies.sampled_from(("A", ".", ".A", "=", "~~~~"))
+        ),
         known.map(lambda token: f"{token}%2F"),
         known,
     )
     bodies = strategies.one_of(strategies.sampled_from(FORMS), strategies.binary(max_size=300))
 
-    @profile(
-        max_examples=400,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @seeded(400)
     @given(
         strategies.sampled_from(PLACES),
         forged,

@@ -19,7 +19,9 @@ from kundresa.spec.vocabulary import BounceClass, FeedbackKind
 from kundresa.store import NewFeedback, SoftBounceRule, Store
 
 from .conftest import ANNA, NOW, SVEN
+from .test_webhooks import text_message
 
+__all__ = ["text_message"]
 DAY = timedelta(days=1)
 
 
@@ -109,6 +111,31 @@ def test_a_bounce_of_something_we_never_sent_suppresses_nobody(
 ) -> None:
     assert read(settings, maildir(tmp_path / "box", bounce("f" * 32))) == {"bounce": 1}
     assert suppressed(store) == {}
+
+
+def test_a_mail_tells_of_mails_alone(
+    settings: Settings, store: Store, text_message: str, tmp_path: Path
+) -> None:
+    """The id of a text stands in its links, and anybody may write to the bounce address."""
+    assert read(settings, maildir(tmp_path / "box", bounce(text_message))) == {"bounce": 1}
+    (line,) = store.feedback.rows(NOW, NOW + 2 * DAY)
+    assert (line["channel"], line["message_id"], line["profile_id"], line["address"]) == (
+        "email",
+        None,
+        None,
+        "",
+    )
+    assert list(store.suppressions.rows()) == []
+
+
+def test_what_no_store_takes_does_not_stop_the_others(
+    settings: Settings, store: Store, sent: Token, tmp_path: Path
+) -> None:
+    odd = bounce(sent.message_id, "4.2.2 \0", "1").replace(b"Action:", b"Diagnostic-Code: x;\0\xff\nAction:")
+    nested = b"Content-Type: message/rfc822\n\n" * 5_000
+    box = maildir(tmp_path / "box", odd, nested, bounce(SVEN.message_id, name="2"))
+    assert read(settings, box) == {"bounce": 2, "other": 1}
+    assert suppressed(store) == {"then-sven@x.example": "hard_bounce"}
 
 
 def test_soft_and_blocked_do_not_suppress_at_once(

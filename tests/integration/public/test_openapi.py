@@ -8,14 +8,13 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, given, strategies
-from hypothesis import settings as profile
+from hypothesis import given, strategies
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -24,7 +23,9 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from tests.fuzzing import seeded
 
+from kundresa.content import Links, Token
 from kundresa.public.app import build_app
 from kundresa.settings import Settings
 from kundresa.store import open_store
@@ -72,13 +73,7 @@ def test_the_api_is_what_it_says(api: schemathesis.BaseSchema, name: str, mode: 
     """What fits the document is taken, what does not is refused, and every answer is one that it names."""
     statuses: set[int] = set()
 
-    @profile(
-        max_examples=30,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @seeded(30)
     @given(api.find_operation_by_id(name).as_strategy(generation_mode=mode))
     def sent(case: schemathesis.Case) -> None:
         answer = case.call(headers={"Authorization": "Bearer both"})
@@ -90,6 +85,55 @@ def test_the_api_is_what_it_says(api: schemathesis.BaseSchema, name: str, mode: 
         assert 404 in statuses  # it was looked for
     else:
         assert (202 if mode is GenerationMode.POSITIVE else 422) in statuses
+
+
+PAGES = {
+    "showUnsubscribe": {200, 404},
+    "unsubscribe": {200, 404},
+    "showPreferences": {200, 404},
+    "savePreferences": {200, 404},
+    "countOpen": {200, 404},
+    "followLink": {302, 404},
+    "showMessage": {200, 404},
+}
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize("name", PAGES)
+def test_the_pages_are_what_it_says(
+    api: schemathesis.BaseSchema,
+    links: Links,
+    path: Callable[[str], str],
+    sent: Token,
+    name: str,
+    mode: GenerationMode,
+) -> None:
+    """By links of a message that was sent, and by what is none."""
+    operation = api.find_operation_by_id(name)
+    target = links.sign_target(1, "https://shop.example/")
+    good = {
+        "u": links.unsubscribe_url(sent),
+        "p": links.preferences_url(sent),
+        "o": links.open_url(sent.message_id),
+        "c": f"{links.click_url(sent.message_id)}.{target}",
+        "m": links.mirror_url(sent.message_id),
+    }
+    token = path(good[operation.path[1]])[3:]
+    statuses: set[int] = set()
+
+    @seeded(30)
+    @given(operation.as_strategy(generation_mode=mode), strategies.sampled_from((token, token, None)))
+    def asked(case: schemathesis.Case, ours: str | None) -> None:
+        if ours is not None:
+            case.path_parameters["token"] = ours
+        answer = case.call(allow_redirects=False)
+        statuses.add(answer.status_code)
+        case.validate_response(answer, checks=SIGNED_CHECKS)
+        assert ours is not None or answer.status_code == 404
+
+    asked()
+    expected = PAGES[name] if mode is GenerationMode.POSITIVE else {404}
+    assert expected <= statuses
 
 
 def test_what_is_found_is_answered_as_it_says(api: schemathesis.BaseSchema) -> None:
@@ -115,13 +159,7 @@ def test_reports_are_taken_as_it_says(api: schemathesis.BaseSchema, mode: Genera
     """Signed and not, as JSON, as a form and as text; nobody's name and the three there are."""
     statuses: set[int] = set()
 
-    @profile(
-        max_examples=200,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @seeded(200)
     @given(
         api.find_operation_by_id("sendReports").as_strategy(generation_mode=mode),
         strategies.sampled_from(["mail", "mail", "texts", "pm", None]),

@@ -223,6 +223,70 @@ def test_a_wrong_password_may_be_mended_in_time(client: httpx.Client) -> None:
     assert answer.headers["www-authenticate"].startswith("Basic")
 
 
+def by_staff(is_suppressed: bool, at: datetime, address: str = "Anna@x.example") -> Signed:
+    event = {
+        "RecordType": "SubscriptionChange",
+        "Recipient": address,
+        "Origin": "Customer",
+        "SuppressSending": is_suppressed,
+        "SuppressionReason": "ManualSuppression" if is_suppressed else None,
+        "ChangedAt": at.isoformat(),
+        "Metadata": {},
+        "MessageID": None,
+    }
+    return postmark_signed(event, POSTMARK)
+
+
+def test_what_staff_suppress_at_the_provider_is_suppressed_until_they_take_it_back(
+    client: httpx.Client, store: Store, clock: Clock
+) -> None:
+    anna, taken = "anna@x.example", {"recorded": 1, "skipped": 0}
+
+    def held() -> dict[str, str]:
+        return store.suppressions.active(channel="email", addresses=[anna])
+
+    first, second, third = clock(), clock(), clock()
+    assert post(client, "pm", by_staff(True, first)).json() == taken
+    assert held() == {anna: "manual"}
+    clock.now += timedelta(hours=1)
+    # Told again; then what happened before it: neither changes anything.
+    for told in (by_staff(True, first), by_staff(False, first - timedelta(hours=1))):
+        assert post(client, "pm", told).json() == taken
+        assert held() == {anna: "manual"}
+    assert post(client, "pm", by_staff(False, clock())).json() == taken
+    assert held() == {}
+    for told_late in (first, second, third):
+        assert post(client, "pm", by_staff(True, told_late)).json() == taken
+        assert held() == {}
+    assert post(client, "pm", by_staff(True, clock())).json() == taken
+    assert held() == {anna: "manual"}
+    assert len(list(store.suppressions.rows())) == 1
+
+
+def test_what_staff_reactivate_at_the_provider_does_not_undo_what_the_person_or_their_server_said(
+    client: httpx.Client, store: Store, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    what = {"channel": "email", "address": "anna@x.example", "reason": "complaint", "source": "pm"}
+    store.suppressions.add(**what, recorded_at=NOW)
+    assert post(client, "pm", by_staff(False, clock())).json() == {"recorded": 1, "skipped": 0}
+    assert store.suppressions.active(channel="email", addresses=["anna@x.example"]) == {
+        "anna@x.example": "complaint"
+    }
+    assert "reactivated there, suppressed here (complaint)" in caplog.text
+    assert "anna@" not in caplog.text
+
+
+@pytest.mark.parametrize("address", ["nobody@x.example", "p-anna", "no address", "C1", "\ud800@x.example"])
+def test_an_address_of_nobody_here_is_not_kept(
+    client: httpx.Client, store: Store, clock: Clock, address: str
+) -> None:
+    """Other systems may send over the same account."""
+    for is_suppressed in (True, False):
+        answer = post(client, "pm", by_staff(is_suppressed, clock(), address))
+        assert answer.json() == {"recorded": 0, "skipped": 1}
+    assert list(store.suppressions.rows()) == []
+
+
 @pytest.mark.parametrize(
     ("name", "signed"),
     [

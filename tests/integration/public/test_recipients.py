@@ -161,6 +161,56 @@ def test_the_page_says_what_holds_when_it_is_opened_again(
     assert "You are unsubscribed" in client.get(url).text
 
 
+FORMER = Token("c" * 32, "p-old", "email", "offers")
+"""A mail to Anna under an id that she went by once."""
+
+
+def last_word(store: Store) -> str:
+    """On offers by email, as decisions have it: under any id."""
+    said = store.answers.latest(
+        channel="email", topic="offers", is_exempt=False, profile_ids=["p-old", "p-anna"], addresses=[]
+    )
+    together = said.together(["p-anna"], {"p-old": "p-anna"})
+    granted, denied = together.granted.get("p-anna"), together.denied.get("p-anna")
+    return "no" if denied is not None and (granted is None or granted <= denied) else "yes"
+
+
+@pytest.mark.parametrize(("first", "second"), [(FORMER, ANNA), (ANNA, FORMER)])
+def test_what_was_said_under_another_id_of_the_person_shows(
+    client: httpx.Client, store: Store, links: Links, path: Path, first: Token, second: Token
+) -> None:
+    client.post(path(links.unsubscribe_url(first)), data=ONE_CLICK)
+    assert "You are unsubscribed" in client.get(path(links.unsubscribe_url(second))).text
+    url = path(links.preferences_url(second))
+    html = client.get(url).text
+    assert 'value="offers:email">' in html
+    assert 'value="surveys:email" checked' in html
+    client.post(url, data={"save": "choices", "shown": "offers:email", "yes": "offers:email"})
+    assert last_word(store) == "yes"
+    assert 'value="offers:email" checked' in client.get(path(links.preferences_url(first))).text
+
+
+@pytest.mark.parametrize(("first", "second"), [(FORMER, ANNA), (ANNA, FORMER)])
+def test_a_no_after_a_yes_under_another_id_is_a_no(
+    client: httpx.Client, store: Store, links: Links, path: Path, first: Token, second: Token
+) -> None:
+    """Though the same no was said under its own id before."""
+    undone = path(links.unsubscribe_url(first))
+    undo = undo_of(client.post(undone, data={"choice": "topic"}).text)
+    preferences = path(links.preferences_url(second))
+    client.post(preferences, data={"save": "choices", "shown": "offers:email", "yes": "offers:email"})
+    client.post(undone, data=ONE_CLICK)
+    assert last_word(store) == "no"
+    # And a button of before it takes nothing back.
+    assert "no longer valid" in client.post(undone, data={"undo": undo}).text
+    assert last_word(store) == "no"
+
+
+def test_nobody_else_s_answers_show(client: httpx.Client, links: Links, path: Path) -> None:
+    client.post(path(links.unsubscribe_url(FORMER)), data=ONE_CLICK)
+    assert 'value="offers:email" checked' in client.get(path(links.preferences_url(SVEN))).text
+
+
 def test_in_the_recipients_language(client: httpx.Client, links: Links, path: Path) -> None:
     swedish = client.get(path(links.unsubscribe_url(SVEN)), headers={"Accept-Language": "en"})
     assert '<html lang="sv">' in swedish.text
@@ -266,7 +316,12 @@ def test_forged_and_altered_tokens_are_all_the_same(
     others = Links(links.public_url, "another secret").unsubscribe_url(ANNA)
     answers = [
         client.post(url, data=ONE_CLICK)
-        for url in (good[:-3], good + "x", "/u/" + "a" * 5_000, "/u/%00", path(others), "/u/" + "é" * 10)
+        for url in (
+            *(good[:-3], good + "x", "/u/" + "a" * 5_000, "/u/%00", path(others), "/u/" + "é" * 10),
+            # Other spellings of the same octets.
+            *(good + more for more in ("=", "==", "%3D", "~~~~", "é", "%FF")),
+            *(good[:-1] + chr(ord(good[-1]) + step) for step in (1, -1)),
+        )
     ]
     assert {answer.status_code for answer in answers} == {404}
     assert len({answer.text for answer in answers}) == 1
@@ -281,6 +336,25 @@ def test_pages_are_not_kept_framed_or_scripted(client: httpx.Client, links: Link
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert "<script" not in answer.text
+
+
+def test_nothing_that_a_link_or_a_request_says_is_markup(
+    client: httpx.Client, links: Links, path: Path
+) -> None:
+    markup = '"><script>alert(1)</script>{{ 12345 * 12345 }}'
+    token = Token("c" * 32, f"p-{markup}", "email", markup)
+    unsubscribe, preferences = path(links.unsubscribe_url(token)), path(links.preferences_url(token))
+    query = {"topic": markup, "notice": markup, "language": markup}
+    for answer in (
+        client.get(unsubscribe, params=query),
+        client.get(preferences, params=query),
+        client.post(unsubscribe, data={"choice": "topic", "topic": markup}, params=query),
+        client.post(preferences, data={"save": "choices", "shown": markup, "yes": markup}),
+        client.get("/u/<script>", headers={"Accept-Language": markup}),
+    ):
+        assert "<script" not in answer.text
+        assert "152399025" not in answer.text
+        assert "script-src" not in answer.headers["content-security-policy"]
 
 
 def test_a_clock_that_was_set_back_does_not_lose_the_later_answer(

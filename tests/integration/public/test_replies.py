@@ -179,6 +179,17 @@ def test_a_services_short_number_is_nobodys(
     assert no_of(store, "offers", profile_ids=("p-anna",), addresses=(ANNA,)) == set()
 
 
+@pytest.mark.parametrize(
+    "sender", ["10012345", "p-anna 00000000", "\ud80012345678", "+4416329\ud80060001", "1234567\x008"]
+)
+def test_what_is_no_number_is_nobodys(client: httpx.Client, store: Store, clock: Clock, sender: str) -> None:
+    """A sender may put any digits in place of a number: somebody's customer number is not theirs."""
+    reply = {"event_id": "1", "event": "replied", "channel": "sms", "from": sender, "text": "STOP"}
+    assert events(client, clock, [reply]).json() == {"recorded": 1, "skipped": 0}
+    assert told(store) == [("unsubscribed", "", None, None)]
+    assert list(store.opt_outs.rows()) == []
+
+
 def test_a_brands_own_word(
     settings: Settings, store: Store, clock: Clock, centre: Callable[..., Centre]
 ) -> None:

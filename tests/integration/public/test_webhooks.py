@@ -324,15 +324,17 @@ def test_an_unsubscription_is_a_no_to_the_message_s_topic(
     assert store.answers.last(profile_id="p-anna", channel="email")[topic].status == "yes"
 
 
+@pytest.mark.parametrize("said_as", ["p-anna", "p-old"])
 @pytest.mark.parametrize(("minutes", "expected"), [(59, "yes"), (60, "no"), (61, "no")])
 def test_an_unsubscription_told_late_takes_no_later_yes_back(
-    client: httpx.Client, store: Store, sent: Token, clock: Clock, minutes: int, expected: str
+    client: httpx.Client, store: Store, sent: Token, clock: Clock, minutes: int, expected: str, said_as: str
 ) -> None:
-    """A yes after an hour, and the provider tells after two of a no that was said around it."""
+    """A yes after an hour, under any id of theirs, and the provider tells after two of a no that was said
+    around it."""
     topic = load_campaign(CHECKOUT / "dags" / "campaigns" / "winback").topic
     yes_at = NOW + timedelta(hours=1)
     store.answers.say_yes(
-        profile_id="p-anna", channel="email", address="", topics=[topic], source="page", at=yes_at
+        profile_id=said_as, channel="email", address="", topics=[topic], source="page", at=yes_at
     )
     clock.now = told_at = NOW + timedelta(hours=2)
     no_at = NOW + timedelta(minutes=minutes)
@@ -344,7 +346,8 @@ def test_an_unsubscription_told_late_takes_no_later_yes_back(
     }
     for _ in range(2):
         assert events(client, clock, [report]).json() == {"recorded": 1, "skipped": 0}
-    assert store.answers.last(profile_id="p-anna", channel="email")[topic].status == expected
+    said = store.answers.last(profile_id="p-anna", known_as=["p-old"], channel="email")
+    assert said[topic].status == expected
     assert [each["recorded_at"] >= told_at for each in store.opt_outs.rows()] == [True] * (expected == "no")
     [line] = store.feedback.rows(NOW, NOW + timedelta(days=1))
     assert (line["kind"], line["occurred_at"]) == ("unsubscribed", no_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kundresa.channels.return_path import return_path
-from kundresa.feedback.mails import read_mail
+from kundresa.feedback.mails import MOST_RECIPIENTS, read_mail
 from kundresa.spec.vocabulary import BounceClass, FeedbackKind
 
 ID = "0123456789abcdef" * 2
@@ -319,3 +320,31 @@ def test_whatever_comes_is_read(octets: bytes) -> None:
 def test_a_broken_report_is_read(octets: bytes) -> None:
     whole = status("failed", "5.1.1", "x")
     assert read_mail(whole[:500] + octets + whole[500:]).key
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"".join(
+            b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (each, each) for each in range(2_000)
+        ),
+        b"Content-Type: message/rfc822\n\n" * 5_000,
+    ],
+)
+def test_parts_within_parts_are_read(octets: bytes) -> None:
+    """Anybody may send one, and all that is behind it in the mailbox waits."""
+    assert read_mail(octets).what == "other"
+
+
+def test_a_report_of_thousands_of_recipients_costs_little() -> None:
+    fields = "Action: failed\nStatus: 5.1.1\n\n" * 30_000
+    started = time.process_time()
+    mail = read_mail(report("delivery-status", f"Reporting-MTA: dns; mx.example\n\n{fields}"))
+    assert time.process_time() - started < 20  # some 1 s; it was an hour
+    assert (mail.what, len(mail.findings)) == ("bounce", MOST_RECIPIENTS)
+    assert {each.candidates for each in mail.findings} == {(ID,)}
+
+
+def test_what_no_store_takes_is_left_out() -> None:
+    (found,) = read_mail(status("failed", "5.1.1\0", "no\x1b[31m \0such user")).findings
+    assert (found.code, found.detail) == ("5.1.1", "no [31m such user")

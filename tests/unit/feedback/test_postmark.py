@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kundresa.feedback.webhooks import NotNamed, NotUnderstood, Report, Told
+from kundresa.feedback.webhooks import NotNamed, NotUnderstood, Report, SuppressionChange, Told
 from kundresa.feedback.webhooks.postmark import NAMED_BY, PostmarkEvents
 from kundresa.spec.vocabulary import BounceClass, FeedbackKind
 
@@ -157,6 +157,31 @@ def test_a_change_of_the_subscription_is_what_it_was(
         Recipient="anna@x.example",
     )
     assert (report.kind, report.bounce_class, report.code) == (kind, bounced, None)
+
+
+@pytest.mark.parametrize("origin", ["Customer", "Admin"])
+@pytest.mark.parametrize(
+    ("members", "is_suppressed"),
+    [
+        ({"SuppressSending": True, "SuppressionReason": "ManualSuppression"}, True),
+        ({"SuppressSending": False, "SuppressionReason": None}, False),
+    ],
+)
+def test_what_staff_change_is_of_an_address(
+    origin: str, members: dict[str, Any], is_suppressed: bool
+) -> None:
+    event = {
+        "RecordType": "SubscriptionChange",
+        "MessageID": None,
+        "Metadata": {},
+        "Recipient": "Anna@x.example",
+        "Origin": origin,
+        "ChangedAt": "2026-11-23T08:59:00Z",
+    } | members
+    at = datetime(2026, 11, 23, 8, 59, tzinfo=UTC)
+    assert told(event) == Told(changes=[SuppressionChange("Anna@x.example", is_suppressed, at)])
+    for other in ({"Origin": "Recipient"}, {"Origin": None}, {"Recipient": ""}, {"SuppressSending": "no"}):
+        assert told(event | other) == Told(skipped=1)
 
 
 def test_what_two_webhooks_tell_is_one() -> None:

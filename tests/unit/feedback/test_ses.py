@@ -12,7 +12,14 @@ import pytest
 
 from kundresa.feedback.webhooks import NotBelieved, NotNow, NotUnderstood, Report, Told
 from kundresa.feedback.webhooks.ses import SesEvents
-from kundresa.feedback.webhooks.sns import REMEMBERED, WAITING, AbsentError, Certificates, FetchError
+from kundresa.feedback.webhooks.sns import (
+    ABSENT_FOR,
+    REMEMBERED,
+    WAITING,
+    AbsentError,
+    Certificates,
+    FetchError,
+)
 from kundresa.spec.vocabulary import BounceClass, FeedbackKind
 
 from .provider_calls import Sns, altered, call
@@ -83,6 +90,13 @@ def test_every_field_that_is_signed_must_be_there_as_it_was(name: str) -> None:
         changed = json.dumps(json.loads(body) | {name: other}).encode()
         with pytest.raises(NotBelieved):
             WEBHOOK.read(call((headers, changed), NOW))
+    # What is signed once is not signed for another way to cut it up: its id would be another.
+    signed = SNS.signed(SNS.message({"eventType": "Send", "mail": MAIL}, NOW, Subject="s"))
+    whole = json.loads(signed[1])
+    cut = {**whole, "MessageId": f"{whole['MessageId']}\nSubject\ns"}
+    del cut["Subject"]
+    with pytest.raises(NotBelieved, match="several lines"):
+        WEBHOOK.read(call((headers, json.dumps(cut).encode()), NOW))
     # One that is left out of what is signed may be put in by nobody either.
     with pytest.raises(NotBelieved, match="signature"):
         WEBHOOK.read(call((headers, json.dumps(json.loads(body) | {"Subject": "x"}).encode()), NOW))
@@ -209,6 +223,27 @@ def test_what_is_no_certificate_is_remembered(page: bytes) -> None:
             with pytest.raises(NotBelieved, match="no certificate"):
                 told({"eventType": "Send", "mail": MAIL}, each, sns)
     assert (len(sns.fetched), len(counted)) == (1, 1)
+
+
+def test_where_there_was_no_certificate_it_is_looked_for_again() -> None:
+    """A proxy had refused it, say: a topic's reports must not be lost until the service starts anew."""
+    sns = Sns(NOW)
+    there = sns.pages.pop(sns.certificate_url)
+
+    def fetch(url: str) -> bytes:
+        if url not in sns.pages:
+            raise AbsentError("403")
+        return sns.fetch(url)
+
+    certificates = Certificates(fetch)
+    with pytest.raises(NotBelieved):
+        certificates.key(sns.certificate_url, NOW)
+    sns.pages[sns.certificate_url] = there
+    with pytest.raises(NotBelieved):
+        certificates.key(sns.certificate_url, NOW + ABSENT_FOR)
+    for _ in range(2):
+        certificates.key(sns.certificate_url, NOW + ABSENT_FOR + timedelta(seconds=1))
+    assert len(sns.fetched) == 1
 
 
 def test_made_up_names_push_no_certificate_out() -> None:

@@ -39,10 +39,11 @@ NAMES = {
         timestamp feedbackId complaint complaintFeedbackType open click link subscription reject
         newTopicPreferences unsubscribeAll topicSubscriptionStatus""",
     "postmark": """RecordType Metadata kundresa-message Type Details Description BouncedAt ReceivedAt
-        OriginalLink SuppressSending SuppressionReason""",
+        OriginalLink SuppressSending SuppressionReason Origin Recipient ChangedAt""",
 }
 WORDS = """bounce dropped open click failed permanent opened suppress-bounce Bounce Complaint Open Click
     Delivery Subscription Reject Permanent Message-ID SubscriptionChange HardBounce blocked
+    ManualSuppression Customer anna@x.example
     2026-11-23T08:00:00Z"""
 KNOWN = {
     "sendgrid": {"event": "bounce", "smtp-id": f"<{OURS}@x>"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kundresa.feedback.webhooks import KINDS, parse_webhooks
+from kundresa.feedback.webhooks import KINDS, accounts_of, parse_webhooks
 from kundresa.settings import SettingsError
 
 from .provider_calls import SendGrid
@@ -30,10 +30,20 @@ def test_every_kind_by_its_name() -> None:
         assert secret not in repr([each for name, each in found.items() if name != "own_ses"])
 
 
+def test_an_entry_may_name_its_account() -> None:
+    text = "first=hmac:mail-secret, second@mails_2=hmac:mail@secret=x"
+    assert list(parse_webhooks(text)) == ["first", "second"]
+    assert accounts_of(text) == {"second": "mails_2"}
+    with pytest.raises(SettingsError, match="another one has its name"):
+        parse_webhooks(f"{text}, second=hmac:mail-secret")
+
+
 @pytest.mark.parametrize(
     ("entry", "why"),
     [
         ("mail", "expected name=kind:secret"),
+        ("mail@=hmac:SECRETSECRET", "expected name=kind:secret"),
+        ("mail@SECRETS=hmac:SECRETSECRET", "name@account=kind:secret"),
         ("mail=hmac", "expected name=kind:secret"),
         ("mail=hmac:short", "8 characters or more"),
         ("Mail=hmac:SECRETSECRET", "expected name=kind:secret"),

@@ -13,10 +13,12 @@ tell again.
 | SpamComplaint | complained |
 | Open, Click | opened, clicked |
 | SubscriptionChange, with ``SuppressSending`` | by its reason: unsubscribed, bounced hard, complained |
+| SubscriptionChange of no message, by staff | the address is suppressed, or, reactivated, no more |
 | whatever else | skipped |
 
 ``MessageID`` is Postmark's own. A message is known by the metadata that the account's ``provider=postmark``
-sends along, which every webhook gives back. Changes by the sender itself have no message.
+sends along, which every webhook gives back. What staff change is about no message but an address, which
+counts where it is one of our people's (``runs.suppression_changes``).
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from kundresa.feedback.webhooks.fields import (
     parse_body,
     text,
 )
-from kundresa.feedback.webhooks.reports import Call, NotNamed, Report, Told
+from kundresa.feedback.webhooks.reports import Call, NotNamed, Report, SuppressionChange, Told
 from kundresa.spec.bounces import weigh
 from kundresa.spec.keys import MESSAGE_MARK
 from kundresa.spec.vocabulary import BounceClass, ChannelKind, FeedbackKind
@@ -70,6 +72,8 @@ _CHANGES: Mapping[str, FeedbackKind | BounceClass] = {
     "SpamComplaint": FeedbackKind.COMPLAINED,
     "ManualSuppression": FeedbackKind.UNSUBSCRIBED,
 }
+_STAFF = ("Customer", "Admin")
+"""``Origin`` of a change that no recipient has made: whose account it is, and Postmark itself."""
 _RECORDS: Mapping[str, FeedbackKind] = {
     "Delivery": FeedbackKind.DELIVERED,
     "SpamComplaint": FeedbackKind.COMPLAINED,
@@ -93,8 +97,11 @@ class PostmarkEvents:
             expected, given = self.secret, call.headers.get(NAMED_BY, "")
         if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogateescape")):
             raise NotNamed("user and password, or the secret header, are missing or wrong")
-        report = _report(an_object(parse_body(call.body)))
-        return Told(skipped=1) if report is None else Told([report])
+        event = an_object(parse_body(call.body))
+        report, change = _report(event), _by_staff(event)
+        if report is not None:
+            return Told([report])
+        return Told(skipped=1) if change is None else Told(changes=[change])
 
 
 def _report(event: Mapping[str, Any]) -> Report | None:
@@ -119,6 +126,21 @@ def _report(event: Mapping[str, Any]) -> Report | None:
         user_agent=text(event, "UserAgent"),
         target=text(event, "OriginalLink", most=MAX_URL) or None,
     )
+
+
+def _by_staff(event: Mapping[str, Any]) -> SuppressionChange | None:
+    address, is_suppressed = text(event, "Recipient"), event.get("SuppressSending")
+    if (
+        text(event, "RecordType") != "SubscriptionChange"
+        or text(event, "Origin") not in _STAFF
+        or not address
+    ):
+        return None
+    if is_suppressed is True and text(event, "SuppressionReason") == "ManualSuppression":
+        return SuppressionChange(address, is_suppressed=True, changed_at=instant(event, "ChangedAt"))
+    if is_suppressed is False:
+        return SuppressionChange(address, is_suppressed=False, changed_at=instant(event, "ChangedAt"))
+    return None
 
 
 def _outcome(event: Mapping[str, Any]) -> FeedbackKind | BounceClass | None:

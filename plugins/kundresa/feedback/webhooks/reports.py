@@ -64,12 +64,24 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class SuppressionChange:
+    """An email address that staff have put on the provider's list of those that get nothing, or have taken
+    off it, whatever put it there. It is about no message."""
+
+    address: str
+    """As the provider writes it."""
+    is_suppressed: bool
+    changed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """What one call tells. ``skipped`` counts what nothing is done about, whatever it says."""
 
     reports: Sequence[Report] = ()
     skipped: int = 0
     replies: Sequence[Reply] = ()
+    changes: Sequence[SuppressionChange] = ()
     answer: str | None = None
     """XML that the provider wants as an answer in place of ours."""
 

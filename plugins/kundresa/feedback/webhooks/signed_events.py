@@ -88,11 +88,11 @@ def _event(event: Mapping[str, Any]) -> Report:
         raise NotUnderstood("time: expected an instant with a time zone, for example 2026-11-23T09:00:00Z")
     kind = FeedbackKind(texts["event"])
     return Report(
-        texts["event_id"][:200],
+        texts["event_id"],
         kind,
         channel,
-        message_id=texts.get("message_id", "")[:200],
-        provider_id=texts.get("provider_id", "")[:200],
+        message_id=texts.get("message_id", ""),
+        provider_id=texts.get("provider_id", ""),
         bounce_class=_bounce_class(channel, texts) if kind is FeedbackKind.BOUNCED else None,
         code=texts.get("status", "")[:20] or None,
         detail=texts.get("diagnostic", "")[:500] or None,
@@ -112,7 +112,7 @@ def _reply(event: Mapping[str, Any]) -> Reply:
         raise NotUnderstood("event_id, from and text are needed of a reply")
     if not event_id or not event_id.isprintable() or not sender:
         raise NotUnderstood("event_id and from are needed of a reply")
-    return Reply(event_id[:200], sender[:40], text)
+    return Reply(event_id, sender[:40], text)
 
 
 def _bounce_class(channel: str, texts: Mapping[str, str]) -> BounceClass:

@@ -3,9 +3,9 @@ messages"; signature versions 1, SHA-1, and 2, SHA-256).
 
 The certificate is fetched from where the message says, if that is what it should be: the topic's own region
 of Amazon's, ``https://sns.<region>.amazonaws.com/SimpleNotificationService-….pem``, over TLS that is verified
-for this host. It is kept; so are the names under which there is none. A fetch takes ``FETCH_SECONDS`` at
-most, and SNS waits 15 s for an answer. ``WAITING`` calls at once may wait for one: more are told to come
-again, so that forged messages leave the service its threads.
+for this host. It is kept; so are, for ``ABSENT_FOR``, the names under which there is none. A fetch takes
+``FETCH_SECONDS`` at most, and SNS waits 15 s for an answer. ``WAITING`` calls at once may wait for one: more
+are told to come again, so that forged messages leave the service its threads.
 
 SNS takes any 4xx as an answer for good, and tells again, for an hour, what was answered with 5xx. So what
 cannot be checked now is ``NotNow``.
@@ -21,7 +21,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from http.client import HTTPException
 from urllib.parse import urlencode
 
@@ -48,6 +48,8 @@ MAX_PAGE = 100_000
 WAITING = 4
 REMEMBERED = 64
 """Certificates, and names under which there is none, that are kept."""
+ABSENT_FOR = timedelta(minutes=5)
+"""For how long there is none: a proxy may have said so, or the name is new, and SNS takes a 403 for good."""
 
 NOTIFICATION = "Notification"
 SUBSCRIPTION = "SubscriptionConfirmation"
@@ -148,6 +150,9 @@ class Topic:
         signed = {name: given[name] for name in _SIGNED[kind] if name in given}
         if any(name not in signed for name in _SIGNED[kind] if name != _OPTIONAL):
             raise NotBelieved("a field that is signed is missing")
+        # They are signed a line each: with lines of its own one could pass for two.
+        if any("\n" in value for name, value in signed.items() if name != "Message"):
+            raise NotBelieved("a field that is signed has several lines")
         key = self._certificates.key(self._signing_url(given.get("SigningCertURL", "")), call.at)
         content = "".join(f"{name}\n{value}\n" for name, value in signed.items())
         try:
@@ -197,7 +202,8 @@ class Certificates:
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        self._known: dict[str, Signer | None] = {}
+        self._known: dict[str, Signer | datetime] = {}
+        """A certificate, or when there was none."""
         self._one = threading.Lock()
         self._waiting = threading.BoundedSemaphore(WAITING)
 
@@ -207,30 +213,36 @@ class Certificates:
             NotBelieved: when there is no certificate there, it names somebody else, or is not valid now.
             NotNow: when it cannot be fetched, or too many are waiting.
         """
-        signer = self._known.get(url) or self._wait_for(url)
-        if signer is None:
+        found = self._remembered(url, at)
+        signer = self._wait_for(url, at) if found is None else found
+        if not isinstance(signer, Signer):
             raise NotBelieved("there is no certificate of Amazon SNS where it says")
         if not signer.since <= at <= signer.until:
             raise NotBelieved("the certificate is not valid now")
         return signer.key
 
-    def _wait_for(self, url: str) -> Signer | None:
+    def _remembered(self, url: str, at: datetime) -> Signer | datetime | None:
+        found = self._known.get(url)
+        return None if isinstance(found, datetime) and at - found > ABSENT_FOR else found
+
+    def _wait_for(self, url: str, at: datetime) -> Signer | datetime:
         if not self._waiting.acquire(blocking=False):
             raise NotNow("other certificates are being fetched")
         try:
             with self._one:
-                if url not in self._known:
-                    found = self._fetched(url)
-                    if len(self._known) >= REMEMBERED:
+                found = self._remembered(url, at)
+                if found is None:
+                    found = self._fetched(url) or at
+                    if url not in self._known and len(self._known) >= REMEMBERED:
                         self._forget_one()
                     self._known[url] = found
-                return self._known[url]
+                return found
         finally:
             self._waiting.release()
 
     def _forget_one(self) -> None:
         """A name under which there is nothing first: those are what somebody can make up."""
-        worthless = next((url for url, found in self._known.items() if found is None), None)
+        worthless = next((url for url, found in self._known.items() if isinstance(found, datetime)), None)
         del self._known[worthless or next(iter(self._known))]
 
     def _fetched(self, url: str) -> Signer | None:

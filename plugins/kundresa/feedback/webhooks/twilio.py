@@ -12,9 +12,13 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from kundresa.feedback.replies import Reply
-from kundresa.feedback.webhooks.reports import Call, NotUnderstood, Report, Told, believe
+from kundresa.feedback.webhooks.fields import MAX_CODE, printable
+from kundresa.feedback.webhooks.reports import Call, NotBelieved, NotUnderstood, Report, Told, believe
 from kundresa.spec.bounces import TWILIO_CODES
 from kundresa.spec.vocabulary import BounceClass, FeedbackKind
+
+MAX_FIELDS = 200
+"""Of one form; Twilio sends some 30, and a few for each picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,11 @@ class TwilioStatus:
     secret: str = field(repr=False)
 
     def read(self, call: Call) -> Told:
-        pairs = parse_qsl(call.body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=200)
+        try:
+            text = call.body.decode("utf-8", "replace")
+            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        except ValueError:
+            raise NotBelieved(f"a form has {MAX_FIELDS} fields at most") from None
         signed = call.url + "".join(name + value for name, value in sorted(set(pairs)))
         digest = hmac.digest(self.secret.encode(), signed.encode(), "sha1")
         believe(base64.b64encode(digest).decode(), call.headers.get("x-twilio-signature", ""))
@@ -39,7 +47,7 @@ class TwilioStatus:
             return Told(replies=[reply] if is_text else [], skipped=not is_text, answer=_NO_ANSWER)
         if not sid or not status or not f"{sid}{status}".isprintable():
             raise NotUnderstood("MessageSid and MessageStatus are needed, or MessageSid, From and Body")
-        code = values.get("ErrorCode") or None
+        code = printable(values.get("ErrorCode", ""))[:MAX_CODE] or None
         if status == "delivered":
             return Told([Report(f"{sid}/{status}", FeedbackKind.DELIVERED, "sms", provider_id=sid)])
         if status in ("undelivered", "failed"):
