@@ -138,8 +138,8 @@ def _webhook(report: Any, sandbox: Sandbox, count: int) -> None:
 def _centre(ready: Any, ended: Any) -> None:
     import sys
 
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration" / "channels"))
-    from smsc import Centre
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    from tests.integration.channels.smsc import Centre
 
     centre = Centre(keep=False).start()
     ready.send(centre.port)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar
+
+from tests.on_thread import OnThread
 
 STALLS = 4
 """Of one server: each costs the sender's whole patience."""
@@ -23,7 +24,7 @@ NASTY = {"code": [], "status": "\ud800\0", "message": {"a": ["\0"]}, "reason": "
 """Of types and with characters that nobody expects."""
 
 
-class Server:
+class Server(OnThread):
     """One server."""
 
     steps: ClassVar[dict[str, tuple[str, ...]]]
@@ -38,40 +39,10 @@ class Server:
         """How often it was taken without its sender being told so."""
         self.faults: Counter[str] = Counter()
         self._writers: set[asyncio.Transport] = set()
-        self.port = 0
 
-    def start(self) -> Server:
-        ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
-
-        async def serve() -> None:
-            self._stop = asyncio.Event()
-            server = await self._listen()
-            self.port = server.sockets[0].getsockname()[1]
-            ready.set()
-            await self._stop.wait()
-            server.close()
-            for transport in list(self._writers):
-                transport.abort()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
-            await asyncio.sleep(0)
-
-        def run() -> None:
-            self._loop.run_until_complete(serve())
-            self._loop.close()
-
-        self._thread = threading.Thread(target=run)
-        self._thread.start()
-        assert ready.wait(10)
-        return self
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
-
-    async def _listen(self) -> asyncio.Server:
-        raise NotImplementedError
+    def _hang_up(self) -> None:
+        for transport in list(self._writers):
+            transport.abort()
 
     def fault(self, step: str) -> str:
         """What goes wrong at this step; nothing mostly."""

@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kundresa import settings as installation
+from kundresa.demo import processes
 from kundresa.demo.airflow_api import AirflowApi
 from kundresa.demo.standalone import AirflowPorts, AirflowStandalone
 from kundresa.orchestration.pools import POOLS
@@ -44,6 +45,18 @@ class Plant:
         for dag_id in dag_ids:
             self.api.unpause(dag_id)
 
+    def kill_scheduler(self) -> None:
+        """SIGKILL to Airflow's own scheduler and to its tasks; nobody starts it again."""
+        assert self.airflow.mark is not None
+        found = [
+            each
+            for each in processes.family(self.airflow.mark)
+            if b"scheduler" in Path(f"/proc/{each.pid}/cmdline").read_bytes().split(b"\0")
+        ]
+        assert found, "there is no scheduler"
+        for each in found:
+            processes.kill(each)
+
     def received(self, key: str, channel: str = "email") -> list[str]:
         """Message ids as they arrived, counted by the sandbox; one that came twice is there twice."""
         return message_ids(self.settings.sandbox, key, channel)
@@ -63,6 +76,41 @@ class Plant:
         )
         assert done.returncode == 0, f"kundresa {' '.join(words)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+
+@dataclass
+class Scheduler:
+    """Another ``airflow scheduler`` beside those of a running Airflow."""
+
+    airflow: AirflowStandalone
+    log: Path
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        port = str(processes.free_ports(1)[0])
+        self._process = processes.start(
+            [str(Path(sys.executable).parent / "airflow"), "scheduler"],
+            environ=self.airflow.environment() | {"AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": port},
+            log=self.log,
+            cwd=self.airflow.home,
+        )
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL to it and to its tasks."""
+        assert self._process is not None
+        assert self._process.poll() is None, self.log.read_text()[-3000:]
+        found = processes.mark(self._process.pid)
+        assert found is not None
+        processes.kill(found)
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process is not None and (found := processes.mark(self._process.pid)) is not None:
+            processes.stop(found, reap=self._process.poll)
 
 
 def copy_shop(built: Path, folder: Path) -> Path:

@@ -3,16 +3,16 @@ an operator clears, repeats, backfills or kills, nobody gets anything twice and 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import random
 import shutil
 import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,13 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from sqlalchemy import text
-from tests.end_to_end.plant import CHECKOUT, Plant, copy_shop, running_plant, until
+from tests.end_to_end.orders import MOST_BEHIND, Shop, check, known
+from tests.end_to_end.plant import CHECKOUT, Plant, Scheduler, copy_shop, running_plant, until
 
 from kundresa import warehouse
 from kundresa.demo.airflow_api import TaskState
 from kundresa.demo.processes import free_ports
-from kundresa.demo.service import PublicService, ServiceError
+from kundresa.demo.service import PublicService
 from kundresa.sandbox import counts
 from kundresa.spec.keys import run_key
 from kundresa.store import NewEvent, open_store
@@ -41,6 +41,11 @@ NOTICED_WITHIN = 5
 """Seconds until a task that runs has noticed that its DAG was paused: it asks every two, and a busy machine
 is slow to answer."""
 CONFIRMING = ("order_confirmation", "receipts")
+KILLS = [*(["task"] * 5), *(["service"] * 3), *(["scheduler"] * 2), "airflow"]
+"""In an order that is drawn."""
+WITHOUT_WORK = 30
+"""Seconds until something is killed though no message has left: longer than what was a dead scheduler's is
+left alone."""
 PEOPLE_WHO_ORDER = """
     select min(contact_points.address) as email
     from contact_points
@@ -102,11 +107,14 @@ def plant(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pla
     shutil.copytree(CHECKOUT / "dags" / "journeys", journeys)
     # The same message under both policies: the shipped one better twice, this one better not at all.
     shutil.copytree(journeys / "order_confirmation", journeys / "receipts")
-    spec = (journeys / "receipts" / "journey.yaml").read_text()
+    spec = (journeys / "receipts" / "journey.yaml").read_text() + "max_instances: 100\n"
+    (journeys / "order_confirmation" / "journey.yaml").write_text(spec)
     (journeys / "receipts" / "journey.yaml").write_text(spec.replace("at_least_once", "at_most_once"))
     for file in ("events.yaml", "policies.yaml"):
         shutil.copy(CHECKOUT / "dags" / file, project / "dags")
-    with running_plant(folder) as plant:
+    # What a scheduler had that was killed is taken up sooner.
+    environ = {"AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15"}
+    with running_plant(folder, environ) as plant:
         dag_ids = ["campaign_winback", "campaign_spring_sale", "campaign_slow", "journey_abandoned_cart"]
         plant.take_up([*dag_ids, *(f"journey_{name}" for name in CONFIRMING)])
         yield plant
@@ -327,54 +335,10 @@ def test_killing_tasks_at_random_loses_nobody_and_sends_nobody_twice(plant: Plan
     }
 
 
-class Shop:
-    """Places orders with the public service, each again until it is taken, for as long as it is not told to
-    stop; what it was told is taken stands in ``taken``."""
-
-    def __init__(self, service: PublicService, people: Sequence[str]) -> None:
-        self.taken: list[str] = []
-        self._service = service
-        self._people = people
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._place)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join(60)
-
-    def _place(self) -> None:
-        number = 0
-        while not self._stop.wait(0.1):
-            orders = [f"order-{number + each}" for each in range(3)]
-            events = [
-                {
-                    "id": order,
-                    "type": "order_placed",
-                    "subject": f"email:{self._people[(number + each) % len(self._people)]}",
-                    "data": {"order_id": order, "order_value": 20},
-                }
-                for each, order in enumerate(orders)
-            ]
-            try:
-                self._service.post_events(events)
-            except ServiceError:
-                continue  # it is dead or starting: the same orders are told again
-            self.taken += orders
-            number += len(orders)
-
-
-def confirmations(plant: Plant, journey: str) -> dict[str, tuple[str | None, str]]:
-    """Order → what became of its confirmation by email (None: nothing yet), and the message's id."""
-    query = text("select * from journey_messages where journey = :journey and step = 'confirmation'")
-    with open_store(plant.settings.store_url) as store, store.database.read() as connection:
-        rows = [row._mapping for row in connection.execute(query, {"journey": journey})]
-    found = {row["instance_key"]: (row["reason"] or row["outcome"], row["message_id"]) for row in rows}
-    assert len(found) == len(rows), "an order was confirmed by two entries"
-    return found
-
-
-def test_killing_service_tasks_and_all_of_airflow_confirms_every_order(plant: Plant, tmp_path: Path) -> None:
+@pytest.mark.timeout(900)
+def test_killing_service_tasks_schedulers_and_all_of_airflow_confirms_every_order(
+    plant: Plant, tmp_path: Path
+) -> None:
     """Orders come in all the while. Every one that the service has taken is confirmed, or the account says
     that nobody knows; better twice, or better not at all, as the journey's policy has it."""
     print(f"seed {SEED}")
@@ -387,71 +351,90 @@ def test_killing_service_tasks_and_all_of_airflow_confirms_every_order(plant: Pl
     environ = plant.airflow.environment() | {"KUNDRESA_API_KEYS": entry}
     service = PublicService(free_ports(1)[0], key, tmp_path / "serve.log")
     service.start(environ)
-    shop = Shop(service, people)
-    killed: Counter[str] = Counter()
+    killers = Killers(plant, service, environ, chance, tmp_path / "scheduler.log")
+    shop = Shop(service, people, killers.confirmed, random.Random(chance.random()))
+    assert MOST_BEHIND / len(people) < 50, "a person may be in a journey a hundred times at once"
     try:
-        for number in range(12):
-            time.sleep(chance.uniform(0.3, 2.5))
-            if number == 6:
-                plant.airflow.kill()
-                killed["airflow"] += 1
-                plant.airflow.start()
-                plant.airflow.wait_healthy()
-            elif number % 3 == 0:
-                service.kill()
-                killed["service"] += 1
-                service.start(environ)
-            else:
-                killed["task"] += kill_a_task(plant, chance)
+        for kind in chance.sample(KILLS, len(KILLS)):
+            killers.wait_for_work()
+            getattr(killers, kind)()
+        shop.close()
+        print(dict(killers.killed), len(shop.taken))
+        assert killers.killed["task"] >= 2, "too few kills hit a task"
+        assert len(shop.taken) > 2_000
+        until(lambda: killers.confirmed() >= len(shop.taken), 240)
     finally:
         shop.close()
+        killers.stop()
         service.stop()
-    print(dict(killed), len(shop.taken))
-    assert killed["task"] >= 2, "too few kills hit a task"
-    assert len(shop.taken) > 200
+    kills = killers.killed.total() - killers.killed["service"]
+    check(plant, CONFIRMING, shop.taken, at_most_once="receipts", kills=kills)
 
-    def is_done() -> bool:
-        found = [confirmations(plant, journey) for journey in CONFIRMING]
-        return all(
-            len(each) >= len(shop.taken) and None not in {done for done, _ in each.values()} for each in found
-        )
 
-    assert len(people) > len(shop.taken) / 5, "a person may be in a journey ten times at once"
-    until(is_done, 180)
-    for journey in CONFIRMING:
-        found = confirmations(plant, journey)
-        assert set(found) == set(shop.taken)
-        arrived = Counter(
-            message
-            for each in counts(plant.settings.sandbox)
-            if each.run_key.startswith(f"{journey}.confirmation.")
-            for message in plant.received(each.run_key, "email")
-        )
-        sent = {message for outcome, message in found.values() if outcome == "sent"}
-        unknown = {message for outcome, message in found.values() if outcome == "outcome_unknown"}
-        assert sent <= set(arrived) <= sent | unknown
-        assert len(sent) + len(unknown) == len(found), Counter(outcome for outcome, _ in found.values())
-        twice = [message for message, times in arrived.items() if times > 1]
-        print(journey, len(sent), "sent", len(unknown), "unknown", len(twice), "twice")
-        if journey == "receipts":
-            assert not twice
+class Killers:
+    """SIGKILL to a part of it, which is started again."""
+
+    def __init__(
+        self,
+        plant: Plant,
+        service: PublicService,
+        environ: Mapping[str, str],
+        chance: random.Random,
+        log: Path,
+    ) -> None:
+        self.killed: Counter[str] = Counter()
+        self._plant, self._service, self._environ, self._chance = plant, service, environ, chance
+        self._scheduler = Scheduler(plant.airflow, log)
+
+    def wait_for_work(self) -> None:
+        """A random moment while messages leave, unless that takes too long."""
+        wanted = self.confirmed() + self._chance.randrange(1, 150)
+        end = time.monotonic() + WITHOUT_WORK
+        while self.confirmed() < wanted and time.monotonic() < end:
+            time.sleep(0.1)
+        time.sleep(self._chance.uniform(0, 0.5))
+
+    def confirmed(self) -> int:
+        """Orders that are, by every journey."""
+        return min(known(self._plant, journey) for journey in CONFIRMING)
+
+    def service(self) -> None:
+        self._service.kill()
+        self._service.start(self._environ)
+        self.killed["service"] += 1
+
+    def task(self) -> None:
+        """Of a journey, if there is one under way."""
+        api = self._plant.api
+        running = [
+            task.pid
+            for journey in CONFIRMING
+            for run_id in api.run_ids(f"journey_{journey}")[-2:]
+            for task in api.tasks(f"journey_{journey}", run_id)
+            if task.state == "running" and task.pid
+        ]
+        if running:
+            with contextlib.suppress(ProcessLookupError):  # it ended between the question and the kill
+                os.kill(self._chance.choice(running), signal.SIGKILL)
+                self.killed["task"] += 1
+
+    def scheduler(self) -> None:
+        """With its tasks; another takes its place."""
+        if self._scheduler.is_running:
+            self._scheduler.kill()
         else:
-            assert not unknown
+            self._plant.kill_scheduler()
+        self._scheduler.start()
+        self.killed["scheduler"] += 1
 
+    def airflow(self) -> None:
+        """All of it at once."""
+        if self._scheduler.is_running:
+            self._scheduler.kill()
+        self._plant.airflow.kill()
+        self._plant.airflow.start()
+        self._plant.airflow.wait_healthy()
+        self.killed["airflow"] += 1
 
-def kill_a_task(plant: Plant, chance: random.Random) -> bool:
-    """SIGKILL to the task of a journey that is under way, if there is one."""
-    running = [
-        task.pid
-        for journey in CONFIRMING
-        for run_id in plant.api.run_ids(f"journey_{journey}")[-2:]
-        for task in plant.api.tasks(f"journey_{journey}", run_id)
-        if task.state == "running" and task.pid
-    ]
-    if not running:
-        return False
-    try:
-        os.kill(chance.choice(running), signal.SIGKILL)
-    except ProcessLookupError:
-        return False  # it ended between the question and the kill
-    return True
+    def stop(self) -> None:
+        self._scheduler.stop()

@@ -11,10 +11,8 @@ the sandbox; while the second scheduler is away, the account's pace keeps messag
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +20,8 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
-from tests.end_to_end.plant import Plant, copy_shop, running_plant, until
+from tests.end_to_end.plant import Plant, Scheduler, copy_shop, running_plant, until
 
-from kundresa.demo import processes
-from kundresa.demo.standalone import AirflowStandalone
 from kundresa.spec.keys import run_key
 
 TICK = datetime.now(tz=UTC).replace(minute=0, second=0, microsecond=0)
@@ -50,37 +46,6 @@ BY_SCHEDULER = """
 """
 ENDED_EARLY = "select count(*) from task_instance_history where task_id = 'email.deliver' and dag_id = %s"
 SCHEDULERS = "select id from job where job_type = 'SchedulerJob' order by id"
-
-
-@dataclass
-class Scheduler:
-    """Another ``airflow scheduler`` beside those of a running Airflow."""
-
-    airflow: AirflowStandalone
-    log: Path
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
-
-    def start(self) -> None:
-        port = str(processes.free_ports(1)[0])
-        self._process = processes.start(
-            [str(Path(sys.executable).parent / "airflow"), "scheduler"],
-            environ=self.airflow.environment() | {"AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": port},
-            log=self.log,
-            cwd=self.airflow.home,
-        )
-
-    def kill(self) -> None:
-        """SIGKILL to it and to its tasks."""
-        assert self._process is not None
-        assert self._process.poll() is None, self.log.read_text()[-3000:]
-        found = processes.mark(self._process.pid)
-        assert found is not None
-        processes.kill(found)
-        self._process.wait()
-
-    def stop(self) -> None:
-        if self._process is not None and (found := processes.mark(self._process.pid)) is not None:
-            processes.stop(found, reap=self._process.poll)
 
 
 @dataclass

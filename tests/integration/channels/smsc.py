@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import struct
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from smpplib import consts, smpp
 from smpplib.client import Client
+from tests.on_thread import OnThread
 
 Answer = Callable[[int, Any], int | str]
 """Of the number of a submit_sm (from 1) and itself: a status, ``drop`` or ``stall``."""
@@ -35,7 +35,7 @@ class Reply:
 
 
 @dataclass
-class Centre:
+class Centre(OnThread):
     """Runs on a thread; ``submitted`` has what it decoded."""
 
     answer: Answer = lambda _number, _pdu: 0
@@ -58,37 +58,11 @@ class Centre:
     replies: list[Reply] = field(default_factory=list)
     """What people have written, for who binds as a receiver."""
     report_answers: list[int] = field(default_factory=list)
-    port: int = 0
     count: int = 0
     _most: int = 0
 
-    def start(self) -> Centre:
-        ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
-
-        async def serve() -> None:
-            self._stop = asyncio.Event()
-            server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-            self.port = server.sockets[0].getsockname()[1]
-            ready.set()
-            await self._stop.wait()
-            server.close()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
-            await asyncio.sleep(0)
-
-        def run() -> None:
-            self._loop.run_until_complete(serve())
-            self._loop.close()
-
-        self._thread = threading.Thread(target=run)
-        self._thread.start()
-        assert ready.wait(10)
-        return self
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+    async def _listen(self) -> asyncio.Server:
+        return await asyncio.start_server(self._serve, "127.0.0.1", 0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = Client("127.0.0.1", 1, allow_unknown_opt_params=True)

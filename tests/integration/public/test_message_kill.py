@@ -29,7 +29,7 @@ from kundresa.spec.keys import request_id
 from kundresa.store import Store
 
 from .conftest import start_orders
-from .test_kill import environ_of, free_port, start
+from .service_process import environ_of, free_port, start
 
 KILLS = 5
 """Of the service and of the sender each."""
