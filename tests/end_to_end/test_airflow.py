@@ -286,7 +286,7 @@ def test_a_pause_at_full_speed_holds_within_a_window_of_each_worker(plant: Plant
         assert len(arrivals()) == had
         plant.api.unpause(dag_id)
     assert plant.api.wait_for_run(dag_id, run_id, 120) == "success", plant.airflow.log_tail()
-    assert len(batches()) == 2
+    assert len(batches()) >= 2
     everybody = plant.received(key, "email")
     email = plant.account(key)["channels"]["email"]
     assert len(set(everybody)) == len(everybody) == email["sent"] == email["decided_send"] > had
