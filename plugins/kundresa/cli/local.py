@@ -65,15 +65,21 @@ def sandbox(
     ] = False,
 ) -> None:
     """Receive and store what is sent, on this machine only: SMTP, text messages (an HTTP gateway, and a
-    centre over SMPP), push, webhooks, and pages to look at it.
+    centre over SMPP), push, webhooks, audience shares, print files, and pages to look at it.
 
     Writes a file to source where campaigns are run: one connection for each sender account of the project.
 
     Over SMPP texts are reported as delivered, to who sends or to `kundresa feedback smpp ACCOUNT`. There is
     no number that ends in 0000; one in 0001 is reported as undeliverable, one in 7867 answers STOP.
 
+    Print files come back as result files, for `kundresa feedback printer`; a letter whose row holds the words
+    "return to sender" does as returned. Of audience shares those by web address are shown at /audiences,
+    files lie in a folder, and for Redis there is none here. To call what is here, webhook_hosts in
+    dags/policies.yaml has to name 127.0.0.1.
+
     Examples: [bold]kundresa sandbox --smtp-port 2525[/bold] · [bold]kundresa sandbox --smpp[/bold]
     """
+    from kundresa.sandbox.printer import result_folder
     from kundresa.sandbox.server import serve
 
     settings = configuration.load()
@@ -85,6 +91,8 @@ def sandbox(
             f"webhooks, pages http://{HOST}:{ports.http}/ · Ctrl-C ends it"
         )
         out.print(f"The accounts of this project lead here after: . {connections}", soft_wrap=True)
+        results = shlex.quote(str(result_folder(settings.sandbox)))
+        out.print(f"What became of letters: kundresa feedback printer {results}", soft_wrap=True)
 
     serve(
         settings.sandbox,
@@ -98,20 +106,30 @@ def sandbox(
 
 def _write_connections(settings: configuration.Settings, ports: Ports, *, smpp: bool = False) -> Path:
     """A shell script with the connection of each account that the specs name and the sandbox can be."""
-    from kundresa.runs.sender_accounts import called_accounts, sender_accounts
+    from kundresa.runs.sender_accounts import called_accounts, sender_accounts, share_accounts
+    from kundresa.sandbox.printer import print_folder
 
+    secret = "sandbox, not a secret of anybody"  # noqa: S105
     uris: dict[ChannelKind, Callable[[], str]] = {
         ChannelKind.EMAIL: lambda: ports.smtp_uri,
         ChannelKind.SMS: lambda: ports.smpp_uri if smpp else ports.sms_uri,
         ChannelKind.PUSH: lambda: ports.fcm_uri(push_key(settings.sandbox)),
-        ChannelKind.WEBHOOK: lambda: ports.hook_uri("sandbox, not a secret of anybody"),
+        ChannelKind.WEBHOOK: lambda: ports.hook_uri(secret),
+        ChannelKind.DIRECT_MAIL: lambda: print_folder(settings.sandbox).resolve().as_uri(),
     }
     kinds = dict.fromkeys(called_accounts(settings) or (), ChannelKind.WEBHOOK)
     kinds |= sender_accounts(settings) or {}
+    found = {name: uris[kind]() for name, kind in kinds.items()}
+    for name, destination in (share_accounts(settings) or {}).items():
+        if destination == "webhook":
+            found[name] = ports.audience_uri(secret)
+        elif destination == "file":
+            folder = settings.sandbox / "shares" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            found[name] = folder.resolve().as_uri()
     lines = [
-        f"export AIRFLOW_CONN_KUNDRESA_{name.upper()}={shlex.quote(uris[kind]())}\n"
-        for name, kind in sorted(kinds.items())
-        if kind in uris
+        f"export AIRFLOW_CONN_KUNDRESA_{name.upper()}={shlex.quote(uri)}\n"
+        for name, uri in sorted(found.items())
     ]
     file = settings.sandbox / "connections.sh"
     file.write_text("".join(lines), encoding="utf-8")

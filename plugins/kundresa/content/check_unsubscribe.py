@@ -10,7 +10,10 @@ template asks about, `combinations` the people who have them.
   time. A link that is missing for certain values of three columns alone may then be missed (the sample finds
   nine of ten where each of the three has five values), and so may one that hangs on a value that no
   comparison in the template names. Nobody is sent a mail without it all the same: `Renderer.render` refuses
-  one whose parts do not both hold the link, and the account says so of that person.
+  one whose parts do not both hold the link, or hold it in a comment, and the account says so of that person.
+  What else hides a link from somebody is found here or not at all: to read a page takes a hundred times as
+  long as to write it, a look for comments nothing where each ends before the next tag of Jinja, else
+  a third of it.
 - A link that stands outside of all conditions is always printed: a text part with one is not tried, and in
   HTML each value is tried by itself, since a condition may still hide what is around the link.
 - Somebody whose message cannot be rendered misses no link: other checks tell what is wrong there.

@@ -24,6 +24,7 @@ from kundresa.content.hyperlinks import CLICK, LINK_FILTER, OPEN_PIXEL, link_fil
 from kundresa.content.pieces import quicken, template_constants
 from kundresa.content.plain_text import closed_up
 from kundresa.content.preparing import PREPARED, Source, as_source, located, prepare
+from kundresa.content.sight import ends_in_comment, is_commented_out
 from kundresa.content.text import MAX_PART, subject_line
 from kundresa.content.tokens import Links, Token
 from kundresa.spec.campaign import Campaign
@@ -46,6 +47,8 @@ class _Written:
     names: frozenset[str]
     """What the templates read: nothing else is worked out for a person."""
     is_text_derived: bool
+    has_wide_comments: bool = False
+    """Whether something of the page may stand in a comment for one person and not for another."""
 
 
 class Renderer:
@@ -149,8 +152,11 @@ class Renderer:
         html, text = self._part(parts["html"], names), self._part(parts["txt"], names)
         whole_html, whole_text = "".join(html), "".join(text)
         # Checked here as well as before the run: the link may stand in a branch that was not taken.
-        if str(escape(url)) not in whole_html or url not in whole_text:
+        link = str(escape(url))
+        if link not in whole_html or url not in whole_text:
             raise RenderError(f"{stem}: a part came out without its unsubscribe link")
+        if written.has_wide_comments and is_commented_out(whole_html, link):
+            raise RenderError(f"{stem}: the unsubscribe link came out within a comment")
         if written.is_text_derived and (closed := closed_up(whole_text)) != whole_text:
             whole_text, text = closed, [closed]
         attached = self._attached.render(names, names[LANGUAGE], self._text)
@@ -392,4 +398,11 @@ def _compiled(
         if any(each.name == LINK_FILTER for each in tree.find_all(nodes.Filter)):
             names.add(CLICK)
     is_derived = "txt" in parts and parts["txt"].is_derived
-    return _Written(language, compiled, frozenset(names), is_derived)
+    page = environment.parse(parts["html"].text) if "html" in parts else None
+    return _Written(language, compiled, frozenset(names), is_derived, page is not None and _has_wide(page))
+
+
+def _has_wide(page: nodes.Template) -> bool:
+    """Whether a comment of a page may go on beyond a tag of Jinja. What it imports is not read: it may."""
+    has_imports = page.find(nodes.Import) is not None or page.find(nodes.FromImport) is not None
+    return has_imports or any(ends_in_comment(each.data) for each in page.find_all(nodes.TemplateData))

@@ -85,6 +85,22 @@ def sight_of(html: str, url: str) -> Sight:
     return page.found
 
 
+def ends_in_comment(html: str) -> bool:
+    """Whether what follows stands in a comment (HTML 13.1.6). What else hides a link is left to
+    :func:`sight_of`, which takes a hundred times as long as writing the page."""
+    return html.rfind("<!--") > html.rfind("-->")
+
+
+def is_commented_out(html: str, link: str) -> bool:
+    """Whether a link that stands in a page, as written there, does so in comments alone."""
+    at = html.find(link)
+    while at >= 0:
+        if html.rfind("<!--", 0, at) <= html.rfind("-->", 0, at):
+            return False
+        at = html.find(link, at + 1)
+    return True
+
+
 class _Page:
     """What is open while a page is read."""
 

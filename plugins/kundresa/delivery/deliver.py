@@ -53,8 +53,9 @@ def deliver_batch(
     validity ended.
 
     A run that was stopped sends nothing more either, but what is left of it waits to be resumed; at the end
-    of its validity it is withheld with ``run_stopped``. ``may_go_on`` is asked before each window; when it
-    says no, the batch is given back as it is. In both cases ``halted`` of the result says so.
+    of its validity it is withheld with ``run_stopped``. ``may_go_on`` is asked before each window (one that
+    is ``AskedAnew`` just before the claim); when it says no, the batch is given back as it is. In both cases
+    ``halted`` of the result says so.
 
     ``pacing`` names the account whose pace is kept, with all other workers; ``sleep`` takes seconds. A window
     then has as many messages as may leave. When its turn comes later than in some seconds, the batch is given

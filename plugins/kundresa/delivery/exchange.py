@@ -23,6 +23,10 @@ from kundresa.store.errors import LeaseLost, StoreError
 from kundresa.store.records import Candidate, Lease, Untried
 
 
+class PutOff(Exception):
+    """The caller does not want this window to leave."""
+
+
 class Exchange:
     """What leaves of one batch under one lease.
 
@@ -70,6 +74,7 @@ class Exchange:
         rows: Sequence[Row],
         write: Callable[[Row], Written],
         *,
+        may_leave: Callable[[], bool],
         meanwhile: Callable[[], None],
         together: int = 0,
     ) -> None:
@@ -77,11 +82,13 @@ class Exchange:
 
         Args:
             write: gives a row's message.
+            may_leave: is asked just before the claim.
             together: not 0 for unknown messages that leave as a whole again, which has so many. When one
                 of them must not leave any more, under ``at_most_once`` all of them stay what they are.
             meanwhile: is called while the claim is made durable; must not raise.
 
         Raises:
+            PutOff: ``may_leave`` said no; nothing of this window is claimed, the one before not settled yet.
             RunClosed, RunStopped, PaceChanged: nothing of this window is claimed; the one before is settled.
         """
         messages, untried = self._look(rows, write)
@@ -91,6 +98,8 @@ class Exchange:
         if messages:
             self._senders.get()  # before the claim: an account that cannot be used claims nothing
         candidates = self._candidates(rows, messages)
+        if not may_leave():
+            raise PutOff
         now = self._clock()
         receipts, self._open = self._open, ()
         try:

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from kundresa.channels.accounts import AccountError
 from kundresa.delivery.ahead import Ahead
 from kundresa.delivery.batch import Batch, BatchResult, Halt
-from kundresa.delivery.exchange import Exchange
+from kundresa.delivery.exchange import Exchange, PutOff
 from kundresa.delivery.handover import MAX_DETAIL
 from kundresa.delivery.pacing import AccountBusy, Pacer, Pacing, Turn
-from kundresa.delivery.protocols import Books, Guard, Hours, Renderer, Row
+from kundresa.delivery.protocols import AskedAnew, Books, Guard, Hours, Renderer, Row
 from kundresa.delivery.senders import Senders
 from kundresa.delivery.stopping import Stop
 from kundresa.delivery.suppress import RefusalCounter
@@ -28,6 +28,10 @@ _SOON_AFTER = timedelta(seconds=1)
 """After the last instant of the validity; as little as tells that it is over."""
 
 _Claim = tuple[int | None, datetime | None]
+
+
+def _yes() -> bool:
+    return True
 
 
 def _claim(standing: Standing) -> _Claim:
@@ -255,16 +259,25 @@ class Passage:
         self._ledger.put_off(self._lease, untried, now=self._clock(), pace=pace)
 
     def _leave(self, rows: Sequence[Row], ahead: Ahead, together: int) -> bool:
-        """Claim and send these rows. False when they may not leave: the run is over, closed or stopped."""
+        """Claim and send these rows. False when they may not leave: the run is over, closed or stopped, or
+        the caller says no."""
         if self._over():
             return False
+        may_go_on = self._may_go_on
+        # Only now: a turn of the pace may have been waited for. The answer is on its way during the look.
+        may_leave = may_go_on.begin() if isinstance(may_go_on, AskedAnew) else _yes
         try:
-            self._exchange.leave(rows, ahead.write, meanwhile=ahead.prepare, together=together)
+            self._exchange.leave(
+                rows, ahead.write, may_leave=may_leave, meanwhile=ahead.prepare, together=together
+            )
         except RunClosed as closed:
             self._closed = closed
             return False
         except RunStopped as stopped:
             self._stopped = stopped
+            return False
+        except PutOff:
+            self._halt = Halt.PUT_OFF
             return False
         return True
 

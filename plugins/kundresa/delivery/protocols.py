@@ -108,6 +108,16 @@ class RowSender(Protocol):
         ...
 
 
+@runtime_checkable
+class AskedAnew(Protocol):
+    """What says whether to go on (``may_go_on``), and takes a while to find out whether that still holds."""
+
+    def begin(self) -> Callable[[], bool]:
+        """Begin to find out, and give what waits for the answer. It holds of this moment or a later one; in
+        between something else may be done."""
+        ...
+
+
 class Renderer(Protocol):
     """Writes a person's message."""
 

@@ -80,7 +80,7 @@ class ShareAudience(BaseOperator):
                 self.share,
                 owner=worker_name(context),
                 account_of=sender_account,
-                may_go_on=NotPaused(context),
+                may_go_on=NotPaused(context).anew,
             )
         for what, count in asdict(done).items():
             log.info("%s: %s", what, count)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from kundresa.channels import Account, AccountError, require_public_links
 from kundresa.settings import Settings
+from kundresa.spec.audience_share import audience_share_names, load_audience_share
 from kundresa.spec.channels import Channel
 from kundresa.spec.journey_loading import journey_names, load_journey
 from kundresa.spec.journey_steps import MessageStep, WebhookStep
@@ -35,6 +36,20 @@ def called_accounts(settings: Settings) -> frozenset[str] | None:
     except SpecError:
         return None
     return frozenset(step.account for step in steps)
+
+
+def share_accounts(settings: Settings) -> Mapping[str, str] | None:
+    """The accounts that audience shares tell, with the kind of each destination; None when one of the specs
+    cannot be read."""
+    names = audience_share_names(settings.audience_shares)
+    try:
+        found = [
+            load_audience_share(settings.audience_shares / name, relative_to=settings.project).destination
+            for name in names
+        ]
+    except SpecError:
+        return None
+    return {each.account: each.kind for each in found}
 
 
 def mail_problems(

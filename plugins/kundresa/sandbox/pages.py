@@ -20,9 +20,11 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from kundresa.sandbox import reader
+from kundresa.sandbox.audiences import audiences, members
 from kundresa.sandbox.reader import Received
 
 PAGE_SIZE = 50
+MOST_PEOPLE = 200
 MAX_NUMBER = 2**63 - 1
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; frame-ancestors 'none'"
@@ -45,6 +47,7 @@ def routes(folder: Path) -> list[Route]:
     receives."""
     return [
         Route("/", partial(_list, folder)),
+        Route("/audiences", partial(_audiences, folder)),
         Route("/counts.json", partial(_counts, folder)),
         Route("/messages/{number:int}", partial(_message, folder)),
         Route("/messages/{number:int}/html", partial(_html, folder)),
@@ -81,6 +84,13 @@ def _list(folder: Path, request: Request) -> Response:
             "older": f"/?{urlencode({**query, 'page': page + 1})}" if len(rows) > PAGE_SIZE else "",
         },
     )
+
+
+def _audiences(folder: Path, request: Request) -> Response:
+    share = request.query_params.get("share", "")
+    people = members(folder, share, limit=MOST_PEOPLE)
+    values = {"shares": audiences(folder), "share": share, "people": people, "most": MOST_PEOPLE}
+    return _page("audiences.html", values)
 
 
 def _counts(folder: Path, request: Request) -> Response:

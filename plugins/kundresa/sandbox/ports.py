@@ -48,7 +48,14 @@ class Ports:
 
     def hook_uri(self, secret: str) -> str:
         """The connection of a webhook account that leads here; the policies must permit 127.0.0.1."""
-        return f"http://:{quote(secret, safe='')}@{HOST}:{self.http}/hooks/sandbox?private=allowed"
+        return self._signed_uri(secret, "hooks")
+
+    def audience_uri(self, secret: str) -> str:
+        """The connection of an audience share's account that leads here; the policies as for a webhook."""
+        return self._signed_uri(secret, "audiences")
+
+    def _signed_uri(self, secret: str, path: str) -> str:
+        return f"http://:{quote(secret, safe='')}@{HOST}:{self.http}/{path}/sandbox?private=allowed"
 
 
 def push_key(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Running the sandbox: SMTP, HTTP, push and SMPP on the loopback interface, in one event loop."""
+"""The sandbox: SMTP, HTTP, push and SMPP on the loopback interface, and a printer; in one event loop."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
+from kundresa.sandbox.audiences import Audiences
 from kundresa.sandbox.centre import TextCentre
 from kundresa.sandbox.faults import Faults
 from kundresa.sandbox.gateway import Gateway
@@ -23,6 +24,7 @@ from kundresa.sandbox.hooks import Hooks
 from kundresa.sandbox.mailbox import Mailbox
 from kundresa.sandbox.pages import routes
 from kundresa.sandbox.ports import HOST, Ports
+from kundresa.sandbox.printer import Printer
 from kundresa.sandbox.push import PushServices
 from kundresa.sandbox.store import Recorder, connect
 
@@ -77,7 +79,8 @@ async def _serve(
         http_socket = stack.enter_context(_listening(options.http_port))
         push_socket = stack.enter_context(_listening(options.push_port))
         smpp_socket = stack.enter_context(_listening(options.smpp_port))
-        recorder = Recorder(stack.enter_context(contextlib.closing(connect(options.folder))))
+        connection = stack.enter_context(contextlib.closing(connect(options.folder)))
+        recorder = Recorder(connection)
         mailbox = Mailbox(recorder, clock, options.faults)
         gateway = Gateway(recorder, clock, options.faults)
         smtp = await asyncio.get_running_loop().create_server(mailbox.protocol, sock=smtp_socket)
@@ -86,7 +89,9 @@ async def _serve(
         texts = TextCentre(recorder, clock)
         centre = await asyncio.get_running_loop().create_server(texts.protocol, sock=smpp_socket)
         hooks = Hooks(recorder, clock)
-        application = Starlette(routes=[*gateway.routes(), *hooks.routes(), *routes(options.folder)])
+        shares = Audiences(connection, clock)
+        own = [*gateway.routes(), *hooks.routes(), *shares.routes()]
+        application = Starlette(routes=[*own, *routes(options.folder)])
         config = uvicorn.Config(
             application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2
         )
@@ -99,9 +104,11 @@ async def _serve(
             smpp_socket.getsockname()[1],
         )
         watcher = asyncio.create_task(_watch(http, stop, lambda: ready(ports)))
+        printer = asyncio.create_task(Printer(options.folder, recorder, clock).attend())
         with _stopping_on_signals(http):
             await http.serve(sockets=[http_socket])
         await watcher
+        printer.cancel()
         smtp.close()
         push.close()
         push_services.close()

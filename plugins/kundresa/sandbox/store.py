@@ -30,6 +30,13 @@ create table if not exists messages (
 );
 create index if not exists messages_by_run on messages (run_key, channel);
 create index if not exists messages_by_message on messages (message_id);
+create table if not exists audience_shares (
+    share text primary key, build_id text not null, sequence integer not null, mode text not null,
+    batch integer not null, batches integer not null, told_at text not null
+);
+create table if not exists audience_members (
+    share text not null, identifier text not null, segments text not null, primary key (share, identifier)
+);
 """
 
 

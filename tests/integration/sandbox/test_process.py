@@ -138,7 +138,7 @@ def test_the_command_writes_the_connections_of_the_projects_accounts(
         name.removeprefix("AIRFLOW_CONN_KUNDRESA_"): account_from_uri(uri) for name, uri in accounts.items()
     }
     assert {name: account.kind for name, account in found.items()}.items() >= {
-        "NEWSLETTER": "smtp", "TEXTS": texts, "APP": "fcm",
+        "NEWSLETTER": "smtp", "TEXTS": texts, "APP": "fcm", "WEB_SHOP": "file",
     }.items()  # fmt: skip
     assert f":{found['NEWSLETTER'].port} " in said[0]
     assert f":{found['APP'].port} " in said[0]

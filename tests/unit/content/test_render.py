@@ -193,6 +193,39 @@ def test_the_link_must_come_out(campaign: Build, templates: dict[str, str], link
         renderer.render(row())
 
 
+LINK = '<a href="{{ unsubscribe_url }}">off</a><!-- end -->'
+COMMENTED = "<!-- {{ profile.country | default('') }}{% if profile.first_name %} -->{% endif %}" + LINK
+
+
+@pytest.mark.parametrize(
+    ("page", "is_seen_without_name"),
+    [
+        (COMMENTED, False),
+        (COMMENTED + "<p>Or {{ unsubscribe_url }}</p>", True),
+        (
+            "{% macro start() %}<!--{% endmacro %}{% if not profile.first_name %}{{ start() }}{% endif %}"
+            + LINK,
+            False,
+        ),
+        (
+            "<!--[if !mso]><!-->{% if profile.first_name %}<p>Hi</p>{% endif %}" + LINK,
+            True,
+        ),
+    ],
+)
+def test_a_link_that_is_commented_out_for_some_is_refused_to_them(
+    campaign: Build, templates: dict[str, str], links: Links, row: Row, page: str, is_seen_without_name: bool
+) -> None:
+    templates["mail.html.j2"] = page
+    renderer = compile_templates(campaign(), templates, links=links)
+    renderer.render(row(first_name="Anna"))
+    if is_seen_without_name:
+        renderer.render(row())
+        return
+    with pytest.raises(RenderError, match="mail: the unsubscribe link came out within a comment"):
+        renderer.render(row())
+
+
 def test_an_empty_subject_is_refused(
     campaign: Build, templates: dict[str, str], links: Links, row: Row
 ) -> None:

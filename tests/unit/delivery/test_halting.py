@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from kundresa.delivery import Halt
+from kundresa.delivery import Halt, Pacing
+from kundresa.delivery.guard import StoreGuard
 from kundresa.spec.messages import Message, Receipt
+from kundresa.spec.pace import WHOLE_ACCOUNT
 from kundresa.spec.vocabulary import CloseReason, DeliveryPolicy, DeliveryReason, MessageState
 
 Bench = Any
@@ -114,6 +117,66 @@ def test_a_caller_that_says_no_is_obeyed_before_the_next_window(bench: Bench) ->
     assert (result.halted, result.retry_at, result.newly_accepted) == (Halt.PUT_OFF, bench.clock(), 4)
     assert bench.deliver().counts == {ACCEPTED: 10}
     assert bench.provider.reached == dict.fromkeys(bench.ids, 1)
+
+
+@dataclass
+class Asked:
+    """A caller who takes a while to find out; says no from the ``no``th window on, from 1."""
+
+    no: int
+    done: list[str]
+
+    def __call__(self) -> bool:
+        return True
+
+    def begin(self) -> Callable[[], bool]:
+        self.done.append("asked")
+
+        def wait() -> bool:
+            self.done.append("answered")
+            return self.done.count("asked") < self.no
+
+        return wait
+
+
+def test_a_caller_who_takes_a_while_is_asked_for_each_window_and_waited_for_before_its_claim(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Asked(2, [])
+    ledger = type(bench.store.ledger)
+    claim, look = ledger.claim, StoreGuard.held
+
+    def noted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def instead(*args: Any, **named: Any) -> Any:
+            asked.done.append(name)
+            return call(*args, **named)
+
+        return instead
+
+    monkeypatch.setattr(ledger, "claim", noted("claim", claim))
+    monkeypatch.setattr(StoreGuard, "held", noted("look", look))
+    result = bench.deliver(may_go_on=asked)
+    assert asked.done == ["asked", "look", "answered", "claim", "asked", "look", "answered"]
+    assert (result.halted, result.retry_at, result.newly_accepted) == (Halt.PUT_OFF, bench.clock(), 4)
+    assert set(bench.lines()) == set(bench.ids[:4]), "what has not left has no line"
+    assert bench.store.batches.get(RUN, "sms", 1).owner is None, "the batch was given back"
+    assert bench.deliver(may_go_on=Asked(4, [])).counts == {ACCEPTED: 10}
+    assert bench.provider.reached == dict.fromkeys(bench.ids, 1)
+
+
+def test_the_answer_of_a_caller_who_takes_a_while_is_not_older_than_the_turn_in_the_pace(
+    bench: Bench,
+) -> None:
+    done: list[str] = []
+    bench.store.paces.set("texts", WHOLE_ACCOUNT, 4.0, now=bench.clock())
+
+    def sleep(seconds: float) -> None:
+        done.append("waited")
+        bench.clock.forward(seconds=seconds)
+
+    bench.deliver(may_go_on=Asked(9, done), pacing=Pacing("texts", {}), sleep=sleep)
+    assert done.count("waited") > 0
+    assert "asked waited" not in " ".join(done), "a pause while it waits for its turn would be missed"
 
 
 def test_a_caller_that_says_no_keeps_nothing_of_a_closed_or_expired_run(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -104,6 +105,49 @@ def test_a_pause_while_the_task_runs_is_noticed_once_and_asked_for_seldom() -> N
     of_a_paused_dag = NotPaused(context, monotonic=lambda: now[0])
     for now[0] in (200.0, 300.0):
         assert of_a_paused_dag(), "`airflow dags test` runs what is paused"
+        assert of_a_paused_dag.begin()()
+
+
+def test_what_must_not_leave_after_a_pause_asks_each_time_while_something_else_is_done() -> None:
+    now, paused = [0.0], [False]
+    asked: list[tuple[float, int]] = []
+    answering = threading.Event()
+
+    def get_dag(_: str) -> SimpleNamespace:
+        asked.append((now[0], threading.get_ident()))
+        is_paused = paused[0]
+        assert answering.wait(10)
+        return SimpleNamespace(is_paused=is_paused)
+
+    run = SimpleNamespace(triggering_user_name=None)
+    context: Any = {"ti": SimpleNamespace(dag_id="campaign_winback", get_dag=get_dag), "dag_run": run}
+    may_go_on = NotPaused(context, monotonic=lambda: now[0])
+    answer = may_go_on.begin()  # returns while nobody has answered
+    answering.set()
+    assert answer()
+    for now[0] in (0.1, 0.2):
+        assert may_go_on.begin()()
+    assert may_go_on.anew()
+    assert may_go_on(), "one that need not be new is that of a moment ago"
+    assert [at for at, _ in asked] == [0.0, 0.1, 0.2, 0.2]
+    assert asked[0][1] != threading.get_ident()
+    paused[0] = True
+    assert not may_go_on.begin()()
+    paused[0] = False
+    assert not may_go_on.begin()()
+    assert not may_go_on.anew()
+    assert len(asked) == 5, "what was put off once is not taken up again half-way"
+
+
+def test_what_asking_fails_with_is_raised_where_the_answer_is_waited_for() -> None:
+    def get_dag(_: str) -> SimpleNamespace:
+        raise ConnectionError("the API server is away")
+
+    run = SimpleNamespace(triggering_user_name=None)
+    context: Any = {"ti": SimpleNamespace(dag_id="campaign_winback", get_dag=get_dag), "dag_run": run}
+    answer = NotPaused(context).begin()
+    with pytest.raises(ConnectionError):
+        answer()
 
 
 def test_what_waits_for_a_stopped_run_fires_when_it_is_resumed_closed_or_over(
