@@ -139,14 +139,16 @@ def die_when_writing(moment: str) -> None:
         Folder.put = put_and_die  # type: ignore[method-assign]
 
 
-def rows(run_key: str, size: int, channel: str) -> Iterator[dict[str, Any]]:
-    ids = sorted(hashlib.md5(f"{run_key}|{each}".encode()).hexdigest() for each in range(size))
-    for each in ids:
+def rows(run_key: str, size: int, channel: str, number: int = 1) -> Iterator[dict[str, Any]]:
+    """The batch ``number``. Letters are of ``home 0`` and so on, and the same in each batch."""
+    first = size * (number - 1)
+    ids = sorted(hashlib.md5(f"{run_key}|{each}".encode()).hexdigest() for each in range(first, first + size))
+    for home, each in enumerate(ids):
         number = f"+4670{int(each[:6], 16):08d}"
         address = f"{each}@shop.example" if channel == "email" else number
         yield {
             "message_id": each,
-            "profile_id": each[:8],
+            "profile_id": f"home {home}" if channel == "direct_mail" else each[:8],
             "channel": channel,
             "address": address,
             "variant": None,
@@ -178,9 +180,13 @@ def deliver(
     jumps: tuple[int, float] | None = None,
     account: str = "",
     dies: str = "",
+    number: int = 1,
+    is_distinct: bool = False,
 ) -> None:
     """
     Args:
+        number: of the batch.
+        is_distinct: whether a row that stands in another batch's print file is left out.
         smtp_connections: over how many connections; 0: to the receiver of lines.
         disk_room: octets by which a file may grow, see ``fill_disk``.
         ahead: seconds that the clock is ahead of the right one.
@@ -214,7 +220,7 @@ def deliver(
         batch = Batch(
             run_key=run_key,
             channel=channel,
-            number=1,
+            number=number,
             topic="news",
             policy=DeliveryPolicy(policy),
             window=window,
@@ -224,6 +230,7 @@ def deliver(
             valid_until=run.valid_until,
             is_idempotent=texts is not None and is_idempotent(way, texts),
             is_whole=channel == "direct_mail",
+            is_distinct=is_distinct,
         )
         print("ready", flush=True)
         if disk_room is not None:
@@ -231,7 +238,7 @@ def deliver(
         result = deliver_batch(
             store,
             batch,
-            rows=lambda: rows(run_key, size, channel),
+            rows=lambda: rows(run_key, size, channel, number),
             renderer=WRITERS[channel](),
             open_sender=connect,
             owner=owner,

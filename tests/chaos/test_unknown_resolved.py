@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import random
 import signal
 import time
 from collections import Counter
@@ -23,11 +25,16 @@ TEXTS = 600
 WINDOW = 100
 LEASE = 0.3
 """Seconds."""
+BATCHES = (1, 2, 3)
+KILLS = 5
+"""While a print file is written."""
+DEADLINE = 240.0
+"""Seconds; a tenth on two quiet cores."""
 
 
-def states(url: str) -> Counter[str]:
+def states(url: str, run: str = RUN) -> Counter[str]:
     with open_store(url) as store:
-        return Counter(row["state"] for page in store.ledger.rows(RUN) for row in page)
+        return Counter(row["state"] for page in store.ledger.rows(run) for row in page)
 
 
 def print_files(folder: Path) -> list[list[str]]:
@@ -158,6 +165,54 @@ def test_workers_killed_at_any_moment_put_everybody_into_one_file(
     assert set(printed.values()) == {1}
     assert found["accepted"] == len(printed)
     assert found["accepted"] + found["withheld"] == LETTERS
+
+
+@pytest.mark.parametrize("policy", ["at_most_once", "at_least_once"])
+def test_equal_rows_of_batches_whose_workers_are_killed_are_printed_once(
+    policy: str, tmp_path: Path, open_run: Callable[..., str], start_worker: Callable[..., Any]
+) -> None:
+    """Runs of three batches with the same homes, delivered at once by workers that are killed."""
+    seed = int(os.environ.get("KUNDRESA_CHAOS_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"KUNDRESA_CHAOS_SEED={seed}")
+    chance = random.Random(seed)
+    kills: Counter[str] = Counter()
+    end = time.monotonic() + DEADLINE
+    for run in (f"chaos--{number}" for number in range(1, 100)):
+        folder = tmp_path / run
+        folder.mkdir()
+        url = open_run(run, LETTERS, "direct_mail")
+        with open_store(url) as store:
+            for number in BATCHES[1:]:
+                store.batches.register(run, "direct_mail", number, LETTERS)
+        options = {"size": LETTERS, "window": LETTERS, "policy": policy, "lease": LEASE, "is_distinct": True}
+        options |= {"account": f"file://{folder}?kept=true"}
+        open_ones = set(BATCHES)
+        while open_ones:
+            assert time.monotonic() < end, f"{run}, batches {open_ones} after {kills.total()} kills"
+            workers = []
+            for number in sorted(open_ones):
+                moment = chance.choice(["before", "within", "renamed", "after"] * 2 + ["anytime", ""])
+                dies = moment.removesuffix("anytime")
+                workers.append((number, moment, start_worker(url, run, **options, number=number, dies=dies)))
+            for number, moment, worker in workers:
+                if moment == "anytime":
+                    worker.wait_until(lambda worker=worker: "ready" in worker.output)  # type: ignore[misc]
+                    time.sleep(chance.uniform(0, 0.05))
+                    worker.send_signal(signal.SIGKILL)
+                code = worker.wait()
+                assert code in (0, -signal.SIGKILL), worker.output
+                kills[moment] += code == -signal.SIGKILL
+                if "finished" in worker.output:
+                    open_ones.discard(number)
+            time.sleep(LEASE)
+        lines = (line for file in folder.iterdir() for line in file.read_text().splitlines())
+        printed = Counter(row[1] for row in csv.reader(lines))
+        assert printed == {f"home {home}": 1 for home in range(LETTERS)}
+        assert states(url, run) == {"accepted": LETTERS, "withheld": LETTERS * (len(BATCHES) - 1)}
+        if kills.total() - kills["anytime"] >= KILLS:
+            break
+    print(f"{kills.total()} kills in {run}: {kills}")
+    assert kills.total() - kills["anytime"] >= KILLS
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 ``bounces+<message id>-<16 hex digits of an HMAC>@<bounce domain>``: hexadecimal, since some servers change
 the case of a local part. 64 bits of signature are enough against guessing by mail, one try a message.
+``runs.feedback`` reads what comes back.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
-from email.utils import parseaddr
+from email.utils import getaddresses, parseaddr
 from html import unescape
 
 from flufl.bounce import all_failures
@@ -65,6 +65,8 @@ _ACTIONS = {
     "delivered": FeedbackKind.DELIVERED,
 }
 """RFC 3464 2.3.3; ``failure`` is NTMail's word and ``error`` OpenSMTPD's."""
+_ADDRESSED = ("To", "Delivered-To", "X-Original-To", "Envelope-To")
+"""To whom a mail came; the last three are written by the server that took it in."""
 _UNDECIDED = ("delayed", "relayed", "expanded")
 """Still on its way, or out of our sight."""
 
@@ -90,6 +92,8 @@ class ReadMail:
     what: str
     """``bounce``, ``delivery``, ``delay``, ``complaint``, ``automatic_reply``, ``reply`` or ``other``."""
     findings: tuple[MailFinding, ...] = ()
+    addressed_to: tuple[str, ...] = ()
+    """The addresses that it came to, as its headers say; at most 20."""
 
 
 def read_mail(octets: bytes) -> ReadMail:
@@ -100,11 +104,12 @@ def read_mail(octets: bytes) -> ReadMail:
         named = str(mail.get("Message-ID", "")).strip()
         key = _key(named.encode("utf-8", "replace") if named else octets)
         what, findings = _read(mail)
+        addressed_to = _addressed_to(mail)
     # The parsers of the standard library and of flufl.bounce raise all kinds of things at broken mails, and
     # RecursionError at parts within parts.
     except Exception:
         return ReadMail(key, "other")
-    return ReadMail(key, what, tuple(findings))
+    return ReadMail(key, what, tuple(findings), addressed_to)
 
 
 def _key(octets: bytes) -> str:
@@ -239,9 +244,14 @@ def _candidates(mail: Message) -> tuple[str, ...]:
             found += _ids(part, "Message-ID")
         if part.get_content_type() in ("text/rfc822-headers", "message/rfc822-headers"):
             found += message_ids_in(_decoded(part))
-    found += _ids(mail, "To", "Delivered-To", "X-Original-To", "In-Reply-To", "References")
+    found += _ids(mail, *_ADDRESSED, "In-Reply-To", "References")
     found += message_ids_in(_text(mail))
     return tuple(dict.fromkeys(found))[:20]
+
+
+def _addressed_to(mail: Message) -> tuple[str, ...]:
+    values = [str(value)[:2_000] for name in _ADDRESSED for value in mail.get_all(name, ())]
+    return tuple(dict.fromkeys(address for _, address in getaddresses(values) if address))[:20]
 
 
 def _ids(mail: Message, *names: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from kundresa import warehouse
+from kundresa.channels.return_path import PREFIX, read_return_path
 from kundresa.feedback import RawHit, record_hits
 from kundresa.feedback.mailbox import open_mailbox
 from kundresa.feedback.mails import MailFinding, ReadMail, read_mail
@@ -26,6 +27,7 @@ MAILBOX = "mailbox"
 PROVIDER = "provider"
 """Where a no comes from that a provider's webhook has told."""
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+_OF_DELIVERY = (FeedbackKind.BOUNCED, FeedbackKind.DELIVERED)
 _HITS = (FeedbackKind.OPENED, FeedbackKind.CLICKED)
 
 
@@ -33,21 +35,39 @@ def read_mailbox(settings: Settings, url: str, *, clock: Clock = utc_now) -> dic
     """Read the unseen mails of a mailbox; returns how many were what (see ``feedback.mails.ReadMail``).
 
     Hard bounces and complaints suppress at once, soft ones by the rule in ``dags/policies.yaml``. A report
-    whose message we did not send is recorded and changes nothing: anybody may write to a bounce address.
+    whose message we did not send is recorded and changes nothing: anybody may write to a bounce address. Nor
+    does a bounce at a return path that we did not sign (:func:`as_signed`).
 
     Raises:
         MailboxError: when the mailbox cannot be read; what was read before is recorded.
         SpecError: when the policies cannot be read.
     """
-    rule = soft_bounce_rule(load_policies(settings.project / "dags", relative_to=settings.project))
+    policies = load_policies(settings.project / "dags", relative_to=settings.project)
+    rule = soft_bounce_rule(policies)
     counts: Counter[str] = Counter()
     with open_store(settings.store_url) as store:
         for octets, done in open_mailbox(url):
             mail = read_mail(octets)
+            mail = as_signed(mail, settings.secret, is_required=policies.bounces.signed_only)
             store.feedback.record(_items(settings, store, mail, clock()), rule=rule)
             done()
             counts[mail.what] += 1
     return dict(sorted(counts.items()))
+
+
+def as_signed(mail: ReadMail, secret: str, *, is_required: bool) -> ReadMail:
+    """What a mail tells about a delivery is about the message alone whose return path it came to, if to any;
+    about none where that was made up or, with ``is_required``, where there is none. Complaints and replies
+    come elsewhere.
+    """
+    signed = [read_return_path(each, secret) for each in mail.addressed_to if each.lower().startswith(PREFIX)]
+    if not signed and not is_required:
+        return mail
+    candidates = tuple(each for each in signed if each is not None)
+    findings = (
+        replace(each, candidates=candidates) if each.kind in _OF_DELIVERY else each for each in mail.findings
+    )
+    return replace(mail, findings=tuple(findings))
 
 
 def soft_bounce_rule(policies: Policies) -> SoftBounceRule:

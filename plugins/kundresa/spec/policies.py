@@ -73,13 +73,16 @@ def _quiet_hours_end(hours: tuple[QuietHours, ...]) -> tuple[QuietHours, ...]:
 
 
 class Bounces(Spec):
-    """When soft bounces suppress an address. Hard ones and complaints do it at once."""
+    """Which bounces count, and when soft ones suppress an address. Hard ones and complaints do it at once."""
 
     soft_limit: Annotated[Whole, Field(ge=1, le=100)] = 5
     """Messages that bounced softly, or were refused softly until they were given up, with no success in
     between."""
     soft_within: Age = timedelta(days=30)
     """Older ones do not count."""
+    signed_only: bool = False
+    """Whether a bounce by mail counts only where it came to the return path of its message, which nobody else
+    can make: all email accounts have a ``bounce_domain`` then. Complaints come elsewhere and always count."""
 
 
 class Replies(Spec):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kundresa.channels.return_path import return_path
 from kundresa.content import Token
 from kundresa.feedback.mailbox import MailboxError
 from kundresa.runs.feedback import read_mailbox
@@ -25,9 +26,12 @@ __all__ = ["text_message"]
 DAY = timedelta(days=1)
 
 
-def bounce(message_id: str, status: str = "5.1.1", name: str = "1") -> bytes:
+def bounce(
+    message_id: str, status: str = "5.1.1", name: str = "1", to: str = "bounces@shop.example"
+) -> bytes:
     return f"""\
 From: MAILER-DAEMON@mx.example
+Delivered-To: {to}
 Message-ID: <{name}@mx.example>
 Content-Type: multipart/report; report-type=delivery-status; boundary="b"
 
@@ -48,6 +52,25 @@ Message-ID: <{message_id}@shop.example>
 --b--
 """.encode()
 
+
+COMPLAINT = """\
+From: fbl@isp.example
+Message-ID: <c@isp.example>
+Content-Type: multipart/report; report-type=feedback-report; boundary="b"
+
+--b
+Content-Type: message/feedback-report
+
+Feedback-Type: abuse
+Version: 1
+
+--b
+Content-Type: text/rfc822-headers
+
+Message-ID: <{message_id}@shop.example>
+
+--b--
+"""
 
 VACATION = f"""\
 From: Anna <then-anna@x.example>
@@ -76,6 +99,45 @@ def suppressed(store: Store) -> dict[str, str]:
 
 def read(settings: Settings, url: object) -> dict[str, int]:
     return read_mailbox(settings, str(url), clock=lambda: NOW + DAY)
+
+
+@pytest.mark.parametrize(
+    ("signed_only", "at", "counts"),
+    [
+        (False, "bounces@shop.example", True),
+        (True, "bounces@shop.example", False),
+        (False, "the return path", True),
+        (True, "the return path", True),
+        (False, "one signed with another secret", False),
+        (False, "that of another message", False),
+    ],
+)
+def test_a_bounce_is_about_the_message_whose_return_path_it_came_to(
+    signed_only: bool, at: str, counts: bool, settings: Settings, store: Store, sent: Token, tmp_path: Path
+) -> None:
+    paths = {
+        "the return path": return_path(sent.message_id, "bounce.shop.example", settings.secret).upper(),
+        "one signed with another secret": return_path(sent.message_id, "bounce.shop.example", "another"),
+        "that of another message": return_path("0" * 32, "bounce.shop.example", settings.secret),
+    }
+    (settings.project / "dags" / "policies.yaml").write_text(f"bounces: {{signed_only: {signed_only}}}")
+    box = maildir(tmp_path / "box", bounce(sent.message_id, to=f"Back <{paths.get(at, at)}>"))
+    assert read(settings, box) == {"bounce": 1}
+    assert suppressed(store) == ({"then-anna@x.example": "hard_bounce"} if counts else {})
+    (line,) = store.feedback.rows(NOW, NOW + 2 * DAY)
+    assert line["message_id"] == (sent.message_id if counts else None)
+
+
+def test_what_does_not_come_to_return_paths_needs_none(
+    settings: Settings, store: Store, sent: Token, tmp_path: Path
+) -> None:
+    (settings.project / "dags" / "policies.yaml").write_text("bounces: {signed_only: true}")
+    complaint = COMPLAINT.format(message_id=sent.message_id).encode()
+    assert read(settings, maildir(tmp_path / "box", complaint, VACATION)) == {
+        "automatic_reply": 1,
+        "complaint": 1,
+    }
+    assert suppressed(store) == {"then-anna@x.example": "complaint"}
 
 
 def test_a_hard_bounce_suppresses_the_address_that_the_message_went_to(
