@@ -28,6 +28,7 @@ from pathlib import Path
 
 import stores
 from report import at_least, at_most
+from stores import StoreServer
 
 from kundresa import settings as configuration
 from kundresa.journeys import Asked, Versions, advance, enter_asked
@@ -194,7 +195,7 @@ def measure(report, *, people: int | None, store: str) -> None:  # type: ignore[
                 _measure_one(report, own, known, what, size)
                 if what == "all":
                     _measure_counts(report, own, inside)
-                    _measure_events(report, own, known, inside)
+                    _measure_events(report, own, server, known, inside)
 
 
 def _measure_due(report, store: Store, known: JourneyPeople, what: str, size: int) -> None:  # type: ignore[no-untyped-def]
@@ -248,16 +249,18 @@ def _measure_one(report, store: Store, known: JourneyPeople, what: str, inside: 
         report.add(f"one_{name}_among_{what}", p50, "ms", ratio_to=few, aims=aims, inside=inside, tries=TRIES)
 
 
-def _measure_events(report, store: Store, known: JourneyPeople, inside: int) -> None:  # type: ignore[no-untyped-def]
+def _measure_events(report, store: Store, server: StoreServer, known: JourneyPeople, inside: int) -> None:  # type: ignore[no-untyped-def]
     _append(store, list(_events(inside, inside * 2, "first")))
-    cpu = time.process_time()
+    cpu, store_cpu = time.process_time(), server.cpu_seconds()
     took, acted, moved = _advance(store, known, NOW + timedelta(hours=2))
-    cpu = time.process_time() - cpu
+    cpu, store_cpu = time.process_time() - cpu, server.cpu_seconds() - store_cpu
     assert acted == EVENTS, acted
     assert moved > EVENTS * 0.6, moved
     told = {"inside": inside, "moved": moved}
     report.add("events_per_second", acted / took, "1/s", aims=[at_least(RATE)], **told)
     report.add("events_cpu", cpu / acted * 1e6, "µs/event")
+    if store_cpu:
+        report.add("events_store_cpu", store_cpu / acted * 1e6, "µs/event")
     store.journeys.start("cart", freeze(ASKING, {}), cursor="", at=NOW)
     _append(store, list(_events(inside, inside * 2, "second")))
     took, acted, moved = _advance(store, known, NOW + timedelta(hours=2))
