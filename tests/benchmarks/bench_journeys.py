@@ -50,7 +50,7 @@ million, and hundreds among ten."""
 LAG_P95 = 2
 """Seconds that an event may wait until it is acted on: README's "a second or two behind", and a fifth of the
 ten that all of the way to a message's server may take at the most (p95)."""
-TRIES = 500
+TRIES = 200
 ONE = 2
 """What one person may cost among all (p50), in times of what one costs among few: a page or two more are
 looked at, and the caches of processor and system hold no longer everything."""
