@@ -21,8 +21,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-from bench_public import _cpu_seconds, _free_port, _home
+import stores
+from bench_public import _free_port, _home
 from report import at_most
+from stores import cpu_seconds
 
 from kundresa import settings as configuration
 from kundresa.content import templates_to_freeze
@@ -175,11 +177,15 @@ def _p95(values: list[float]) -> float:
     return statistics.quantiles(values, n=20)[18]
 
 
-def measure(report, *, people: int | None) -> None:  # type: ignore[no-untyped-def]
+def measure(report, *, people: int | None, store: str) -> None:  # type: ignore[no-untyped-def]
     """``people`` is the size of the publication."""
     size = people or 1_000_000
-    with tempfile.TemporaryDirectory() as name, Sandbox(Path(name) / "sandbox") as sandbox:
-        environ = _home(Path(name)) | {
+    with (
+        tempfile.TemporaryDirectory() as name,
+        Sandbox(Path(name) / "sandbox") as sandbox,
+        stores.of_engine(store, Path(name) / "home" / "store.sqlite") as server,
+    ):
+        environ = _home(Path(name), server.url) | {
             "AIRFLOW_CONN_KUNDRESA_NEWSLETTER": sandbox.ports.smtp_uri,
             "AIRFLOW_CONN_KUNDRESA_TEXTS": sandbox.ports.sms_uri,
         }
@@ -195,10 +201,10 @@ def measure(report, *, people: int | None) -> None:  # type: ignore[no-untyped-d
             _wait_for(url)
             _arrived(sandbox, asyncio.run(_offer(url, "warm", WARM_UP, WARM_UP, size)), log)
             for per_second, seconds in RATES:
-                before = _cpu_seconds(sender.pid)
+                before = cpu_seconds(sender.pid)
                 accepted = asyncio.run(_offer(url, f"at{per_second}", per_second, per_second * seconds, size))
                 arrived = _arrived(sandbox, accepted, log)
-                cpu = _cpu_seconds(sender.pid) - before
+                cpu = cpu_seconds(sender.pid) - before
                 waits = [max(0.0, arrived[each.message_id] - each.accepted_at) for each in accepted]
                 answers = [each.accepted_at - each.due_at for each in accepted]
                 told = {"per_second": per_second, "seconds": seconds, "people": size}

@@ -23,7 +23,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import stores
 from report import at_least, at_most
+from stores import StoreServer, cpu_seconds
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 EVENTS_PER_SECOND = 5_050
@@ -33,6 +35,10 @@ PER_REQUEST = 50
 SECONDS = 60
 CONNECTIONS = 16
 TRIES = 200
+OPT_OUT_MS = 90
+"""Until an opt-out holds, "from the next message on". A window that was claimed before leaves, whatever is
+said (``delivery`` ADR-001): its 500 take 90 ms at the 5,556 messages a second that email is aimed at. An
+opt-out adds no more to that than another window."""
 
 
 def _free_port() -> int:
@@ -116,14 +122,15 @@ def _load(port: int, requests, per_second: float, seconds: float) -> tuple[list[
     return found
 
 
-def _home(folder: Path) -> dict[str, str]:
+def _home(folder: Path, url: str | None = None) -> dict[str, str]:
+    """The environment of a service, and of others over its store: a file in ``folder``, if none is named."""
     project = folder / "project"
     shutil.copytree(CHECKOUT / "dags", project / "dags")
     digest = hashlib.sha256(b"key").hexdigest()
     return os.environ | {
         "KUNDRESA_PROJECT": str(project),
         "KUNDRESA_HOME": str(folder / "home"),
-        "KUNDRESA_STORE_URL": f"sqlite:///{folder / 'home' / 'store.sqlite'}",
+        "KUNDRESA_STORE_URL": url or f"sqlite:///{folder / 'home' / 'store.sqlite'}",
         "KUNDRESA_SECRET": "benchmark",
         "KUNDRESA_API_KEYS": f"bench:audiences+events:{digest}",
     }
@@ -161,26 +168,28 @@ def _publish(home: Path, people: int) -> None:
     (home / "published" / "current.json").write_text(json.dumps(pointer))
 
 
-def measure(report, *, people: int | None) -> None:  # type: ignore[no-untyped-def]
+def measure(report, *, people: int | None, store: str) -> None:  # type: ignore[no-untyped-def]
     """``people`` is the size of the publication; below 100,000 the load lasts a sixth of the time."""
     size = people or 1_000_000
     seconds = SECONDS if size >= 100_000 else SECONDS // 6
-    with tempfile.TemporaryDirectory() as name:
-        environ = _home(Path(name))
-        home = Path(environ["KUNDRESA_HOME"])
-        _publish(home, size)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        stores.of_engine(store, Path(name) / "home" / "store.sqlite") as server,
+    ):
+        environ = _home(Path(name), server.url)
+        _publish(Path(environ["KUNDRESA_HOME"]), size)
         port = _free_port()
         command = [sys.executable, "-m", "kundresa.cli.main", "serve", "--port", str(port)]
         with (Path(name) / "serve.log").open("wb") as log:
             process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
         try:
-            _measure(report, process.pid, port, home, size, seconds)
+            _measure(report, process.pid, port, server, size, seconds)
         finally:
             process.terminate()
             process.wait(30)
 
 
-def _measure(report, pid: int, port: int, home: Path, size: int, seconds: int) -> None:  # type: ignore[no-untyped-def]
+def _measure(report, pid: int, port: int, server: StoreServer, size: int, seconds: int) -> None:  # type: ignore[no-untyped-def]
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 60
     while True:
@@ -190,33 +199,29 @@ def _measure(report, pid: int, port: int, home: Path, size: int, seconds: int) -
         except httpx.TransportError:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-    before = _cpu_seconds(pid)
+    before, store_before = cpu_seconds(pid), server.cpu_seconds()
     latencies, took = _load(port, _events, EVENTS_PER_SECOND / PER_REQUEST, seconds)
     sent = len(latencies) * PER_REQUEST
-    cpu = _cpu_seconds(pid) - before
+    cpu, store_cpu = cpu_seconds(pid) - before, server.cpu_seconds() - store_before
     from kundresa.store import open_store
 
-    with open_store(f"sqlite:///{home / 'store.sqlite'}") as store:
+    with open_store(server.url) as store:
         assert store.inbox.count() == sent
     told = {"seconds": seconds, "per_request": PER_REQUEST}
     report.add("events_per_second", sent / took, "1/s", aims=[at_least(5_000)], **told)
     # What the service itself takes of a core: comparable on a machine that others use too.
     report.add("events_cpu", cpu / sent * 1e6, "µs/event", per_request=PER_REQUEST)
+    if store_cpu:
+        report.add("events_store_cpu", store_cpu / sent * 1e6, "µs/event")
     report.add("events_p95", statistics.quantiles(latencies, n=20)[18], "ms")
     latencies, took = _load(port, _Audiences(size), AUDIENCES_PER_SECOND, seconds / 3)
     p95 = statistics.quantiles(latencies, n=20)[18]
     report.add("audiences_per_second", len(latencies) / took, "1/s", aims=[at_least(1_000)], people=size)
     report.add("audiences_p95", p95, "ms", aims=[at_most(10)], people=size)
-    _measure_opt_outs(report, url, home)
+    _measure_opt_outs(report, url, server)
 
 
-def _cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far (proc_pid_stat(5), fields 14 and 15)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _measure_opt_outs(report, url: str, home: Path) -> None:  # type: ignore[no-untyped-def]
+def _measure_opt_outs(report, url: str, server: StoreServer) -> None:  # type: ignore[no-untyped-def]
     """From the POST to the moment at which delivery would refuse the message."""
     from kundresa.content import Links, Token
     from kundresa.delivery.guard import StoreGuard
@@ -225,7 +230,7 @@ def _measure_opt_outs(report, url: str, home: Path) -> None:  # type: ignore[no-
     links = Links(url, "benchmark")
     decided_at = datetime.now(tz=UTC)
     waits = []
-    with open_store(f"sqlite:///{home / 'store.sqlite'}") as store, httpx.Client(trust_env=False) as client:
+    with open_store(server.url) as store, httpx.Client(trust_env=False) as client:
         guard = StoreGuard(store, channel="email", topic="offers", decided_at=decided_at)
         for number in range(TRIES):
             token = Token(f"m{number}", f"p{number:09}", "email", "offers")
@@ -234,4 +239,5 @@ def _measure_opt_outs(report, url: str, home: Path) -> None:  # type: ignore[no-
             row = {"message_id": "m", "profile_id": token.profile_id, "address": "other@example.com"}
             assert guard.held([row])
             waits.append((time.perf_counter() - started) * 1000)
-    report.add("opt_out_p95", statistics.quantiles(waits, n=20)[18], "ms", tries=TRIES)
+    p95 = statistics.quantiles(waits, n=20)[18]
+    report.add("opt_out_p95", p95, "ms", aims=[at_most(OPT_OUT_MS)], tries=TRIES)

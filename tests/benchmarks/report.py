@@ -76,9 +76,11 @@ def peak_mb() -> float:
 class Report:
     """Collects rows of one benchmark; ``finish`` prints them and appends them to the file."""
 
-    def __init__(self, benchmark: str, path: Path) -> None:
+    def __init__(self, benchmark: str, path: Path, **params: object) -> None:
+        """``params`` are those of every row."""
         self.benchmark = benchmark
         self.path = path
+        self.params = params
         self.rows: dict[str, Row] = {}
 
     def add(
@@ -102,7 +104,9 @@ class Report:
         if name in self.rows:
             raise ValueError(f"{name} was measured twice")
         ratio = value / self.rows[ratio_to].value if ratio_to else None
-        row = Row(f"{self.benchmark}/{name}", value, unit, ratio_to, ratio, peak, params, tuple(aims))
+        row = Row(
+            f"{self.benchmark}/{name}", value, unit, ratio_to, ratio, peak, self.params | params, tuple(aims)
+        )
         self.rows[name] = row
 
     @property

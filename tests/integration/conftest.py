@@ -1,103 +1,26 @@
-"""A private PostgreSQL for the tests: started on a socket in a temporary folder, ended with the session."""
+"""A store on either engine for the tests; their PostgreSQL is started when it is needed, and ends with the
+session."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import psycopg
 import pytest
 from sqlalchemy import Connection, text
+from tests.postgresql import Cluster, running
 
 from kundresa.store import Store, open_store
 from kundresa.store.engine import Database
-from kundresa.store.tables import metadata
-
-USER = "kundresa"
-
-
-def find_programs() -> Path:
-    """The folder with initdb and pg_ctl: Debian keeps them per version and off the PATH."""
-    packaged = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
-    on_path = shutil.which("initdb")
-    if packaged:
-        return packaged[-1].parent
-    if on_path:
-        return Path(on_path).parent
-    # Not a skip: the store promises PostgreSQL, and a suite that leaves it out proves nothing about it.
-    pytest.fail("PostgreSQL's server programs are missing; install them: apt-get install postgresql")
-
-
-class Cluster:
-    """One PostgreSQL server in ``folder``. As root it runs as the user postgres: it refuses root."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._programs = find_programs()
-        self._databases = 0
-
-    def run(self, program: str, *arguments: str) -> None:
-        command = [str(self._programs / program), *arguments]
-        if os.geteuid() == 0:
-            command = ["runuser", "-u", "postgres", "--", *command]
-        done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False
-        )
-        if done.returncode:
-            pytest.fail(f"{program} failed: {done.stdout}{done.stderr}")
-
-    def start(self) -> None:
-        data = str(self.folder / "data")
-        self.run("initdb", "--no-sync", "--auth=trust", f"--username={USER}", "--encoding=UTF8", data)
-        # No fsync: the tests kill clients, never the server.
-        options = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off"
-        self.run("pg_ctl", "--pgdata", data, "--log", str(self.folder / "log"), "-w", "-o", options, "start")
-
-    def stop(self) -> None:
-        self.run("pg_ctl", "--pgdata", str(self.folder / "data"), "-m", "immediate", "-w", "stop")
-
-    def url(self, database: str) -> str:
-        return f"postgresql://{USER}@/{database}?host={self.folder}"
-
-    def create_database(self) -> str:
-        """A new, empty database; returns its name."""
-        self._databases += 1
-        name = f"test_{self._databases}"
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        return name
-
-    def drop_database(self, name: str) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-    def empty_tables(self, name: str) -> None:
-        """Remove all rows of the store's tables: far quicker than a database for each test."""
-        with psycopg.connect(self.url(name)) as connection:
-            connection.execute(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY")
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Cluster]:
-    # Not pytest's own folder: a socket's path is limited to 107 bytes, and postgres must reach it.
-    folder = Path(tempfile.mkdtemp(prefix="kundresa-pg-"))
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres", "postgres")
-    cluster = Cluster(folder)
-    try:
-        cluster.start()
-        try:
-            yield cluster
-        finally:
-            cluster.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with running() as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

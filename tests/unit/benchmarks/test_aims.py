@@ -19,6 +19,20 @@ def report_of(path: Path) -> Report:
     return report
 
 
+def runner_in(checkout: Path) -> Path:
+    """The runner, where no benchmarks are; the folder for them."""
+    folder = checkout / "tests" / "benchmarks"
+    folder.mkdir(parents=True)
+    for name in ("run.py", "report.py", "stores.py"):
+        (folder / name).write_text((RUNNER.parent / name).read_text())
+    return folder
+
+
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(folder / "run.py"), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
 @pytest.mark.parametrize(
     ("value", "missed"),
     [
@@ -73,23 +87,54 @@ def test_an_aim_for_a_figure_that_is_not_there_is_an_error(tmp_path: Path) -> No
 def test_the_runner_fails_for_a_missed_aim_and_for_a_broken_benchmark(
     tmp_path: Path, aims: str, code: int, said: str
 ) -> None:
-    folder = tmp_path / "tests" / "benchmarks"
-    folder.mkdir(parents=True)
-    for name in ("run.py", "report.py"):
-        (folder / name).write_text((RUNNER.parent / name).read_text())
+    folder = runner_in(tmp_path)
     (folder / "bench_speed.py").write_text(
         "from report import at_least\n"
         "def measure(report, *, people):\n"
         f"    report.add('figure', 1, '1/s', aims=[{aims}])\n"
     )
 
-    done = subprocess.run(
-        [sys.executable, str(folder / "run.py")], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run(folder)
 
     assert done.returncode == code, done.stdout + done.stderr
     assert said in done.stderr
     assert (tmp_path / "build" / "bench.jsonl").exists() == (aims != "nothing")
+
+
+OF_A_STORE = """
+def measure(report, *, people, store):
+    report.add('figure', people, '1/s')
+"""
+OF_NONE = """
+def measure(report, *, people):
+    report.add('figure', people, '1/s')
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "rows"),
+    [
+        ((), 0, [("speed/figure", {"store": "sqlite"}), ("size/figure", {})]),
+        (("--store", "postgresql"), 0, [("speed/figure", {"store": "postgresql"})]),
+        (("--store", "postgresql", "--only", "speed"), 0, [("speed/figure", {"store": "postgresql"})]),
+        (("--store", "postgresql", "--only", "size"), 1, []),
+    ],
+)
+def test_a_store_is_told_to_those_that_take_one_and_stands_in_each_row(
+    tmp_path: Path, words: tuple[str, ...], code: int, rows: list[tuple[str, object]]
+) -> None:
+    folder = runner_in(tmp_path)
+    (folder / "bench_speed.py").write_text(OF_A_STORE)
+    (folder / "bench_size.py").write_text(OF_NONE)
+
+    done = run(folder, "--people", "7", *words)
+
+    assert done.returncode == code, done.stdout + done.stderr
+    file = tmp_path / "build" / "bench.jsonl"
+    found = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    assert sorted((each["name"], each["params"]) for each in found) == sorted(rows)
+    assert all(each["value"] == 7 for each in found)
+    assert ("size takes no --store" in done.stderr) == ("--store" in words and "speed" not in words)
 
 
 def test_every_benchmark_can_be_loaded() -> None:
