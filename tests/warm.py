@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -42,6 +43,7 @@ class Warm:
         self._folder = None if address else tempfile.TemporaryDirectory()
         self._address = f"{self._folder.name}/warm.sock" if self._folder else str(address)
         self._server: subprocess.Popen[bytes] | None = None
+        self._starting = threading.Lock()
 
     def dbt(
         self, *arguments: str, variables: Mapping[str, Any], environ: Mapping[str, str]
@@ -123,10 +125,11 @@ class Warm:
         return Process(link)
 
     def _connect(self) -> socket.socket:
-        if self._folder and self._server is None:
-            # -P: what lies beside this file is no package.
-            command = [sys.executable, "-P", __file__, self._address, self._imports]
-            self._server = subprocess.Popen(command, stdin=subprocess.PIPE)
+        with self._starting:  # once, where threads need it at the same moment
+            if self._folder and self._server is None:
+                # -P: what lies beside this file is no package.
+                command = [sys.executable, "-P", __file__, self._address, self._imports]
+                self._server = subprocess.Popen(command, stdin=subprocess.PIPE)
         until = time.monotonic() + _START_SECONDS
         while True:
             link = socket.socket(socket.AF_UNIX)

@@ -14,7 +14,15 @@
 -- Rounds (macros/pressure.sql) instead of one line after the other: two of them here settle nearly all, the
 -- rest is settled by the post-hook. A recursive query was rejected: Spark allows no aggregates and no windows
 -- in one.
-{{ config(materialized='table', post_hook="{{ settle_contention(this) }}") }}
+{{
+    config(
+        materialized='table',
+        post_hook=[
+            "{{ settle_contention(this) }}",
+            "{{ forget_written(this, ['contended_groups', 'contended_lines']) }}",
+        ],
+    )
+}}
 
 {%- set is_scored = open_runs_have('stg_operations__runs', 'priority_score is not null') %}
 
@@ -111,8 +119,8 @@
         and earlier_messages.send_at <= cap_reach.last_at
 {%- endset %}
 
-with
-
+{#- Each of the two below is read several times: on Spark they are written. -#}
+{% set ctes -%}
 runs as (
     select
         run_key,
@@ -172,19 +180,19 @@ lines as (
     from {{ ref('int_decisions__choice') }}
 ),
 
+-- Of the people who are asked about, where nobody is counted with others; by number, so somebody else's may be there.
 earlier_messages as (
     select
         profile_id,
         channel,
         topic,
         send_at
-    from {{ ref('int_decisions__earlier_messages') }}
-    {%- if not is_grouped %}
-    -- Of the people who are asked about; by number, so that somebody else's may be among them.
+    from {{ ref('int_decisions__earlier_messages') }} -- noqa: LT02
+    {% if not is_grouped %}
     where {{ row_hash(['profile_id']) }} in (
         select {{ row_hash(['lines.profile_id']) }} from lines
     )
-    {%- endif %}
+    {% endif %}
 ),
 
 scores as (
@@ -370,9 +378,9 @@ earlier_hashes as (
             {{ row_hash(['group_key']) }} as group_hash
         from ({{ counted_earlier }}) as counted_earlier
     ) as numbered_earlier
-    {%- if is_grouped %}
+    {% if is_grouped %}
     where group_hash in (select asked_hashes.group_hash from asked_hashes)
-    {%- endif %}
+    {% endif %}
 ),
 
 group_counts as (
@@ -385,9 +393,9 @@ group_counts as (
         0 as bystander,
         0 as asking
     from earlier_hashes
-),
-
-contended_groups as (
+)
+{%- endset %}
+{% set contended_groups -%}
     select
         group_counts.cap_number,
         group_counts.group_hash,
@@ -401,9 +409,8 @@ contended_groups as (
     having
         sum(group_counts.competing) + max(group_counts.bystander) > max(caps.max_messages)
         and max(group_counts.asking) = 1
-),
-
-contended_lines as (
+{%- endset %}
+{% set contended_lines -%}
     select
         counted_lines.*,
         contended_groups.max_messages,
@@ -413,7 +420,13 @@ contended_lines as (
         on
             counted_lines.cap_number = contended_groups.cap_number
             and {{ row_hash(['counted_lines.group_key']) }} = contended_groups.group_hash
-),
+{%- endset %}
+{%- set ctes = written_once(ctes, 'contended_groups', contended_groups) %}
+{%- set ctes = written_once(ctes, 'contended_lines', contended_lines) %}
+
+with
+
+{{ ctes }},
 
 asked_earlier as (
     select
