@@ -265,7 +265,8 @@ class Passage:
             return False
         may_go_on = self._may_go_on
         # Only now: a turn of the pace may have been waited for. The answer is on its way during the look.
-        may_leave = may_go_on.begin() if isinstance(may_go_on, AskedAnew) else _yes
+        at_most = self._batch.window
+        may_leave = may_go_on.begin(len(rows), at_most) if isinstance(may_go_on, AskedAnew) else _yes
         try:
             self._exchange.leave(
                 rows, ahead.write, may_leave=may_leave, meanwhile=ahead.prepare, together=together

@@ -112,9 +112,10 @@ class RowSender(Protocol):
 class AskedAnew(Protocol):
     """What says whether to go on (``may_go_on``), and takes a while to find out whether that still holds."""
 
-    def begin(self) -> Callable[[], bool]:
-        """Begin to find out, and give what waits for the answer. It holds of this moment or a later one; in
-        between something else may be done."""
+    def begin(self, messages: int, at_most: int, /) -> Callable[[], bool]:
+        """Begin to find out, and give what waits for the answer; in between something else may be done. It
+        holds of this moment or a later one, or of an earlier one after which no more than ``at_most``
+        messages leave, with these."""
         ...
 
 

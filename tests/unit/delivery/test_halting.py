@@ -129,7 +129,8 @@ class Asked:
     def __call__(self) -> bool:
         return True
 
-    def begin(self) -> Callable[[], bool]:
+    def begin(self, messages: int, at_most: int) -> Callable[[], bool]:
+        assert messages <= at_most == 4
         self.done.append("asked")
 
         def wait() -> bool:

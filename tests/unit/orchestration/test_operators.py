@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -105,7 +106,7 @@ def test_a_pause_while_the_task_runs_is_noticed_once_and_asked_for_seldom() -> N
     of_a_paused_dag = NotPaused(context, monotonic=lambda: now[0])
     for now[0] in (200.0, 300.0):
         assert of_a_paused_dag(), "`airflow dags test` runs what is paused"
-        assert of_a_paused_dag.begin()()
+        assert of_a_paused_dag.begin(4, 4)()
 
 
 def test_what_must_not_leave_after_a_pause_asks_each_time_while_something_else_is_done() -> None:
@@ -122,21 +123,46 @@ def test_what_must_not_leave_after_a_pause_asks_each_time_while_something_else_i
     run = SimpleNamespace(triggering_user_name=None)
     context: Any = {"ti": SimpleNamespace(dag_id="campaign_winback", get_dag=get_dag), "dag_run": run}
     may_go_on = NotPaused(context, monotonic=lambda: now[0])
-    answer = may_go_on.begin()  # returns while nobody has answered
+    answer = may_go_on.begin(4, 4)  # returns while nobody has answered
     answering.set()
     assert answer()
     for now[0] in (0.1, 0.2):
-        assert may_go_on.begin()()
+        assert may_go_on.begin(4, 4)()
     assert may_go_on.anew()
     assert may_go_on(), "one that need not be new is that of a moment ago"
     assert [at for at, _ in asked] == [0.0, 0.1, 0.2, 0.2]
     assert asked[0][1] != threading.get_ident()
     paused[0] = True
-    assert not may_go_on.begin()()
+    assert may_go_on.begin(4, 4)(), "a window may leave on each answer"
+    assert not may_go_on.begin(4, 4)()
     paused[0] = False
-    assert not may_go_on.begin()()
+    assert not may_go_on.begin(4, 4)()
     assert not may_go_on.anew()
     assert len(asked) == 5, "what was put off once is not taken up again half-way"
+
+
+def test_no_more_than_a_window_leaves_on_one_answer_and_a_few_messages_ask_for_none_of_their_own() -> None:
+    now, asked = [0.0], []
+
+    def get_dag(_: str) -> SimpleNamespace:
+        asked.append(now[0])
+        return SimpleNamespace(is_paused=False)
+
+    run = SimpleNamespace(triggering_user_name=None)
+    context: Any = {"ti": SimpleNamespace(dag_id="journey_cart", get_dag=get_dag), "dag_run": run}
+    may_go_on = NotPaused(context, monotonic=lambda: now[0])
+    left: Counter[int] = Counter()
+    for step in range(100):  # 3 messages each tenth of a second
+        now[0] = step / 10
+        assert may_go_on.begin(3, 10)()
+        left[len(asked)] += 3
+    assert max(left.values()) == 9
+    assert len(asked) == 34
+    asked.clear()
+    for step in range(100):  # one a second: an answer is not older than two
+        now[0] = 100.0 + step
+        assert may_go_on.begin(1, 10)()
+    assert len(asked) == 50
 
 
 def test_what_asking_fails_with_is_raised_where_the_answer_is_waited_for() -> None:
@@ -145,7 +171,7 @@ def test_what_asking_fails_with_is_raised_where_the_answer_is_waited_for() -> No
 
     run = SimpleNamespace(triggering_user_name=None)
     context: Any = {"ti": SimpleNamespace(dag_id="campaign_winback", get_dag=get_dag), "dag_run": run}
-    answer = NotPaused(context).begin()
+    answer = NotPaused(context).begin(4, 4)
     with pytest.raises(ConnectionError):
         answer()
 
